@@ -1,0 +1,32 @@
+"""scn_tf: anatomical landmark localization with SpatialConfiguration-Net.
+
+The two functions most programs need are here; everything else lives in the
+modules that ``docs/architecture.md`` lists.
+
+* :func:`build_network` builds a functional ``keras.Model`` from images to heatmaps.
+* :func:`load` opens a run folder, ``.keras`` file or SavedModel for prediction.
+"""
+
+import os
+
+# TensorFlow reads this when it is first imported; it must be set before that, and
+# only here. Set TF_CPP_MIN_LOG_LEVEL=0 yourself to see TensorFlow's own messages.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+__version__ = "0.1.0"
+__all__ = ["build_network", "load", "__version__"]
+
+
+def build_network(name="scn", dims=2, **options):
+    """See :func:`scn_tf.models.build_network`, which this calls."""
+    # Imported on first use: `scn-tf --help` need not wait for TensorFlow.
+    from scn_tf import models
+
+    return models.build_network(name, dims, **options)
+
+
+def load(path, **options):
+    """See :func:`scn_tf.predict.load`, which this calls."""
+    from scn_tf import predict
+
+    return predict.load(path, **options)

@@ -1,0 +1,164 @@
+"""What happens around the steps of a training: rate, guard, validation with all it writes."""
+
+import csv
+import io
+import math
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from scn_tf import checkpoints, files, localization, pictures
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is no longer a finite number."""
+
+
+class Schedule(keras.callbacks.Callback):
+    """Learning rate by progress, and the end of the wall-clock budget.
+
+    Progress runs from 0 to 1 and is the larger of steps done and budget spent: a run that time
+    will cut short decays to the same end as one that finishes its epochs.
+
+    Args:
+        config: resolved :class:`scn_tf.config.TrainConfig`.
+        steps: steps an epoch.
+        started: ``time.monotonic()`` at the start, moved back by what an earlier part took.
+    """
+
+    def __init__(self, config, *, steps, started):
+        super().__init__()
+        self.config, self.started = config, started
+        self.total = steps * config.epochs
+
+    @property
+    def seconds(self):
+        """Wall-clock time of the whole run."""
+        return time.monotonic() - self.started
+
+    def progress(self):
+        done = int(self.model.optimizer.iterations) / self.total
+        spent = self.seconds / (60 * self.config.minutes) if self.config.minutes else 0.0
+        return min(max(done, spent), 1.0)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.model.optimizer.learning_rate = self.config.learning_rate * decay(self.config.schedule, self.progress())
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.config.minutes and self.seconds >= 60 * self.config.minutes:
+            self.model.stop_training = True
+
+
+def decay(schedule, progress):
+    """Factor of the learning rate at progress 0 to 1."""
+    if schedule == "cosine":
+        return 0.5 * (1.0 + math.cos(math.pi * progress))
+    return 0.1**progress if schedule == "exponential" else 1.0
+
+
+class StopOnNonFinite(keras.callbacks.Callback):
+    """Raise :class:`TrainingDiverged` at the first loss that is NaN or infinite."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not np.isfinite(logs["loss"]):
+            raise TrainingDiverged(
+                f"The loss became {logs['loss']} in epoch {self.epoch + 1}, step {batch + 1}. The last good weights are kept. "
+                f"Lower --train.learning_rate (now at most {float(self.model.optimizer.learning_rate):.2g}), "
+                "or lower --train.clip_norm; with --train.loss_scale paper rates near 1e-6 are usual."
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+
+class Validation(keras.callbacks.Callback):
+    """Every few epochs and at the end: errors, best model, checkpoint, history, TensorBoard.
+
+    Args:
+        trainer: :class:`scn_tf.training.Trainer`.
+        data: validation examples.
+        run_dir: the run's folder.
+        metadata: what goes into the model file.
+        progress: dict with ``epoch``, ``seconds``, ``best``, ``history``; kept up to date here.
+        schedule: the run's :class:`Schedule`.
+        names: landmark names.
+    """
+
+    def __init__(self, trainer, data, *, run_dir, metadata, progress, schedule, names):
+        super().__init__()
+        self.trainer, self.data, self.run_dir, self.metadata = trainer, data, run_dir, metadata
+        self.run_progress, self.schedule, self.names = progress, schedule, names
+        self.locate = localization.localizer(trainer.network, trainer.config.heatmap.decoder)
+        self.parts = tf.function(keras.Model(trainer.network.input, pictures.heatmap_parts(trainer.network)))
+        self.unit = metadata["unit"]
+        self.writer = tf.summary.create_file_writer(str(run_dir / "tensorboard"))
+        self.example = next(iter(data.batch(1)))
+
+    def on_epoch_end(self, epoch, logs=None):
+        config = self.trainer.config.train
+        row = {"epoch": epoch + 1, "seconds": round(self.schedule.seconds, 1)}
+        row["learning_rate"] = float(self.trainer.optimizer.learning_rate)
+        row |= {name: float(value) for name, value in logs.items()}
+        row["mean_sigma"] = float(np.mean(self.trainer.sigmas))
+        last = epoch + 1 == config.epochs or self.model.stop_training
+        if last or (epoch + 1) % config.validate_every == 0:
+            errors = localization.point_errors(localization.localize(self.locate, self.data))
+            row[f"val_pe_mean_{self.unit}"] = float(np.nanmean(errors))
+            row[f"val_pe_median_{self.unit}"] = float(np.nanmedian(errors))
+            row["val_outliers_10"] = int((errors >= 10).sum())
+            # The progress bar shows what stands in the logs.
+            logs[f"val_pe_{self.unit}"] = row[f"val_pe_mean_{self.unit}"]
+        self._write_scalars(row)
+        self.run_progress["history"].append(row)
+        if f"val_pe_mean_{self.unit}" in row:
+            self._keep(epoch, row)
+
+    def _keep(self, epoch, row):
+        error = row[f"val_pe_mean_{self.unit}"]
+        best = self.run_progress["best"]
+        if best is None or error < best["error"]:
+            self.run_progress["best"] = {"epoch": epoch + 1, "error": error, "unit": self.unit}
+            metadata = {**self.metadata, "validation": self.run_progress["best"]}
+            checkpoints.save_model(self.trainer.network, self.run_dir / "model.keras", metadata)
+        self.run_progress |= {"epoch": epoch + 1, "seconds": self.schedule.seconds}
+        checkpoints.save_state(self.trainer.state(), self.run_dir / "checkpoints" / "last.npz", self.run_progress)
+        files.write_text(self.run_dir / "history.csv", history_csv(self.run_progress["history"]))
+        self._write_pictures(epoch)
+
+    def _write_scalars(self, row):
+        with self.writer.as_default(step=row["epoch"]):
+            for name, value in row.items():
+                if name not in ("epoch", "seconds"):
+                    tf.summary.scalar(name, value)
+            for name, sigma in zip(self.names, np.asarray(self.trainer.sigmas), strict=True):
+                tf.summary.scalar(f"sigma/{name}", sigma)
+        self.writer.flush()
+
+    def _write_pictures(self, epoch):
+        parts = self.parts(self.example["image"])
+        landmarks, _ = self.locate(self.example["image"])
+        figure = pictures.validation_figure(
+            self.example["image"][0].numpy(),
+            truth=self.example["landmarks"][0].numpy(),
+            visible=self.example["visible"][0].numpy() > 0,
+            predicted=landmarks[0].numpy(),
+            heatmaps={name: maps[0].numpy() for name, maps in parts.items()},
+        )
+        with self.writer.as_default(step=epoch + 1):
+            tf.summary.image("validation", figure[np.newaxis])
+        self.writer.flush()
+
+    def on_train_end(self, logs=None):
+        self.writer.close()
+
+
+def history_csv(rows):
+    """CSV text of the history; a value that an epoch does not have stays empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

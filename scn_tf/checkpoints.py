@@ -1,0 +1,79 @@
+"""What a run keeps: the model for use, and the whole training state for going on.
+
+Both are single files that replace the one before in one step, so that a kill at any moment
+leaves a loadable one. Arrays and JSON only: nothing in them is executed when they are read.
+"""
+
+import json
+import zipfile
+
+import keras
+import numpy as np
+
+from scn_tf import files
+from scn_tf.layers import Convolution2D  # noqa: F401  (registers the layers that a file names)
+
+METADATA = "scn_tf.json"
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint of this network."""
+
+
+def save_model(network, path, metadata):
+    """Write a ``.keras`` file that carries our metadata (JSON) beside the network."""
+    with files.replaced(path) as temporary:
+        network.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(METADATA, json.dumps(metadata, indent=1))
+
+
+def load_model(path):
+    """Read a ``.keras`` file of :func:`save_model`.
+
+    Returns:
+        (functional ``keras.Model``, metadata dict).
+
+    Raises:
+        CheckpointError: missing, damaged, or written by another program.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            metadata = json.loads(archive.read(METADATA))
+        # safe_mode refuses layers that carry code.
+        return keras.saving.load_model(path, compile=False, safe_mode=True), metadata
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file.") from None
+    except KeyError:
+        raise CheckpointError(f"{path}: was not written by scn_tf ({METADATA} is missing).") from None
+    except (zipfile.BadZipFile, ValueError, OSError, TypeError) as error:
+        raise CheckpointError(f"{path}: cannot be loaded ({str(error).splitlines()[0]}).") from None
+
+
+def save_state(variables, path, progress):
+    """Write all variables of a training, in order, and its progress (JSON-like dict)."""
+    arrays = {f"{index:04d}": np.asarray(variable) for index, variable in enumerate(variables)}
+    with files.replaced(path) as temporary:
+        with open(temporary, "wb") as file:
+            np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
+
+
+def load_state(variables, path):
+    """Assign the variables from a file of :func:`save_state`; returns the progress.
+
+    Raises:
+        CheckpointError: missing, damaged, or of another network or optimizer.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = [archive[name] for name in sorted(archive.files) if name != "progress"]
+            progress = json.loads(str(archive["progress"]))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file; there is nothing to resume.") from None
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be loaded ({error}).") from None
+    if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
+        raise CheckpointError(f"{path}: belongs to another network or optimizer than the configuration describes.")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+    return progress

@@ -1,0 +1,302 @@
+"""Every setting of a run: frozen, validated, read from YAML and from the command line.
+
+A field's description is its help text. Presets fill the fields that are left unset; a run
+saves the resolved values, so ``RUN/config.yaml`` says everything that was decided.
+"""
+
+import difflib
+import math
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+import yaml
+from pydantic import Field
+
+Size = Annotated[tuple[int, ...], Field(min_length=2, max_length=3)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+MODEL_PRESETS = {
+    "paper": dict(filters=128, levels=4, dropout=0.5, spatial_kernel={2: 11, 3: 7}, spatial_pooling={2: 16, 3: 8}),
+    "small": dict(filters=64, levels=4, dropout=0.25, spatial_kernel={2: 11, 3: 5}, spatial_pooling={2: 16, 3: 4}),
+    "tiny": dict(filters=32, levels=4, dropout=0.0, spatial_kernel={2: 11, 3: 5}, spatial_pooling={2: 8, 3: 4}),
+}
+MODEL_PRESETS["paper"]["filters"] = {2: 128, 3: 64}
+DEFAULT_SIZES = {2: (256, 256), 3: (64, 64, 64)}
+
+# The released settings belong to a loss that is a plain sum; see losses.py.
+TRAIN_PRESETS = {
+    "default": dict(optimizer="adam", learning_rate=2e-3, schedule="cosine", clip_norm=10.0, loss_scale="mean"),
+    "paper": dict(
+        optimizer="nesterov", learning_rate={2: 1e-6, 3: 5e-8}, schedule="constant", clip_norm=1e4, loss_scale="paper"
+    ),
+}
+
+
+class Section(pydantic.BaseModel):
+    """Base of all sections: frozen, and nothing unknown gets in."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class DataConfig(Section):
+    """Which images."""
+
+    root: Path | None = Field(None, description="folder of the data set; none: the embedded synthetic hands")
+    train_split: str = Field("train", description="name of the split to train on")
+    val_split: str = Field("val", description="name of the split that picks the best weights")
+    cache: Literal["memory", "none"] = Field("memory", description="keep fitted images in memory, or read them every epoch")
+    workers: int = Field(2, ge=1, description="images decoded at a time")
+
+
+class ModelConfig(Section):
+    """Which network, and what of the image it sees."""
+
+    name: Literal["scn", "unet"] = Field("scn", description="scn: SpatialConfiguration-Net; unet: localization U-Net")
+    preset: Literal["paper", "small", "tiny"] = Field("tiny", description="values of the fields below that are unset")
+    image_size: Size | None = Field(None, description="sides of the network's input in array order: H W or D H W")
+    spacing_mm: float | None = Field(None, gt=0, description="mm per input pixel; none: the image fills the input")
+    filters: int | None = Field(None, ge=1, description="channels of every convolution")
+    levels: int | None = Field(None, ge=1, le=8, description="resolutions of the local appearance part or U-Net")
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="dropout rate")
+    spatial_filters: int | None = Field(None, ge=1, description="channels of the spatial part; none: filters")
+    spatial_kernel: int | None = Field(None, ge=1, description="kernel side of the spatial part, odd")
+    spatial_pooling: int | None = Field(None, ge=1, description="reduction of resolution in the spatial part")
+
+    def resolved(self, dims):
+        """The same section with every field set for 2 or 3 dimensions, sides checked.
+
+        Raises:
+            ValueError: a side that the poolings do not divide, an even kernel.
+        """
+        values = self.model_dump()
+        for key, value in MODEL_PRESETS[self.preset].items():
+            if values[key] is None:
+                values[key] = value[dims] if isinstance(value, dict) else value
+        values["image_size"] = values["image_size"] or DEFAULT_SIZES[dims]
+        values["spatial_filters"] = values["spatial_filters"] or values["filters"]
+        if len(values["image_size"]) != dims:
+            raise ValueError(f"model.image_size: expected {dims} sides ({'D H W'[-2 * dims + 1:]}), received {values['image_size']}.")
+        if values["spatial_kernel"] % 2 == 0:
+            raise ValueError(f"model.spatial_kernel: expected an odd number, received {values['spatial_kernel']}.")
+        divisor = 2 ** (values["levels"] - 1)
+        if self.name == "scn":
+            divisor = math.lcm(divisor, values["spatial_pooling"])
+        for side in values["image_size"]:
+            if side < 1 or side % divisor:
+                near = sorted({max(1, side // divisor) * divisor, (side // divisor + 1) * divisor})
+                raise ValueError(
+                    f"model.image_size: every side must be a multiple of {divisor} (poolings of the network), "
+                    f"received {side}; nearest: {' or '.join(map(str, near))}."
+                )
+        return ModelConfig(**values)
+
+
+class HeatmapConfig(Section):
+    """The Gaussian targets and the way back."""
+
+    sigma: float = Field(2.0, gt=0, description="standard deviation at the start, network pixels")
+    sigma_mode: Literal["learned", "fixed"] = Field("learned", description="one trainable sigma a landmark, or all fixed")
+    gamma: float | None = Field(None, gt=0, description="scale of the targets; none: 100 in 2D, 1000 in 3D")
+    alpha: float | None = Field(None, ge=0, description="weight of the sigma term; none: 20 in 2D, 100 in 3D")
+    decoder: Literal["quadratic", "argmax"] = Field("quadratic", description="sub-pixel, or the paper's whole-pixel maximum")
+
+    def resolved(self, dims):
+        """The same section with every field set for 2 or 3 dimensions."""
+        values = self.model_dump()
+        values["gamma"] = values["gamma"] or {2: 100.0, 3: 1000.0}[dims]
+        if values["alpha"] is None:
+            values["alpha"] = {2: 20.0, 3: 100.0}[dims]
+        return HeatmapConfig(**values)
+
+
+class AugmentConfig(Section):
+    """Random changes of the training images; every range is symmetric around no change."""
+
+    translation: float = Field(0.05, ge=0, le=0.5, description="fraction of each input side")
+    rotation: float = Field(0.25, ge=0, le=3.15, description="radians, about every axis in 3D")
+    scale: float = Field(0.2, ge=0, le=0.9, description="common factor 1 +- scale")
+    axis_scale: float = Field(0.1, ge=0, le=0.9, description="factor 1 +- axis_scale of each axis")
+    elastic: float = Field(0.03, ge=0, description="displacement of control points, fraction of each input side")
+    elastic_grid: int = Field(5, ge=2, description="control points along each side")
+    intensity_shift: float = Field(0.25, ge=0, description="added, images span about -1 to 1")
+    intensity_scale: float = Field(0.25, ge=0, le=0.9, description="factor 1 +- intensity_scale")
+    noise: float = Field(0.0, ge=0, description="largest standard deviation of added Gaussian noise")
+    blur: float = Field(0.0, ge=0, description="largest standard deviation of a Gaussian blur, pixels")
+
+    @pydantic.model_validator(mode="after")
+    def _elastic_can_be_inverted(self):
+        # Points move by the inverse field, found by a fixed-point iteration. It converges where
+        # the field's slope, at most 2 * elastic * (elastic_grid - 1), stays below one.
+        slope = 2 * self.elastic * (self.elastic_grid - 1)
+        if slope > 0.9:
+            raise ValueError(
+                f"elastic {self.elastic} with a grid of {self.elastic_grid} folds the image: "
+                f"at most {0.45 / (self.elastic_grid - 1):.3f}"
+            )
+        return self
+
+
+class TrainConfig(Section):
+    """How it learns."""
+
+    preset: Literal["default", "paper"] = Field("default", description="values of optimizer to loss_scale that are unset")
+    epochs: int = Field(100, ge=1, description="passes over the training images")
+    minutes: float | None = Field(None, gt=0, description="wall-clock budget; whichever ends first")
+    batch_size: int = Field(4, ge=1, description="images a step, over all replicas")
+    seed: int = Field(0, ge=0, description="of weights, order and augmentation")
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = Field(
+        "auto", description="auto: mixed_bfloat16 where the processor has it"
+    )
+    strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
+        "auto", description="auto: mirrored with more than one GPU"
+    )
+    compile: Literal["off", "xla"] = Field("off", description="xla: compile the step; slower on CPUs")
+    validate_every: int = Field(5, ge=1, description="epochs between two validations and checkpoints")
+    optimizer: Literal["adam", "nesterov"] | None = Field(None, description="adam, or SGD with Nesterov momentum 0.99")
+    learning_rate: float | None = Field(None, gt=0, description="at the start")
+    schedule: Literal["cosine", "exponential", "constant"] | None = Field(
+        None, description="decay over the run: cosine to zero, exponential to a tenth, none"
+    )
+    clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient")
+    loss_scale: Literal["mean", "paper"] | None = Field(None, description="see scn_tf/losses.py")
+    weight_decay: float = Field(0.0, ge=0, description="lambda of the squared weights; paper: 1e-3 in 2D, 5e-4 in 3D")
+
+    def resolved(self, dims):
+        """The same section with every field set for 2 or 3 dimensions."""
+        values = self.model_dump()
+        for key, value in TRAIN_PRESETS[self.preset].items():
+            if values[key] is None:
+                values[key] = value[dims] if isinstance(value, dict) else value
+        if self.preset == "paper" and "weight_decay" not in self.model_fields_set:
+            values["weight_decay"] = {2: 1e-3, 3: 5e-4}[dims]
+        return TrainConfig(**values)
+
+
+class Config(Section):
+    """One run."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    heatmap: HeatmapConfig = HeatmapConfig()
+    augment: AugmentConfig = AugmentConfig()
+    train: TrainConfig = TrainConfig()
+
+    def resolved(self, dims):
+        """The same configuration with every field set for 2 or 3 dimensions."""
+        return Config(
+            data=self.data,
+            model=self.model.resolved(dims),
+            heatmap=self.heatmap.resolved(dims),
+            augment=self.augment,
+            train=self.train.resolved(dims),
+        )
+
+    def to_yaml(self):
+        """YAML text that :func:`load` reads back to an equal configuration."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be; the message names the field, what is allowed and what came."""
+
+
+def from_dict(values, *, source="configuration"):
+    """Validate a nested dict.
+
+    Raises:
+        ConfigError: unknown section or field (with the nearest spelling) or a bad value.
+    """
+    try:
+        return Config.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise ConfigError("\n".join(_explain(item, source) for item in error.errors())) from None
+
+
+def read_yaml(path):
+    """Nested dict of a YAML file.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML or is no mapping.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text()) or {}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is no valid YAML ({' '.join(str(error).split())}).") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected sections ({', '.join(Config.model_fields)}), received {values!r}.")
+    return values
+
+
+def load(path):
+    """:class:`Config` of a YAML file."""
+    return from_dict(read_yaml(path), source=str(path))
+
+
+def override(values, assignments):
+    """Merge ``{"section.field": text}`` into a nested dict; the text is read as YAML.
+
+    Raises:
+        ConfigError: a name that is no ``section.field``, with the nearest spelling.
+    """
+    merged = {key: dict(section) if isinstance(section, dict) else section for key, section in values.items()}
+    for name, text in assignments.items():
+        if name not in field_names():
+            raise ConfigError(f"--{name}: unknown field{_nearest(name, field_names())}.")
+        section, field = name.split(".")
+        merged[section] = {**(merged.get(section) or {}), field: _parse(text)}
+    return merged
+
+
+def field_names():
+    """All ``section.field`` names, with their pydantic field."""
+    return {
+        f"{section}.{name}": field
+        for section, info in Config.model_fields.items()
+        for name, field in info.annotation.model_fields.items()
+    }
+
+
+def allowed_values(field):
+    """The choices of a field whose type is a Literal, else None."""
+    options = [field.annotation, *typing.get_args(field.annotation)]
+    for option in options:
+        if typing.get_origin(option) is Literal:
+            return typing.get_args(option)
+    return None
+
+
+def _parse(text):
+    if not isinstance(text, str):
+        return text
+    for separator in (",", "x", " "):
+        parts = [part for part in text.strip("[]() ").split(separator) if part.strip()]
+        if len(parts) > 1 and all(part.strip().isdigit() for part in parts):
+            return [int(part) for part in parts]
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        # YAML 1.1 reads 1e-3 as text, Python as a number.
+        return float(text) if not text.lstrip("-").isdigit() else int(text)
+    except ValueError:
+        return text
+
+
+def _nearest(name, names):
+    match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {match[0]}?" if match else f"; known: {', '.join(names)}"
+
+
+def _explain(item, source):
+    location = ".".join(str(part) for part in item["loc"] if isinstance(part, str) and "[" not in part)
+    if item["type"] == "extra_forbidden":
+        known = list(field_names()) if "." in location else list(Config.model_fields)
+        return f"{source}: {location}: unknown field{_nearest(location, known)}"
+    message = item["msg"].removeprefix("Value error, ")
+    received = item.get("input")
+    shown = "" if isinstance(received, (dict, types.NoneType)) else f", received {received!r}"
+    return f"{source}: {location}: {message[0].lower()}{message[1:]}{shown}"

@@ -1,0 +1,240 @@
+"""The folder format: ``dataset.yaml``, ``images/``, a landmark table and ``splits/``."""
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pydantic
+import yaml
+
+from scn_tf import geometry
+from scn_tf.data import images
+
+
+class DatasetError(ValueError):
+    """Something wrong with a data set; the message names file and row."""
+
+
+class Normalization(pydantic.BaseModel):
+    """mm per pixel of each image from the known distance of two landmarks (0-based)."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    landmarks: tuple[int, int]
+    distance_mm: float = pydantic.Field(gt=0)
+
+
+class Description(pydantic.BaseModel):
+    """Contents of ``dataset.yaml``."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    name: str
+    dims: Literal[2, 3]
+    landmarks: int | tuple[str, ...]
+    coordinates: Literal["pixel", "physical"] = "pixel"
+    annotations: str = "landmarks.csv"
+    spacing_mm: tuple[float, ...] | None = None
+    normalization: Normalization | None = None
+    channels: Literal[1, 3] = 1
+    flip_pairs: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def names(self):
+        """Landmark names; their 0-based numbers where the set names none."""
+        return self.landmarks if isinstance(self.landmarks, tuple) else tuple(map(str, range(self.landmarks)))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An opened data set. Nothing of an image is read yet.
+
+    Attributes:
+        root: its folder.
+        description: its ``dataset.yaml``.
+        landmarks: ID -> (N, d) in the set's own coordinates, NaN where absent.
+        rows: ID -> line of the table, for messages.
+        files: ID -> image file.
+    """
+
+    root: Path
+    description: Description
+    landmarks: dict
+    rows: dict = field(repr=False)
+    files: dict = field(repr=False)
+
+    @property
+    def table(self):
+        """Path of the landmark table."""
+        return self.root / self.description.annotations
+
+    def split(self, name):
+        """IDs of ``splits/NAME.txt``, each checked to have an image and a row.
+
+        Raises:
+            DatasetError: no such split, an unknown, doubled or unannotated ID, a missing image.
+        """
+        path = self.root / "splits" / f"{name}.txt"
+        if not path.is_file():
+            known = sorted(p.stem for p in (self.root / "splits").glob("*.txt"))
+            raise DatasetError(f"{path}: no such split; there are: {', '.join(known) or 'none'}.")
+        ids = []
+        for line, text in enumerate(_read_text(path).splitlines(), start=1):
+            identity = text.strip()
+            if not identity:
+                continue
+            if identity in ids:
+                raise DatasetError(f"{path}, line {line}: {identity} stands there twice.")
+            if identity not in self.landmarks:
+                if identity in self.files:
+                    raise DatasetError(f"{path}, line {line}: {identity} has no row in {self.table}.")
+                raise DatasetError(f"{path}, line {line}: unknown ID {identity}: neither in {self.table} nor in images/.")
+            if identity not in self.files:
+                row = self.rows[identity]
+                raise DatasetError(f"{self.root / 'images' / identity}.*: missing image ({self.table}, line {row}).")
+            ids.append(identity)
+        if not ids:
+            raise DatasetError(f"{path}: the split is empty.")
+        return ids
+
+    def read(self, identity):
+        """:class:`scn_tf.data.images.Image` of an ID."""
+        return images.read_image(self.files[identity], dims=self.description.dims, channels=self.description.channels)
+
+    def truth_in_array(self, identity, image):
+        """Landmarks (N, d) of an ID in array pixels of its image, NaN where absent.
+
+        Raises:
+            DatasetError: a landmark more than one image size outside: wrong units or frame.
+        """
+        landmarks = geometry.apply(self.array_from_own(image), self.landmarks[identity])
+        with np.errstate(invalid="ignore"):
+            far = ((landmarks < -image.size) | (landmarks > 2 * image.size)).any(axis=1)
+        if far.any():
+            number = int(np.flatnonzero(far)[0])
+            raise DatasetError(
+                f"{self.table}, line {self.rows[identity]}: landmark {self.description.names[number]} of {identity} lies far "
+                f"outside the image ({np.round(landmarks[number], 1).tolist()} in an image of {image.size.tolist()} pixels): "
+                f"are the coordinates {self.description.coordinates!r}, as dataset.yaml says?"
+            )
+        return landmarks
+
+    def array_from_own(self, image):
+        """Matrix from the set's own coordinates (file pixels or mm) to array pixels of an image."""
+        own_from_array = image.physical_from_array if self.description.coordinates == "physical" else image.file_from_array
+        return np.linalg.inv(own_from_array)
+
+    def pixel_size(self, image):
+        """(d,) relative extent of array pixels: mm where a spacing is known, else squares of 1."""
+        spacing = self._spacing(image)
+        return np.ones(self.description.dims) if spacing is None else spacing
+
+    def mm_per_pixel(self, identity, image):
+        """(d,) mm per array pixel, or None where no spacing is known.
+
+        By ``spacing_mm``, by the known distance of two landmarks, by the header, in this order.
+        """
+        spacing = self._spacing(image)
+        rule = self.description.normalization
+        if self.description.spacing_mm is None and rule is not None:
+            first, second = geometry.apply(self.array_from_own(image), self.landmarks[identity])[list(rule.landmarks)]
+            distance = np.linalg.norm((first - second) * (spacing if spacing is not None else 1.0))
+            if not distance > 0:
+                raise DatasetError(
+                    f"{self.table}, line {self.rows[identity]}: landmarks {rule.landmarks[0]} and {rule.landmarks[1]} of "
+                    f"{identity} are absent or the same, normalization needs their distance."
+                )
+            return (np.ones(self.description.dims) if spacing is None else spacing) * rule.distance_mm / distance
+        return spacing
+
+    def _spacing(self, image):
+        if self.description.spacing_mm is None:
+            return image.spacing
+        # Given in the file's axes; a volume's array axes may be a permutation of them.
+        permutation = np.abs(np.linalg.inv(image.file_from_array)[:-1, :-1])
+        return permutation @ np.asarray(self.description.spacing_mm)
+
+
+def open_dataset(root):
+    """Open a data set folder and check its description and table.
+
+    Raises:
+        DatasetError: a missing or malformed ``dataset.yaml`` or table; names file and row.
+    """
+    root = Path(root)
+    description = _read_description(root / "dataset.yaml")
+    table = root / description.annotations
+    landmarks, rows = _read_table(table, len(description.names), description.dims)
+    return Dataset(root, description, landmarks, rows, _find_images(root / "images"))
+
+
+def _read_text(path):
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path}: is no UTF-8 text.") from None
+
+
+def _read_description(path):
+    if not path.is_file():
+        raise DatasetError(f"{path}: not found. A data set is a folder with dataset.yaml, images/, landmarks.csv and splits/.")
+    try:
+        values = yaml.safe_load(_read_text(path))
+    except yaml.YAMLError as error:
+        raise DatasetError(f"{path}: is no valid YAML ({' '.join(str(error).split())}).") from None
+    try:
+        description = Description.model_validate(values)
+    except pydantic.ValidationError as error:
+        item = error.errors()[0]
+        where = ".".join(str(part) for part in item["loc"])
+        raise DatasetError(f"{path}: {where}: {item['msg']}, received {item.get('input')!r}.") from None
+    count = len(description.names)
+    if count < 1 or len(set(description.names)) < count:
+        raise DatasetError(f"{path}: landmarks: expected at least one landmark and no name twice.")
+    spacing = description.spacing_mm
+    if spacing is not None and (len(spacing) != description.dims or min(spacing) <= 0):
+        raise DatasetError(f"{path}: spacing_mm: expected {description.dims} positive numbers, received {list(spacing)}.")
+    rule = description.normalization
+    if rule is not None and not all(0 <= number < count for number in rule.landmarks):
+        raise DatasetError(f"{path}: normalization.landmarks: expected numbers from 0 to {count - 1}, received {list(rule.landmarks)}.")
+    return description
+
+
+def _read_table(path, count, dims):
+    landmarks, rows = {}, {}
+    for line, row in enumerate(csv.reader(_read_text(path).splitlines()), start=1):
+        if not any(cell.strip() for cell in row):
+            continue
+        identity, values = row[0].strip(), row[1:]
+        if len(values) != count * dims:
+            raise DatasetError(
+                f"{path}, line {line} ({identity}): expected {count * dims} values ({count} landmarks x {dims}), received {len(values)}."
+            )
+        if identity in landmarks:
+            raise DatasetError(f"{path}, line {line}: {identity} stands there twice (first in line {rows[identity]}).")
+        try:
+            numbers = np.array([float(value) if value.strip() else np.nan for value in values]).reshape(count, dims)
+        except ValueError as error:
+            raise DatasetError(f"{path}, line {line} ({identity}): {error}.") from None
+        # Half a point is no point; an infinite one neither.
+        numbers[~np.isfinite(numbers).all(axis=1)] = np.nan
+        landmarks[identity], rows[identity] = numbers, line
+    if not landmarks:
+        raise DatasetError(f"{path}: the table is empty.")
+    return landmarks, rows
+
+
+def _find_images(folder):
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; the images of a data set lie there.")
+    files = {}
+    for path in sorted(folder.iterdir()):
+        if not images.is_image(path):
+            continue
+        identity = images.stem(path)
+        if identity in files:
+            raise DatasetError(f"{path}: two images of the ID {identity}, the other is {files[identity].name}.")
+        files[identity] = path
+    return files

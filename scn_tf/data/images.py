@@ -1,0 +1,149 @@
+"""Read an image file of any format that SimpleITK knows, with the frames that its header gives."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from scn_tf import geometry
+
+# Formats whose header is no statement about the patient: a JPEG's "72 dpi" is no pixel size.
+SPACELESS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
+EXTENSIONS = (
+    *sorted(SPACELESS),
+    *(".dcm", ".mha", ".mhd", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".hdr", ".img.gz", ".gipl", ".mnc", ".vtk"),
+)
+GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype="float32")  # ITU-R BT.601 luma
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image as loaded.
+
+    Attributes:
+        array: float32 ([D,] H, W, C).
+        spacing: (d,) mm per array pixel, (x, y[, z]); None where the format states none.
+        physical_from_array: homogeneous matrix to mm, LPS.
+        file_from_array: homogeneous matrix to pixels of the file as stored.
+    """
+
+    array: np.ndarray
+    spacing: np.ndarray | None
+    physical_from_array: np.ndarray
+    file_from_array: np.ndarray
+
+    @property
+    def size(self):
+        """(d,) pixels, (x, y[, z])."""
+        return np.array(self.array.shape[-2::-1])
+
+
+def stem(path):
+    """File name without its image extension: ``a/b.nii.gz`` -> ``b``."""
+    name = Path(path).name
+    for extension in sorted(EXTENSIONS, key=len, reverse=True):
+        if name.lower().endswith(extension):
+            return name[: -len(extension)]
+    return Path(name).stem
+
+
+def is_image(path):
+    """Whether the extension is one of an image format."""
+    return str(path).lower().endswith(EXTENSIONS)
+
+
+def read_image(path, *, dims, channels=1):
+    """Read a file.
+
+    A volume's axes are turned to LPS (permuted and flipped, never resampled). A DICOM slice
+    or a volume one pixel deep counts as 2D. Colour becomes grey unless ``channels`` is 3.
+
+    Args:
+        path: the file.
+        dims: 2 or 3, what the data set or model expects.
+        channels: 1 or 3.
+
+    Returns:
+        :class:`Image`.
+
+    Raises:
+        ImageError: missing, unreadable, of the other dimension, with NaN or infinite pixels.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"{path}: no such file.")
+    try:
+        # SimpleITK prints nothing of its own with this reader; its exception text is a C++ trace.
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].split("): ")[-1].strip()
+        raise ImageError(f"{path}: cannot be read as an image ({reason}).") from None
+    return from_itk(image, dims=dims, channels=channels, name=str(path))
+
+
+def from_itk(image, *, dims, channels=1, name="image"):
+    """:class:`Image` of a SimpleITK image; see :func:`read_image`."""
+    found = image.GetDimension()
+    if found == 3 and dims == 2 and image.GetSize()[2] == 1:
+        image = _first_slice(image)
+    elif found != dims:
+        raise ImageError(f"{name}: expected a {dims}D image, received {found}D of size {image.GetSize()}.")
+    stored = geometry.physical_from_index(image.GetOrigin(), image.GetSpacing(), image.GetDirection())
+    if dims == 3:
+        image = sitk.DICOMOrient(image, "LPS")
+    turned = geometry.physical_from_index(image.GetOrigin(), image.GetSpacing(), image.GetDirection())
+    array = sitk.GetArrayFromImage(image).astype("float32")
+    if image.GetNumberOfComponentsPerPixel() == 1:
+        array = array[..., np.newaxis]
+    array = _to_channels(array, channels, name)
+    if not np.isfinite(array).all():
+        raise ImageError(f"{name}: {np.count_nonzero(~np.isfinite(array))} pixels are NaN or infinite.")
+    spaceless = any(name.lower().endswith(extension) for extension in SPACELESS)
+    return Image(
+        array=array,
+        spacing=None if spaceless else np.array(image.GetSpacing()),
+        physical_from_array=turned,
+        file_from_array=np.linalg.inv(stored) @ turned,
+    )
+
+
+def from_array(array, *, dims, channels=1, spacing=None):
+    """:class:`Image` of a numpy array ([D,] H, W) or ([D,] H, W, C); file, array and frame axes agree.
+
+    Raises:
+        ImageError: wrong rank or channels, NaN or infinite values.
+    """
+    array = np.asarray(array)
+    if array.ndim == dims:
+        array = array[..., np.newaxis]
+    if array.ndim != dims + 1 or 0 in array.shape:
+        raise ImageError(f"array: expected rank {dims} or {dims + 1}, received shape {array.shape}.")
+    array = _to_channels(array.astype("float32"), channels, "array")
+    if not np.isfinite(array).all():
+        raise ImageError("array: NaN or infinite values.")
+    identity = np.eye(dims + 1)
+    physical = np.diag([*(np.ones(dims) if spacing is None else np.asarray(spacing, float)), 1.0])
+    return Image(array, None if spacing is None else np.asarray(spacing, float), physical, identity)
+
+
+def _first_slice(image):
+    """2D image of a volume one pixel deep; keeps in-plane spacing, drops the plane's pose in space."""
+    plane = sitk.Extract(image, [*image.GetSize()[:2], 0], [0, 0, 0], sitk.ExtractImageFilter.DIRECTIONCOLLAPSETOIDENTITY)
+    plane.SetOrigin(image.GetOrigin()[:2])
+    return plane
+
+
+def _to_channels(array, channels, name):
+    found = array.shape[-1]
+    if found == channels:
+        return array
+    if found in (3, 4):  # a fourth channel is opacity
+        return (array[..., :3] @ GREY_WEIGHTS)[..., np.newaxis] if channels == 1 else array[..., :3]
+    if found in (1, 2):  # a second channel is opacity
+        return np.repeat(array[..., :1], channels, axis=-1)
+    raise ImageError(f"{name}: expected 1 to 4 channels, received {found}.")

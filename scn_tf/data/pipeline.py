@@ -1,0 +1,152 @@
+"""tf.data: files to fitted examples, and examples to shuffled, endless batches.
+
+An example is a dict; landmarks are in network pixels, heatmaps never leave the device:
+
+* ``image`` float32 ([D,] H, W, C), see :func:`scn_tf.preprocess.network_input`
+* ``landmarks`` float32 (N, d), 0 where absent; ``visible`` float32 (N,)
+* ``unit_per_pixel`` float32 (d,): mm (or file pixels) per network pixel, for errors
+"""
+
+import warnings
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from scn_tf import augment, geometry
+from scn_tf.data.dataset import DatasetError
+from scn_tf.data.images import ImageError
+from scn_tf.preprocess import network_input
+
+
+class DataWarning(UserWarning):
+    """Work goes on, but the user should know; names file and row."""
+
+
+def unit(dataset):
+    """``"mm"`` where the set's description or its first image's header gives a spacing, else ``"px"``."""
+    description = dataset.description
+    if description.spacing_mm or description.normalization or description.coordinates == "physical":
+        return "mm"
+    first = next(iter(dataset.files))
+    return "px" if dataset.read(first).spacing is None else "mm"
+
+
+def prepare(dataset, identity, model):
+    """Read one image and place it in the network's input (host).
+
+    Args:
+        dataset: :class:`scn_tf.data.dataset.Dataset`.
+        identity: the image's ID.
+        model: resolved :class:`scn_tf.config.ModelConfig`.
+
+    Returns:
+        dict of numpy arrays: ``array``, ``scale``, ``translation``, ``landmarks``, ``visible``, ``unit_per_pixel``.
+    """
+    image = dataset.read(identity)
+    if image.array.max() == image.array.min():
+        warnings.warn(f"{dataset.files[identity]}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
+    fit = fit_image(image, dataset.pixel_size(image), model, name=str(dataset.files[identity]))
+    truth = dataset.truth_in_array(identity, image)
+    landmarks = geometry.apply(fit.input_from_array, truth)
+    present = np.isfinite(landmarks).all(axis=1)
+    landmarks = np.where(present[:, None], landmarks, 0.0)
+    visible = present & np.asarray(augment.inside(landmarks.astype("float32"), model.image_size))
+    if (present & ~visible).any():
+        numbers = ", ".join(dataset.description.names[n] for n in np.flatnonzero(present & ~visible))
+        warnings.warn(
+            f"{dataset.table}, line {dataset.rows[identity]}: landmarks outside the input, not trained on: {numbers}.",
+            DataWarning,
+            stacklevel=2,
+        )
+    mm = dataset.mm_per_pixel(identity, image)
+    return dict(
+        array=image.array,
+        scale=fit.scale.astype("float32"),
+        translation=fit.translation.astype("float32"),
+        landmarks=landmarks.astype("float32"),
+        visible=visible.astype("float32"),
+        unit_per_pixel=((np.ones_like(fit.scale) if mm is None else mm) / fit.scale).astype("float32"),
+    )
+
+
+def fit_image(image, pixel_size, model, *, name):
+    """:class:`scn_tf.geometry.Fit` of an image under a model's settings.
+
+    Raises:
+        ImageError: ``model.spacing_mm`` is set but the image has no spacing.
+    """
+    if model.spacing_mm is not None and image.spacing is None and np.all(pixel_size == 1.0):
+        raise ImageError(f"{name}: model.spacing_mm needs images with a spacing; set spacing_mm in dataset.yaml.")
+    return geometry.fit_to_input(image.size, pixel_size, model.image_size[::-1], spacing=model.spacing_mm)
+
+
+def examples(dataset, ids, config):
+    """Fitted examples of a split, in order, decoded in parallel, cached.
+
+    Errors are raised here, before training starts: the whole split is read once.
+
+    Args:
+        dataset: :class:`scn_tf.data.dataset.Dataset`.
+        ids: list of IDs.
+        config: resolved :class:`scn_tf.config.Config`.
+
+    Returns:
+        finite ``tf.data.Dataset`` of examples.
+
+    Raises:
+        ImageError, DatasetError: with the file and row.
+    """
+    model, description = config.model, dataset.description
+    dims, count = description.dims, len(description.names)
+    failures = []
+
+    def read(index):
+        try:
+            values = prepare(dataset, ids[int(index)], model)
+        except (ImageError, DatasetError) as error:
+            # TensorFlow would turn it into a traceback in a string: keep the error itself.
+            failures.append(error)
+            raise
+        return tuple(values.values())
+
+    shapes = ([None] * dims + [description.channels], [dims], [dims], [count, dims], [count], [dims])
+
+    def load(index):
+        values = tf.numpy_function(read, [index], [tf.float32] * 6)
+        for value, shape in zip(values, shapes, strict=True):
+            value.set_shape(shape)
+        array, scale, translation, landmarks, visible, unit_per_pixel = values
+        image = network_input(array, scale, translation, model.image_size)
+        return dict(image=image, landmarks=landmarks, visible=visible, unit_per_pixel=unit_per_pixel)
+
+    data = tf.data.Dataset.range(len(ids)).map(load, num_parallel_calls=config.data.workers, deterministic=True)
+    if config.data.cache == "memory":
+        data = data.cache()
+    try:
+        for _ in tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None):
+            pass
+    except tf.errors.OpError:
+        if failures:
+            raise failures[0] from None
+        raise
+    return data.apply(tf.data.experimental.assert_cardinality(len(ids)))
+
+
+def training_batches(data, *, count, batch_size, seed, first_epoch=0):
+    """Endless shuffled batches; epoch e has the same order however training got there.
+
+    Args:
+        data: finite dataset of examples.
+        count: number of examples.
+        batch_size: at most ``count``; the last incomplete batch of an epoch is left out.
+        seed: base of every epoch's order.
+        first_epoch: where to start, after a resume.
+    """
+
+    def epoch(number):
+        return data.shuffle(count, seed=seed * 100_003 + number, reshuffle_each_iteration=False).batch(
+            batch_size, drop_remainder=True
+        )
+
+    return tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2)

@@ -1,0 +1,37 @@
+"""Files that are either the old one or the new one, whatever happens in between."""
+
+import contextlib
+import os
+from pathlib import Path
+
+
+class WriteError(OSError):
+    """A file could not be written; the one before it, if any, is untouched."""
+
+
+@contextlib.contextmanager
+def replaced(path):
+    """Yield a temporary path beside ``path``; move it there when the block ends well.
+
+    Raises:
+        WriteError: the disk is full or the folder not writable.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        kept = " The one written before is kept." if path.exists() else ""
+        raise WriteError(f"{path}: cannot be written ({error.strerror or error}).{kept}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write a text file as a whole or not at all."""
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

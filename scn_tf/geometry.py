@@ -1,0 +1,74 @@
+"""The one coordinate convention of the project, and the fit of an image to the network's input.
+
+* Coordinates are (x, y[, z]); arrays are indexed [z,] y, x.
+* An integer coordinate is the *centre* of a pixel: the image covers [-0.5, size - 0.5].
+* ``b_from_a`` is a homogeneous (d + 1, d + 1) matrix that maps points of frame a to frame b,
+  so products read themselves: ``input_from_file = input_from_array @ array_from_file``.
+
+Frames: ``file`` (pixels of the file as stored), ``array`` (pixels as loaded: axes of a volume
+turned to LPS), ``physical`` (mm, LPS), ``input`` (pixels of the network's input).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Where an image lies in the network's input; per axis ``input + 0.5 = (array + 0.5) * scale + translation``.
+
+    Attributes:
+        scale: (d,) input pixels per array pixel, (x, y[, z]).
+        translation: (d,) input pixels.
+    """
+
+    scale: np.ndarray
+    translation: np.ndarray
+
+    @property
+    def input_from_array(self):
+        """Homogeneous matrix (d + 1, d + 1)."""
+        matrix = np.diag([*self.scale, 1.0])
+        # The half pixels appear because integers are centres but scaling is about the border.
+        matrix[:-1, -1] = 0.5 * self.scale + self.translation - 0.5
+        return matrix
+
+
+def fit_to_input(array_size, pixel_size, input_size, *, spacing=None):
+    """Centre an image in the network's input, keeping its physical aspect ratio.
+
+    Args:
+        array_size: (d,) pixels of the array, (x, y[, z]).
+        pixel_size: (d,) extent of a pixel in any unit, mm if ``spacing`` is given.
+        input_size: (d,) pixels of the network's input, (x, y[, z]).
+        spacing: mm per input pixel; None enlarges or shrinks the image to fill the input.
+
+    Returns:
+        :class:`Fit`.
+    """
+    array_size, pixel_size, input_size = (np.asarray(v, dtype=float) for v in (array_size, pixel_size, input_size))
+    per_unit = np.min(input_size / (array_size * pixel_size)) if spacing is None else 1.0 / spacing
+    scale = per_unit * pixel_size
+    return Fit(scale=scale, translation=(input_size - array_size * scale) / 2.0)
+
+
+def apply(matrix, points):
+    """Map points (..., d) by a homogeneous matrix (d + 1, d + 1); NaN stays NaN."""
+    matrix, points = np.asarray(matrix, dtype=float), np.asarray(points, dtype=float)
+    return points @ matrix[:-1, :-1].T + matrix[:-1, -1]
+
+
+def physical_from_index(origin, spacing, direction):
+    """Homogeneous matrix from pixel indices to mm of an ITK header.
+
+    Args:
+        origin: (d,) mm of the centre of pixel 0.
+        spacing: (d,) mm per pixel.
+        direction: (d * d,) row-major direction cosines.
+    """
+    dims = len(origin)
+    matrix = np.eye(dims + 1)
+    matrix[:dims, :dims] = np.asarray(direction, dtype=float).reshape(dims, dims) * np.asarray(spacing, dtype=float)
+    matrix[:dims, -1] = origin
+    return matrix

@@ -1,0 +1,132 @@
+"""SpatialConfiguration-Net (Payer et al., Medical Image Analysis 54, 2019, section 3).
+
+The heatmap of a landmark is the product of a local appearance heatmap (precise, but
+similar looking places respond too) and a spatial configuration heatmap (coarse, but
+it knows where each landmark lies in relation to all others).
+"""
+
+import keras
+from keras import layers
+
+from scn_tf.layers import Convolution2D, Convolution3D, CubicUpsampling, LinearUpsampling
+
+LEAKY_SLOPE = 0.1
+HEAD_STDDEV = 1e-4  # heads start near zero: the product of the two maps does as well
+
+
+def conv(filters, kernel, dims, *, name, activation="leaky"):
+    """A convolution of the body: He-normal weights, zero bias, LeakyReLU 0.1."""
+    layer = {2: Convolution2D, 3: Convolution3D}[dims]
+
+    def apply(tensor):
+        tensor = layer(filters, kernel, padding="same", kernel_initializer="he_normal", name=name)(tensor)
+        if activation == "leaky":
+            tensor = layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=f"{name}_act")(tensor)
+        elif activation is not None:
+            tensor = layers.Activation(activation, name=f"{name}_act")(tensor)
+        return tensor
+
+    return apply
+
+
+def head(landmarks, kernel, dims, *, name, activation=None):
+    """The convolution to one map a landmark.
+
+    It computes in float32 whatever the policy: with the 8 significant bits of bfloat16
+    neighbouring pixels of a peak tie, and the maximum is no longer where the peak is.
+    """
+    layer = {2: Convolution2D, 3: Convolution3D}[dims]
+    return layer(
+        landmarks,
+        kernel,
+        padding="same",
+        activation=activation,
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=HEAD_STDDEV),
+        dtype="float32",
+        name=name,
+    )
+
+
+def average_pooling(dims, size, *, name):
+    return {2: layers.AveragePooling2D, 3: layers.AveragePooling3D}[dims](size, name=name)
+
+
+def build_local_appearance(image, landmarks, *, filters=128, levels=4, dropout=0.5):
+    """Local appearance heatmaps h_LA: a U-Net with the same width at every level.
+
+    Contracting: per level conv - dropout - conv, then a "parallel" conv whose output is
+    the skip. Expanding: linear upsampling by two *added* to the skip, no convolution.
+
+    Args:
+        image: Keras tensor (B, [D,] H, W, C); sides divide by ``2 ** (levels - 1)``.
+        landmarks: number of landmarks N.
+        filters: channels of every convolution.
+        levels: resolutions, the full one included.
+        dropout: rate between the two convolutions of a level.
+
+    Returns:
+        Keras tensor (B, [D,] H, W, N), linear, float32.
+    """
+    dims = len(image.shape) - 2
+    tensor = conv(filters, 3, dims, name="la_stem")(image)
+    skips = []
+    for level in range(levels):
+        if level > 0:
+            tensor = average_pooling(dims, 2, name=f"la_{level}_pool")(tensor)
+        tensor = conv(filters, 3, dims, name=f"la_{level}_conv1")(tensor)
+        if dropout > 0:
+            tensor = layers.Dropout(dropout, name=f"la_{level}_dropout")(tensor)
+        tensor = conv(filters, 3, dims, name=f"la_{level}_conv2")(tensor)
+        skips.append(conv(filters, 3, dims, name=f"la_{level}_parallel")(tensor))
+    tensor = skips.pop()
+    for level in reversed(range(levels - 1)):
+        tensor = LinearUpsampling(name=f"la_{level}_up")(tensor)
+        tensor = layers.Add(name=f"la_{level}_add")([tensor, skips[level]])
+    return head(landmarks, 3, dims, name="local_appearance")(tensor)
+
+
+def build_spatial_configuration(local, landmarks, *, filters=128, kernel=11, pooling=16):
+    """Spatial configuration heatmaps h_SC from the local appearance heatmaps.
+
+    Average pooling, three wide convolutions, a tanh head at the low resolution, and
+    cubic upsampling back. The tanh stands before the upsampling.
+
+    Args:
+        local: Keras tensor (B, [D,] H, W, N); sides divide by ``pooling``.
+        landmarks: number of landmarks N.
+        filters: channels of the three convolutions.
+        kernel: side of all four kernels (paper: 11 in 2D, 7 in 3D).
+        pooling: reduction of the resolution (paper: 16 in 2D, 8 in 3D).
+
+    Returns:
+        Keras tensor (B, [D,] H, W, N), float32.
+    """
+    dims = len(local.shape) - 2
+    tensor = average_pooling(dims, pooling, name="sc_pool")(local)
+    for index in range(1, 4):
+        tensor = conv(filters, kernel, dims, name=f"sc_conv{index}")(tensor)
+    tensor = head(landmarks, kernel, dims, name="sc_head", activation="tanh")(tensor)
+    return CubicUpsampling(pooling, dtype="float32", name="spatial_configuration")(tensor)
+
+
+def build_scn(image_shape, landmarks, *, filters=128, levels=4, dropout=0.5, spatial_kernel=11, spatial_pooling=16, spatial_filters=None):
+    """The whole network: h = h_LA * h_SC (Payer et al. 2019, eq. 3).
+
+    Args:
+        image_shape: ([D,] H, W, C).
+        landmarks: number of landmarks N.
+        filters, levels, dropout: see :func:`build_local_appearance`.
+        spatial_kernel, spatial_pooling: see :func:`build_spatial_configuration`.
+        spatial_filters: channels of the spatial part; ``filters`` if None.
+
+    Returns:
+        Functional ``keras.Model`` from image (B, [D,] H, W, C) to heatmaps (B, [D,] H, W, N).
+        Its layers ``local_appearance`` and ``spatial_configuration`` hold the two factors.
+    """
+    image = keras.Input(image_shape, name="image")
+    local = build_local_appearance(image, landmarks, filters=filters, levels=levels, dropout=dropout)
+    spatial = build_spatial_configuration(
+        local, landmarks, filters=spatial_filters or filters, kernel=spatial_kernel, pooling=spatial_pooling
+    )
+    heatmaps = layers.Multiply(dtype="float32", name="heatmaps")([local, spatial])
+    return keras.Model(image, heatmaps, name="scn")

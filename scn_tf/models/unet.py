@@ -1,0 +1,44 @@
+"""The localization U-Net that the paper compares with (Payer et al. 2019, section 4)."""
+
+import keras
+from keras import layers
+
+from scn_tf.layers import LinearUpsampling
+from scn_tf.models.scn import average_pooling, conv, head
+
+
+def build_unet(image_shape, landmarks, *, filters=128, levels=5, dropout=0.0):
+    """U-Net with the same width at every level, concatenated skips and ReLU.
+
+    Args:
+        image_shape: ([D,] H, W, C); sides divide by ``2 ** (levels - 1)``.
+        landmarks: number of landmarks N.
+        filters: channels of every convolution.
+        levels: resolutions, the full one included.
+        dropout: rate between the two convolutions of a contracting block.
+
+    Returns:
+        Functional ``keras.Model`` from image (B, [D,] H, W, C) to heatmaps (B, [D,] H, W, N).
+    """
+    dims = len(image_shape) - 1
+    image = keras.Input(image_shape, name="image")
+
+    def block(tensor, name, rate=0.0):
+        tensor = conv(filters, 3, dims, name=f"{name}_conv1", activation="relu")(tensor)
+        if rate > 0:
+            tensor = layers.Dropout(rate, name=f"{name}_dropout")(tensor)
+        return conv(filters, 3, dims, name=f"{name}_conv2", activation="relu")(tensor)
+
+    tensor, skips = image, []
+    for level in range(levels):
+        if level > 0:
+            tensor = average_pooling(dims, 2, name=f"down_{level}_pool")(tensor)
+        tensor = block(tensor, f"down_{level}", dropout)
+        skips.append(tensor)
+    tensor = skips.pop()
+    for level in reversed(range(levels - 1)):
+        tensor = LinearUpsampling(name=f"up_{level}")(tensor)
+        tensor = layers.Concatenate(name=f"up_{level}_concat")([tensor, skips[level]])
+        tensor = block(tensor, f"up_{level}")
+    heatmaps = head(landmarks, 1, dims, name="heatmaps")(tensor)
+    return keras.Model(image, heatmaps, name="unet")

@@ -1,0 +1,97 @@
+"""Pictures for people: landmarks on images, heatmaps, error curves. Matplotlib without a display."""
+
+import io
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+def heatmap_parts(network):
+    """Outputs to look at, by title: local, spatial and product for SCN, else the heatmaps alone."""
+    names = {layer.name for layer in network.layers}
+    parts = {}
+    if {"local_appearance", "spatial_configuration"} <= names:
+        parts["local appearance"] = network.get_layer("local_appearance").output
+        parts["spatial configuration"] = network.get_layer("spatial_configuration").output
+    parts["heatmaps"] = network.output
+    return parts
+
+
+def flatten_volume(array):
+    """Maximum over the first axis of (D, H, W, C) -> (H, W, C); (H, W, C) stays."""
+    return array.max(axis=0) if array.ndim == 4 else array
+
+
+def validation_figure(image, *, truth, visible, predicted, heatmaps):
+    """One row: the image with true (green +) and predicted (red x) landmarks, then the heatmaps.
+
+    Args:
+        image: ([D,] H, W, C); volumes are shown as maximum projections along z.
+        truth, predicted: (N, d) pixels of the image.
+        visible: (N,) bool.
+        heatmaps: title -> ([D,] H, W, N).
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    figure = Figure(figsize=(4 * (1 + len(heatmaps)), 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 1 + len(heatmaps))
+    axes = np.atleast_1d(axes)
+    axes[0].imshow(flatten_volume(image)[..., 0], cmap="gray")
+    axes[0].plot(*truth[visible, :2].T, "+", color="lime")
+    axes[0].plot(*predicted[:, :2].T, "x", color="red", markersize=4)
+    axes[0].set_title("true + predicted x")
+    for axis, (title, maps) in zip(axes[1:], heatmaps.items(), strict=True):
+        shown = flatten_volume(maps)
+        # Each landmark's map counts alike, whatever its height.
+        axis.imshow((shown / np.maximum(np.abs(shown).max(axis=(0, 1)), 1e-6)).max(axis=-1), cmap="magma")
+        axis.set_title(title)
+    for axis in axes:
+        axis.set_axis_off()
+    return render(figure)
+
+
+def overlay_figure(image, landmarks, names):
+    """Predicted landmarks with their names on an image ([D,] H, W, C); returns uint8 (h, w, 3)."""
+    shown = flatten_volume(image)[..., 0]
+    height, width = shown.shape
+    figure = Figure(figsize=(8 * width / max(width, height), 8 * height / max(width, height)), dpi=120)
+    FigureCanvasAgg(figure)
+    axis = figure.add_axes((0, 0, 1, 1))
+    low, high = np.percentile(shown, (1, 99))
+    axis.imshow(shown, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
+    axis.plot(*landmarks[:, :2].T, "x", color="red", markersize=5)
+    for name, (x, y) in zip(names, landmarks[:, :2], strict=True):
+        axis.annotate(name, (x, y), xytext=(3, 3), textcoords="offset points", color="yellow", fontsize=6)
+    axis.set_xlim(-0.5, width - 0.5)
+    axis.set_ylim(height - 0.5, -0.5)
+    axis.set_axis_off()
+    return render(figure)
+
+
+def error_curve(errors, *, unit, label):
+    """Cumulative distribution of point errors (P,) as a figure."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    ordered = np.sort(errors)
+    axis.step(ordered, 100.0 * np.arange(1, len(ordered) + 1) / max(len(ordered), 1), where="post", label=label)
+    axis.set(xlabel=f"point-to-point error ({unit})", ylabel="points (%)", ylim=(0, 101), xlim=(0, None))
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower right")
+    return figure
+
+
+def render(figure):
+    """uint8 (height, width, 3) of a figure."""
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def png(figure):
+    """PNG bytes of a figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()

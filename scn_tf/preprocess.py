@@ -1,0 +1,73 @@
+"""What happens to an image before the network sees it: one TensorFlow function for training and serving."""
+
+import tensorflow as tf
+
+LOW_PERCENTILE, HIGH_PERCENTILE = 0.01, 0.99
+BACKGROUND = -1.0  # value outside the image: that of its dark end
+LIMIT = 2.0
+
+
+def network_input(array, scale, translation, input_size):
+    """Resample an image into the network's input and normalise its intensities.
+
+    Args:
+        array: (H, W, C) or (D, H, W, C), any numeric dtype; C is 1 or the network's channels.
+        scale, translation: (d,) float32, (x, y[, z]), see :class:`scn_tf.geometry.Fit`.
+        input_size: static (H, W) or (D, H, W), array order.
+
+    Returns:
+        float32 (*input_size, C): the 1st percentile of the image is -1, the 99th +1, clipped
+        to [-2, 2]; -1 outside the image. A constant image becomes 0.
+    """
+    dims = len(input_size)
+    scale, translation = tf.cast(scale, tf.float32), tf.cast(translation, tf.float32)
+    resampled = resample(tf.cast(array, tf.float32), scale, translation, input_size)
+    inside = tf.ones([], tf.bool)
+    for axis in range(dims):
+        size = tf.cast(tf.shape(array)[axis], tf.float32)
+        coordinate = _source_coordinate(input_size[axis], scale[dims - 1 - axis], translation[dims - 1 - axis])
+        within = (coordinate >= 0.0) & (coordinate <= size)
+        inside = inside & tf.reshape(within, [-1 if a == axis else 1 for a in range(dims)])
+    return _normalise(resampled, inside[..., tf.newaxis])
+
+
+def resample(array, scale, translation, input_size):
+    """Antialiased linear resampling, axis by axis, 0 outside: (*size, C) -> (*input_size, C)."""
+    dims = len(input_size)
+    if dims == 2:
+        return _scale_two_axes(array[tf.newaxis], scale[::-1], translation[::-1], input_size)[0]
+    channels = array.shape[-1]
+    depth, height, width = tf.unstack(tf.shape(array)[:3])
+    del height, width
+    slices = _scale_two_axes(array, scale[1::-1], translation[1::-1], input_size[1:])
+    pixels = input_size[1] * input_size[2]
+    columns = tf.reshape(slices, [1, depth, pixels, channels])
+    columns = _scale_two_axes(
+        columns, tf.stack([scale[2], 1.0]), tf.stack([translation[2], 0.0]), (input_size[0], pixels)
+    )
+    return tf.reshape(columns, [*input_size, channels])
+
+
+def _scale_two_axes(images, scale, translation, size):
+    # The kernel samples input (out + 0.5 - translation) / scale - 0.5, widened when it shrinks.
+    return tf.raw_ops.ScaleAndTranslate(
+        images=images, size=list(size), scale=scale, translation=translation, kernel_type="triangle", antialias=True
+    )
+
+
+def _source_coordinate(size, scale, translation):
+    """Continuous array coordinate, 0 at the first border, of every input pixel along one axis."""
+    return (tf.range(size, dtype=tf.float32) + 0.5 - translation) / scale
+
+
+def _normalise(image, inside):
+    inside = tf.broadcast_to(inside, tf.shape(image))
+    values = tf.sort(tf.boolean_mask(image, inside))
+    last = tf.cast(tf.size(values) - 1, tf.float32)
+    # An image wholly outside the input leaves no value: give the sort one to point at.
+    values = tf.concat([values, tf.zeros([1])], axis=0)
+    low = values[tf.cast(tf.maximum(last, 0.0) * LOW_PERCENTILE, tf.int32)]
+    high = values[tf.cast(tf.maximum(last, 0.0) * HIGH_PERCENTILE, tf.int32)]
+    centred = 2.0 * tf.math.divide_no_nan(image - low, high - low) - 1.0
+    normalised = tf.where(high > low, tf.clip_by_value(centred, -LIMIT, LIMIT), tf.zeros_like(image))
+    return tf.where(inside, normalised, tf.fill(tf.shape(image), BACKGROUND))

@@ -1,0 +1,248 @@
+"""Train a network: strategy, augmenting train step, callbacks, ``model.fit``."""
+
+import contextlib
+import json
+import math
+import sys
+import time
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from scn_tf import __version__, checkpoints, files, heatmaps, losses, models
+from scn_tf.augment import augment
+from scn_tf.callbacks import Schedule, StopOnNonFinite, Validation
+from scn_tf.config import ConfigError
+from scn_tf.config import load as load_config
+from scn_tf.data import pipeline, synthetic
+from scn_tf.data.dataset import open_dataset
+
+SMALLEST_SIGMA = 0.5  # a narrower target would fall between the pixels
+
+
+class Trainer(keras.Model):
+    """A network with what only training needs: augmentation, target sigmas, the loss.
+
+    Args:
+        network: functional model, image to heatmaps.
+        config: resolved :class:`scn_tf.config.Config`.
+    """
+
+    def __init__(self, network, config):
+        super().__init__(name="trainer")
+        self.network = network
+        self.config = config
+        self.sigmas = self.add_weight(
+            name="sigmas",
+            shape=(network.output_shape[-1],),
+            dtype="float32",
+            initializer=keras.initializers.Constant(config.heatmap.sigma),
+            trainable=config.heatmap.sigma_mode == "learned",
+            constraint=lambda sigmas: keras.ops.maximum(sigmas, SMALLEST_SIGMA),
+        )
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", "heatmap_loss", "sigma_loss")}
+        self.built = True
+
+    @property
+    def metrics(self):
+        return list(self.trackers.values())
+
+    def call(self, images, training=False):
+        return self.network(images, training=training)
+
+    def train_step(self, batch):
+        images, landmarks, visible = batch["image"], batch["landmarks"], batch["visible"]
+        replica = tf.distribute.get_replica_context()
+        # One stream of draws per step and replica; samples differ inside a draw.
+        position = tf.cast(self.optimizer.iterations, tf.int32) * replica.num_replicas_in_sync
+        seed = tf.stack([self.config.train.seed, position + replica.replica_id_in_sync_group])
+        images, landmarks, visible = augment(self.config.augment, images, landmarks, visible, seed=seed)
+        with tf.GradientTape() as tape:
+            terms = self.loss_terms(self.network(images, training=True), landmarks, visible)
+            loss = sum(terms.values())
+        variables = self.trainable_variables
+        # Averaged before clipping, so that the norm is that of the whole batch's gradient; the
+        # optimizer adds the replicas' gradients up again, hence the division.
+        gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, tape.gradient(loss, variables))
+        gradients, _ = tf.clip_by_global_norm(gradients, self.config.train.clip_norm)
+        self.optimizer.apply([g / replica.num_replicas_in_sync for g in gradients], variables)
+        for name, tracker in self.trackers.items():
+            tracker.update_state(loss if name == "loss" else terms[name])
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    def loss_terms(self, predicted, landmarks, visible):
+        """The terms of the loss by name, scaled as configured."""
+        config, size = self.config, tuple(predicted.shape[1:-1])
+        target = heatmaps.render_gaussians(landmarks, self.sigmas, size, gamma=config.heatmap.gamma)
+        terms = {
+            "heatmap_loss": losses.heatmap_loss(predicted, target, visible),
+            "sigma_loss": losses.sigma_loss(self.sigmas, visible, alpha=config.heatmap.alpha),
+        }
+        if config.train.loss_scale == "mean":
+            energy = losses.target_energy(config.heatmap.sigma, config.heatmap.gamma, len(size))
+            terms = {name: value / (energy * predicted.shape[-1]) for name, value in terms.items()}
+        if config.train.weight_decay > 0:
+            kernels = [w for w in self.network.trainable_variables if w.path.endswith("kernel")]
+            terms["weight_decay"] = losses.weight_decay(kernels, factor=config.train.weight_decay)
+        return terms
+
+    def state(self):
+        """All variables that going on needs, in a fixed order."""
+        network = [*self.network.variables, *_seed_states(self.network)]
+        unique = {id(variable): variable for variable in (*network, self.sigmas, *self.optimizer.variables)}
+        return list(unique.values())
+
+
+def _seed_states(network):
+    return [layer.seed_generator.state for layer in network.layers if hasattr(layer, "seed_generator")]
+
+
+def strategy(name):
+    """``tf.distribute.Strategy`` by its configuration name.
+
+    Raises:
+        ConfigError: a strategy that this version cannot run.
+    """
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if name == "multi_worker":
+        raise ConfigError("train.strategy: multi_worker is not available in this version; use mirrored on one machine.")
+    if name == "mirrored" or (name == "auto" and devices[0].device_type == "GPU" and len(devices) > 1):
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return tf.distribute.get_strategy()
+
+
+def precision(name):
+    """Keras dtype policy name; ``auto`` is bfloat16 where the processor computes in it."""
+    if name != "auto":
+        return name
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        return "mixed_bfloat16" if capability >= (8, 0) else "float32"
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return "float32"
+    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+
+
+@contextlib.contextmanager
+def dtype_policy(name):
+    """Build layers under a Keras dtype policy, then put the old one back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def build_optimizer(config):
+    """Optimizer of a resolved :class:`scn_tf.config.TrainConfig`."""
+    if config.optimizer == "nesterov":
+        return keras.optimizers.SGD(config.learning_rate, momentum=0.99, nesterov=True)
+    return keras.optimizers.Adam(config.learning_rate)
+
+
+def build_trainer(config, *, landmarks, channels):
+    """Compiled :class:`Trainer` with built optimizer, of a resolved configuration."""
+    # Not 0: tf.data cannot combine a global seed of 0 with the tensor seed of an epoch's order.
+    keras.utils.set_random_seed(1 + config.train.seed)
+    with dtype_policy(precision(config.train.precision)):
+        network = models.from_config(config.model, landmarks=landmarks, channels=channels)
+    trainer = Trainer(network, config)
+    trainer.compile(optimizer=build_optimizer(config.train), jit_compile=config.train.compile == "xla")
+    trainer.optimizer.build(trainer.trainable_variables)
+    return trainer
+
+
+def train(config, run_dir, *, resume=False):
+    """Train a run; everything that it finds is in its folder.
+
+    Args:
+        config: :class:`scn_tf.config.Config`; with ``resume`` the run's own is read instead.
+        run_dir: folder to write (INTERFACE in docs/formats.md).
+        resume: go on from ``run_dir/checkpoints/last.npz`` to the same end.
+
+    Returns:
+        the best network's validation summary: dict with ``epoch`` and the error.
+
+    Raises:
+        ConfigError, DatasetError, ImageError: before training starts.
+        TrainingDiverged: the loss is no longer finite.
+        WriteError: a checkpoint could not be written; the one before is kept.
+    """
+    started = time.monotonic()
+    run_dir = Path(run_dir)
+    if resume:
+        config = load_config(run_dir / "config.yaml")
+    elif (run_dir / "config.yaml").exists():
+        raise ConfigError(f"{run_dir}: already holds a run; pass --resume to go on with it, or choose another --run_dir.")
+    root = config.data.root or synthetic.ensure(run_dir.parent / "synthetic_hands")
+    dataset = open_dataset(root)
+    description = dataset.description
+    try:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"root": Path(root).resolve()})})
+        config = config.resolved(description.dims)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    distribution = strategy(config.train.strategy)
+
+    train_ids, val_ids = dataset.split(config.data.train_split), dataset.split(config.data.val_split)
+    batch_size = min(config.train.batch_size, len(train_ids))
+    replicas = distribution.num_replicas_in_sync
+    if batch_size % replicas:
+        raise ConfigError(f"train.batch_size: {batch_size} images cannot be shared equally by {replicas} replicas.")
+    training = pipeline.examples(dataset, train_ids, config)
+    validation = pipeline.examples(dataset, val_ids, config)
+    files.write_text(run_dir / "config.yaml", config.to_yaml())
+
+    with distribution.scope():
+        trainer = build_trainer(config, landmarks=len(description.names), channels=description.channels)
+    progress = {"epoch": 0, "seconds": 0.0, "best": None, "history": []}
+    if resume:
+        progress = checkpoints.load_state(trainer.state(), run_dir / "checkpoints" / "last.npz")
+    unit = pipeline.unit(dataset)
+    steps = len(train_ids) // batch_size
+    metadata = {
+        "scn_tf": __version__,
+        "name": description.name,
+        "dims": description.dims,
+        "channels": description.channels,
+        "landmarks": list(description.names),
+        "unit": unit,
+        "pixel_spacing_mm": description.spacing_mm,
+        "config": json.loads(config.model_dump_json()),
+    }
+    schedule = Schedule(config.train, steps=steps, started=started - progress["seconds"])
+    validate = Validation(
+        trainer, validation, run_dir=run_dir, metadata=metadata, progress=progress, schedule=schedule, names=description.names
+    )
+    print(_greeting(config, dataset, len(train_ids), len(val_ids), trainer, run_dir), flush=True)
+    trainer.fit(
+        pipeline.training_batches(
+            training, count=len(train_ids), batch_size=batch_size, seed=config.train.seed, first_epoch=progress["epoch"]
+        ),
+        epochs=config.train.epochs,
+        initial_epoch=progress["epoch"],
+        steps_per_epoch=steps,
+        callbacks=[schedule, StopOnNonFinite(), validate],
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+    return progress["best"]
+
+
+def _greeting(config, dataset, train_count, val_count, trainer, run_dir):
+    size = " x ".join(map(str, config.model.image_size))
+    weights = sum(math.prod(w.shape) for w in trainer.network.trainable_variables)
+    minutes = "" if config.train.minutes is None else f" or {config.train.minutes:g} minutes"
+    return (
+        f"Data     {dataset.description.name} ({dataset.root}): {train_count} training, {val_count} validation images, "
+        f"{len(dataset.description.names)} landmarks\n"
+        f"Network  {config.model.name}, {weights:,} weights, {size} pixels, {trainer.network.layers[1].dtype_policy.name}\n"
+        f"Training {config.train.epochs} epochs{minutes}, batches of {min(config.train.batch_size, train_count)}\n"
+        f"Run      {run_dir}   (tensorboard --logdir {run_dir}/tensorboard)"
+    )
+
+
