@@ -114,12 +114,13 @@ def _resize(images, size):
 
 @keras.saving.register_keras_serializable("scn_tf")
 class Convolution2D(keras.layers.Conv2D):
-    """``Conv2D`` (stride 1, "same") whose gradient is fast on a CPU.
+    """``Conv2D`` (stride 1, "same", odd kernel) whose gradients are fast on a CPU.
 
-    TensorFlow's kernel for the gradient with respect to the input runs two to four times
-    slower than its forward kernel there (``benchmarks/conv_gradient.py``). That gradient
-    is itself a convolution, of the output's gradient with the mirrored kernel, so the
-    forward kernel computes it. Weights and values are those of ``Conv2D``.
+    TensorFlow's gradient kernels run two to five times slower than its forward kernel there
+    (``benchmarks/conv_gradient.py``). The gradient with respect to the input is itself a
+    convolution, of the output's gradient with the mirrored kernel, so the forward kernel
+    computes it; that with respect to a small kernel is one matrix product a tap. Weights
+    and values are those of ``Conv2D``.
 
     Input shape: (B, H, W, C). Output shape: (B, H, W, filters).
     """
@@ -160,12 +161,36 @@ def _convolution(inputs, kernel):
         def gradient(upstream):
             mirrored = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
             to_inputs = tf.nn.conv2d(upstream, mirrored, 1, "SAME")
-            to_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                input=inputs, filter_sizes=tf.shape(kernel), out_backprop=upstream, strides=[1, 1, 1, 1], padding="SAME"
-            )
-            return to_inputs, to_kernel
+            return to_inputs, _kernel_gradient(inputs, upstream, kernel.shape)
 
         return tf.nn.conv2d(inputs, kernel, 1, "SAME"), gradient
 
     # A tensor, not the variable: custom_gradient treats variables in another way.
     return convolve(inputs, tf.convert_to_tensor(kernel))
+
+
+MOST_TAPS = 9  # wider kernels work on few pixels here (pooled maps), where TensorFlow's own gradient is as fast
+
+
+def _kernel_gradient(inputs, upstream, shape):
+    """Gradient (h, w, C, F) with respect to the kernel, from inputs (B, H, W, C) and upstream (B, H, W, F).
+
+    Padded to equal rows, the pixels of a whole batch are one line, and a tap is a shift along
+    it: its gradient is the product of two slices of memory. The upstream's padding is zero,
+    so what a shift carries over from the next row or image does not count.
+    """
+    import tensorflow as tf
+
+    height, width, channels, filters = shape
+    if height * width > MOST_TAPS:
+        return tf.raw_ops.Conv2DBackpropFilter(
+            input=inputs, filter_sizes=shape, out_backprop=upstream, strides=[1, 1, 1, 1], padding="SAME"
+        )
+    top, left = height // 2, width // 2
+    line = tf.reshape(tf.pad(inputs, [[0, 0], [top, top], [left, left], [0, 0]]), (-1, channels))
+    target = tf.reshape(tf.pad(upstream, [[0, 0], [0, 2 * top], [0, 2 * left], [0, 0]]), (-1, filters))
+    row = inputs.shape[2] + 2 * left
+    length = tf.shape(line)[0] - (2 * top * row + 2 * left)
+    shifts = [i * row + j for i in range(height) for j in range(width)]
+    taps = [tf.matmul(line[shift : shift + length], target[:length], transpose_a=True) for shift in shifts]
+    return tf.reshape(tf.stack(taps), shape)

@@ -26,18 +26,22 @@ def localize(locate, data, *, batch_size=1):
         batch_size: images at a time.
 
     Returns:
-        dict of arrays over all images: ``landmarks`` and ``truth`` (I, N, d) network pixels,
-        ``scores`` (I, N), ``visible`` (I, N), ``unit_per_pixel`` (I, d).
+        dict of arrays over all images: ``predicted`` (I, N, d) network pixels, ``scores`` (I, N),
+        and every value of the examples but the image.
     """
     parts = []
     for batch in data.batch(batch_size):
-        landmarks, scores = locate(batch["image"])
-        parts.append((landmarks, scores, batch["landmarks"], batch["visible"], batch["unit_per_pixel"]))
-    names = ("landmarks", "scores", "truth", "visible", "unit_per_pixel")
-    return {name: np.concatenate(values) for name, values in zip(names, zip(*parts, strict=True), strict=True)}
+        predicted, scores = locate(batch.pop("image"))
+        parts.append({"predicted": predicted, "scores": scores, **batch})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def point_errors(result):
-    """Distances (I, N) of predicted and true points in mm or px, NaN where nothing is annotated."""
-    offsets = (result["landmarks"] - result["truth"]) * result["unit_per_pixel"][:, None]
-    return np.where(result["visible"] > 0, np.linalg.norm(offsets, axis=-1), np.nan)
+def point_errors(result, per_pixel="unit_per_pixel"):
+    """Distances (I, N) of predicted and true points, NaN where nothing is annotated.
+
+    Args:
+        result: of :func:`localize`.
+        per_pixel: ``"unit_per_pixel"`` for mm (px where no spacing is known), ``"file_per_pixel"`` for file pixels.
+    """
+    offsets = (result["predicted"] - result["landmarks"]) * result[per_pixel][:, None]
+    return np.where(result["annotated"] > 0, np.linalg.norm(offsets, axis=-1), np.nan)

@@ -3,8 +3,12 @@
 An example is a dict; landmarks are in network pixels, heatmaps never leave the device:
 
 * ``image`` float32 ([D,] H, W, C), see :func:`scn_tf.preprocess.network_input`
-* ``landmarks`` float32 (N, d), 0 where absent; ``visible`` float32 (N,)
+* ``landmarks`` float32 (N, d), 0 where absent
+* ``visible`` float32 (N,): annotated and inside the input, what the loss counts
+* ``annotated`` float32 (N,): what errors count, a landmark that the input cuts off included
 * ``unit_per_pixel`` float32 (d,): mm (or file pixels) per network pixel, for errors
+* ``file_per_pixel`` float32 (d,): file pixels per network pixel
+* ``own_from_input`` float32 (d + 1, d + 1): network pixels to the set's own coordinates
 """
 
 import warnings
@@ -41,7 +45,7 @@ def prepare(dataset, identity, model):
         model: resolved :class:`scn_tf.config.ModelConfig`.
 
     Returns:
-        dict of numpy arrays: ``array``, ``scale``, ``translation``, ``landmarks``, ``visible``, ``unit_per_pixel``.
+        dict of numpy arrays: ``array``, ``scale``, ``translation``, and the example's values but ``image``.
     """
     image = dataset.read(identity)
     if image.array.max() == image.array.min():
@@ -66,7 +70,10 @@ def prepare(dataset, identity, model):
         translation=fit.translation.astype("float32"),
         landmarks=landmarks.astype("float32"),
         visible=visible.astype("float32"),
+        annotated=present.astype("float32"),
         unit_per_pixel=((np.ones_like(fit.scale) if mm is None else mm) / fit.scale).astype("float32"),
+        file_per_pixel=(1.0 / fit.scale).astype("float32"),
+        own_from_input=np.linalg.inv(fit.input_from_array @ dataset.array_from_own(image)).astype("float32"),
     )
 
 
@@ -110,15 +117,23 @@ def examples(dataset, ids, config):
             raise
         return tuple(values.values())
 
-    shapes = ([None] * dims + [description.channels], [dims], [dims], [count, dims], [count], [dims])
+    shapes = dict(
+        array=[None] * dims + [description.channels],
+        scale=[dims],
+        translation=[dims],
+        landmarks=[count, dims],
+        visible=[count],
+        annotated=[count],
+        unit_per_pixel=[dims],
+        file_per_pixel=[dims],
+        own_from_input=[dims + 1, dims + 1],
+    )
 
     def load(index):
-        values = tf.numpy_function(read, [index], [tf.float32] * 6)
-        for value, shape in zip(values, shapes, strict=True):
-            value.set_shape(shape)
-        array, scale, translation, landmarks, visible, unit_per_pixel = values
-        image = network_input(array, scale, translation, model.image_size)
-        return dict(image=image, landmarks=landmarks, visible=visible, unit_per_pixel=unit_per_pixel)
+        values = tf.numpy_function(read, [index], [tf.float32] * len(shapes))
+        example = {name: tf.ensure_shape(value, shape) for (name, shape), value in zip(shapes.items(), values, strict=True)}
+        placement = [example.pop(name) for name in ("array", "scale", "translation")]
+        return {"image": network_input(*placement, model.image_size), **example}
 
     data = tf.data.Dataset.range(len(ids)).map(load, num_parallel_calls=config.data.workers, deterministic=True)
     if config.data.cache == "memory":

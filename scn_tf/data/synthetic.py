@@ -1,1 +1,151 @@
-def ensure(p): raise NotImplementedError
+"""The embedded data set: hands drawn from geometry, in the folder format, from a seed.
+
+Bones are soft capsules that overlap at the joints and add up as absorption does in a
+radiograph. All joints of all fingers look alike, only their arrangement tells them apart.
+Pose, size, contrast, noise and collimation vary from image to image.
+"""
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import yaml
+
+from scn_tf import files
+
+FINGERS = {
+    # angle of the metacarpal (radians from straight up), lengths in mm of metacarpal and phalanges
+    "thumb": (0.75, (38, 30, 24)),
+    "index": (0.22, (62, 38, 23, 19)),
+    "middle": (0.03, (61, 42, 27, 20)),
+    "ring": (-0.15, (56, 39, 26, 20)),
+    "little": (-0.34, (52, 31, 19, 18)),
+}
+JOINTS = {"thumb": ("mcp", "ip", "tip"), "other": ("mcp", "pip", "dip", "tip")}
+NAMES_2D = (
+    *(f"{finger}_{joint}" for finger in FINGERS for joint in JOINTS.get(finger, JOINTS["other"])),
+    *("radius", "ulna"),
+)
+FINGERS_3D = ("index", "middle", "ring")
+NAMES_3D = tuple(f"{finger}_{joint}" for finger in FINGERS_3D for joint in JOINTS["other"])
+SIZE_2D, SPACING_2D = (192, 256), 0.9  # (x, y) pixels, mm
+SIZE_3D, SPACING_3D = (40, 56, 32), 3.6  # (x, y, z) pixels, mm
+VERSION = 1  # raise it when the same seed gives other images
+
+
+def _hand(rng, dims):
+    """One hand: landmark coordinates (N, dims) in mm around 0, y down, and capsules (start, end, radius)."""
+    size = rng.uniform(0.8, 1.15)
+    turn = rng.uniform(-0.2, 0.2)
+    spread = rng.uniform(0.75, 1.1)
+    chosen = FINGERS if dims == 2 else FINGERS_3D
+    points, bones = [], []
+    for finger in chosen:
+        angle, lengths = FINGERS[finger]
+        angle = turn + spread * angle + rng.normal(0, 0.05)
+        lift = rng.normal(0, 0.12)  # out of the plane, 3D alone
+        start = np.array([22.0 * math.sin(1.6 * angle), -6.0 * abs(angle), 0.0])[:dims]
+        for number, length in enumerate(lengths):
+            length = size * length * rng.uniform(0.92, 1.08)
+            direction = np.array([math.sin(angle), -math.cos(angle), math.sin(lift)])[:dims]
+            end = start + length * direction / np.linalg.norm(direction)
+            bones.append((start, end, size * (4.6 - 0.6 * number) * rng.uniform(0.9, 1.1)))
+            points.append(end)
+            start = end
+            angle += rng.normal(0, 0.09)
+            lift += rng.normal(0, 0.12)
+    if dims == 2:
+        for offset, radius in ((13.0, 8.0), (-13.0, 6.0)):
+            across = np.array([math.cos(turn), math.sin(turn)])
+            along = np.array([-math.sin(turn), math.cos(turn)])
+            head = size * (offset * across + 14.0 * along)
+            bones.append((head, head + 90.0 * along, size * radius))
+            points.append(head)
+    return np.array(points), bones
+
+
+def _distance(grid, start, end):
+    """Distance (*size,) of grid points (*size, d) from a segment."""
+    along = end - start
+    position = np.clip((grid - start) @ along / (along @ along), 0.0, 1.0)
+    return np.linalg.norm(grid - start - position[..., None] * along, axis=-1)
+
+
+def _draw(rng, size, spacing):
+    """Image uint8 ([z,] y, x) and landmarks (N, d) in pixels (x, y[, z])."""
+    dims = len(size)
+    points, bones = _hand(rng, dims)
+    extent = np.array(size) * spacing
+    # The hand's middle near the image's, a little off; forearm at the bottom.
+    shift = extent / 2 - (points.min(0) + points.max(0)) / 2 + rng.uniform(-0.05, 0.05, dims) * extent
+    points = points + shift
+    axes = [(np.arange(n) + 0.5) * spacing for n in size]
+    grid = np.stack(np.meshgrid(*axes[::-1], indexing="ij")[::-1], axis=-1)
+    absorption = np.zeros(size[::-1])
+    soft = 1.1 * spacing
+    flesh = np.full(size[::-1], np.inf)
+    for start, end, radius in bones:
+        distance = _distance(grid, start + shift, end + shift)
+        # The shaft is thinner than its ends: the joint is where two thick ends overlap.
+        ends = np.minimum(
+            np.linalg.norm(grid - start - shift, axis=-1), np.linalg.norm(grid - end - shift, axis=-1)
+        )
+        width = radius * (0.72 + 0.28 * np.exp(-((ends / (1.6 * radius)) ** 2)))
+        absorption += 1.0 / (1.0 + np.exp((distance - width) / (0.35 * soft)))
+        flesh = np.minimum(flesh, distance - 1.7 * radius)
+    absorption = rng.uniform(0.6, 1.0) * absorption + rng.uniform(0.3, 0.6) / (1.0 + np.exp(flesh / soft))
+    image = 1.0 - np.exp(-absorption * rng.uniform(0.7, 1.2))
+    image = image ** rng.uniform(0.8, 1.3) + rng.uniform(0.0, 0.15)
+    slope = rng.normal(0, 0.08, dims)
+    image = image * (1.0 + (grid / extent - 0.5) @ slope) + rng.normal(0, rng.uniform(0.01, 0.05), image.shape)
+    if dims == 2:
+        # Collimation: the tube's shutters leave a dark frame.
+        low, high = rng.uniform(0, 0.05, 2) * extent, (1 - rng.uniform(0, 0.05, 2)) * extent
+        shut = ((grid < low) | (grid > high)).any(axis=-1)
+        image[shut] = rng.uniform(0, 0.05)
+    image = np.clip(image / image.max(), 0, 1)
+    return (255 * image).astype("uint8"), points / spacing - 0.5
+
+
+def generate(root, *, dims=2, train=60, val=20, seed=0):
+    """Write a synthetic data set.
+
+    Args:
+        root: folder to write; ``dataset.yaml`` comes last, so a folder that has it is whole.
+        dims: 2 (PNG, 21 landmarks, pixel coordinates) or 3 (NIfTI, 12 landmarks, physical coordinates).
+        train, val: images of the two splits.
+        seed: of everything drawn.
+    """
+    root = Path(root)
+    names, size, spacing = (NAMES_2D, SIZE_2D, SPACING_2D) if dims == 2 else (NAMES_3D, SIZE_3D, SPACING_3D)
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    ids = [f"hand_{number:03d}" for number in range(train + val)]
+    for number, identity in enumerate(ids):
+        # One generator an image: the first images do not depend on how many there are.
+        array, landmarks = _draw(np.random.default_rng([seed, number]), size, spacing)
+        image = sitk.GetImageFromArray(array)
+        if dims == 3:
+            image.SetSpacing([spacing] * 3)
+            image.SetOrigin([-20.0, 35.0, 10.0])
+            landmarks = landmarks * spacing + np.array(image.GetOrigin())
+        sitk.WriteImage(image, str(root / "images" / f"{identity}{'.png' if dims == 2 else '.nii.gz'}"))
+        writer.writerow([identity, *np.round(landmarks, 3).ravel()])
+    files.write_text(root / "landmarks.csv", text.getvalue())
+    files.write_text(root / "splits" / "train.txt", "\n".join(ids[:train]) + "\n")
+    files.write_text(root / "splits" / "val.txt", "\n".join(ids[train:]) + "\n")
+    description = {"name": f"synthetic_hands_{dims}d", "dims": dims, "landmarks": list(names)}
+    description |= {"coordinates": "pixel", "spacing_mm": [spacing] * 2} if dims == 2 else {"coordinates": "physical"}
+    files.write_text(root / "dataset.yaml", yaml.safe_dump(description, sort_keys=False))
+
+
+def ensure(root):
+    """The default set's folder, generated if it is not there yet."""
+    root = Path(f"{root}_v{VERSION}")
+    if not (root / "dataset.yaml").exists():
+        generate(root)
+    return root
