@@ -18,13 +18,33 @@ from pydantic import Field
 Size = Annotated[tuple[int, ...], Field(min_length=2, max_length=3)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
+# {2: ..., 3: ...}: another value in 2D and 3D. Sizes are in array order.
 MODEL_PRESETS = {
-    "paper": dict(filters=128, levels=4, dropout=0.5, spatial_kernel={2: 11, 3: 7}, spatial_pooling={2: 16, 3: 8}),
-    "small": dict(filters=64, levels=4, dropout=0.25, spatial_kernel={2: 11, 3: 5}, spatial_pooling={2: 16, 3: 4}),
-    "tiny": dict(filters=32, levels=4, dropout=0.0, spatial_kernel={2: 11, 3: 5}, spatial_pooling={2: 8, 3: 4}),
+    "paper": dict(
+        image_size={2: (512, 512), 3: (192, 96, 96)},
+        filters={2: 128, 3: 64},
+        levels=4,
+        dropout=0.5,
+        spatial_kernel={2: 11, 3: 7},
+        spatial_pooling={2: 16, 3: 8},
+    ),
+    "small": dict(
+        image_size={2: (256, 256), 3: (64, 64, 64)},
+        filters={2: 64, 3: 32},
+        levels=4,
+        dropout=0.25,
+        spatial_kernel={2: 11, 3: 5},
+        spatial_pooling={2: 16, 3: 8},
+    ),
+    "tiny": dict(
+        image_size={2: (128, 128), 3: (32, 32, 32)},
+        filters={2: 32, 3: 16},
+        levels={2: 4, 3: 3},
+        dropout=0.0,
+        spatial_kernel={2: 11, 3: 5},
+        spatial_pooling={2: 8, 3: 4},
+    ),
 }
-MODEL_PRESETS["paper"]["filters"] = {2: 128, 3: 64}
-DEFAULT_SIZES = {2: (256, 256), 3: (64, 64, 64)}
 
 # The released settings belong to a loss that is a plain sum; see losses.py.
 TRAIN_PRESETS = {
@@ -75,7 +95,6 @@ class ModelConfig(Section):
         for key, value in MODEL_PRESETS[self.preset].items():
             if values[key] is None:
                 values[key] = value[dims] if isinstance(value, dict) else value
-        values["image_size"] = values["image_size"] or DEFAULT_SIZES[dims]
         values["spatial_filters"] = values["spatial_filters"] or values["filters"]
         if len(values["image_size"]) != dims:
             raise ValueError(f"model.image_size: expected {dims} sides ({'D H W'[-2 * dims + 1:]}), received {values['image_size']}.")
@@ -246,7 +265,7 @@ def override(values, assignments):
     merged = {key: dict(section) if isinstance(section, dict) else section for key, section in values.items()}
     for name, text in assignments.items():
         if name not in field_names():
-            raise ConfigError(f"--{name}: unknown field{_nearest(name, field_names())}.")
+            raise ConfigError(f"--{name}: unknown field{nearest(name, field_names())}.")
         section, field = name.split(".")
         merged[section] = {**(merged.get(section) or {}), field: _parse(text)}
     return merged
@@ -286,7 +305,8 @@ def _parse(text):
         return text
 
 
-def _nearest(name, names):
+def nearest(name, names):
+    """The end of a message about an unknown name: the nearest spelling, or all known names."""
     match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"; did you mean {match[0]}?" if match else f"; known: {', '.join(names)}"
 
@@ -295,7 +315,7 @@ def _explain(item, source):
     location = ".".join(str(part) for part in item["loc"] if isinstance(part, str) and "[" not in part)
     if item["type"] == "extra_forbidden":
         known = list(field_names()) if "." in location else list(Config.model_fields)
-        return f"{source}: {location}: unknown field{_nearest(location, known)}"
+        return f"{source}: {location}: unknown field{nearest(location, known)}"
     message = item["msg"].removeprefix("Value error, ")
     received = item.get("input")
     shown = "" if isinstance(received, (dict, types.NoneType)) else f", received {received!r}"

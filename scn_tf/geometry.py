@@ -9,6 +9,7 @@ Frames: ``file`` (pixels of the file as stored), ``array`` (pixels as loaded: ax
 turned to LPS), ``physical`` (mm, LPS), ``input`` (pixels of the network's input).
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,10 +48,20 @@ def fit_to_input(array_size, pixel_size, input_size, *, spacing=None):
     Returns:
         :class:`Fit`.
     """
-    array_size, pixel_size, input_size = (np.asarray(v, dtype=float) for v in (array_size, pixel_size, input_size))
-    per_unit = np.min(input_size / (array_size * pixel_size)) if spacing is None else 1.0 / spacing
-    scale = per_unit * pixel_size
-    return Fit(scale=scale, translation=(input_size - array_size * scale) / 2.0)
+    scale, translation = fit_axes(array_size, pixel_size, input_size, spacing=spacing)
+    return Fit(scale=np.asarray(scale, dtype=float), translation=np.asarray(translation, dtype=float))
+
+
+def fit_axes(array_size, pixel_size, input_size, *, spacing=None, minimum=min):
+    """The arithmetic of :func:`fit_to_input` on lists of numbers or, with ``tf.minimum``, of scalar tensors."""
+    if spacing is None:
+        ratios = [length / (n * pixel) for n, pixel, length in zip(array_size, pixel_size, input_size, strict=True)]
+        per_unit = functools.reduce(minimum, ratios)
+    else:
+        per_unit = 1.0 / spacing
+    scale = [per_unit * pixel for pixel in pixel_size]
+    translation = [(length - n * s) / 2.0 for n, s, length in zip(array_size, scale, input_size, strict=True)]
+    return scale, translation
 
 
 def apply(matrix, points):

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -88,6 +89,11 @@ def render(figure):
     """uint8 (height, width, 3) of a figure."""
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def encode_png(array):
+    """PNG bytes of uint8 (height, width, 3)."""
+    return tf.io.encode_png(array).numpy()
 
 
 def png(figure):

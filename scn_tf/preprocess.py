@@ -5,6 +5,7 @@ import tensorflow as tf
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.01, 0.99
 BACKGROUND = -1.0  # value outside the image: that of its dark end
 LIMIT = 2.0
+GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma of red, green, blue
 
 
 def network_input(array, scale, translation, input_size):
@@ -69,5 +70,7 @@ def _normalise(image, inside):
     low = values[tf.cast(tf.maximum(last, 0.0) * LOW_PERCENTILE, tf.int32)]
     high = values[tf.cast(tf.maximum(last, 0.0) * HIGH_PERCENTILE, tf.int32)]
     centred = 2.0 * tf.math.divide_no_nan(image - low, high - low) - 1.0
-    normalised = tf.where(high > low, tf.clip_by_value(centred, -LIMIT, LIMIT), tf.zeros_like(image))
+    # Resampling a constant image leaves differences in the last digits: they are no contrast.
+    contrast = high - low > 1e-5 * tf.maximum(tf.abs(low), tf.abs(high))
+    normalised = tf.where(contrast, tf.clip_by_value(centred, -LIMIT, LIMIT), tf.zeros_like(image))
     return tf.where(inside, normalised, tf.fill(tf.shape(image), BACKGROUND))

@@ -1,6 +1,5 @@
 """Train a network: strategy, augmenting train step, callbacks, ``model.fit``."""
 
-import contextlib
 import ctypes
 import json
 import math
@@ -143,17 +142,6 @@ def keep_large_blocks():
         pass
 
 
-@contextlib.contextmanager
-def dtype_policy(name):
-    """Build layers under a Keras dtype policy, then put the old one back."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def build_optimizer(config):
     """Optimizer of a resolved :class:`scn_tf.config.TrainConfig`."""
     if config.optimizer == "nesterov":
@@ -165,7 +153,7 @@ def build_trainer(config, *, landmarks, channels):
     """Compiled :class:`Trainer` with built optimizer, of a resolved configuration."""
     # Not 0: tf.data cannot combine a global seed of 0 with the tensor seed of an epoch's order.
     keras.utils.set_random_seed(1 + config.train.seed)
-    with dtype_policy(precision(config.train.precision)):
+    with models.dtype_policy(precision(config.train.precision)):
         network = models.from_config(config.model, landmarks=landmarks, channels=channels)
     trainer = Trainer(network, config)
     trainer.compile(optimizer=build_optimizer(config.train), jit_compile=config.train.compile == "xla")
@@ -245,6 +233,7 @@ def train(config, run_dir, *, resume=False):
         epochs=config.train.epochs,
         initial_epoch=progress["epoch"],
         steps_per_epoch=steps,
+        shuffle=False,
         callbacks=[schedule, StopOnNonFinite(), validate],
         verbose=1 if sys.stdout.isatty() else 2,
     )

@@ -7,6 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from scn_tf import geometry
+from scn_tf.preprocess import GREY_WEIGHTS
 
 # Formats whose header is no statement about the patient: a JPEG's "72 dpi" is no pixel size.
 SPACELESS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
@@ -14,7 +15,6 @@ EXTENSIONS = (
     *sorted(SPACELESS),
     *(".dcm", ".mha", ".mhd", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".hdr", ".img.gz", ".gipl", ".mnc", ".vtk"),
 )
-GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype="float32")  # ITU-R BT.601 luma
 
 
 class ImageError(ValueError):
@@ -143,7 +143,7 @@ def _to_channels(array, channels, name):
     if found == channels:
         return array
     if found in (3, 4):  # a fourth channel is opacity
-        return (array[..., :3] @ GREY_WEIGHTS)[..., np.newaxis] if channels == 1 else array[..., :3]
+        return (array[..., :3] @ np.array(GREY_WEIGHTS, dtype="float32"))[..., np.newaxis] if channels == 1 else array[..., :3]
     if found in (1, 2):  # a second channel is opacity
         return np.repeat(array[..., :1], channels, axis=-1)
     raise ImageError(f"{name}: expected 1 to 4 channels, received {found}.")

@@ -3,6 +3,10 @@
 A preset is a row of numbers. ``paper`` is the published configuration, the others fit a CPU.
 """
 
+import contextlib
+
+import keras
+
 from scn_tf.models.scn import build_local_appearance, build_scn, build_spatial_configuration
 from scn_tf.models.unet import build_unet
 
@@ -30,7 +34,7 @@ def build_network(
         name: ``"scn"`` (SpatialConfiguration-Net) or ``"unet"`` (localization U-Net).
         dims: 2 or 3.
         landmarks: number of landmarks N.
-        image_size: (H, W) or (D, H, W) in array order; 256 x 256 or 64 x 64 x 64 if None.
+        image_size: (H, W) or (D, H, W) in array order; the preset's if None.
         channels: image channels C.
         preset: ``"paper"``, ``"small"`` or ``"tiny"``: the values of what is None below.
         filters: channels of every convolution.
@@ -76,3 +80,14 @@ def from_config(config, *, landmarks, channels):
         spatial_kernel=config.spatial_kernel,
         spatial_pooling=config.spatial_pooling,
     )
+
+
+@contextlib.contextmanager
+def dtype_policy(name):
+    """Build layers under a Keras dtype policy, then put the old one back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

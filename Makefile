@@ -1,0 +1,34 @@
+# make train   the main job on the embedded data
+# make test    all tests
+# Both set up .venv first, with the tested versions of constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+# Extra arguments of the tests, such as ARGS="-k geometry".
+ARGS ?=
+
+.PHONY: train test lint golden clean
+
+train: $(READY)
+	$(VENV)/bin/python train.py
+
+test: $(READY)
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+
+golden: tests/golden/make_golden.py
+	bash tests/golden/make_golden.sh
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; ok = (3, 11) <= v <= (3, 13); ok or sys.exit("error: scn_tf needs Python 3.11, 3.12 or 3.13, this is %d.%d. Name another one: make PYTHON=python3.12 ..." % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[all,test]'
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,12 @@
+"""Write a run as a SavedModel for TF Serving: `python export/to_saved_model.py RUN OUT`."""
+
+import sys
+from pathlib import Path
+
+# Run as a file, Python looks for modules beside it, not in the folder above.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scn_tf.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main(["export", *sys.argv[1:]]))

@@ -1,0 +1,77 @@
+"""Shared fixtures: small synthetic sets, one trained run, the real data where it is there."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scn_tf  # noqa: F401  (sets the log level before TensorFlow is imported)
+from scn_tf import config
+from scn_tf.data import synthetic
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# The one home of tolerances, in pixels.
+EXACT = 1e-4
+SUBPIXEL = 0.05
+
+
+@pytest.fixture(scope="session")
+def hands_2d(tmp_path_factory):
+    root = tmp_path_factory.mktemp("hands_2d")
+    synthetic.generate(root, dims=2, train=7, val=3, seed=5)
+    return root
+
+
+@pytest.fixture(scope="session")
+def hands_3d(tmp_path_factory):
+    root = tmp_path_factory.mktemp("hands_3d")
+    synthetic.generate(root, dims=3, train=3, val=2, seed=5)
+    return root
+
+
+def small_config(root, dims=2, **changes):
+    """A network that trains in seconds; unequal sides."""
+    size = [48, 32] if dims == 2 else [8, 16, 12]
+    values = {
+        "data": {"root": str(root)},
+        "model": {"image_size": size, "filters": 6, "levels": 2, "spatial_pooling": 4, "spatial_kernel": 5, "dropout": 0.1},
+        "train": {"epochs": 2, "batch_size": 3, "validate_every": 1, "precision": "float32"},
+    }
+    for name, value in changes.items():
+        section, field = name.split("__")
+        values.setdefault(section, {})[field] = value
+    return config.from_dict(values)
+
+
+@pytest.fixture(scope="session")
+def run_2d(hands_2d, tmp_path_factory):
+    from scn_tf import training
+
+    run = tmp_path_factory.mktemp("runs") / "run_2d"
+    training.train(small_config(hands_2d), run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_3d(hands_3d, tmp_path_factory):
+    from scn_tf import training
+
+    run = tmp_path_factory.mktemp("runs") / "run_3d"
+    training.train(small_config(hands_3d, 3), run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Folder of real radiographs and volumes; see docs/data.md."""
+    root = Path(os.environ.get("SCN_TF_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not root.is_dir():
+        pytest.skip(f"real data: {root} is not there (SCN_TF_DATA names another folder)")
+    return root
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)

@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from scn_tf import augment
+from scn_tf.config import AugmentConfig
+from scn_tf.preprocess import BACKGROUND
+from tests.conftest import EXACT
+
+STRONG = AugmentConfig(translation=0.06, rotation=0.3, scale=0.15, axis_scale=0.15, elastic=0.04)
+NONE = AugmentConfig(translation=0, rotation=0, scale=0, axis_scale=0, elastic=0, intensity_shift=0, intensity_scale=0)
+
+
+def blobs(points, size, sigma=2.0):
+    grid = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij")[::-1], axis=-1)
+    images = [np.exp(-np.sum((grid - p) ** 2, axis=-1) / (2 * sigma**2)) for p in points]
+    return tf.constant(np.stack(images)[..., None] + BACKGROUND, tf.float32)
+
+
+@pytest.mark.parametrize(("size", "points"), [((64, 48), [[20.0, 40.0], [30.0, 25.0], [24.0, 32.0]]), ((28, 40, 32), [[15.0, 22.0, 12.0], [18.0, 17.0, 15.0]])])
+def test_a_dot_and_its_point_move_together(size, points):
+    images = blobs(points, size)
+    for step in range(4):
+        draw = augment.sample(STRONG, len(points), size, seed=[3, step])
+        moved = augment.transform_points(draw, tf.constant(points, tf.float32)[:, None], size)[:, 0].numpy()
+        weights = augment.warp_images(draw, images).numpy()[..., 0] - BACKGROUND
+        grid = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij")[::-1], axis=-1)
+        found = (weights[..., None] * grid).reshape(len(points), -1, len(size)).sum(1) / weights.reshape(len(points), -1).sum(1)[:, None]
+        assert np.abs(moved - points).max() > 1  # it did move
+        np.testing.assert_allclose(found, moved, atol=0.25)
+
+
+@pytest.mark.parametrize("size", [(40, 60), (20, 30, 24)])
+def test_points_are_the_inverse_of_the_source_coordinates(size, rng):
+    draw = augment.sample(STRONG, 2, size, seed=[1, 2])
+    source = augment.source_coordinates(draw, size).numpy()
+    pixels = rng.integers(0, np.array(size), (2, 9, len(size)))
+    origin = np.stack([source[b][tuple(pixels[b].T)] for b in range(2)])
+    back = augment.transform_points(draw, tf.constant(origin), size).numpy()
+    np.testing.assert_allclose(back, pixels[..., ::-1], atol=1e-2)
+
+
+def test_no_change_changes_nothing(rng):
+    images = tf.constant(rng.normal(size=(2, 12, 17, 3)), tf.float32)
+    points = tf.constant(rng.uniform(0, 11, (2, 4, 2)), tf.float32)
+    same_images, same_points, visible = augment.augment(NONE, images, points, tf.ones((2, 4)), seed=[0, 0])
+    np.testing.assert_allclose(same_images, images, atol=EXACT)
+    np.testing.assert_allclose(same_points, points, atol=EXACT)
+    np.testing.assert_array_equal(visible, 1)
+
+
+def test_draws_differ_by_sample_and_seed_and_repeat_by_seed():
+    first, again, other = (augment.sample(STRONG, 3, (16, 24), seed=s) for s in ([1, 5], [1, 5], [1, 6]))
+    np.testing.assert_array_equal(first.elastic, again.elastic)
+    for name in ("linear", "translation", "elastic", "gain"):
+        values = np.asarray(getattr(first, name)).reshape(3, -1)
+        assert np.abs(values[0] - values[1]).max() > 1e-3, name
+        assert np.abs(values - np.asarray(getattr(other, name)).reshape(3, -1)).max() > 1e-3, name
+
+
+def test_a_rotation_turns_image_and_points_by_the_same_angle_in_3d():
+    draw = augment.sample(AugmentConfig(**{**NONE.model_dump(), "rotation": 0.5}), 4, (8, 9, 10), seed=[0, 1])
+    product = tf.matmul(draw.linear, draw.linear, transpose_b=True).numpy()
+    np.testing.assert_allclose(product, np.tile(np.eye(3), (4, 1, 1)), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.det(draw.linear), 1, atol=1e-5)
+
+
+def test_landmarks_that_leave_the_image_are_masked():
+    config = AugmentConfig(**{**NONE.model_dump(), "translation": 0.4})
+    images, points = tf.zeros((8, 20, 30, 1)), tf.tile(tf.constant([[[1.0, 1.0], [15.0, 10.0]]]), (8, 1, 1))
+    _, moved, visible = augment.augment(config, images, points, tf.ones((8, 2)), seed=[4, 2])
+    expected = ((moved >= -0.5) & (moved <= tf.constant([29.5, 19.5]))).numpy().all(-1)
+    np.testing.assert_array_equal(visible, expected)
+    assert 0 < expected[:, 0].sum() < 8
+
+
+def test_outside_the_image_is_background():
+    coordinates = tf.constant([[[-5.0, 2.0], [1.0, 40.0], [1.0, 2.0]]])
+    values = augment.interpolate(tf.ones((1, 6, 9, 1)), coordinates)
+    np.testing.assert_allclose(values[0, :, 0], [BACKGROUND, BACKGROUND, 1.0])
+
+
+def test_intensity_noise_and_blur_change_pixels_only(rng):
+    config = AugmentConfig(**{**NONE.model_dump(), "noise": 0.2, "blur": 1.5, "intensity_shift": 0.3, "intensity_scale": 0.3})
+    images = tf.constant(rng.normal(size=(3, 16, 20, 1)), tf.float32)
+    points = tf.constant(rng.uniform(2, 14, (3, 4, 2)), tf.float32)
+    changed, same, _ = augment.augment(config, images, points, tf.ones((3, 4)), seed=[9, 9])
+    np.testing.assert_allclose(same, points, atol=EXACT)
+    assert np.abs(changed - images).mean() > 0.05
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(Path(__file__).parent / "golden" / "addons.npz", allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def test_warps_agree_with_tensorflow_addons_inside_the_image(golden):
+    height, width = golden["images"].shape[1:3]
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height), indexing="xy"), axis=-1)
+    source = (grid - golden["flow"][..., ::-1]).astype("float32")
+    ours = augment.interpolate(tf.constant(golden["images"]), tf.constant(source)).numpy()
+    inside = ((source >= 0) & (source <= [width - 1, height - 1])).all(-1)
+    assert inside.mean() > 0.7
+    np.testing.assert_allclose(ours[inside], golden["warped"][inside], atol=1e-4)
+
+
+def test_blurs_agree_with_tensorflow_addons(golden):
+    ours = augment.gaussian_blur(tf.constant(golden["images"]), tf.constant(golden["sigmas"]), radius=5)
+    np.testing.assert_allclose(ours, golden["blurred"], atol=1e-4)

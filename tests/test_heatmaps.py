@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from scn_tf import heatmaps
+from tests.conftest import SUBPIXEL
+
+
+def test_a_rendered_gaussian_has_the_papers_values():
+    maps = heatmaps.render_gaussians(tf.constant([[[2.0, 1.0]]]), tf.constant([1.5]), (3, 5), gamma=100.0)
+    peak = 100.0 / (2 * np.pi * 1.5**2)
+    assert maps.shape == (1, 3, 5, 1)
+    np.testing.assert_allclose(maps[0, 1, 2, 0], peak, rtol=1e-5)
+    np.testing.assert_allclose(maps[0, 2, 4, 0], peak * np.exp(-5 / (2 * 1.5**2)), rtol=1e-5)
+
+
+def test_a_rendered_volume_integrates_to_gamma():
+    maps = heatmaps.render_gaussians(tf.constant([[[9.3, 10.1, 8.2]]]), tf.constant([1.7]), (17, 21, 19), gamma=1000.0)
+    np.testing.assert_allclose(np.sum(maps), 1000.0, rtol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(23, 31), (11, 17, 13)])
+def test_decoders_invert_rendering(size, rng):
+    points = rng.uniform(2, min(size) - 3, (2, 5, len(size))).astype("float32")
+    maps = heatmaps.render_gaussians(tf.constant(points), tf.constant(rng.uniform(1.8, 2.5, 5), tf.float32), size, gamma=100.0)
+    whole, scores = heatmaps.argmax_coordinates(maps)
+    np.testing.assert_array_equal(whole, np.round(points))
+    fine, fine_scores = heatmaps.quadratic_coordinates(maps)
+    np.testing.assert_allclose(fine, points, atol=SUBPIXEL)
+    np.testing.assert_array_equal(scores, fine_scores)
+
+
+def test_argmax_returns_one_of_the_tied_maxima():
+    # Separate maxima of rows and columns would give (3, 0): no maximum at all.
+    maps = np.zeros((1, 4, 5, 1), "float32")
+    maps[0, 0, 1, 0] = maps[0, 2, 3, 0] = 1.0
+    maps[0, 0, 4, 0] = maps[0, 3, 3, 0] = 0.9
+    point = heatmaps.argmax_coordinates(tf.constant(maps))[0][0, 0].numpy()
+    assert maps[0, int(point[1]), int(point[0]), 0] == 1.0
+
+
+def test_the_quadratic_step_is_guarded_at_borders_and_on_plateaus():
+    maps = np.zeros((1, 5, 7, 3), "float32")
+    maps[0, 0, 6, 0] = 1.0  # a corner
+    maps[0, 2, 2:5, 1] = 1.0  # a plateau
+    maps[0, 4, 3, 2], maps[0, 4, 4, 2] = 1.0, 0.99  # a step towards the equal neighbour
+    points = heatmaps.quadratic_coordinates(tf.constant(maps))[0][0].numpy()
+    np.testing.assert_array_equal(points[0], [6, 0])
+    np.testing.assert_array_equal(points[1][1], 2)
+    np.testing.assert_allclose(points[2], [3 + 0.5 * 0.99 / 1.01, 4], atol=1e-5)
+
+
+def test_the_gradient_reaches_sigmas():
+    sigmas = tf.Variable([2.0, 3.0])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(heatmaps.render_gaussians(tf.constant([[[4.0, 4.0], [2.0, 3.0]]]), sigmas, (9, 8), gamma=10.0) ** 2)
+    assert (tape.gradient(loss, sigmas).numpy() < 0).all()

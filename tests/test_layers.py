@@ -1,0 +1,98 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from scn_tf.layers import Convolution2D, Convolution3D, CubicUpsampling, LinearUpsampling, cubic_matrix
+
+
+def test_cubic_upsampling_equals_bicubic_resize(rng):
+    maps = rng.normal(size=(2, 6, 9, 3)).astype("float32")
+    np.testing.assert_allclose(CubicUpsampling(4)(maps), tf.image.resize(maps, (24, 36), "bicubic"), atol=1e-5)
+
+
+def test_cubic_upsampling_is_separable_in_3d(rng):
+    line = rng.normal(size=7).astype("float32")
+    maps = np.ones((1, 3, 7, 5, 2), "float32") * line[None, None, :, None, None]
+    np.testing.assert_allclose(CubicUpsampling(2)(maps)[0, 0, :, 0, 0], cubic_matrix(7, 2) @ line, atol=1e-5)
+
+
+def test_upsampled_gaussian_peak_is_where_it_was():
+    # A peak at 2 in the small map is at (2 + 1/2) * 16 - 1/2 in the large one: no half-pixel bias.
+    x = np.arange(7)
+    small = np.exp(-((x[:, None] - 3) ** 2 + (x[None, :6] - 2) ** 2) / 2.0)[None, :, :, None].astype("float32")
+    large = CubicUpsampling(16)(small).numpy()[0, ..., 0]
+    row, column = np.unravel_index(large.argmax(), large.shape)
+    assert abs(row - 55.5) <= 0.5
+    assert abs(column - 39.5) <= 0.5
+
+
+def test_linear_upsampling_equals_bilinear_resize_in_2d_and_interpolates_3d(rng):
+    maps = rng.normal(size=(2, 5, 7, 3)).astype("float32")
+    np.testing.assert_allclose(LinearUpsampling()(maps), tf.image.resize(maps, (10, 14)), atol=1e-6)
+    line = np.array([0.0, 4.0, 8.0], "float32")
+    volume = np.ones((1, 3, 2, 4, 1), "float32") * line[None, :, None, None, None]
+    np.testing.assert_allclose(LinearUpsampling()(volume)[0, :, 0, 0, 0], [0, 1, 3, 5, 7, 8])
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("layer", [CubicUpsampling, LinearUpsampling])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 2), (1, 3, 4, 5, 2)])
+def test_upsampling_has_the_adjoint_gradient_in_both_precisions(layer, policy, shape, rng):
+    upsample = layer(4, dtype=policy) if layer is CubicUpsampling else layer(dtype=policy)
+    maps = tf.constant(rng.normal(size=shape).astype("float32"))
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        result = upsample(maps)
+        loss = tf.reduce_sum(tf.cast(result, tf.float32))
+    gradient = tape.gradient(loss, maps)
+    # Rows of an interpolation sum to one: every output pixel's weight comes from somewhere.
+    np.testing.assert_allclose(tf.reduce_sum(gradient), np.prod(result.shape), rtol=1e-5 if policy == "float32" else 0.02)
+
+
+def test_cubic_upsampling_compiles_under_xla(rng):
+    upsample = CubicUpsampling(4)
+    maps = tf.constant(rng.normal(size=(1, 3, 5, 2)).astype("float32"))
+    compiled = tf.function(upsample, jit_compile=True)
+    np.testing.assert_allclose(compiled(maps), upsample(maps), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # the converter's own
+def test_upsampling_and_convolution_convert_to_tflite_builtins(rng):
+    model = keras.Sequential([keras.Input((8, 12, 2), batch_size=1), Convolution2D(3, 3, padding="same"), LinearUpsampling(), CubicUpsampling(4)])
+    function = tf.function(model).get_concrete_function(tf.TensorSpec((1, 8, 12, 2)))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    content = converter.convert()  # the interpreter does not keep it alive
+    interpreter = tf.lite.Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    image = rng.normal(size=(1, 8, 12, 2)).astype("float32")
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+    interpreter.invoke()
+    np.testing.assert_allclose(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]), model(image), atol=1e-4)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shape"),
+    [(Convolution2D, keras.layers.Conv2D, (3, 7, 10, 4)), (Convolution3D, keras.layers.Conv3D, (2, 5, 6, 9, 3))],
+)
+def test_convolutions_have_keras_values_and_gradients(ours, theirs, shape, kernel, rng):
+    inputs = tf.constant(rng.normal(size=shape).astype("float32"))
+    upstream = tf.constant(rng.normal(size=(*shape[:-1], 6)).astype("float32"))
+    results = []
+    for layer in (ours(6, kernel, padding="same"), theirs(6, kernel, padding="same")):
+        layer.build(shape)
+        layer.set_weights([np.linspace(-1, 1, kernel ** (len(shape) - 2) * shape[-1] * 6).reshape(layer.kernel.shape), np.ones(6)])
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs)
+            loss = tf.reduce_sum(outputs * upstream)
+        results.append((outputs, *tape.gradient(loss, [inputs, layer.kernel.value, layer.bias.value])))
+    for mine, reference in zip(*results, strict=True):
+        np.testing.assert_allclose(mine, reference, rtol=1e-4, atol=1e-4)
+
+
+def test_upsampling_says_what_it_expected():
+    with pytest.raises(ValueError, match="static spatial sizes"):
+        LinearUpsampling()(keras.Input((None, 8, 1)))

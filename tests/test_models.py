@@ -1,0 +1,70 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import scn_tf
+from scn_tf import models
+
+
+def count(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        # Counted by the formula in docs/architecture.md, not by Keras.
+        (dict(name="scn", dims=2, landmarks=37, preset="paper"), 6_926_410),
+        (dict(name="scn", dims=2, landmarks=37, preset="small"), 2_029_642),
+        (dict(name="scn", dims=2, landmarks=37, preset="tiny"), 656_458),
+        (dict(name="scn", dims=3, landmarks=5, preset="paper"), 4_367_882),
+        (dict(name="unet", dims=2, landmarks=37, preset="tiny", levels=5), 195_621),
+    ],
+)
+def test_parameter_counts_are_golden(options, expected):
+    assert count(scn_tf.build_network(**options)) == expected
+
+
+@pytest.mark.parametrize(("dims", "size"), [(2, (48, 32)), (3, (8, 16, 12))])
+@pytest.mark.parametrize("name", ["scn", "unet"])
+def test_networks_map_images_to_heatmaps_of_the_same_size(name, dims, size):
+    model = scn_tf.build_network(name, dims, landmarks=3, image_size=size, filters=4, levels=2, spatial_pooling=4, spatial_kernel=3, channels=2)
+    assert model(tf.zeros((2, *size, 2))).shape == (2, *size, 3)
+
+
+def test_the_output_is_the_product_of_its_two_factors(rng):
+    model = scn_tf.build_network(landmarks=3, image_size=(48, 32), filters=4, levels=3, preset="tiny")
+    parts = keras.Model(model.input, [model.get_layer(n).output for n in ("local_appearance", "spatial_configuration", "heatmaps")])
+    local, spatial, product = parts(rng.normal(size=(2, 48, 32, 1)).astype("float32"))
+    np.testing.assert_allclose(product, local * spatial, rtol=1e-6)
+    assert np.abs(spatial).max() <= 1.2  # tanh, before an upsampling that overshoots a little
+    assert isinstance(model.get_layer("heatmaps"), keras.layers.Multiply)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(("dims", "size"), [(2, (16, 24)), (3, (8, 16, 12))])
+def test_every_weight_gets_a_gradient_in_both_precisions(policy, dims, size, rng):
+    with models.dtype_policy(policy):
+        model = scn_tf.build_network("scn", dims, landmarks=3, image_size=size, filters=4, levels=2, spatial_pooling=4, spatial_kernel=3)
+    assert model.output.dtype == "float32"
+    with tf.GradientTape() as tape:
+        maps = model(rng.normal(size=(2, *size, 1)).astype("float32"), training=True)
+        loss = tf.reduce_sum((maps - 1.0) ** 2)
+    for weight, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True):
+        assert gradient is not None, weight.path
+        assert np.abs(gradient).max() > 0, weight.path
+
+
+def test_a_side_that_the_poolings_do_not_divide_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"multiple of 16.*received 250; nearest: 240 or 256"):
+        scn_tf.build_network(landmarks=3, image_size=(256, 250))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(dict(name="scm"), "scn"), (dict(dims=4), "dims must be 2 or 3"), (dict(image_size=(64, 64, 64)), "expected 2 sides")],
+)
+def test_mistakes_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        scn_tf.build_network(landmarks=3, **options)
