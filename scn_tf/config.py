@@ -153,7 +153,7 @@ class AugmentConfig(Section):
         if slope > 0.9:
             raise ValueError(
                 f"elastic {self.elastic} with a grid of {self.elastic_grid} folds the image: "
-                f"at most {0.45 / (self.elastic_grid - 1):.3f}"
+                f"at most {math.floor(450 / (self.elastic_grid - 1)) / 1000}"
             )
         return self
 

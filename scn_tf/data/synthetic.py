@@ -74,6 +74,11 @@ def _distance(grid, start, end):
     return np.linalg.norm(grid - start - position[..., None] * along, axis=-1)
 
 
+def _soft_step(values):
+    """Logistic step from 0 to 1, in a form that does not overflow."""
+    return 0.5 * (1.0 + np.tanh(0.5 * values))
+
+
 def _draw(rng, size, spacing):
     """Image uint8 ([z,] y, x) and landmarks (N, d) in pixels (x, y[, z])."""
     dims = len(size)
@@ -94,9 +99,9 @@ def _draw(rng, size, spacing):
             np.linalg.norm(grid - start - shift, axis=-1), np.linalg.norm(grid - end - shift, axis=-1)
         )
         width = radius * (0.72 + 0.28 * np.exp(-((ends / (1.6 * radius)) ** 2)))
-        absorption += 1.0 / (1.0 + np.exp((distance - width) / (0.35 * soft)))
+        absorption += _soft_step((width - distance) / (0.35 * soft))
         flesh = np.minimum(flesh, distance - 1.7 * radius)
-    absorption = rng.uniform(0.6, 1.0) * absorption + rng.uniform(0.3, 0.6) / (1.0 + np.exp(flesh / soft))
+    absorption = rng.uniform(0.6, 1.0) * absorption + rng.uniform(0.3, 0.6) * _soft_step(-flesh / soft)
     image = 1.0 - np.exp(-absorption * rng.uniform(0.7, 1.2))
     image = image ** rng.uniform(0.8, 1.3) + rng.uniform(0.0, 0.15)
     slope = rng.normal(0, 0.08, dims)

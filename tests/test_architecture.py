@@ -1,0 +1,57 @@
+"""House rules that a program can check."""
+
+import ast
+import re
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+# A module may import modules of its own or a lower floor. docs/architecture.md says why.
+FLOORS = [
+    {"config", "geometry", "files"},
+    {"preprocess", "heatmaps", "losses", "layers"},
+    {"augment", "models"},
+    {"checkpoints", "localization", "data", "pictures"},
+    {"callbacks", "evaluation", "predict", "serving"},
+    {"training"},
+    {"cli"},
+]
+MODULES = sorted((REPOSITORY / "scn_tf").rglob("*.py"))
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("scn_tf"):
+            parts = node.module.split(".")
+            yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names if not alias.name.startswith("_")]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_imports_point_downward(path):
+    name = path.relative_to(REPOSITORY / "scn_tf").parts[0].removesuffix(".py")
+    if name == "__init__":
+        return
+    floor = {module: level for level, modules in enumerate(FLOORS) for module in modules}
+    for other in imported(path):
+        if name == "models" and other == "config":
+            continue
+        assert floor[other] <= floor[name], f"{name} imports {other}"
+
+
+def test_serving_and_evaluation_see_no_augmentation_and_no_training():
+    for name in ("serving", "evaluation", "predict", "localization"):
+        text = (REPOSITORY / "scn_tf" / f"{name}.py").read_text()
+        assert not re.search(r"import .*\b(augment|training|callbacks)\b", text), name
+
+
+def test_files_stay_short_and_say_what_they_are():
+    for path in MODULES:
+        text = path.read_text()
+        assert len(text.splitlines()) <= 400, path
+        assert ast.get_docstring(ast.parse(text)), path
+
+
+def test_nothing_is_pickled():
+    for path in MODULES:
+        assert "pickle" not in path.read_text().replace("allow_pickle=False", ""), path

@@ -1,0 +1,83 @@
+import csv
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from scn_tf import cli
+from tests.conftest import REPOSITORY
+
+
+def program(*arguments):
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run([sys.executable, *map(str, arguments)], cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+
+
+def test_the_three_programs_work_together(hands_2d, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "served"
+    options = ["--model.image_size", "48,32", "--model.levels", "2", "--model.filters", "4", "--train.epochs", "1"]
+    trained = program("train.py", "--data.root", hands_2d, "--run_dir", run, *options)
+    assert trained.returncode == 0, trained.stderr
+    assert "point error" in trained.stdout
+    assert str(run / "model.keras") in trained.stdout
+    assert trained.stderr.strip() == ""  # TensorFlow's own messages stay away
+    evaluated = program("evaluate.py", run, "--split", "train")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "7 images, 147 points" in evaluated.stdout
+    exported = program("export/to_saved_model.py", run, out)
+    assert exported.returncode == 0, exported.stderr
+    assert (out / "1" / "saved_model.pb").exists()
+
+
+def test_predict_writes_a_table_and_overlays_and_goes_on_after_a_bad_image(run_2d, hands_2d, tmp_path, capsys):
+    shutil.copy(hands_2d / "images" / "hand_007.png", tmp_path / "good.png")
+    (tmp_path / "bad.png").write_text("no image")
+    table = tmp_path / "out" / "found.csv"
+    status = cli.main(["predict", str(run_2d), str(tmp_path), "--out", str(table), "--overlay", str(tmp_path / "pictures")])
+    captured = capsys.readouterr()
+    assert status == 1
+    assert "bad.png: cannot be read" in captured.err
+    rows = list(csv.DictReader(table.open()))
+    assert {row["id"] for row in rows} == {"good"}
+    assert len(rows) == 21
+    assert np.isfinite([float(row["score"]) for row in rows]).all()
+    assert (tmp_path / "pictures" / "good.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
+    table = tmp_path / "found.csv"
+    assert cli.main(["predict", str(run_3d), str(hands_3d / "images"), "--out", str(table), "--overlay", str(tmp_path)]) == 0
+    assert table.read_text().splitlines()[0] == "id,landmark,x,y,z,score"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["train", "--train.epoch", "3"], 2, "--train.epoch: unknown argument; did you mean train.epochs?"),
+        (["train", "--train.epochs", "many"], 1, "train.epochs: input should be a valid integer"),
+        (["train", "--config", "none.yaml"], 1, "none.yaml: cannot be read (No such file or directory)"),
+        (["train", "--data.root", "none"], 1, "dataset.yaml: not found"),
+        (["train", "--resume"], 1, "--resume: needs --run_dir"),
+        (["train", "--resume", "--run_dir", "none"], 1, "config.yaml: cannot be read"),
+        (["evaluate", "none"], 1, "model.keras: no such file"),
+        (["predict", "none", "none.png"], 1, "none.png: no such file or folder"),
+    ],
+)
+def test_mistakes_are_one_line_without_a_traceback(arguments, status, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == status
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert len(captured.err.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_help_names_every_field(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    text = capsys.readouterr().out
+    for name in ("--data.root", "--train.minutes", "--model.image_size", "--resume", "--run_dir"):
+        assert name in text

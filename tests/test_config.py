@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from scn_tf import config
+from tests.conftest import REPOSITORY
+
+
+def test_yaml_brings_back_an_equal_configuration(tmp_path):
+    first = config.from_dict({"model": {"name": "unet", "image_size": [64, 48]}, "data": {"root": "a/b"}}).resolved(2)
+    path = tmp_path / "config.yaml"
+    path.write_text(first.to_yaml())
+    assert config.load(path) == first
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_shipped_configuration_is_valid(path):
+    loaded = config.load(path)
+    assert loaded.resolved(3 if len(loaded.model.image_size or (0, 0)) == 3 else 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"train": {"epoch": 3}}, r"train\.epoch: unknown field; did you mean train\.epochs\?"),
+        ({"trian": {}}, r"trian: unknown field; did you mean train\?"),
+        ({"train": {"epochs": 0}}, r"train\.epochs: .*greater than or equal to 1, received 0"),
+        ({"model": {"name": "scm"}}, r"model\.name: .*'scn' or 'unet', received 'scm'"),
+        ({"augment": {"elastic": 0.5}}, r"augment: elastic 0\.5 with a grid of 5 folds the image: at most 0\.112"),
+        ({"train": {"learning_rate": "fast"}}, r"train\.learning_rate: .*received 'fast'"),
+    ],
+)
+def test_mistakes_are_named_with_what_is_allowed(values, message):
+    with pytest.raises(config.ConfigError, match=message):
+        config.from_dict(values)
+
+
+def test_command_line_values_override_and_are_typed():
+    values = config.override(
+        {"train": {"epochs": 3}},
+        {"train.epochs": "7", "model.image_size": "256 192", "train.learning_rate": "1e-3", "train.minutes": "none", "data.root": "x"},
+    )
+    merged = config.from_dict(values)
+    assert (merged.train.epochs, merged.model.image_size, merged.train.learning_rate) == (7, (256, 192), 1e-3)
+    assert merged.train.minutes is None
+    assert merged.data.root == Path("x")
+
+
+@pytest.mark.parametrize("text", ["64,48", "64x48", "[64, 48]", "64 48"])
+def test_sizes_may_be_written_in_the_usual_ways(text):
+    assert config.from_dict(config.override({}, {"model.image_size": text})).model.image_size == (64, 48)
+
+
+def test_an_unknown_option_names_the_nearest():
+    with pytest.raises(config.ConfigError, match=r"did you mean train\.batch_size\?"):
+        config.override({}, {"train.batchsize": "3"})
+
+
+def test_the_paper_presets_hold_the_papers_numbers():
+    flat = config.from_dict({"model": {"preset": "paper"}, "train": {"preset": "paper"}}).resolved(2)
+    volume = config.from_dict({"model": {"preset": "paper"}, "train": {"preset": "paper"}}).resolved(3)
+    assert (flat.model.filters, flat.model.levels, flat.model.spatial_kernel, flat.model.spatial_pooling) == (128, 4, 11, 16)
+    assert (volume.model.filters, volume.model.spatial_kernel, volume.model.spatial_pooling) == (64, 7, 8)
+    assert (flat.train.learning_rate, flat.train.optimizer, flat.train.clip_norm, flat.train.weight_decay) == (1e-6, "nesterov", 1e4, 1e-3)
+    assert (flat.heatmap.gamma, flat.heatmap.alpha, volume.heatmap.gamma, volume.heatmap.alpha) == (100, 20, 1000, 100)
+
+
+def test_nothing_can_be_changed_afterwards():
+    with pytest.raises(ValueError, match="frozen"):
+        config.Config().train.epochs = 5

@@ -1,0 +1,176 @@
+import shutil
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import tensorflow as tf
+
+from scn_tf.data import pipeline
+from scn_tf.data.dataset import DatasetError, open_dataset
+from scn_tf.data.images import ImageError
+from tests.conftest import small_config
+
+
+@pytest.fixture
+def hands(hands_2d, tmp_path):
+    root = tmp_path / "set"
+    shutil.copytree(hands_2d, root)
+    return root
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def read_all(root):
+    dataset = open_dataset(root)
+    settings = small_config(root).resolved(2)
+    return list(pipeline.examples(dataset, dataset.split("train"), settings))
+
+
+def test_a_good_set_is_read(hands):
+    examples = read_all(hands)
+    assert len(examples) == 7
+    assert examples[0]["image"].shape == (48, 32, 1)
+    assert examples[0]["landmarks"].shape == (21, 2)
+    assert open_dataset(hands).description.names[0] == "thumb_mcp"
+
+
+def break_row(root):
+    edit(root / "landmarks.csv", "hand_002,", "hand_002,1.0,")
+
+
+def double_row(root):
+    lines = (root / "landmarks.csv").read_text().splitlines()
+    (root / "landmarks.csv").write_text("\n".join([*lines, lines[1]]))
+
+
+def spoil_number(root):
+    lines = (root / "landmarks.csv").read_text().splitlines()
+    cells = lines[3].split(",")
+    cells[5] = "1O.5"
+    (root / "landmarks.csv").write_text("\n".join([*lines[:3], ",".join(cells), *lines[4:]]))
+
+
+def throw_far(root):
+    lines = (root / "landmarks.csv").read_text().splitlines()
+    cells = lines[3].split(",")
+    cells[5] = "99999"
+    (root / "landmarks.csv").write_text("\n".join([*lines[:3], ",".join(cells), *lines[4:]]))
+
+
+def drop_row(root):
+    lines = (root / "landmarks.csv").read_text().splitlines()
+    (root / "landmarks.csv").write_text("\n".join(lines[:2] + lines[3:]))
+
+
+def spoil_image(root):
+    path = root / "images" / "hand_004.png"
+    path.write_bytes(path.read_bytes()[:99])
+
+
+def nan_image(root):
+    (root / "images" / "hand_004.png").unlink()
+    sitk.WriteImage(sitk.GetImageFromArray(np.full((9, 8), np.nan, "float32")), str(root / "images" / "hand_004.mha"))
+
+
+def volume(root):
+    (root / "images" / "hand_004.png").unlink()
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((9, 8, 7), "uint8")), str(root / "images" / "hand_004.mha"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (break_row, r"landmarks\.csv, line 3 \(hand_002\): expected 42 values \(21 landmarks x 2\), received 43"),
+        (double_row, r"landmarks\.csv, line 11: hand_001 stands there twice \(first in line 2\)"),
+        (spoil_number, r"landmarks\.csv, line 4 \(hand_003\): .*1O\.5"),
+        (throw_far, r"landmarks\.csv, line 4: landmark thumb_tip of hand_003 lies far outside"),
+        (drop_row, r"train\.txt, line 3: hand_002 has no row in .*landmarks\.csv"),
+        (spoil_image, r"hand_004\.png: cannot be read"),
+        (nan_image, r"hand_004\.mha: 72 pixels are NaN"),
+        (volume, r"hand_004\.mha: expected a 2D image, received 3D"),
+        (lambda root: (root / "images" / "hand_001.png").unlink(), r"hand_001\.\*: missing image \(.*landmarks\.csv, line 2\)"),
+        (lambda root: edit(root / "splits" / "train.txt", "hand_005", "hand_555"), r"train\.txt, line 6: unknown ID hand_555"),
+        (lambda root: edit(root / "splits" / "train.txt", "hand_005", "hand_004"), r"train\.txt, line 6: hand_004 stands there twice"),
+        (lambda root: (root / "splits" / "train.txt").write_text("\n"), r"train\.txt: the split is empty"),
+        (lambda root: (root / "splits" / "train.txt").unlink(), r"train\.txt: no such split; there are: val"),
+        (lambda root: edit(root / "dataset.yaml", "dims: 2", "dims: 4"), r"dataset\.yaml: dims"),
+        (lambda root: edit(root / "dataset.yaml", "name:", "nmae:"), r"dataset\.yaml: name"),
+        (lambda root: (root / "dataset.yaml").unlink(), r"dataset\.yaml: not found\. A data set is a folder with"),
+        (lambda root: shutil.copy(root / "images" / "hand_001.png", root / "images" / "hand_001.bmp"), r"two images of the ID hand_001"),
+    ],
+)
+def test_mistakes_name_file_and_row_before_training(hands, spoil, message):
+    spoil(hands)
+    with pytest.raises((DatasetError, ImageError), match=message):
+        read_all(hands)
+
+
+def test_a_constant_image_and_a_landmark_off_the_image_warn(hands):
+    sitk.WriteImage(sitk.GetImageFromArray(np.full((256, 192), 7, "uint8")), str(hands / "images" / "hand_002.png"))
+    with pytest.warns(pipeline.DataWarning, match=r"hand_002\.png: every pixel has the same value"):
+        read_all(hands)
+
+
+def test_absent_landmarks_are_not_visible_and_finite(hands):
+    lines = (hands / "landmarks.csv").read_text().splitlines()
+    cells = lines[0].split(",")
+    cells[3], cells[5] = "", "NaN"
+    (hands / "landmarks.csv").write_text("\n".join([",".join(cells), *lines[1:]]))
+    example = read_all(hands)[0]
+    np.testing.assert_array_equal(example["visible"][:4], [1, 0, 0, 1])
+    assert np.isfinite(example["landmarks"]).all()
+
+
+def test_mm_come_from_the_known_distance_when_there_is_no_spacing(hands):
+    edit(hands / "dataset.yaml", "spacing_mm:\n- 0.9\n- 0.9\n", "normalization: {landmarks: [1, 5], distance_mm: 50}\n")
+    example = read_all(hands)[0]
+    offset = (example["landmarks"][1] - example["landmarks"][5]) * example["unit_per_pixel"]
+    np.testing.assert_allclose(np.linalg.norm(offset), 50.0, rtol=1e-4)
+
+
+def test_mm_come_from_the_description_else_the_header_else_nowhere(hands, hands_3d):
+    described = read_all(hands)[0]
+    np.testing.assert_allclose(described["unit_per_pixel"] / described["file_per_pixel"], 0.9, rtol=1e-5)
+    edit(hands / "dataset.yaml", "spacing_mm:\n- 0.9\n- 0.9\n", "")
+    assert pipeline.unit(open_dataset(hands)) == "px"
+    volume = open_dataset(hands_3d)
+    values = pipeline.prepare(volume, volume.split("train")[0], small_config(hands_3d, 3).resolved(3).model)
+    np.testing.assert_allclose(values["unit_per_pixel"] / values["file_per_pixel"], 3.6, rtol=1e-5)
+
+
+def test_own_coordinates_come_back_from_network_pixels(hands, hands_3d):
+    for root, dims in ((hands, 2), (hands_3d, 3)):
+        dataset = open_dataset(root)
+        identity = dataset.split("train")[1]
+        values = pipeline.prepare(dataset, identity, small_config(root, dims).resolved(dims).model)
+        matrix = values["own_from_input"].astype(float)
+        back = values["landmarks"] @ matrix[:-1, :-1].T + matrix[:-1, -1]
+        np.testing.assert_allclose(back, dataset.landmarks[identity], atol=1e-3)
+
+
+def test_epochs_are_shuffled_alike_wherever_one_starts_and_every_image_is_decoded_once(hands, monkeypatch):
+    reads = []
+    original = pipeline.prepare
+    monkeypatch.setattr(pipeline, "prepare", lambda *a: reads.append(a[1]) or original(*a))
+    dataset = open_dataset(hands)
+    ids = dataset.split("train")
+    data = pipeline.examples(dataset, ids, small_config(hands).resolved(2))
+
+    def order(first, batches):
+        stream = pipeline.training_batches(data, count=7, batch_size=3, seed=4, first_epoch=first)
+        return [np.asarray(batch["landmarks"][:, 0, 0]).round(2).tolist() for batch in stream.take(batches)]
+
+    whole = order(0, 6)
+    assert order(2, 2) == whole[4:]
+    assert whole[:2] != whole[2:4]
+    assert len(set(sum(whole[:2], []))) == 6  # no image twice in an epoch
+    assert sorted(reads) == sorted(ids)
+
+
+def test_examples_are_deterministic(hands):
+    first, second = read_all(hands), read_all(hands)
+    tf.nest.map_structure(np.testing.assert_array_equal, first, second)

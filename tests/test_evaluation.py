@@ -1,0 +1,85 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+import scn_tf
+from scn_tf import evaluation
+from scn_tf.checkpoints import CheckpointError
+from scn_tf.data.dataset import DatasetError, open_dataset
+from scn_tf.data.images import ImageError
+
+
+def test_the_summary_counts_as_the_paper_does():
+    errors = np.array([[0.5, 2.0, np.nan], [3.0, 10.0, 1.5]])
+    summary = evaluation.summarize(errors, 2 * errors, "mm")
+    assert summary["points"] == 5
+    assert summary["pe_mean_mm"] == pytest.approx(3.4)
+    assert summary["ipe_mean_mm"] == pytest.approx((1.25 + 14.5 / 3) / 2)
+    assert summary["pe_mean_px"] == pytest.approx(6.8)
+    assert summary["outliers"] == {"2": 3, "4": 1, "10": 1}  # an error equal to the radius is an outlier
+    assert summary["sdr_percent"]["2"] == pytest.approx(40.0)
+
+
+def test_without_a_spacing_the_mm_figures_are_null():
+    summary = evaluation.summarize(np.ones((2, 3)), np.ones((2, 3)), "px")
+    assert summary["pe_mean_mm"] is None
+    assert summary["unit"] == "px"
+    assert summary["pe_mean_px"] == 1.0
+
+
+@pytest.mark.parametrize(("run", "data", "header"), [("run_2d", "hands_2d", "id,landmark,x,y,score"), ("run_3d", "hands_3d", "id,landmark,x,y,z,score")])
+def test_an_evaluation_writes_all_files_and_its_figures_follow_from_its_predictions(run, data, header, request, tmp_path):
+    run, root = request.getfixturevalue(run), request.getfixturevalue(data)
+    summary, out = evaluation.evaluate(run, "val", out=tmp_path / "out")
+    assert {p.name for p in out.iterdir()} == {"predictions.csv", "summary.json", "per_landmark.csv", "ced.png", "report.html"}
+    assert json.loads((out / "summary.json").read_text()) == summary
+    lines = (out / "predictions.csv").read_text().splitlines()
+    assert lines[0] == header
+    dataset = open_dataset(root)
+    names, dims = dataset.description.names, dataset.description.dims
+    mm = 1.0 if dataset.description.coordinates == "physical" else dataset.description.spacing_mm[0]
+    errors = []
+    for row in csv.DictReader(lines):
+        found = np.array([float(row[axis]) for axis in "xyz"[:dims]])
+        errors.append(np.linalg.norm(found - dataset.landmarks[row["id"]][names.index(row["landmark"])]) * mm)
+    assert len(errors) == summary["points"] == len(dataset.split("val")) * len(names)
+    assert np.mean(errors) == pytest.approx(summary["pe_mean_mm"], abs=1e-3)
+    assert "data:image/png;base64," in (out / "report.html").read_text()
+
+
+def test_prediction_agrees_with_evaluation_and_takes_files_and_arrays(run_2d, hands_2d, tmp_path):
+    _, out = evaluation.evaluate(run_2d, "val", out=tmp_path / "out")
+    rows = [row for row in csv.DictReader((out / "predictions.csv").open()) if row["id"] == "hand_008"]
+    expected = [[float(row["x"]), float(row["y"])] for row in rows]
+    model = scn_tf.load(run_2d)
+    path = hands_2d / "images" / "hand_008.png"
+    np.testing.assert_allclose(model.predict(path).landmarks, expected, atol=1e-3)
+    array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    np.testing.assert_allclose(model.predict(array).landmarks, expected, atol=1e-3)
+    assert model.predict(path).names[0] == "thumb_mcp"
+
+
+def test_prediction_in_3d_is_physical_for_files_and_pixels_for_arrays(run_3d, hands_3d):
+    path = hands_3d / "images" / "hand_003.nii.gz"
+    model = scn_tf.load(run_3d / "model.keras")
+    physical = model.predict(path)
+    image = sitk.ReadImage(str(path))
+    pixels = model.predict(sitk.GetArrayFromImage(image), spacing=image.GetSpacing())
+    assert (physical.coordinates, pixels.coordinates) == ("physical", "pixel")
+    np.testing.assert_allclose(physical.landmarks, pixels.landmarks * 3.6 + np.array(image.GetOrigin()), atol=1e-3)
+
+
+def test_mistakes_are_named(run_2d, hands_3d, tmp_path):
+    with pytest.raises(DatasetError, match="12 landmarks in 3D, but the model finds 21 in 2D"):
+        evaluation.evaluate(run_2d, "val", root=hands_3d)
+    with pytest.raises(DatasetError, match="no such split; there are: train, val"):
+        evaluation.evaluate(run_2d, "test")
+    with pytest.raises(CheckpointError, match="neither a run folder"):
+        scn_tf.load(tmp_path)
+    with pytest.raises(ImageError, match="expected rank 2 or 3"):
+        scn_tf.load(run_2d).predict(np.zeros(5))
+    with pytest.raises(ImageError, match="NaN"):
+        scn_tf.load(run_2d).predict(np.full((5, 5), np.nan))

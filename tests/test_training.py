@@ -1,0 +1,201 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from scn_tf import callbacks, checkpoints, config, files, training
+from tests.conftest import REPOSITORY, small_config
+
+NO_AUGMENTATION = {f"augment__{n}": 0 for n in ("translation", "rotation", "scale", "axis_scale", "elastic", "intensity_shift", "intensity_scale")}
+
+
+def weights(run):
+    return checkpoints.load_model(run / "model.keras")[0].get_weights()
+
+
+def state(run):
+    with np.load(run / "checkpoints" / "last.npz", allow_pickle=False) as archive:
+        return [archive[name] for name in sorted(archive.files) if name != "progress"]
+
+
+@pytest.mark.parametrize("run", ["run_2d", "run_3d"])
+def test_a_run_writes_everything_that_was_promised(run, request):
+    folder = request.getfixturevalue(run)
+    for name in ("config.yaml", "model.keras", "history.csv", "checkpoints/last.npz"):
+        assert (folder / name).is_file(), name
+    assert any((folder / "tensorboard").iterdir())
+    rows = list(csv.DictReader((folder / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[-1]["val_pe_mean_mm"]) > 0
+    assert float(rows[-1]["loss"]) > 0
+    assert not [p for p in folder.rglob(".*") if p.is_file()]  # no temporary file left
+
+
+def test_tensorboard_holds_scalars_sigmas_and_pictures(run_2d):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run_2d / "tensorboard"), size_guidance={"tensors": 0}).Reload()
+    tags = events.Tags()["tensors"]
+    assert {"loss", "learning_rate", "val_pe_mean_mm", "mean_sigma", "sigma/thumb_mcp", "validation"} <= set(tags)
+
+
+def test_training_learns(hands_2d, tmp_path):
+    settings = small_config(hands_2d, train__epochs=12, train__validate_every=12, train__learning_rate=3e-3)
+    training.train(settings, tmp_path / "run")
+    losses = [float(row["loss"]) for row in csv.DictReader((tmp_path / "run" / "history.csv").open())]
+    assert losses[-1] < 0.97 * losses[0]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others(hands_2d, run_2d, tmp_path):
+    training.train(small_config(hands_2d), tmp_path / "again")
+    training.train(small_config(hands_2d, train__seed=1), tmp_path / "other")
+    for first, second in zip(weights(run_2d), weights(tmp_path / "again"), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-6)
+    assert np.abs(weights(run_2d)[0] - weights(tmp_path / "other")[0]).max() > 1e-3
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(hands_2d, tmp_path, monkeypatch):
+    settings = small_config(hands_2d, train__epochs=4)
+    training.train(settings, tmp_path / "whole")
+    original = callbacks.Validation.on_epoch_end
+
+    def interrupt(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.Validation, "on_epoch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(settings, tmp_path / "parts")
+    training.train(config.Config(), tmp_path / "parts", resume=True)
+    for first, second in zip(state(tmp_path / "whole"), state(tmp_path / "parts"), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-5)
+    assert len(list(csv.DictReader((tmp_path / "parts" / "history.csv").open()))) == 4
+
+
+def test_a_second_run_does_not_overwrite_the_first(hands_2d, run_2d):
+    with pytest.raises(config.ConfigError, match="already holds a run; pass --resume"):
+        training.train(small_config(hands_2d), run_2d)
+
+
+def test_a_diverging_loss_stops_with_advice_and_keeps_the_last_good_weights(hands_2d, tmp_path, monkeypatch):
+    original = training.Trainer.loss_terms
+
+    def diverge(self, *arguments):
+        terms = original(self, *arguments)
+        late = tf.cast(self.optimizer.iterations, tf.float32) >= 3.0  # in the second epoch of two steps
+        return {**terms, "heatmap_loss": tf.where(late, float("nan"), terms["heatmap_loss"])}
+
+    monkeypatch.setattr(training.Trainer, "loss_terms", diverge)
+    with pytest.raises(callbacks.TrainingDiverged, match=r"nan in epoch 2, step 2.*--train\.learning_rate"):
+        training.train(small_config(hands_2d), tmp_path / "run")
+    assert all(np.isfinite(array).all() for array in (*weights(tmp_path / "run"), *state(tmp_path / "run")))
+
+
+def test_a_full_disk_at_checkpoint_time_is_one_clear_error_and_keeps_the_file_before(tmp_path, monkeypatch):
+    variables = [keras.Variable(np.ones(3, "float32"))]
+    path = tmp_path / "last.npz"
+    checkpoints.save_state(variables, path, {"epoch": 1})
+
+    def full(*arguments, **keywords):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(files.WriteError, match=r"last\.npz: cannot be written \(No space left on device\).*kept"):
+        checkpoints.save_state(variables, path, {"epoch": 2})
+    assert checkpoints.load_state(variables, path) == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_kill_at_any_moment_leaves_loadable_files(hands_2d, tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "train.py", "--run_dir", str(folder), "--data.root", str(hands_2d), "--model.image_size", "32", "32"]
+    command += ["--model.filters", "4", "--train.epochs", "500", "--train.validate_every", "1"]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not (folder / "checkpoints" / "last.npz").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        time.sleep(1.0)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert checkpoints.load_model(folder / "model.keras")
+    assert all(np.isfinite(array).all() for array in state(folder))
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path, run_2d):
+    (tmp_path / "cut.keras").write_bytes((run_2d / "model.keras").read_bytes()[:5000])
+    (tmp_path / "cut.npz").write_bytes((run_2d / "checkpoints" / "last.npz").read_bytes()[:5000])
+    with pytest.raises(checkpoints.CheckpointError, match=r"cut\.keras: cannot be loaded"):
+        checkpoints.load_model(tmp_path / "cut.keras")
+    with pytest.raises(checkpoints.CheckpointError, match=r"cut\.npz: cannot be loaded"):
+        checkpoints.load_state([], tmp_path / "cut.npz")
+    with pytest.raises(checkpoints.CheckpointError, match="belongs to another network"):
+        checkpoints.load_state([keras.Variable(np.ones(3))], run_2d / "checkpoints" / "last.npz")
+
+
+def test_two_replicas_train_like_one(hands_2d, tmp_path):
+    # The logical devices must exist before TensorFlow starts: a process of its own.
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import sys, scn_tf, tensorflow as tf\n"
+        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
+        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+        "from scn_tf import config, training\n"
+        "training.train(config.load(sys.argv[1]), sys.argv[2])\n"
+    )
+    for name in ("single", "mirrored"):
+        settings = small_config(
+            hands_2d, train__strategy=name, train__batch_size=4, train__epochs=3, train__clip_norm=0.05, model__dropout=0.0, **NO_AUGMENTATION
+        )
+        (tmp_path / f"{name}.yaml").write_text(settings.to_yaml())
+        arguments = [sys.executable, str(script), str(tmp_path / f"{name}.yaml"), str(tmp_path / name)]
+        subprocess.run(arguments, check=True, cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True)
+    for one, two in zip(weights(tmp_path / "single"), weights(tmp_path / "mirrored"), strict=True):
+        np.testing.assert_allclose(one, two, atol=2e-5)
+
+
+def test_replicas_draw_different_augmentations():
+    drawn = []
+
+    @tf.function
+    def step():
+        replica = tf.distribute.get_replica_context()
+        position = 5 * replica.num_replicas_in_sync + replica.replica_id_in_sync_group
+        return tf.stack([0, position])
+
+    drawn.append(step().numpy().tolist())
+    assert drawn == [[0, 5]]
+
+
+def test_the_schedule_decays_with_the_larger_of_steps_and_time():
+    assert callbacks.decay("cosine", 1.0) == pytest.approx(0.0, abs=1e-12)
+    assert callbacks.decay("cosine", 0.5) == pytest.approx(0.5)
+    assert callbacks.decay("exponential", 1.0) == pytest.approx(0.1)
+    schedule = callbacks.Schedule(config.TrainConfig(epochs=10, minutes=1.0).resolved(2), steps=5, started=time.monotonic() - 45.0)
+    schedule.set_model(type("M", (), {"optimizer": type("O", (), {"iterations": 10})}))
+    assert schedule.progress() == pytest.approx(0.75, abs=0.01)
+    schedule.model.optimizer.iterations = 40
+    assert schedule.progress() == pytest.approx(0.8, abs=0.01)
+
+
+def test_learned_sigmas_move_and_fixed_ones_do_not(hands_2d):
+    for mode, moves in (("learned", True), ("fixed", False)):
+        trainer = training.build_trainer(small_config(hands_2d, heatmap__sigma_mode=mode).resolved(2), landmarks=2, channels=1)
+        batch = {"image": tf.random.stateless_normal((3, 48, 32, 1), [1, 2]), "landmarks": tf.fill((3, 2, 2), 12.0), "visible": tf.ones((3, 2))}
+        trainer.train_step(batch)
+        assert (np.abs(np.asarray(trainer.sigmas) - 2.0).max() > 0) == moves
+
+
+def test_multi_worker_says_that_it_is_not_there():
+    with pytest.raises(config.ConfigError, match=r"train\.strategy: multi_worker"):
+        training.strategy("multi_worker")
