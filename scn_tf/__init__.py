@@ -14,7 +14,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"
-__all__ = ["build_network", "load", "__version__"]
+__all__ = ["__version__", "build_network", "load"]
 
 
 def build_network(name="scn", dims=2, **options):

@@ -120,9 +120,7 @@ def _elastic_at_points(draw, points, size):
 def _elastic_on_grid(draw, size):
     """Displacement (B, *size, d) of the elastic field at every pixel."""
     count = draw.elastic.shape[1]
-    weights = [
-        _spline_weights(ops.cast(ops.arange(side), "float32") * ((count - 1) / max(side - 1, 1)), count) for side in size
-    ]
+    weights = [_spline_weights(ops.cast(ops.arange(side), "float32") * ((count - 1) / max(side - 1, 1)), count) for side in size]
     if len(size) == 2:
         return ops.einsum("hy,wx,byxd->bhwd", weights[0], weights[1], draw.elastic)
     return ops.einsum("kz,hy,wx,bzyxd->bkhwd", weights[0], weights[1], weights[2], draw.elastic)

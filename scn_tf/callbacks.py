@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from scn_tf import checkpoints, files, localization, pictures
 
-
 WARMUP = 0.01
 
 
@@ -88,7 +87,7 @@ class Validation(keras.callbacks.Callback):
         data: validation examples.
         run_dir: the run's folder.
         metadata: what goes into the model file.
-        progress: dict with ``epoch``, ``seconds``, ``best``, ``history``; kept up to date here.
+        progress: dict with ``epoch``, ``seconds``, ``best``, ``history``, ``finished``; kept up to date here.
         schedule: the run's :class:`Schedule`.
         names: landmark names.
     """
@@ -109,8 +108,9 @@ class Validation(keras.callbacks.Callback):
         row["learning_rate"] = float(self.trainer.optimizer.learning_rate)
         row |= {name: float(value) for name, value in logs.items()}
         row["mean_sigma"] = float(np.mean(self.trainer.sigmas))
-        last = epoch + 1 == config.epochs or self.model.stop_training
-        if last or (epoch + 1) % config.validate_every == 0:
+        finished = epoch + 1 == config.epochs or self.model.stop_training
+        self.run_progress["finished"] = bool(finished)
+        if finished or (epoch + 1) % config.validate_every == 0:
             errors = localization.point_errors(localization.localize(self.locate, self.data))
             row[f"val_pe_mean_{self.unit}"] = float(np.nanmean(errors))
             row[f"val_pe_median_{self.unit}"] = float(np.nanmedian(errors))

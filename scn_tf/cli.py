@@ -59,7 +59,11 @@ def build_parser(prog):
         hint = f" [{'|'.join(allowed)}]" if allowed else ""
         default = "" if field.default is None else f" (default: {field.default})"
         train.add_argument(
-            f"--{name}", metavar="VALUE", nargs="+", default=argparse.SUPPRESS, help=f"{field.description}{hint}{default}".replace("%", "%%")
+            f"--{name}",
+            metavar="VALUE",
+            nargs="+",
+            default=argparse.SUPPRESS,
+            help=f"{field.description}{hint}{default}".replace("%", "%%"),
         )
     train.set_defaults(run=run_train)
 

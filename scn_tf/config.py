@@ -49,9 +49,7 @@ MODEL_PRESETS = {
 # The released settings belong to a loss that is a plain sum; see losses.py.
 TRAIN_PRESETS = {
     "default": dict(optimizer="adam", learning_rate=2e-3, schedule="cosine", clip_norm=10.0, loss_scale="mean"),
-    "paper": dict(
-        optimizer="nesterov", learning_rate={2: 1e-6, 3: 5e-8}, schedule="constant", clip_norm=1e4, loss_scale="paper"
-    ),
+    "paper": dict(optimizer="nesterov", learning_rate={2: 1e-6, 3: 5e-8}, schedule="constant", clip_norm=1e4, loss_scale="paper"),
 }
 
 
@@ -97,7 +95,7 @@ class ModelConfig(Section):
                 values[key] = value[dims] if isinstance(value, dict) else value
         values["spatial_filters"] = values["spatial_filters"] or values["filters"]
         if len(values["image_size"]) != dims:
-            raise ValueError(f"model.image_size: expected {dims} sides ({'D H W'[-2 * dims + 1:]}), received {values['image_size']}.")
+            raise ValueError(f"model.image_size: expected {dims} sides ({'D H W'[-2 * dims + 1 :]}), received {values['image_size']}.")
         if values["spatial_kernel"] % 2 == 0:
             raise ValueError(f"model.spatial_kernel: expected an odd number, received {values['spatial_kernel']}.")
         divisor = 2 ** (values["levels"] - 1)
@@ -166,12 +164,8 @@ class TrainConfig(Section):
     minutes: float | None = Field(None, gt=0, description="wall-clock budget; whichever ends first")
     batch_size: int = Field(4, ge=1, description="images a step, over all replicas")
     seed: int = Field(0, ge=0, description="of weights, order and augmentation")
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = Field(
-        "auto", description="auto: mixed_bfloat16 where the processor has it"
-    )
-    strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
-        "auto", description="auto: mirrored with more than one GPU"
-    )
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = Field("auto", description="auto: mixed_bfloat16 where the processor has it")
+    strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field("auto", description="auto: mirrored with more than one GPU")
     compile: Literal["off", "xla"] = Field("off", description="xla: compile the step; slower on CPUs")
     validate_every: int = Field(5, ge=1, description="epochs between two validations and checkpoints")
     optimizer: Literal["adam", "nesterov"] | None = Field(None, description="adam, or SGD with Nesterov momentum 0.99")
@@ -274,9 +268,7 @@ def override(values, assignments):
 def field_names():
     """All ``section.field`` names, with their pydantic field."""
     return {
-        f"{section}.{name}": field
-        for section, info in Config.model_fields.items()
-        for name, field in info.annotation.model_fields.items()
+        f"{section}.{name}": field for section, info in Config.model_fields.items() for name, field in info.annotation.model_fields.items()
     }
 
 

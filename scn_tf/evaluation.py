@@ -130,7 +130,8 @@ def table(summary):
     lines = [f"{summary['images']} images, {summary['points']} points"]
     if unit == "mm":
         lines += [
-            f"point error   mean {summary['pe_mean_mm']:.3f} mm   median {summary['pe_median_mm']:.3f} mm   std {summary['pe_std_mm']:.3f} mm",
+            f"point error   mean {summary['pe_mean_mm']:.3f} mm   median {summary['pe_median_mm']:.3f} mm"
+            f"   std {summary['pe_std_mm']:.3f} mm",
             f"image error   mean {summary['ipe_mean_mm']:.3f} mm   median {summary['ipe_median_mm']:.3f} mm",
         ]
     lines.append(f"point error   mean {summary['pe_mean_px']:.2f} px of the original image")

@@ -30,9 +30,7 @@ def render_gaussians(landmarks, sigmas, size, *, gamma):
         position = ops.cast(ops.arange(length), dtype)
         offset = position[None, :, None] - landmarks[:, None, :, dims - 1 - axis]  # (B, length, N)
         squared = ops.square(offset) / (2.0 * ops.square(sigmas))
-        exponent = exponent + ops.reshape(
-            squared, (-1, *(length if a == axis else 1 for a in range(dims)), landmarks.shape[1])
-        )
+        exponent = exponent + ops.reshape(squared, (-1, *(length if a == axis else 1 for a in range(dims)), landmarks.shape[1]))
     height = gamma / ((2.0 * math.pi) ** (dims / 2) * sigmas**dims)
     return height * ops.exp(-exponent)
 

@@ -43,9 +43,7 @@ def resample(array, scale, translation, input_size):
     slices = _scale_two_axes(array, scale[1::-1], translation[1::-1], input_size[1:])
     pixels = input_size[1] * input_size[2]
     columns = tf.reshape(slices, [1, depth, pixels, channels])
-    columns = _scale_two_axes(
-        columns, tf.stack([scale[2], 1.0]), tf.stack([translation[2], 0.0]), (input_size[0], pixels)
-    )
+    columns = _scale_two_axes(columns, tf.stack([scale[2], 1.0]), tf.stack([translation[2], 0.0]), (input_size[0], pixels))
     return tf.reshape(columns, [*input_size, channels])
 
 

@@ -67,9 +67,7 @@ class Service(tf.Module):
         if self._channels == 1:
             image = tf.reduce_sum(image * tf.constant(GREY_WEIGHTS), axis=-1, keepdims=True)
         height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
-        scale, translation = geometry.fit_axes(
-            (width, height), self._pixel, self._size[::-1], spacing=self._spacing, minimum=tf.minimum
-        )
+        scale, translation = geometry.fit_axes((width, height), self._pixel, self._size[::-1], spacing=self._spacing, minimum=tf.minimum)
         scale, translation = tf.stack(scale), tf.stack(translation)
         return network_input(image, scale, translation, self._size), scale, translation
 
@@ -91,9 +89,7 @@ def export_saved_model(run, out):
     service = Service(float32_network(network, metadata), metadata)
     size = (*service._size, metadata["channels"])
     signatures = {
-        "serve_input": tf.function(service.serve_input).get_concrete_function(
-            tf.TensorSpec((None, *size), tf.float32, name="image")
-        )
+        "serve_input": tf.function(service.serve_input).get_concrete_function(tf.TensorSpec((None, *size), tf.float32, name="image"))
     }
     if metadata["dims"] == 2 and (service._spacing is None or metadata["spacing_mm"]):
         signatures["serving_default"] = tf.function(service.serve_bytes).get_concrete_function(

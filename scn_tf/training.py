@@ -166,7 +166,7 @@ def train(config, run_dir, *, resume=False):
 
     Args:
         config: :class:`scn_tf.config.Config`; with ``resume`` the run's own is read instead.
-        run_dir: folder to write (INTERFACE in docs/formats.md).
+        run_dir: folder to write (its files: docs/training.md).
         resume: go on from ``run_dir/checkpoints/last.npz`` to the same end.
 
     Returns:
@@ -182,7 +182,7 @@ def train(config, run_dir, *, resume=False):
     run_dir = Path(run_dir)
     if resume:
         config = load_config(run_dir / "config.yaml")
-    elif (run_dir / "config.yaml").exists():
+    elif (run_dir / "model.keras").exists():
         raise ConfigError(f"{run_dir}: already holds a run; pass --resume to go on with it, or choose another --run_dir.")
     root = config.data.root or synthetic.ensure(run_dir.parent / "synthetic_hands")
     dataset = open_dataset(root)
@@ -205,27 +205,24 @@ def train(config, run_dir, *, resume=False):
 
     with distribution.scope():
         trainer = build_trainer(config, landmarks=len(description.names), channels=description.channels)
-    progress = {"epoch": 0, "seconds": 0.0, "best": None, "history": []}
+    progress = {"epoch": 0, "seconds": 0.0, "best": None, "history": [], "finished": False}
     if resume:
         progress = checkpoints.load_state(trainer.state(), run_dir / "checkpoints" / "last.npz")
-    unit = pipeline.unit(dataset)
     steps = len(train_ids) // batch_size
-    metadata = {
-        "scn_tf": __version__,
-        "name": description.name,
-        "dims": description.dims,
-        "channels": description.channels,
-        "landmarks": list(description.names),
-        "coordinates": description.coordinates,
-        "unit": unit,
-        "spacing_mm": description.spacing_mm,
-        "config": json.loads(config.model_dump_json()),
-    }
     schedule = Schedule(config.train, steps=steps, started=started - progress["seconds"])
     validate = Validation(
-        trainer, validation, run_dir=run_dir, metadata=metadata, progress=progress, schedule=schedule, names=description.names
+        trainer,
+        validation,
+        run_dir=run_dir,
+        metadata=_metadata(config, dataset),
+        progress=progress,
+        schedule=schedule,
+        names=description.names,
     )
     print(_greeting(config, dataset, len(train_ids), len(val_ids), trainer, run_dir), flush=True)
+    if progress["finished"]:
+        print("This run came to its end before; nothing is left to train.", flush=True)
+        return progress["best"]
     trainer.fit(
         pipeline.training_batches(
             training, count=len(train_ids), batch_size=batch_size, seed=config.train.seed, first_epoch=progress["epoch"]
@@ -240,6 +237,22 @@ def train(config, run_dir, *, resume=False):
     return progress["best"]
 
 
+def _metadata(config, dataset):
+    """What a model file says of itself, JSON-like: all that prediction and serving need to know."""
+    description = dataset.description
+    return {
+        "scn_tf": __version__,
+        "name": description.name,
+        "dims": description.dims,
+        "channels": description.channels,
+        "landmarks": list(description.names),
+        "coordinates": description.coordinates,
+        "unit": pipeline.unit(dataset),
+        "spacing_mm": description.spacing_mm,
+        "config": json.loads(config.model_dump_json()),
+    }
+
+
 def _greeting(config, dataset, train_count, val_count, trainer, run_dir):
     size = " x ".join(map(str, config.model.image_size))
     weights = sum(math.prod(w.shape) for w in trainer.network.trainable_variables)
@@ -251,5 +264,3 @@ def _greeting(config, dataset, train_count, val_count, trainer, run_dir):
         f"Training {config.train.epochs} epochs{minutes}, batches of {min(config.train.batch_size, train_count)}\n"
         f"Run      {run_dir}   (tensorboard --logdir {run_dir}/tensorboard)"
     )
-
-

@@ -19,7 +19,9 @@ def blobs(points, size, sigma=2.0):
     return tf.constant(np.stack(images)[..., None] + BACKGROUND, tf.float32)
 
 
-@pytest.mark.parametrize(("size", "points"), [((64, 48), [[20.0, 40.0], [30.0, 25.0], [24.0, 32.0]]), ((28, 40, 32), [[15.0, 22.0, 12.0], [18.0, 17.0, 15.0]])])
+@pytest.mark.parametrize(
+    ("size", "points"), [((64, 48), [[20.0, 40.0], [30.0, 25.0], [24.0, 32.0]]), ((28, 40, 32), [[15.0, 22.0, 12.0], [18.0, 17.0, 15.0]])]
+)
 def test_a_dot_and_its_point_move_together(size, points):
     images = blobs(points, size)
     for step in range(4):

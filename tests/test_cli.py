@@ -40,7 +40,7 @@ def test_predict_writes_a_table_and_overlays_and_goes_on_after_a_bad_image(run_2
     captured = capsys.readouterr()
     assert status == 1
     assert "bad.png: cannot be read" in captured.err
-    rows = list(csv.DictReader(table.open()))
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     assert {row["id"] for row in rows} == {"good"}
     assert len(rows) == 21
     assert np.isfinite([float(row["score"]) for row in rows]).all()

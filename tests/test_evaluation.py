@@ -30,7 +30,9 @@ def test_without_a_spacing_the_mm_figures_are_null():
     assert summary["pe_mean_px"] == 1.0
 
 
-@pytest.mark.parametrize(("run", "data", "header"), [("run_2d", "hands_2d", "id,landmark,x,y,score"), ("run_3d", "hands_3d", "id,landmark,x,y,z,score")])
+@pytest.mark.parametrize(
+    ("run", "data", "header"), [("run_2d", "hands_2d", "id,landmark,x,y,score"), ("run_3d", "hands_3d", "id,landmark,x,y,z,score")]
+)
 def test_an_evaluation_writes_all_files_and_its_figures_follow_from_its_predictions(run, data, header, request, tmp_path):
     run, root = request.getfixturevalue(run), request.getfixturevalue(data)
     summary, out = evaluation.evaluate(run, "val", out=tmp_path / "out")
@@ -52,7 +54,7 @@ def test_an_evaluation_writes_all_files_and_its_figures_follow_from_its_predicti
 
 def test_prediction_agrees_with_evaluation_and_takes_files_and_arrays(run_2d, hands_2d, tmp_path):
     _, out = evaluation.evaluate(run_2d, "val", out=tmp_path / "out")
-    rows = [row for row in csv.DictReader((out / "predictions.csv").open()) if row["id"] == "hand_008"]
+    rows = [row for row in csv.DictReader((out / "predictions.csv").read_text().splitlines()) if row["id"] == "hand_008"]
     expected = [[float(row["x"]), float(row["y"])] for row in rows]
     model = scn_tf.load(run_2d)
     path = hands_2d / "images" / "hand_008.png"

@@ -59,7 +59,9 @@ def test_cubic_upsampling_compiles_under_xla(rng):
 
 @pytest.mark.filterwarnings("ignore")  # the converter's own
 def test_upsampling_and_convolution_convert_to_tflite_builtins(rng):
-    model = keras.Sequential([keras.Input((8, 12, 2), batch_size=1), Convolution2D(3, 3, padding="same"), LinearUpsampling(), CubicUpsampling(4)])
+    model = keras.Sequential(
+        [keras.Input((8, 12, 2), batch_size=1), Convolution2D(3, 3, padding="same"), LinearUpsampling(), CubicUpsampling(4)]
+    )
     function = tf.function(model).get_concrete_function(tf.TensorSpec((1, 8, 12, 2)))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]

@@ -29,7 +29,9 @@ def test_parameter_counts_are_golden(options, expected):
 @pytest.mark.parametrize(("dims", "size"), [(2, (48, 32)), (3, (8, 16, 12))])
 @pytest.mark.parametrize("name", ["scn", "unet"])
 def test_networks_map_images_to_heatmaps_of_the_same_size(name, dims, size):
-    model = scn_tf.build_network(name, dims, landmarks=3, image_size=size, filters=4, levels=2, spatial_pooling=4, spatial_kernel=3, channels=2)
+    model = scn_tf.build_network(
+        name, dims, landmarks=3, image_size=size, filters=4, levels=2, spatial_pooling=4, spatial_kernel=3, channels=2
+    )
     assert model(tf.zeros((2, *size, 2))).shape == (2, *size, 3)
 
 

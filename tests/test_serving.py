@@ -61,7 +61,9 @@ def test_serve_input_equals_keras(kind, dims, request, tmp_path, rng):
 
 def test_an_exported_model_predicts_through_load(exported, run_2d, hands_2d):
     path = hands_2d / "images" / "hand_009.png"
-    np.testing.assert_allclose(scn_tf.load(exported.parent).predict(path).landmarks, scn_tf.load(run_2d).predict(path).landmarks, atol=EXACT * 10)
+    np.testing.assert_allclose(
+        scn_tf.load(exported.parent).predict(path).landmarks, scn_tf.load(run_2d).predict(path).landmarks, atol=EXACT * 10
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])

@@ -160,8 +160,6 @@ def training_batches(data, *, count, batch_size, seed, first_epoch=0):
     """
 
     def epoch(number):
-        return data.shuffle(count, seed=seed * 100_003 + number, reshuffle_each_iteration=False).batch(
-            batch_size, drop_remainder=True
-        )
+        return data.shuffle(count, seed=seed * 100_003 + number, reshuffle_each_iteration=False).batch(batch_size, drop_remainder=True)
 
     return tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2)

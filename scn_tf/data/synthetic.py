@@ -95,9 +95,7 @@ def _draw(rng, size, spacing):
     for start, end, radius in bones:
         distance = _distance(grid, start + shift, end + shift)
         # The shaft is thinner than its ends: the joint is where two thick ends overlap.
-        ends = np.minimum(
-            np.linalg.norm(grid - start - shift, axis=-1), np.linalg.norm(grid - end - shift, axis=-1)
-        )
+        ends = np.minimum(np.linalg.norm(grid - start - shift, axis=-1), np.linalg.norm(grid - end - shift, axis=-1))
         width = radius * (0.72 + 0.28 * np.exp(-((ends / (1.6 * radius)) ** 2)))
         absorption += _soft_step((width - distance) / (0.35 * soft))
         flesh = np.minimum(flesh, distance - 1.7 * radius)
