@@ -64,7 +64,8 @@ def load_state(variables, path):
         CheckpointError: missing, damaged, or of another network or optimizer.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: numpy leaves a file that it cannot read open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = [archive[name] for name in sorted(archive.files) if name != "progress"]
             progress = json.loads(str(archive["progress"]))
     except FileNotFoundError:

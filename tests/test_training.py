@@ -49,10 +49,10 @@ def test_tensorboard_holds_scalars_sigmas_and_pictures(run_2d):
 
 
 def test_training_learns(hands_2d, tmp_path):
-    settings = small_config(hands_2d, train__epochs=12, train__validate_every=12, train__learning_rate=3e-3)
+    settings = small_config(hands_2d, train__epochs=80, train__validate_every=80, train__learning_rate=5e-3)
     training.train(settings, tmp_path / "run")
-    losses = [float(row["loss"]) for row in csv.DictReader((tmp_path / "run" / "history.csv").read_text().splitlines())]
-    assert losses[-1] < 0.97 * losses[0]
+    losses = [float(row["heatmap_loss"]) for row in csv.DictReader((tmp_path / "run" / "history.csv").read_text().splitlines())]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(hands_2d, run_2d, tmp_path):
