@@ -28,12 +28,13 @@ class Schedule(keras.callbacks.Callback):
         config: resolved :class:`scn_tf.config.TrainConfig`.
         steps: steps an epoch.
         started: ``time.monotonic()`` at the start, moved back by what an earlier part took.
+        steps_done: steps of the earlier part.
     """
 
-    def __init__(self, config, *, steps, started):
+    def __init__(self, config, *, steps, started, steps_done=0):
         super().__init__()
         self.config, self.started = config, started
-        self.total = steps * config.epochs
+        self.total, self.steps_done = steps * config.epochs, steps_done
 
     @property
     def seconds(self):
@@ -41,7 +42,7 @@ class Schedule(keras.callbacks.Callback):
         return time.monotonic() - self.started
 
     def progress(self):
-        done = int(self.model.optimizer.iterations) / self.total
+        done = self.steps_done / self.total
         spent = self.seconds / (60 * self.config.minutes) if self.config.minutes else 0.0
         return min(max(done, spent), 1.0)
 
@@ -49,6 +50,7 @@ class Schedule(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = self.config.learning_rate * decay(self.config.schedule, self.progress())
 
     def on_train_batch_end(self, batch, logs=None):
+        self.steps_done += 1
         if self.config.minutes and self.seconds >= 60 * self.config.minutes:
             self.model.stop_training = True
 
@@ -64,6 +66,11 @@ def decay(schedule, progress):
     return 0.1**progress if schedule == "exponential" else 1.0
 
 
+def _rate(optimizer):
+    # Mirrored variables are no numbers to Python; this reads the first replica's.
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+
 class StopOnNonFinite(keras.callbacks.Callback):
     """Raise :class:`TrainingDiverged` at the first loss that is NaN or infinite."""
 
@@ -71,7 +78,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         if not np.isfinite(logs["loss"]):
             raise TrainingDiverged(
                 f"The loss became {logs['loss']} in epoch {self.epoch + 1}, step {batch + 1}. The last good weights are kept. "
-                f"Lower --train.learning_rate (now at most {float(self.model.optimizer.learning_rate):.2g}), "
+                f"Lower --train.learning_rate (now at most {_rate(self.model.optimizer):.2g}), "
                 "or lower --train.clip_norm; with --train.loss_scale paper rates near 1e-6 are usual."
             )
 
@@ -105,9 +112,9 @@ class Validation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         config = self.trainer.config.train
         row = {"epoch": epoch + 1, "seconds": round(self.schedule.seconds, 1)}
-        row["learning_rate"] = float(self.trainer.optimizer.learning_rate)
+        row["learning_rate"] = _rate(self.trainer.optimizer)
         row |= {name: float(value) for name, value in logs.items()}
-        row["mean_sigma"] = float(np.mean(self.trainer.sigmas))
+        row["mean_sigma"] = float(np.mean(keras.ops.convert_to_numpy(self.trainer.sigmas)))
         finished = epoch + 1 == config.epochs or self.model.stop_training
         self.run_progress["finished"] = bool(finished)
         if finished or (epoch + 1) % config.validate_every == 0:
@@ -139,7 +146,7 @@ class Validation(keras.callbacks.Callback):
             for name, value in row.items():
                 if name not in ("epoch", "seconds"):
                     tf.summary.scalar(name, value)
-            for name, sigma in zip(self.names, np.asarray(self.trainer.sigmas), strict=True):
+            for name, sigma in zip(self.names, keras.ops.convert_to_numpy(self.trainer.sigmas), strict=True):
                 tf.summary.scalar(f"sigma/{name}", sigma)
         self.writer.flush()
 

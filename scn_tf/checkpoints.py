@@ -52,7 +52,7 @@ def load_model(path):
 
 def save_state(variables, path, progress):
     """Write all variables of a training, in order, and its progress (JSON-like dict)."""
-    arrays = {f"{index:04d}": np.asarray(variable) for index, variable in enumerate(variables)}
+    arrays = {f"{index:04d}": keras.ops.convert_to_numpy(variable) for index, variable in enumerate(variables)}
     with files.replaced(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
 

@@ -5,6 +5,7 @@ TensorFlow is imported inside the commands: help and most mistakes answer at onc
 
 import argparse
 import datetime
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -25,6 +26,7 @@ def main(arguments=None, *, prog="scn-tf"):
         parser.print_help()
         return 2
     warnings.showwarning = _show_warning
+    _start_tensorflow()
     from scn_tf import callbacks, checkpoints, files
     from scn_tf.data import dataset, images
 
@@ -162,6 +164,23 @@ def run_export(options):
     from scn_tf import serving
 
     print(f"SavedModel: {serving.export_saved_model(options.run_folder, options.out)}")
+
+
+def _start_tensorflow():
+    """Import TensorFlow and find its devices without the lines that its C++ side prints before its log level counts."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+        return  # someone wants to see them
+    sys.stderr.flush()
+    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)
 
 
 def _fail(message, *, status):

@@ -209,7 +209,9 @@ def train(config, run_dir, *, resume=False):
     if resume:
         progress = checkpoints.load_state(trainer.state(), run_dir / "checkpoints" / "last.npz")
     steps = len(train_ids) // batch_size
-    schedule = Schedule(config.train, steps=steps, started=started - progress["seconds"])
+    schedule = Schedule(
+        config.train, steps=steps, started=started - progress["seconds"], steps_done=steps * progress["epoch"]
+    )
     validate = Validation(
         trainer,
         validation,

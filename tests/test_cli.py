@@ -59,7 +59,7 @@ def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
         (["train", "--train.epoch", "3"], 2, "--train.epoch: unknown argument; did you mean train.epochs?"),
         (["train", "--train.epochs", "many"], 1, "train.epochs: input should be a valid integer"),
         (["train", "--config", "none.yaml"], 1, "none.yaml: cannot be read (No such file or directory)"),
-        (["train", "--data.root", "none"], 1, "dataset.yaml: not found"),
+        (["train", "--data.root", "missing"], 1, "dataset.yaml: not found"),
         (["train", "--resume"], 1, "--resume: needs --run_dir"),
         (["train", "--resume", "--run_dir", "none"], 1, "config.yaml: cannot be read"),
         (["evaluate", "none"], 1, "model.keras: no such file"),

@@ -184,11 +184,9 @@ def test_the_schedule_decays_with_the_larger_of_steps_and_time():
     assert callbacks.decay("cosine", 1.0) == pytest.approx(0.0, abs=1e-12)
     assert callbacks.decay("cosine", 0.5) == pytest.approx(0.5)
     assert callbacks.decay("exponential", 1.0) == pytest.approx(0.1)
-    schedule = callbacks.Schedule(config.TrainConfig(epochs=10, minutes=1.0).resolved(2), steps=5, started=time.monotonic() - 45.0)
-    schedule.set_model(type("M", (), {"optimizer": type("O", (), {"iterations": 10})}))
-    assert schedule.progress() == pytest.approx(0.75, abs=0.01)
-    schedule.model.optimizer.iterations = 40
-    assert schedule.progress() == pytest.approx(0.8, abs=0.01)
+    settings, started = config.TrainConfig(epochs=10, minutes=1.0).resolved(2), time.monotonic() - 45.0
+    assert callbacks.Schedule(settings, steps=5, started=started, steps_done=10).progress() == pytest.approx(0.75, abs=0.01)
+    assert callbacks.Schedule(settings, steps=5, started=started, steps_done=40).progress() == pytest.approx(0.8, abs=0.01)
 
 
 def test_learned_sigmas_move_and_fixed_ones_do_not(hands_2d):
