@@ -15,7 +15,7 @@ train: $(READY)
 
 test: $(READY)
 	$(VENV)/bin/python -m ruff check .
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(VENV)/bin/python -m ruff check .
