@@ -16,7 +16,7 @@ from scn_tf.callbacks import Schedule, StopOnNonFinite, Validation
 from scn_tf.config import ConfigError
 from scn_tf.config import load as load_config
 from scn_tf.data import pipeline, synthetic
-from scn_tf.data.dataset import open_dataset
+from scn_tf.data.dataset import DatasetError, open_dataset
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 SMALLEST_SIGMA = 0.5  # a narrower target would fall between the pixels
@@ -201,6 +201,8 @@ def train(config, run_dir, *, resume=False):
         raise ConfigError(f"train.batch_size: {batch_size} images cannot be shared equally by {replicas} replicas.")
     training = pipeline.examples(dataset, train_ids, config)
     validation = pipeline.examples(dataset, val_ids, config)
+    if not any(example["annotated"].numpy().any() for example in validation):
+        raise DatasetError(f"{dataset.table}: split {config.data.val_split} has no annotated landmark to measure errors with.")
     files.write_text(run_dir / "config.yaml", config.to_yaml())
 
     with distribution.scope():
@@ -209,9 +211,7 @@ def train(config, run_dir, *, resume=False):
     if resume:
         progress = checkpoints.load_state(trainer.state(), run_dir / "checkpoints" / "last.npz")
     steps = len(train_ids) // batch_size
-    schedule = Schedule(
-        config.train, steps=steps, started=started - progress["seconds"], steps_done=steps * progress["epoch"]
-    )
+    schedule = Schedule(config.train, steps=steps, started=started - progress["seconds"], steps_done=steps * progress["epoch"])
     validate = Validation(
         trainer,
         validation,

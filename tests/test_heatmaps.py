@@ -55,3 +55,19 @@ def test_the_gradient_reaches_sigmas():
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(heatmaps.render_gaussians(tf.constant([[[4.0, 4.0], [2.0, 3.0]]]), sigmas, (9, 8), gamma=10.0) ** 2)
     assert (tape.gradient(loss, sigmas).numpy() < 0).all()
+
+
+@pytest.mark.filterwarnings("ignore")  # the converter's own
+@pytest.mark.parametrize("decoder", ["argmax", "quadratic"])
+def test_decoders_convert_to_tflite_builtins(decoder, rng):
+    maps = rng.normal(size=(1, 9, 14, 4)).astype("float32")
+    function = tf.function(lambda m: heatmaps.DECODERS[decoder](m)[0]).get_concrete_function(tf.TensorSpec(maps.shape))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    content = converter.convert()
+    interpreter = tf.lite.Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], maps)
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(found, heatmaps.DECODERS[decoder](tf.constant(maps))[0], atol=1e-5)

@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from scn_tf import callbacks, checkpoints, config, files, training
+from scn_tf.data.dataset import DatasetError
 from tests.conftest import REPOSITORY, small_config
 
 NO_AUGMENTATION = {
@@ -199,6 +201,15 @@ def test_learned_sigmas_move_and_fixed_ones_do_not(hands_2d):
         }
         trainer.train_step(batch)
         assert (np.abs(np.asarray(trainer.sigmas) - 2.0).max() > 0) == moves
+
+
+def test_a_validation_split_without_landmarks_is_refused(hands_2d, tmp_path):
+    root = shutil.copytree(hands_2d, tmp_path / "set")
+    lines = (root / "landmarks.csv").read_text().splitlines()
+    empty = [line.split(",")[0] + "," * line.count(",") for line in lines[7:]]
+    (root / "landmarks.csv").write_text("\n".join([*lines[:7], *empty]))
+    with pytest.raises(DatasetError, match="split val has no annotated landmark"):
+        training.train(small_config(root), tmp_path / "run")
 
 
 def test_multi_worker_says_that_it_is_not_there():
