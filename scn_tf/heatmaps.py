@@ -47,10 +47,7 @@ def argmax_coordinates(heatmaps):
     Returns:
         (landmarks (B, N, d) float32, scores (B, N): the maxima).
     """
-    *size, landmarks = heatmaps.shape[1:]
-    flat = ops.reshape(heatmaps, (-1, math.prod(size), landmarks))
-    index = _argmax(flat)
-    scores = ops.max(flat, axis=1)
+    size, _, index, scores = _peaks(heatmaps)
     return ops.cast(_unravel(index, size), "float32"), scores
 
 
@@ -65,10 +62,7 @@ def quadratic_coordinates(heatmaps):
     Returns:
         (landmarks (B, N, d) float32, scores (B, N): the maxima).
     """
-    *size, landmarks = heatmaps.shape[1:]
-    flat = ops.reshape(heatmaps, (-1, math.prod(size), landmarks))
-    index = _argmax(flat)
-    centre = ops.max(flat, axis=1)
+    size, flat, index, centre = _peaks(heatmaps)
     whole = _unravel(index, size)
     steps = []
     for axis in range(len(size)):  # array order
@@ -85,6 +79,13 @@ def quadratic_coordinates(heatmaps):
 
 
 DECODERS = {"argmax": argmax_coordinates, "quadratic": quadratic_coordinates}
+
+
+def _peaks(heatmaps):
+    """(size, maps as (B, P, N), index (B, N) of their maxima, maxima (B, N))."""
+    *size, landmarks = heatmaps.shape[1:]
+    flat = ops.reshape(heatmaps, (-1, math.prod(size), landmarks))
+    return size, flat, _argmax(flat), ops.max(flat, axis=1)
 
 
 def _argmax(flat):

@@ -34,8 +34,6 @@ def test_imports_point_downward(path):
         return
     floor = {module: level for level, modules in enumerate(FLOORS) for module in modules}
     for other in imported(path):
-        if name == "models" and other == "config":
-            continue
         assert floor[other] <= floor[name], f"{name} imports {other}"
 
 

@@ -7,6 +7,7 @@ import contextlib
 
 import keras
 
+from scn_tf.config import ModelConfig
 from scn_tf.models.scn import build_local_appearance, build_scn, build_spatial_configuration
 from scn_tf.models.unet import build_unet
 
@@ -48,9 +49,6 @@ def build_network(
     Raises:
         ValueError: unknown name or preset, or a side that the poolings do not divide.
     """
-    # pydantic checks every field here as it does for a config file.
-    from scn_tf.config import ModelConfig
-
     if dims not in (2, 3):
         raise ValueError(f"dims must be 2 or 3, received {dims!r}.")
     given = dict(
@@ -62,6 +60,7 @@ def build_network(
         spatial_kernel=spatial_kernel,
         spatial_pooling=spatial_pooling,
     )
+    # The same checks as for a config file.
     config = ModelConfig(name=name, preset=preset, **{key: value for key, value in given.items() if value is not None})
     return from_config(config.resolved(dims), landmarks=landmarks, channels=channels)
 
