@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf.layers import Convolution2D, Convolution3D, CubicUpsampling, LinearUpsampling, cubic_matrix
+from scn_tf.layers import CubicUpsampling, LinearUpsampling, cubic_matrix
 
 
 def test_cubic_upsampling_equals_bicubic_resize(rng):
@@ -60,7 +60,7 @@ def test_cubic_upsampling_compiles_under_xla(rng):
 @pytest.mark.filterwarnings("ignore")  # the converter's own
 def test_upsampling_and_convolution_convert_to_tflite_builtins(rng):
     model = keras.Sequential(
-        [keras.Input((8, 12, 2), batch_size=1), Convolution2D(3, 3, padding="same"), LinearUpsampling(), CubicUpsampling(4)]
+        [keras.Input((8, 12, 2), batch_size=1), keras.layers.Conv2D(3, 3, padding="same"), LinearUpsampling(), CubicUpsampling(4)]
     )
     function = tf.function(model).get_concrete_function(tf.TensorSpec((1, 8, 12, 2)))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
@@ -72,27 +72,6 @@ def test_upsampling_and_convolution_convert_to_tflite_builtins(rng):
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
     interpreter.invoke()
     np.testing.assert_allclose(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]), model(image), atol=1e-4)
-
-
-@pytest.mark.parametrize("kernel", [1, 3, 5])
-@pytest.mark.parametrize(
-    ("ours", "theirs", "shape"),
-    [(Convolution2D, keras.layers.Conv2D, (3, 7, 10, 4)), (Convolution3D, keras.layers.Conv3D, (2, 5, 6, 9, 3))],
-)
-def test_convolutions_have_keras_values_and_gradients(ours, theirs, shape, kernel, rng):
-    inputs = tf.constant(rng.normal(size=shape).astype("float32"))
-    upstream = tf.constant(rng.normal(size=(*shape[:-1], 6)).astype("float32"))
-    results = []
-    for layer in (ours(6, kernel, padding="same"), theirs(6, kernel, padding="same")):
-        layer.build(shape)
-        layer.set_weights([np.linspace(-1, 1, kernel ** (len(shape) - 2) * shape[-1] * 6).reshape(layer.kernel.shape), np.ones(6)])
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            outputs = layer(inputs)
-            loss = tf.reduce_sum(outputs * upstream)
-        results.append((outputs, *tape.gradient(loss, [inputs, layer.kernel.value, layer.bias.value])))
-    for mine, reference in zip(*results, strict=True):
-        np.testing.assert_allclose(mine, reference, rtol=1e-4, atol=1e-4)
 
 
 def test_upsampling_says_what_it_expected():

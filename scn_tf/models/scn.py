@@ -8,7 +8,7 @@ it knows where each landmark lies in relation to all others).
 import keras
 from keras import layers
 
-from scn_tf.layers import Convolution2D, Convolution3D, CubicUpsampling, LinearUpsampling
+from scn_tf.layers import CubicUpsampling, LinearUpsampling
 
 LEAKY_SLOPE = 0.1
 HEAD_STDDEV = 1e-4  # heads start near zero: the product of the two maps does as well
@@ -16,7 +16,7 @@ HEAD_STDDEV = 1e-4  # heads start near zero: the product of the two maps does as
 
 def conv(filters, kernel, dims, *, name, activation="leaky"):
     """A convolution of the body: He-normal weights, zero bias, LeakyReLU 0.1."""
-    layer = {2: Convolution2D, 3: Convolution3D}[dims]
+    layer = {2: layers.Conv2D, 3: layers.Conv3D}[dims]
 
     def apply(tensor):
         tensor = layer(filters, kernel, padding="same", kernel_initializer="he_normal", name=name)(tensor)
@@ -35,7 +35,7 @@ def head(landmarks, kernel, dims, *, name, activation=None):
     It computes in float32 whatever the policy: with the 8 significant bits of bfloat16
     neighbouring pixels of a peak tie, and the maximum is no longer where the peak is.
     """
-    layer = {2: Convolution2D, 3: Convolution3D}[dims]
+    layer = {2: layers.Conv2D, 3: layers.Conv3D}[dims]
     return layer(
         landmarks,
         kernel,
