@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from scn_tf import checkpoints, files, localization, pictures
 
-WARMUP = 0.01
+WARMUP = 0.04
 
 
 class TrainingDiverged(RuntimeError):
@@ -58,11 +58,11 @@ class Schedule(keras.callbacks.Callback):
 def decay(schedule, progress):
     """Factor of the learning rate at progress 0 to 1.
 
-    The cosine rises over the first hundredth: Adam's first steps are as large as its later
+    The cosine rises over the first twenty-fifth: Adam's first steps are as large as its later
     ones, and the product of two maps that are both near zero takes them badly.
     """
     if schedule == "cosine":
-        return min(1.0, 0.05 + progress / WARMUP) * 0.5 * (1.0 + math.cos(math.pi * progress))
+        return min(1.0, 0.02 + progress / WARMUP) * 0.5 * (1.0 + math.cos(math.pi * progress))
     return 0.1**progress if schedule == "exponential" else 1.0
 
 

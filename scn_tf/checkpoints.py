@@ -6,12 +6,13 @@ leaves a loadable one. Arrays and JSON only: nothing in them is executed when th
 
 import json
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from scn_tf import files
-from scn_tf.layers import Convolution2D  # noqa: F401  (registers the layers that a file names)
+from scn_tf.layers import CubicUpsampling  # noqa: F401  (registers the layers that a file names)
 
 METADATA = "scn_tf.json"
 
@@ -28,11 +29,20 @@ def save_model(network, path, metadata):
             archive.writestr(METADATA, json.dumps(metadata, indent=1))
 
 
+def model_file(run):
+    """Path of the ``.keras`` file that a run folder holds, or of itself."""
+    run = Path(run)
+    return run if run.suffix == ".keras" else run / "model.keras"
+
+
 def load_model(path):
     """Read a ``.keras`` file of :func:`save_model`.
 
+    Whatever precision a network was trained in, it is used in float32: bfloat16 moves a peak by a
+    hundredth of a network pixel, and what is measured here must be what every export answers.
+
     Returns:
-        (functional ``keras.Model``, metadata dict).
+        (functional ``keras.Model`` computing in float32, metadata dict).
 
     Raises:
         CheckpointError: missing, damaged, or written by another program.
@@ -41,13 +51,24 @@ def load_model(path):
         with zipfile.ZipFile(path) as archive:
             metadata = json.loads(archive.read(METADATA))
         # safe_mode refuses layers that carry code.
-        return keras.saving.load_model(path, compile=False, safe_mode=True), metadata
+        return _float32(keras.saving.load_model(path, compile=False, safe_mode=True)), metadata
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file.") from None
     except KeyError:
         raise CheckpointError(f"{path}: was not written by scn_tf ({METADATA} is missing).") from None
     except (zipfile.BadZipFile, ValueError, OSError, TypeError) as error:
-        raise CheckpointError(f"{path}: cannot be loaded ({str(error).splitlines()[0]}).") from None
+        raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
+
+
+def _float32(network):
+    """The same functional network with every layer computing in float32."""
+
+    def clone(layer):
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    copy = keras.models.clone_model(network, clone_function=clone)
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def save_state(variables, path, progress):

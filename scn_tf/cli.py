@@ -1,19 +1,20 @@
-"""The ``scn-tf`` command; ``train.py``, ``evaluate.py`` and ``export/*.py`` call it too.
+"""The ``scn-tf`` command; ``train.py``, ``evaluate.py`` and most of ``export/*.py`` call it too.
 
-TensorFlow is imported inside the commands: help and most mistakes answer at once.
+TensorFlow is imported after the command line was read: help and misspelt options answer at once.
 """
 
 import argparse
+import contextlib
 import datetime
-import os
 import sys
 import warnings
 from pathlib import Path
 
 from scn_tf import config
+from scn_tf.quiet import quiet_stderr
 
 # A first run on the embedded set should end while one is still looking.
-SYNTHETIC_DEFAULTS = {"train.minutes": 4.0, "train.batch_size": 2, "train.learning_rate": 1e-3, "heatmap.sigma": 1.5}
+SYNTHETIC_DEFAULTS = {"train.minutes": 4.0, "heatmap.sigma": 1.5}
 
 
 def main(arguments=None, *, prog="scn-tf"):
@@ -21,13 +22,13 @@ def main(arguments=None, *, prog="scn-tf"):
     parser = build_parser(prog)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        return _fail(f"{unknown[0].split('=')[0]}: unknown argument{_suggest(unknown[0])}", status=2)
+        return _fail(f"{unknown[0].split('=')[0]}: unknown argument{_suggest(unknown[0], parser, options.command)}", status=2)
     if options.command is None:
         parser.print_help()
         return 2
     warnings.showwarning = _show_warning
     _start_tensorflow()
-    from scn_tf import callbacks, checkpoints, files
+    from scn_tf import callbacks, checkpoints, files, serving
     from scn_tf.data import dataset, images
 
     expected = (
@@ -37,6 +38,7 @@ def main(arguments=None, *, prog="scn-tf"):
         checkpoints.CheckpointError,
         files.WriteError,
         callbacks.TrainingDiverged,
+        serving.ConversionError,
     )
     try:
         return options.run(options) or 0
@@ -77,16 +79,60 @@ def build_parser(prog):
     evaluate.set_defaults(run=run_evaluate)
 
     predict = commands.add_parser("predict", help="find landmarks in images", allow_abbrev=False)
-    predict.add_argument("model", type=Path, metavar="MODEL", help="run folder, .keras file or exported SavedModel")
+    predict.add_argument("model", type=Path, metavar="MODEL", help="run folder, .keras, .tflite or .onnx file, or exported SavedModel")
     predict.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders of them")
     predict.add_argument("--out", type=Path, default=Path("predictions.csv"), metavar="FILE", help="table (default: predictions.csv)")
     predict.add_argument("--overlay", type=Path, metavar="DIR", help="also write pictures with the landmarks drawn in")
     predict.set_defaults(run=run_predict)
 
-    export = commands.add_parser("export", help="write a SavedModel for TF Serving", allow_abbrev=False)
-    export.add_argument("run_folder", type=Path, metavar="RUN", help="run folder")
-    export.add_argument("out", type=Path, metavar="OUT", help="folder; the model goes to OUT/1 or the next free number")
+    export = commands.add_parser("export", help="write a model for TF Serving, devices or other runtimes", allow_abbrev=False, description=(
+        "Write a run as a SavedModel (OUT is a folder; the model goes to OUT/1 or the next free number), "
+        "as TFLite (OUT.tflite) or as ONNX (OUT.onnx). The decoder is inside each of them."))  # fmt: skip
+    export.add_argument("run_folder", type=Path, metavar="RUN", help="run folder or .keras file")
+    export.add_argument("out", type=Path, metavar="OUT", help="folder, FILE.tflite or FILE.onnx")
+    export.add_argument("--form", choices=("saved_model", "tflite", "onnx"), help="default: by the name of OUT")
+    export.add_argument("--quantize", choices=("none", "dynamic", "float16", "int8"), default="none", help="TFLite only (default: none): "
+        "float16 and dynamic store smaller weights, int8 also computes in integers, calibrated on the run's training images")  # fmt: skip
+    export.add_argument("--heatmaps", action="store_true", help="TFLite and ONNX: also give the heatmaps")
     export.set_defaults(run=run_export)
+
+    parity = commands.add_parser("check_parity", help="compare exports with the run they were made of", allow_abbrev=False, description=(
+        "Send the same images through Keras and every export: largest and mean difference in pixels of the original images, time, size, "
+        "mean error. Exit status 1 if an export is too far off."))  # fmt: skip
+    parity.add_argument("run_folder", type=Path, metavar="RUN", help="run folder or .keras file")
+    parity.add_argument("exports", type=Path, nargs="+", metavar="EXPORT", help="SavedModel folders, .tflite and .onnx files")
+    parity.add_argument("--split", help="split of the run's data set (default: its validation split)")
+    parity.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="data set (default: that of the run)")
+    parity.add_argument("--images", type=int, metavar="I", help="at most so many images (default: all)")
+    parity.add_argument("--tolerance", type=float, metavar="PX", help="largest difference that passes (default: 0.05 for float forms; "
+        "float16, dynamic and int8 pass if the mean error grows by at most 0.01, 0.02 and 0.10)")  # fmt: skip
+    parity.set_defaults(run=run_check_parity)
+
+    serve = commands.add_parser("serve", help="answer requests on this machine, with TF Serving's REST routes", allow_abbrev=False)
+    serve.add_argument("out", type=Path, metavar="OUT", help="folder of an exported SavedModel; the highest version in it is served")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
+    serve.add_argument("--port", type=int, default=8501, help="default: 8501; 0 takes any free one")
+    serve.add_argument("--name", default="scn", help="of the model in the routes (default: scn)")
+    for name, kind, default, text in (
+        ("max_batch", int, 8, "images that run together"),
+        ("batch_wait_ms", float, 2, "milliseconds that a lone request waits for company"),
+        ("max_queue", int, 128, "images that wait; further requests get 503"),
+        ("max_body_mb", float, 32, "size of a request; a larger one gets 413"),
+        ("max_megapixels", float, 64, "size of an image, at most 64; a larger one gets 400"),
+        ("body_seconds", float, 60, "time for a request to come in; a slower one gets 408"),
+        ("stop_seconds", float, 30, "time for requests in flight when the server is stopped"),
+    ):
+        serve.add_argument(f"--{name}", type=kind, default=default, metavar="N", help=f"{text} (default: {default})")
+    serve.set_defaults(run=run_serve)
+
+    demo = commands.add_parser("demo", help="find landmarks in a web page on this machine", allow_abbrev=False, description=(
+        "Build a page that runs the network in the browser, serve it on this machine alone, and open it. "
+        "Images stay in the browser. The first time, npm fetches LiteRT.js."))  # fmt: skip
+    demo.add_argument("run_folder", type=Path, metavar="RUN", help="run folder or .keras file of a 2D model")
+    demo.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: RUN/demo)")
+    demo.add_argument("--port", type=int, default=8600, help="default: 8600; 0 takes any free one")
+    demo.add_argument("--no-open", dest="open", action="store_false", help="do not open a browser")
+    demo.set_defaults(run=run_demo)
     return parser
 
 
@@ -163,24 +209,60 @@ def run_predict(options):
 def run_export(options):
     from scn_tf import serving
 
-    print(f"SavedModel: {serving.export_saved_model(options.run_folder, options.out)}")
+    form = options.form or {".tflite": "tflite", ".onnx": "onnx"}.get(options.out.suffix, "saved_model")
+    if options.quantize != "none" and form != "tflite":
+        raise config.ConfigError(f"--quantize: {options.quantize} is for TFLite; {options.out} would be {form}.")
+    if options.heatmaps and form == "saved_model":
+        raise config.ConfigError("--heatmaps: is for TFLite and ONNX; a SavedModel always has the signature serve_heatmaps.")
+    if form == "tflite":
+        path = serving.export_tflite(options.run_folder, options.out, quantize=options.quantize, heatmaps=options.heatmaps)
+    elif form == "onnx":
+        path = serving.export_onnx(options.run_folder, options.out, heatmaps=options.heatmaps)
+    else:
+        path = serving.export_saved_model(options.run_folder, options.out)
+    print(f"{form:11s} {path}")
+
+
+def run_check_parity(options):
+    from scn_tf.serving import parity
+
+    rows, unit = parity.check(
+        options.run_folder, options.exports, split=options.split, root=options.root, images=options.images, tolerance=options.tolerance
+    )
+    print(parity.table(rows, unit))
+    return 0 if all(row.passed for row in rows) else 1
+
+
+def run_serve(options):
+    from scn_tf.serving import server
+
+    limits = server.Limits(**{name: value for name, value in vars(options).items() if name in server.Limits.__dataclass_fields__})
+    server.serve(options.out, host=options.host, port=options.port, name=options.name, limits=limits)
+
+
+def run_demo(options):
+    import webbrowser
+
+    from scn_tf.serving import demo
+
+    run = options.run_folder
+    folder = options.out or (run.parent if run.suffix == ".keras" else run) / "demo"
+    with demo.server(folder, options.port) as server:  # before the work: the port may be taken
+        demo.build(run, folder)
+        address = f"http://127.0.0.1:{server.server_port}/"
+        print(f"{folder}: {address} (stop with Ctrl-C)", flush=True)
+        if options.open:
+            webbrowser.open(address)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 def _start_tensorflow():
     """Import TensorFlow and find its devices without the lines that its C++ side prints before its log level counts."""
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
-        return  # someone wants to see them
-    sys.stderr.flush()
-    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
+    with quiet_stderr():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(sink)
 
 
 def _fail(message, *, status):
@@ -192,8 +274,10 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
     print(f"warning: {message}", file=sys.stderr)
 
 
-def _suggest(argument):
-    if argument.startswith("--"):
-        name = argument[2:].split("=")[0]
-        return config.nearest(name, [*config.field_names(), "config", "run_dir", "resume"])
-    return "."
+def _suggest(argument, parser, command):
+    """The end of the message about an argument that a command does not have."""
+    if not argument.startswith("--"):
+        return "."
+    commands = next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    options = [name[2:] for name in (commands[command] if command else parser)._option_string_actions if name.startswith("--")]
+    return config.nearest(argument[2:].split("=")[0], options)

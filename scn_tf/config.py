@@ -48,7 +48,7 @@ MODEL_PRESETS = {
 
 # The released settings belong to a loss that is a plain sum; see losses.py.
 TRAIN_PRESETS = {
-    "default": dict(optimizer="adam", learning_rate=2e-3, schedule="cosine", clip_norm=10.0, loss_scale="mean"),
+    "default": dict(optimizer="adam", learning_rate=1e-3, schedule="cosine", clip_norm=10.0, loss_scale="mean"),
     "paper": dict(optimizer="nesterov", learning_rate={2: 1e-6, 3: 5e-8}, schedule="constant", clip_norm=1e4, loss_scale="paper"),
 }
 
@@ -162,7 +162,7 @@ class TrainConfig(Section):
     preset: Literal["default", "paper"] = Field("default", description="values of optimizer to loss_scale that are unset")
     epochs: int = Field(100, ge=1, description="passes over the training images")
     minutes: float | None = Field(None, gt=0, description="wall-clock budget; whichever ends first")
-    batch_size: int = Field(4, ge=1, description="images a step, over all replicas")
+    batch_size: int = Field(2, ge=1, description="images a step, over all replicas")
     seed: int = Field(0, ge=0, description="of weights, order and augmentation")
     precision: Literal["auto", "float32", "mixed_bfloat16"] = Field("auto", description="auto: mixed_bfloat16 where the processor has it")
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field("auto", description="auto: mirrored with more than one GPU")

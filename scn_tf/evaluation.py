@@ -11,7 +11,7 @@ import numpy as np
 
 from scn_tf import checkpoints, config, files, geometry, localization, pictures
 from scn_tf.data import pipeline
-from scn_tf.data.dataset import DatasetError, open_dataset
+from scn_tf.data.dataset import DatasetError, check_fits_model, open_dataset
 
 SDR_RADII = ("2", "2.5", "3", "4", "10")
 OUTLIER_RADII = ("2", "4", "10")
@@ -71,11 +71,7 @@ def evaluate(run_dir, split, *, root=None, out=None):
     settings = config.from_dict(metadata["config"], source=str(run_dir / "model.keras"))
     dataset = open_dataset(root or settings.data.root)
     names = dataset.description.names
-    if len(names) != len(metadata["landmarks"]) or dataset.description.dims != metadata["dims"]:
-        raise DatasetError(
-            f"{dataset.root}: {len(names)} landmarks in {dataset.description.dims}D, but the model finds "
-            f"{len(metadata['landmarks'])} in {metadata['dims']}D."
-        )
+    check_fits_model(dataset, metadata)
     ids = dataset.split(split)
     data = pipeline.examples(dataset, ids, settings)
     result = localization.localize(localization.localizer(network, settings.heatmap.decoder), data)

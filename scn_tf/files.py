@@ -35,3 +35,9 @@ def write_text(path, text):
     """Write a text file as a whole or not at all."""
     with replaced(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def first_line(error):
+    """What an exception says, for a message of one line: TensorFlow's go on with graphs and stacks."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

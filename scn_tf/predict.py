@@ -1,6 +1,5 @@
 """Open a trained model in any of its forms and find landmarks in images."""
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,11 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from scn_tf import checkpoints, config, geometry
-from scn_tf.checkpoints import METADATA, CheckpointError
+from scn_tf.checkpoints import CheckpointError
 from scn_tf.data import images
 from scn_tf.data.pipeline import fit_image
 from scn_tf.localization import localizer
 from scn_tf.preprocess import network_input
+from scn_tf.serving import onnx, saved_model, tflite
 
 
 class Prediction(NamedTuple):
@@ -64,8 +64,10 @@ class Predictor:
             name, loaded = str(image), images.read_image(image, dims=dims, channels=channels)
         else:
             name, loaded = "array", images.from_array(image, dims=dims, channels=channels, spacing=spacing)
-        pixel = self.metadata["spacing_mm"] or loaded.spacing
-        fit = fit_image(loaded, np.ones(dims) if pixel is None else np.asarray(pixel, float), self._model, name=name)
+        pixel = loaded.spacing
+        if spacing is None and self.metadata["spacing_mm"]:  # the data set's word against the header's, as in training
+            pixel = loaded.along_array_axes(self.metadata["spacing_mm"])
+        fit = fit_image(loaded, pixel, self._model, name=name)
         network_image = network_input(loaded.array, fit.scale, fit.translation, self._model.image_size)
         landmarks, scores = self.locate(network_image[tf.newaxis])
         array_landmarks = geometry.apply(np.linalg.inv(fit.input_from_array), landmarks[0])
@@ -82,40 +84,36 @@ class Predictor:
 
 
 def load(path):
-    """Open a run folder, a ``.keras`` file or an exported SavedModel (its folder or a version in it).
+    """Open a trained model in any of its forms.
+
+    Args:
+        path: run folder, ``.keras``, ``.tflite`` or ``.onnx`` file, or exported SavedModel (its folder or a version in it).
 
     Returns:
         :class:`Predictor`.
 
     Raises:
         CheckpointError: nothing that can be opened is there.
+        ConversionError: a TFLite or ONNX file that scn_tf did not write, or the library for it is missing.
     """
     path = Path(path)
+    if path.suffix in (".tflite", ".onnx", ".keras") and not path.is_file():
+        raise CheckpointError(f"{path}: no such file.")
     if path.suffix == ".tflite":
-        raise CheckpointError(f"{path}: TFLite models cannot be opened yet; use the run folder or a SavedModel.")
+        return Predictor(*tflite.localizer(path))
+    if path.suffix == ".onnx":
+        return Predictor(*onnx.localizer(path))
     if path.is_dir() and (path / "model.keras").exists():
         path = path / "model.keras"
     if path.suffix == ".keras":
         network, metadata = checkpoints.load_model(path)
         return Predictor(localizer(network, metadata["config"]["heatmap"]["decoder"]), metadata)
-    versions = [p for p in path.glob("[0-9]*") if p.name.isdigit()] if path.is_dir() else []
-    folder = max(versions, key=lambda p: int(p.name)) if versions else path
-    if not (folder / "saved_model.pb").exists():
-        raise CheckpointError(f"{path}: neither a run folder (model.keras), a .keras file nor an exported SavedModel.")
     try:
-        metadata = json.loads((folder / "assets" / METADATA).read_text())
-        module = tf.saved_model.load(str(folder))
-        function = module.signatures["serve_input"]
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder}: was not written by scn_tf's export ({error}).") from None
-
-    def locate(network_images):
-        result = function(image=network_images)
-        return result["landmarks"], result["scores"]
-
-    # The functions of a SavedModel do not keep its variables alive.
-    locate.module = module
-    return Predictor(locate, metadata)
+        return Predictor(*saved_model.localizer(path))
+    except CheckpointError:
+        if path.is_dir():
+            raise
+        raise CheckpointError(f"{path}: no model there; expected a run folder, a .keras, .tflite or .onnx file, or a SavedModel.") from None
 
 
 def find_images(paths):

@@ -64,6 +64,12 @@ def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
         (["train", "--resume", "--run_dir", "none"], 1, "config.yaml: cannot be read"),
         (["evaluate", "none"], 1, "model.keras: no such file"),
         (["predict", "none", "none.png"], 1, "none.png: no such file or folder"),
+        (["export", "none", "out"], 1, "model.keras: no such file"),
+        (["export", "none", "out", "--quantise", "int8"], 2, "--quantise: unknown argument; did you mean quantize?"),
+        (["export", "none", "out", "--quantize", "int8"], 1, "--quantize: int8 is for TFLite"),
+        (["check_parity", "none", "out", "--images", "0"], 1, "--images: expected at least 1, received 0"),
+        (["serve", "none"], 1, "no exported SavedModel"),
+        (["serve", "none", "--max_batch_size", "3"], 2, "did you mean max_batch?"),
     ],
 )
 def test_mistakes_are_one_line_without_a_traceback(arguments, status, message, capsys, tmp_path, monkeypatch):

@@ -169,6 +169,9 @@ def test_epochs_are_shuffled_alike_wherever_one_starts_and_every_image_is_decode
     assert whole[:2] != whole[2:4]
     assert len({*whole[0], *whole[1]}) == 6  # no image twice in an epoch
     assert sorted(reads) == sorted(ids)
+    # Its thread would keep a program from ending for up to a minute.
+    assert not data.options().autotune.enabled
+    assert not pipeline.training_batches(data, count=7, batch_size=3, seed=4).options().autotune.enabled
 
 
 def test_examples_are_deterministic(hands):

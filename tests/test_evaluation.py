@@ -10,6 +10,7 @@ from scn_tf import evaluation
 from scn_tf.checkpoints import CheckpointError
 from scn_tf.data.dataset import DatasetError, open_dataset
 from scn_tf.data.images import ImageError
+from tests.conftest import EXACT
 
 
 def test_the_summary_counts_as_the_paper_does():
@@ -85,3 +86,21 @@ def test_mistakes_are_named(run_2d, hands_3d, tmp_path):
         scn_tf.load(run_2d).predict(np.zeros(5))
     with pytest.raises(ImageError, match="NaN"):
         scn_tf.load(run_2d).predict(np.full((5, 5), np.nan))
+
+
+def test_a_stated_spacing_follows_the_files_axes_and_an_explicit_one_wins(run_3d, rng, tmp_path):
+    predictor = scn_tf.load(run_3d)
+    volume = sitk.GetImageFromArray(rng.normal(size=(9, 21, 14)).astype("float32"))
+    sitk.WriteImage(volume, str(tmp_path / "plain.nii.gz"))
+    # The same volume with its axes stored in another order: x is the file's second axis.
+    sitk.WriteImage(sitk.PermuteAxes(volume, [2, 0, 1]), str(tmp_path / "turned.nii.gz"))
+    predictor.metadata = {**predictor.metadata, "spacing_mm": [1.0, 1.5, 3.0]}
+    plain = predictor.predict(tmp_path / "plain.nii.gz").array_landmarks
+    array = sitk.GetArrayFromImage(volume)
+    np.testing.assert_allclose(predictor.predict(array).array_landmarks, plain, atol=EXACT)
+    explicit = predictor.predict(array, spacing=[3.0, 1.0, 1.0]).array_landmarks
+    predictor.metadata = {**predictor.metadata, "spacing_mm": [3.0, 1.0, 1.5]}
+    np.testing.assert_allclose(predictor.predict(tmp_path / "turned.nii.gz").array_landmarks, plain, atol=EXACT)
+    predictor.metadata = {**predictor.metadata, "spacing_mm": [3.0, 1.0, 1.0]}
+    np.testing.assert_allclose(predictor.predict(array).array_landmarks, explicit, atol=EXACT)
+    assert np.abs(explicit - plain).max() > 10 * EXACT

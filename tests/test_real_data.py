@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+import tensorflow as tf
 
-from scn_tf import geometry
+from scn_tf import config, evaluation, geometry, serving, training
 from scn_tf.config import ModelConfig
 from scn_tf.data import images, pipeline
 from scn_tf.data.dataset import open_dataset
+from tests.conftest import SUBPIXEL
 
 
 @pytest.mark.parametrize(("name", "count", "train", "val"), [("hand_xray", 37, 91, 21), ("cephalo", 19, 80, 20), ("mouse_ct", 45, 16, 4)])
@@ -49,3 +52,26 @@ def test_landmarks_of_a_brain_lie_in_it_whatever_the_direction_of_its_header(rea
     middle = (image.size[0] - 1) / 2
     np.testing.assert_allclose(points[:2, 0], middle, atol=2)
     assert points[1, 1] > points[0, 1] + 20
+
+
+def test_serving_default_repeats_evaluation_on_radiographs(real_data, tmp_path):
+    settings = config.from_dict(
+        {
+            "data": {"root": str(real_data / "hand_xray")},
+            "model": {"image_size": [96, 64], "filters": 8, "levels": 2},
+            "train": {"epochs": 1, "minutes": 0.2, "batch_size": 8},
+        }
+    )
+    training.train(settings, tmp_path / "run")
+    _, out = evaluation.evaluate(tmp_path / "run", "val")
+    table = [line.split(",") for line in (out / "predictions.csv").read_text().splitlines()[1:]]
+    predicted = np.array([[float(value) for value in line[2:4]] for line in table]).reshape(-1, 37, 2)
+    module = tf.saved_model.load(str(serving.export_saved_model(tmp_path / "run", tmp_path / "out")))
+    dataset = open_dataset(real_data / "hand_xray")
+    for identity, expected in list(zip(dataset.split("val"), predicted, strict=True))[:8]:
+        path = dataset.files[identity]
+        sitk.WriteImage(sitk.ReadImage(str(path)), str(tmp_path / "image.png"))
+        encoded = tf.constant([path.read_bytes(), (tmp_path / "image.png").read_bytes()])
+        found = module.signatures["serving_default"](image_bytes=encoded)["landmarks"]
+        np.testing.assert_allclose(found[0], expected, atol=SUBPIXEL)
+        np.testing.assert_allclose(found[1], expected, atol=SUBPIXEL)

@@ -1,4 +1,6 @@
 import json
+import shutil
+import struct
 
 import numpy as np
 import pytest
@@ -6,8 +8,11 @@ import SimpleITK as sitk
 import tensorflow as tf
 
 import scn_tf
-from scn_tf import checkpoints, serving
-from tests.conftest import EXACT, SUBPIXEL
+from scn_tf import checkpoints, files, serving, training
+from tests.conftest import EXACT, SUBPIXEL, small_config
+
+GREY = np.random.default_rng(3).integers(0, 256, (12, 20, 1), dtype="uint8")
+PNG, JPEG = tf.io.encode_png(GREY).numpy(), tf.io.encode_jpeg(GREY).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +35,31 @@ def test_the_folder_is_as_tf_serving_wants_it(exported, run_2d):
 
 def test_serving_default_equals_the_training_side_on_images_of_any_size(signatures, run_2d, hands_2d, tmp_path):
     model = scn_tf.load(run_2d)
-    paths = [hands_2d / "images" / "hand_007.png", tmp_path / "wide.png", tmp_path / "deep.png", tmp_path / "colour.png"]
+    names = ("wide.png", "deep.png", "colour.png", "clear.png", "grey.jpg", "small.bmp")
+    paths = [hands_2d / "images" / "hand_007.png", *(tmp_path / name for name in names)]
     array = sitk.GetArrayFromImage(sitk.ReadImage(str(paths[0])))
     sitk.WriteImage(sitk.GetImageFromArray(array[40:160, ::-1]), str(paths[1]))
     sitk.WriteImage(sitk.GetImageFromArray(array.astype("uint16") * 200 + 77), str(paths[2]))
     sitk.WriteImage(sitk.GetImageFromArray(np.stack([array, array // 2, array // 3], axis=-1), isVector=True), str(paths[3]))
+    sitk.WriteImage(sitk.GetImageFromArray(np.stack([array, array, array // 2, 255 - array], axis=-1), isVector=True), str(paths[4]))
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(paths[5]))
+    sitk.WriteImage(sitk.GetImageFromArray(array[::2]), str(paths[6]))
     # One batch of different sizes.
     result = signatures.signatures["serving_default"](image_bytes=tf.constant([path.read_bytes() for path in paths]))
-    assert result["landmarks"].shape == (4, 21, 2)
+    assert result["landmarks"].shape == (7, 21, 2)
     for index, path in enumerate(paths):
         expected = model.predict(path)
         np.testing.assert_allclose(result["landmarks"][index], expected.landmarks, atol=SUBPIXEL)
         np.testing.assert_allclose(result["scores"][index], expected.scores, rtol=1e-3)
+
+
+def test_colour_jpegs_are_near_the_training_side(signatures, run_2d, hands_2d, tmp_path):
+    # Two decoders round chroma in their own ways: up to 14 grey levels at an edge.
+    array = sitk.GetArrayFromImage(sitk.ReadImage(str(hands_2d / "images" / "hand_007.png")))
+    path = tmp_path / "colour.jpg"
+    sitk.WriteImage(sitk.GetImageFromArray(np.stack([array, array // 2, array // 3], axis=-1), isVector=True), str(path))
+    result = signatures.signatures["serving_default"](image_bytes=tf.constant([path.read_bytes()]))
+    np.testing.assert_allclose(result["landmarks"][0], scn_tf.load(run_2d).predict(path).landmarks, atol=0.5)
 
 
 @pytest.mark.parametrize(("kind", "dims"), [("run_2d", 2), ("run_3d", 3)])
@@ -59,6 +77,21 @@ def test_serve_input_equals_keras(kind, dims, request, tmp_path, rng):
     assert ("serving_default" in module.signatures) == (dims == 2)
 
 
+def test_a_folder_that_cannot_be_written_is_named(run_2d, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(files.WriteError, match="out: cannot be written"):
+        serving.export_saved_model(run_2d, tmp_path / "out")
+
+
+def test_a_damaged_export_is_named(exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "1")
+    (tmp_path / "3").write_text("no version")
+    weights = tmp_path / "1" / "variables" / "variables.data-00000-of-00001"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(checkpoints.CheckpointError, match="1: is damaged"):
+        scn_tf.load(tmp_path)
+
+
 def test_an_exported_model_predicts_through_load(exported, run_2d, hands_2d):
     path = hands_2d / "images" / "hand_009.png"
     np.testing.assert_allclose(
@@ -66,7 +99,76 @@ def test_an_exported_model_predicts_through_load(exported, run_2d, hands_2d):
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
-def test_bytes_that_are_no_image_are_an_error_not_a_crash(signatures, content):
-    with pytest.raises(tf.errors.InvalidArgumentError):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected a PNG, JPEG, BMP or GIF"),
+        (b"no image", "expected a PNG, JPEG, BMP or GIF"),
+        (b"RIFF\x20\0\0\0WEBPVP8L\x0f\0\0\0\x2f\xff\xff\xff\x0f", "expected a PNG, JPEG, BMP or GIF"),
+        (b"\x89PNG\r\n\x1a\n", "PNG"),
+        (PNG[:60], "PNG"),
+        (PNG[:16] + struct.pack(">II", 40_000, 40_000) + PNG[24:], "at most 64000000 pixels"),
+        (b"GIF89a" + struct.pack("<HH", 40_000, 40_000) + bytes(20), "at most 64000000 pixels"),
+        (b"BM" + bytes(16) + struct.pack("<ii", 40_000, -40_000) + bytes(20), "at most 64000000 pixels"),
+        (JPEG.replace(struct.pack(">HH", 12, 20), struct.pack(">HH", 40_000, 40_000)), "at most 64000000 pixels"),
+    ],
+    ids=["empty", "text", "webp", "signature", "truncated", "png bomb", "gif bomb", "bmp bomb", "jpeg bomb"],
+)
+def test_bytes_that_are_no_usable_image_are_refused(signatures, content, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         signatures.signatures["serving_default"](image_bytes=tf.constant([content]))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_serve_image_takes_arrays_of_any_size_and_type(signatures, run_2d, hands_2d, dtype):
+    array = sitk.GetArrayFromImage(sitk.ReadImage(str(hands_2d / "images" / "hand_008.png")))
+    images = np.stack([array[20:190, 30:], array[20:190, -31::-1]])[..., np.newaxis].astype(dtype)
+    name = {"float32": "serve_image"}.get(dtype, f"serve_image_{dtype}")
+    result = signatures.signatures[name](image=tf.constant(images))
+    model = scn_tf.load(run_2d)
+    for index, image in enumerate(images):
+        np.testing.assert_allclose(result["landmarks"][index], model.predict(image).landmarks, atol=SUBPIXEL)
+
+
+def test_serve_heatmaps_gives_the_product_of_its_two_other_maps(signatures, run_2d, rng):
+    image = rng.normal(size=(2, 48, 32, 1)).astype("float32")
+    maps = signatures.signatures["serve_heatmaps"](image=image)
+    assert sorted(maps) == ["local", "product", "spatial"]
+    np.testing.assert_allclose(maps["product"], maps["local"] * maps["spatial"], rtol=1e-5, atol=1e-9)
+    scores = signatures.signatures["serve_input"](image=image)["scores"]
+    np.testing.assert_allclose(tf.reduce_max(maps["product"], axis=(1, 2)), scores, rtol=1e-5)
+
+
+def test_serve_volume_answers_in_the_volumes_voxels(run_3d, hands_3d, tmp_path, rng):
+    module = tf.saved_model.load(str(serving.export_saved_model(run_3d, tmp_path / "out")))
+    volumes = rng.normal(size=(2, 9, 21, 14, 1)).astype("float32")
+    spacings = np.array([[1.0, 1.5, 2.0], [2.0, 1.0, 1.0]], "float32")
+    result = module.signatures["serve_volume"](volume=volumes, spacing=spacings)
+    model = scn_tf.load(run_3d)
+    for volume, spacing, landmarks in zip(volumes, spacings, result["landmarks"], strict=True):
+        np.testing.assert_allclose(landmarks, model.predict(volume, spacing=spacing).landmarks, atol=SUBPIXEL)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="positive mm"):
+        module.signatures["serve_volume"](volume=volumes, spacing=-spacings)
+
+
+@pytest.mark.parametrize("name", ["serve_input", "serve_image", "serve_heatmaps"])
+def test_numbers_that_are_not_finite_are_refused(signatures, name):
+    image = np.zeros((1, 48, 32, 1), "float32")
+    image[0, 3, 4] = np.nan
+    with pytest.raises(tf.errors.InvalidArgumentError, match="finite"):
+        signatures.signatures[name](image=tf.constant(image))
+
+
+def test_what_a_model_says_of_itself_names_no_folder_of_its_maker(exported, run_2d, hands_2d):
+    stated = json.loads((exported / "assets" / "scn_tf.json").read_text())
+    assert stated["validation"]["unit"] == "mm"
+    assert stated["name"] == "synthetic_hands_2d"
+    assert stated["config"]["heatmap"]["decoder"] == "quadratic"
+    assert str(hands_2d) not in json.dumps(stated)
+    assert str(hands_2d) in json.dumps(checkpoints.load_model(run_2d / "model.keras")[1])  # there it is needed
+
+
+def test_a_network_trained_in_bfloat16_is_used_in_float32(hands_2d, tmp_path):
+    training.train(small_config(hands_2d, train__precision="mixed_bfloat16", train__epochs=1), tmp_path / "run")
+    network, _ = checkpoints.load_model(tmp_path / "run" / "model.keras")
+    assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}

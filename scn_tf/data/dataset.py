@@ -125,16 +125,17 @@ class Dataset:
         return np.linalg.inv(own_from_array)
 
     def pixel_size(self, image):
-        """(d,) relative extent of array pixels: mm where a spacing is known, else squares of 1."""
-        spacing = self._spacing(image)
-        return np.ones(self.description.dims) if spacing is None else spacing
+        """(d,) mm per array pixel by ``spacing_mm`` or the header; None where neither states it."""
+        if self.description.spacing_mm is None:
+            return image.spacing
+        return image.along_array_axes(self.description.spacing_mm)
 
     def mm_per_pixel(self, identity, image):
         """(d,) mm per array pixel, or None where no spacing is known.
 
         By ``spacing_mm``, by the known distance of two landmarks, by the header, in this order.
         """
-        spacing = self._spacing(image)
+        spacing = self.pixel_size(image)
         rule = self.description.normalization
         if self.description.spacing_mm is None and rule is not None:
             first, second = geometry.apply(self.array_from_own(image), self.landmarks[identity])[list(rule.landmarks)]
@@ -147,12 +148,15 @@ class Dataset:
             return (np.ones(self.description.dims) if spacing is None else spacing) * rule.distance_mm / distance
         return spacing
 
-    def _spacing(self, image):
-        if self.description.spacing_mm is None:
-            return image.spacing
-        # Given in the file's axes; a volume's array axes may be a permutation of them.
-        permutation = np.abs(np.linalg.inv(image.file_from_array)[:-1, :-1])
-        return permutation @ np.asarray(self.description.spacing_mm)
+
+def check_fits_model(dataset, metadata):
+    """Raise :class:`DatasetError` if a model's metadata name another dimension or number of landmarks."""
+    description = dataset.description
+    if (description.dims, len(description.names)) != (metadata["dims"], len(metadata["landmarks"])):
+        raise DatasetError(
+            f"{dataset.root}: {len(description.names)} landmarks in {description.dims}D, but the model finds "
+            f"{len(metadata['landmarks'])} in {metadata['dims']}D."
+        )
 
 
 def open_dataset(root):

@@ -42,6 +42,10 @@ class Image:
         """(d,) pixels, (x, y[, z])."""
         return np.array(self.array.shape[-2::-1])
 
+    def along_array_axes(self, file_spacing):
+        """mm per pixel (d,) stated for the file's axes, in the order of the array's axes, a permutation of them."""
+        return np.abs(np.linalg.inv(self.file_from_array)[:-1, :-1]) @ np.asarray(file_spacing, float)
+
 
 def stem(path):
     """File name without its image extension: ``a/b.nii.gz`` -> ``b``."""

@@ -80,11 +80,19 @@ def prepare(dataset, identity, model):
 def fit_image(image, pixel_size, model, *, name):
     """:class:`scn_tf.geometry.Fit` of an image under a model's settings.
 
+    Args:
+        image: :class:`scn_tf.data.images.Image`.
+        pixel_size: (d,) extent of an array pixel; None if nothing is known: pixels are square.
+        model: resolved :class:`scn_tf.config.ModelConfig`.
+        name: of the image, for messages.
+
     Raises:
         ImageError: ``model.spacing_mm`` is set but the image has no spacing.
     """
-    if model.spacing_mm is not None and image.spacing is None and np.all(pixel_size == 1.0):
-        raise ImageError(f"{name}: model.spacing_mm needs images with a spacing; set spacing_mm in dataset.yaml.")
+    if pixel_size is None:
+        if model.spacing_mm is not None:
+            raise ImageError(f"{name}: model.spacing_mm needs images with a spacing; set spacing_mm in dataset.yaml.")
+        pixel_size = np.ones(len(image.size))
     return geometry.fit_to_input(image.size, pixel_size, model.image_size[::-1], spacing=model.spacing_mm)
 
 
@@ -138,6 +146,7 @@ def examples(dataset, ids, config):
     data = tf.data.Dataset.range(len(ids)).map(load, num_parallel_calls=config.data.workers, deterministic=True)
     if config.data.cache == "memory":
         data = data.cache()
+    data = _without_autotune(data)
     try:
         for _ in tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None):
             pass
@@ -162,4 +171,11 @@ def training_batches(data, *, count, batch_size, seed, first_epoch=0):
     def epoch(number):
         return data.shuffle(count, seed=seed * 100_003 + number, reshuffle_each_iteration=False).batch(batch_size, drop_remainder=True)
 
-    return tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2)
+    return _without_autotune(tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2))
+
+
+def _without_autotune(data):
+    """Nothing here is left to tune, and the thread that would do it sleeps up to a minute, which the end of a program waits for."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)

@@ -1,0 +1,12 @@
+"""Write a run as one TFLite file: `python export/to_tflite.py RUN OUT.tflite [--quantize none|dynamic|float16|int8]`."""
+
+import sys
+from pathlib import Path
+
+# Run as a file, Python looks for modules beside it, not in the folder above.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scn_tf.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["export", "--form", "tflite", *sys.argv[1:]]))

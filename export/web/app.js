@@ -1,0 +1,142 @@
+// The page: files in, one after the other; picture, table and downloads out.
+
+import { decode } from "./decode.js";
+import { draw, preview } from "./draw.js";
+import { loadNetwork } from "./network.js";
+import { csv, download, json, stem } from "./table.js";
+
+const at = (id) => document.getElementById(id);
+const results = new Map(); // id -> {id, file, width, height, landmarks, scores}; pixels and heatmaps are kept of the shown image alone
+const known = new Set(); // ids of results and of files in the queue
+let network = null; // {model, find}
+let shown = null; // {id, image, bitmap, found}
+let work = Promise.resolve(); // one image at a time, in order
+let waiting = 0, done = 0;
+
+function say(text) {
+  at("status").textContent = text;
+}
+
+function complain(text) {
+  const item = document.createElement("li");
+  item.textContent = text;
+  at("errors").append(item);
+}
+
+/** Find the landmarks of a file and show them. */
+async function analyse(id, file) {
+  const image = await decode(file);
+  const found = await network.find(image);
+  shown?.bitmap.close();
+  shown = { id, image, bitmap: await preview(image), found };
+  results.set(id, { id, file, width: image.width, height: image.height, landmarks: found.landmarks, scores: found.scores });
+}
+
+/** Put a file into the queue. */
+function enqueue(id, file) {
+  waiting += 1;
+  work = work.then(async () => {
+    if (!network) return;
+    at("progress").hidden = false;
+    say(`Finding landmarks in ${file.name} …`);
+    await new Promise((resolve) => setTimeout(resolve)); // let the page be painted
+    try {
+      await analyse(id, file);
+    } catch (error) {
+      console.error(error);
+      complain(`${file.name}: ${error.message}`);
+      if (!results.has(id)) known.delete(id);
+    }
+    if (shown) show();
+    done += 1;
+    at("progress").value = done / waiting;
+    if (done < waiting) return;
+    [waiting, done] = [0, 0];
+    at("progress").hidden = true;
+    say(`${results.size} image${results.size === 1 ? "" : "s"}, ${network.model.landmarks.length} landmarks each.`);
+  });
+}
+
+function take(files) {
+  at("errors").replaceChildren();
+  for (const file of files) {
+    const id = stem(file.name);
+    if (known.has(id)) complain(`${file.name}: the ID ${id} came before; skipped. Clear the results to use it again.`);
+    else enqueue(id, file);
+    known.add(id);
+  }
+}
+
+function show() {
+  at("results").hidden = false;
+  at("shown").replaceChildren(...[...results.keys()].map((id) => new Option(id, id, false, id === shown.id)));
+  const { landmarks, scores } = shown.found;
+  at("rows").replaceChildren(...network.model.landmarks.map((name, n) => {
+    const row = document.createElement("tr");
+    const head = document.createElement("th");
+    head.scope = "row";
+    head.textContent = name;
+    row.append(head);
+    for (const text of [...landmarks[n].map((value) => value.toFixed(1)), scores[n].toPrecision(3)]) row.insertCell().textContent = text;
+    return row;
+  }));
+  redraw();
+}
+
+function redraw() {
+  if (!shown) return;
+  draw(at("picture"), shown, network.model, {
+    points: at("points").checked,
+    names: at("names").checked,
+    overlay: at("overlay").checked,
+    map: Number(at("map").value),
+    opacity: Number(at("opacity").value),
+  });
+}
+
+function clear() {
+  results.clear();
+  known.clear();
+  shown?.bitmap.close();
+  shown = null;
+  at("results").hidden = true;
+  at("errors").replaceChildren();
+  say("Ready.");
+}
+
+function listen() {
+  at("choose").addEventListener("click", () => at("files").click());
+  at("files").addEventListener("change", () => {
+    take([...at("files").files]);
+    at("files").value = ""; // the same file can be chosen again
+  });
+  for (const type of ["dragover", "dragleave", "drop"]) {
+    document.addEventListener(type, (event) => {
+      event.preventDefault(); // else the browser would open the file
+      document.body.classList.toggle("over", type === "dragover");
+      if (type === "drop") take([...event.dataTransfer.files]);
+    });
+  }
+  for (const id of ["points", "names", "overlay", "map", "opacity"]) at(id).addEventListener("input", redraw);
+  at("shown").addEventListener("change", () => enqueue(at("shown").value, results.get(at("shown").value).file));
+  at("csv").addEventListener("click", () => download(csv([...results.values()], network.model.landmarks), "predictions.csv", "text/csv"));
+  at("json").addEventListener("click", () => {
+    download(json([...results.values()], network.model.landmarks, network.model.name), "predictions.json", "application/json");
+  });
+  at("clear").addEventListener("click", () => { work = work.then(clear); });
+}
+
+async function start() {
+  network = await loadNetwork();
+  const { name, landmarks, size } = network.model;
+  at("model").textContent = `– ${name}, ${landmarks.length} points, ${size.join(" x ")} pixels`;
+  at("map").replaceChildren(new Option("all", -1), ...landmarks.map((landmark, n) => new Option(landmark, n)));
+  say("Ready.");
+}
+
+listen();
+work = start().catch((error) => {
+  console.error(error);
+  say("The network could not be loaded.");
+  complain(`The network could not be loaded (${error.message}). Build the page anew with: scn-tf demo RUN`);
+});

@@ -1,0 +1,156 @@
+"""Dynamic batching: requests that wait at the same time run together, in one worker thread.
+
+One thread, since TensorFlow spreads one batch over all cores; two batches at once would only fight for them.
+"""
+
+import logging
+import threading
+import time
+from concurrent.futures import Future
+from typing import NamedTuple
+
+import numpy as np
+
+from scn_tf.serving.servable import InputError
+
+logger = logging.getLogger(__name__)
+
+
+class QueueFull(Exception):
+    """As many images wait as may; come back later."""
+
+
+class Job(NamedTuple):
+    """Rows of one request that run in one piece. ``key``: jobs with equal ones can be joined."""
+
+    key: tuple
+    signature: object
+    inputs: dict
+    rows: int
+    pixels: int
+    arrived: float
+    future: Future
+
+
+class Batcher:
+    """A queue and the thread that works it off.
+
+    Args:
+        run: function (signature, inputs: array (B, ...) by name) -> array (B, ...) by output name; raises
+            InputError for what the caller did wrong.
+        max_batch: most rows in a batch.
+        max_pixels: most pixels in a batch; a single image with more still runs, alone.
+        max_queue: most rows that wait.
+        wait: seconds that a lone request waits for company.
+        observe: called with the rows of each batch that ran.
+    """
+
+    def __init__(self, run, *, max_batch, max_pixels, max_queue, wait, observe):
+        self._run, self._observe = run, observe
+        self._max_batch, self._max_pixels, self._max_queue, self._wait = max_batch, max_pixels, max_queue, wait
+        self._queue, self._changed, self._closed = [], threading.Condition(), False
+        # A daemon: a forced stop must not wait for a batch.
+        self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self):
+        """Whether the worker runs."""
+        return self._thread.is_alive()
+
+    def waiting(self):
+        """Rows in the queue that someone still wants."""
+        with self._changed:
+            return sum(job.rows for job in self._queue if not job.future.cancelled())
+
+    def submit(self, signature, inputs, pixels):
+        """Queue the rows of a request.
+
+        Args:
+            signature: handed to ``run``.
+            inputs: array (B, ...) by name.
+            pixels: of each of the B rows.
+
+        Returns:
+            futures, in the order of the rows, each of array (b, ...) by output name. A cancelled one is not run.
+
+        Raises:
+            QueueFull: they do not fit in.
+        """
+        key = (signature.name, *((name, array.dtype.str, array.shape[1:]) for name, array in sorted(inputs.items())))
+        jobs, start, now = [], 0, time.monotonic()
+        for end in range(1, len(pixels) + 1):
+            whole = end == len(pixels) or end - start == self._max_batch or sum(pixels[start : end + 1]) > self._max_pixels
+            if whole:
+                piece = {name: array[start:end] for name, array in inputs.items()}
+                jobs.append(Job(key, signature, piece, end - start, sum(pixels[start:end]), now, Future()))
+                start = end
+        with self._changed:
+            self._queue = [job for job in self._queue if not job.future.cancelled()]
+            if sum(job.rows for job in self._queue) + len(pixels) > self._max_queue or self._closed:
+                raise QueueFull
+            self._queue += jobs
+            self._changed.notify()
+        return [job.future for job in jobs]
+
+    def close(self):
+        """Run what waits, take nothing more, and end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self):
+        while (jobs := self._take()) is not None:
+            self._execute([job for job in jobs if job.future.set_running_or_notify_cancel()])
+
+    def _take(self):
+        """Wait for work; the jobs of the next batch, oldest first, or None once closed and worked off."""
+        with self._changed:
+            while not self._queue and not self._closed:
+                self._changed.wait()
+            if not self._queue:
+                return None
+            while not self._closed and not self._is_full() and (left := self._queue[0].arrived + self._wait - time.monotonic()) > 0:
+                self._changed.wait(left)
+            batch, _ = self._next()
+            taken = set(map(id, batch))
+            self._queue = [job for job in self._queue if id(job) not in taken]
+            return batch
+
+    def _is_full(self):
+        return not self._queue or self._next()[1]
+
+    def _next(self):
+        """The oldest job and those that can join it, in order; and whether nothing more would fit."""
+        batch, rows, pixels = [], 0, 0
+        for job in self._queue:
+            if job.key != self._queue[0].key:
+                continue
+            if batch and (rows + job.rows > self._max_batch or pixels + job.pixels > self._max_pixels):
+                return batch, True
+            batch, rows, pixels = [*batch, job], rows + job.rows, pixels + job.pixels
+        return batch, rows >= self._max_batch
+
+    def _execute(self, jobs):
+        if not jobs:
+            return
+        try:
+            joined = {name: np.concatenate([job.inputs[name] for job in jobs]) for name in jobs[0].inputs}
+            outputs = self._run(jobs[0].signature, joined)
+        except InputError as error:
+            if len(jobs) == 1:
+                jobs[0].future.set_exception(error)
+            # Whose input was bad is known only when each runs alone; the others must not suffer.
+            for job in jobs if len(jobs) > 1 else ():
+                self._execute([job])
+        except Exception as error:
+            logger.exception("a batch of %d requests failed", len(jobs))
+            for job in jobs:
+                job.future.set_exception(error)
+        else:
+            self._observe(sum(job.rows for job in jobs))
+            start = 0
+            for job in jobs:
+                job.future.set_result({name: array[start : start + job.rows] for name, array in outputs.items()})
+                start += job.rows

@@ -1,0 +1,201 @@
+"""Find landmarks with a remote TensorFlow Serving: image files in, coordinates in them out, over REST or gRPC.
+
+The server decodes and prepares the images, so a client needs no model. REST needs nothing but NumPy;
+gRPC needs tensorflow-serving-api, whose messages import TensorFlow.
+"""
+
+import base64
+import contextlib
+import csv
+import http.client
+import io
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from scn_tf.quiet import quiet_stderr
+
+LARGEST_BATCH = 8  # images a request; max_batch_size of export/serving/batching.config
+LONGEST_REFUSAL = 500  # characters of it that are shown: TensorFlow's own may hold whole tensors
+LARGEST_ANSWER = 64 * 2**20  # bytes; LARGEST_BATCH images with 10 000 landmarks each take 8 MB of JSON
+MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP", b"GIF8": "GIF"}
+
+
+class ClientError(RuntimeError):
+    """A file cannot be sent, the server cannot be reached, or it refuses the request."""
+
+
+class Found(NamedTuple):
+    """Landmarks of one image: ``landmarks`` (N, 2) x y in pixels of the file, ``scores`` (N,)."""
+
+    landmarks: np.ndarray
+    scores: np.ndarray
+
+
+def predict_rest(url, paths, *, model="scn", version=None, signature="serving_default", timeout=60.0, batch_size=LARGEST_BATCH):
+    """Find landmarks over REST; the files travel as base64 in JSON.
+
+    Args:
+        url: of the server, such as ``http://127.0.0.1:8501``.
+        paths: PNG, JPEG, BMP or GIF files of any sizes.
+        model: name of the model on the server.
+        version: number of its version; the newest by default.
+        signature: one that takes ``image_bytes``.
+        timeout: seconds that the server may stay silent in one request.
+        batch_size: images a request; a server that batches refuses more than its own largest batch.
+
+    Returns:
+        list of :class:`Found`, one a path, in their order.
+
+    Raises:
+        ClientError: see there.
+    """
+    # Other schemes of urllib would read files.
+    if not url.startswith(("http://", "https://")):
+        raise ClientError(f"{url}: expected the address of a server, such as http://127.0.0.1:8501.")
+    version_part = "" if version is None else f"/versions/{version}"
+    endpoint = f"{url.rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}{version_part}:predict"
+    found = []
+    for images in _batches(paths, batch_size):
+        instances = [{"image_bytes": {"b64": base64.b64encode(image).decode("ascii")}} for image in images]
+        answer = _post(endpoint, {"signature_name": signature, "instances": instances}, timeout)
+        try:
+            landmarks, scores = ([row[name] for row in answer["predictions"]] for name in Found._fields)
+        except (KeyError, TypeError):
+            raise ClientError(f"{endpoint}: expected landmarks and scores of each image, received {str(answer)[:200]}.") from None
+        found += _found(landmarks, scores, len(images), endpoint)
+    return found
+
+
+def predict_grpc(address, paths, *, model="scn", version=None, signature="serving_default", timeout=60.0, batch_size=LARGEST_BATCH):
+    """Find landmarks over gRPC; the files travel as they are.
+
+    Args:
+        address: ``HOST:PORT`` of the server, such as ``127.0.0.1:8500``.
+        timeout: seconds for one request in all; the other arguments, result and errors are those of :func:`predict_rest`.
+    """
+    if "//" in address or ":" not in address:
+        raise ClientError(f"{address}: expected HOST:PORT of a gRPC server, such as 127.0.0.1:8500.")
+    try:
+        with quiet_stderr():
+            import grpc
+            import tensorflow as tf
+            from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+    except ImportError as error:
+        raise ClientError(f"gRPC: {error.name} is not installed; pip install tensorflow-serving-api, or use REST.") from None
+    found = []
+    with grpc.insecure_channel(address) as channel:
+        service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        for images in _batches(paths, batch_size):
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name, request.model_spec.signature_name = model, signature
+            if version is not None:
+                request.model_spec.version.value = version
+            request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(images, dtype=tf.string, shape=(len(images),)))
+            try:
+                outputs = service.Predict(request, timeout=timeout).outputs
+            except grpc.RpcError as error:
+                raise ClientError(_grpc_message(address, error, grpc.StatusCode, timeout)) from None
+            if missing := set(Found._fields) - set(outputs):
+                raise ClientError(f"{address}: the answer lacks {' and '.join(sorted(missing))}; signature {signature} is another model's.")
+            found += _found(*(tf.make_ndarray(outputs[name]) for name in Found._fields), len(images), address)
+    return found
+
+
+def predictions_csv(paths, found, *, names=None):
+    """The table that ``scn-tf predict`` writes: ``id,landmark,x,y,score``, one row a point, id = the file's stem.
+
+    Args:
+        paths: files.
+        found: their :class:`Found`.
+        names: N landmark names; 0, 1, ... by default, since a server tells none.
+
+    Raises:
+        ClientError: N is another number.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "landmark", "x", "y", "score"))
+    for path, one in zip(paths, found, strict=True):
+        labels = range(len(one.scores)) if names is None else names
+        if len(labels) != len(one.scores):
+            raise ClientError(f"names: expected {len(one.scores)}, as many as the server finds landmarks, received {len(labels)}.")
+        for label, point, score in zip(labels, one.landmarks, one.scores, strict=True):
+            writer.writerow((Path(path).stem, label, *(f"{c:.4f}" for c in point), f"{score:.5g}"))
+    return text.getvalue()
+
+
+def _batches(paths, batch_size):
+    """Contents of the files, lists of at most ``batch_size``."""
+    if batch_size < 1:
+        raise ClientError(f"batch_size: expected at least 1, received {batch_size}.")
+    paths = list(paths)
+    for start in range(0, len(paths), batch_size):
+        yield [_read(path) for path in paths[start : start + batch_size]]
+
+
+def _read(path):
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ClientError(f"{path}: cannot be read ({error.strerror}).") from None
+    # A server that batches would refuse the neighbours of a file that is no image, too.
+    if not content.startswith(tuple(MAGIC)):
+        raise ClientError(f"{path}: expected {', '.join(MAGIC.values())}; convert other formats first, or use scn-tf predict.")
+    return content
+
+
+def _post(endpoint, body, timeout):
+    """Send JSON, return the JSON of the answer."""
+    request = urllib.request.Request(endpoint, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            content = response.read(LARGEST_ANSWER + 1)
+    except urllib.error.HTTPError as error:
+        raise ClientError(f"{endpoint}: refused with status {error.code}: {_refusal(error)}") from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            raise ClientError(f"{endpoint}: no answer within {timeout:g} s; raise the timeout or send fewer images at once.") from None
+        raise ClientError(f"{endpoint}: cannot be reached ({reason}); is the server running, and its REST port this one?") from None
+    if len(content) > LARGEST_ANSWER:
+        raise ClientError(f"{endpoint}: the answer is longer than {LARGEST_ANSWER} bytes; send fewer images at once.")
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(content)
+    raise ClientError(f"{endpoint}: expected JSON, received {content[:80]!r}; is this the REST port of TensorFlow Serving?")
+
+
+def _refusal(error):
+    """What the server says in the body of an HTTP error."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        content = error.read(LARGEST_ANSWER)
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            return str(json.loads(content)["error"])[:LONGEST_REFUSAL]
+        return content[:LONGEST_REFUSAL].decode("utf-8", "replace")
+    return str(error.reason)
+
+
+def _grpc_message(address, error, codes, timeout):
+    code, details = error.code(), str(error.details())[:LONGEST_REFUSAL]
+    if code == codes.UNAVAILABLE:
+        # Also the answer of a server whose queue of batches is full.
+        return f"{address}: cannot be reached or is overloaded ({details}); is the server running, and its gRPC port this one?"
+    if code == codes.DEADLINE_EXCEEDED:
+        return f"{address}: no answer within {timeout:g} s; raise the timeout or send fewer images at once."
+    return f"{address}: refused with {code.name}: {details}"
+
+
+def _found(landmarks, scores, count, source):
+    """Check shapes (B, N, 2) and (B, N) and split them by image."""
+    try:
+        landmarks, scores = np.asarray(landmarks, np.float32), np.asarray(scores, np.float32)
+    except (TypeError, ValueError):
+        landmarks = scores = np.empty(0, np.float32)
+    if scores.ndim != 2 or len(scores) != count or landmarks.shape != (*scores.shape, 2):
+        raise ClientError(f"{source}: expected landmarks ({count}, N, 2), scores ({count}, N); received {landmarks.shape}, {scores.shape}.")
+    return [Found(*pair) for pair in zip(landmarks, scores, strict=True)]

@@ -1,0 +1,172 @@
+"""The browser demo: a folder with the page, the network and LiteRT.js, served on this machine alone.
+
+The page's sources are ``export/web``. Its two libraries come from npm, with the versions and checksums of
+``package-lock.json``, once for a folder; from then on nothing is fetched from anywhere.
+"""
+
+import functools
+import http.server
+import json
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from scn_tf import checkpoints, config, files
+from scn_tf.serving.errors import ConversionError
+from scn_tf.serving.tflite import export_tflite
+
+# A checkout, or what pip laid down.
+SOURCES = (Path(__file__).resolve().parents[2] / "export" / "web", Path(sysconfig.get_path("data")) / "share" / "scn_tf" / "web")
+PAGE = ("*.html", "*.css", "*.js", "*.svg")
+LOCK = "package-lock.json"
+LIBRARIES = (
+    "@litertjs/core/dist/index.js",
+    "@litertjs/core/wasm/litert_wasm_internal.*",
+    "@litertjs/core/wasm/litert_wasm_compat_internal.*",  # browsers without relaxed SIMD
+    "@litertjs/core/wasm/litert_wasm_threaded_internal.*",
+    "@litertjs/wasm-utils/dist/index.js",
+    "fast-png/lib/**/*.js",
+    "fflate/esm/browser.js",
+    "iobuffer/lib/*.js",
+    "*/LICENSE",
+)
+# The page states a stricter policy, which also holds on other servers, but not for its workers: theirs comes from here.
+# The Cross-Origin lines isolate it, which threads in WebAssembly need.
+HEADERS = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def build(run, out):
+    """Write everything that the page needs into a folder; any web server can then serve it.
+
+    Args:
+        run: run folder or ``.keras`` file of a 2D model.
+        out: folder; its libraries stay if they are there in the right versions.
+
+    Returns:
+        path of the folder.
+
+    Raises:
+        CheckpointError: no model in the run.
+        ConversionError: a model that the page cannot run, or npm is missing or failed.
+        WriteError: the folder is not writable.
+    """
+    source, out = _source(), Path(out)
+    model = page_model(checkpoints.load_model(checkpoints.model_file(run))[1])
+    _install_libraries(source, out)
+    export_tflite(run, out / "model.tflite", heatmaps=True)
+    files.write_text(out / "model.json", json.dumps(model, indent=1) + "\n")
+    for page in (page for pattern in PAGE for page in source.glob(pattern)):
+        files.write_text(out / page.name, page.read_text(encoding="utf-8"))
+    return out
+
+
+def page_model(metadata):
+    """What the page knows of a model, from the metadata of its file: ``model.json``.
+
+    ``size`` and ``pixel_size`` are (x, y); ``spacing`` is mm per pixel of the network's input, or None to fill it.
+
+    Raises:
+        ConversionError: a 3D model, or one that needs a pixel size which PNG and JPEG do not state.
+    """
+    model = config.from_dict(metadata["config"], source="model").model
+    if metadata["dims"] != 2:
+        raise ConversionError(f"demo: the page shows 2D images, the model is for {metadata['dims']}D; use scn-tf predict.")
+    if model.spacing_mm is not None and not metadata["spacing_mm"]:
+        raise ConversionError("demo: the model needs mm per pixel of every image, which PNG and JPEG do not state; use scn-tf predict.")
+    return {
+        "name": metadata["name"],
+        "landmarks": list(metadata["landmarks"]),
+        "size": list(model.image_size[::-1]),
+        "channels": metadata["channels"],
+        "pixel_size": list(metadata["spacing_mm"] or (1.0, 1.0)),
+        "spacing": model.spacing_mm,
+    }
+
+
+def _source():
+    for folder in SOURCES:
+        if (folder / "index.html").is_file():
+            return folder
+    raise ConversionError(f"demo: the page's sources are missing; looked in {' and '.join(map(str, SOURCES))}. Run it in a checkout.")
+
+
+def _install_libraries(source, out):
+    """Copy the libraries into ``out/vendor``; the copy of the lock file, written last, says which they are."""
+    vendor, lock = out / "vendor", (source / LOCK).read_text(encoding="utf-8")
+    if (vendor / LOCK).is_file() and (vendor / LOCK).read_text(encoding="utf-8") == lock:
+        return
+    npm = shutil.which("npm")
+    if npm is None:
+        raise ConversionError(
+            f"demo: npm is needed once to fetch LiteRT.js into {vendor}. Install Node.js with npm (Debian: apt install npm), "
+            "or run the command on a machine that has it and copy the folder."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("package.json", LOCK):
+            shutil.copy(source / name, folder)
+        command = [npm, "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if done.returncode != 0:
+            lines = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
+            raise ConversionError(f"demo: npm could not fetch LiteRT.js: {' '.join(lines[:4])[:400]}. It needs the npm registry once.")
+        modules = Path(folder) / "node_modules"
+        for library in (path for pattern in LIBRARIES for path in modules.glob(pattern)):
+            with files.replaced(vendor / library.relative_to(modules)) as temporary:
+                shutil.copyfile(library, temporary)
+    files.write_text(vendor / LOCK, lock)
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Files of one folder, to browsers on this machine."""
+
+    extensions_map = {  # noqa: RUF012  (the standard library's own form)
+        ".html": "text/html; charset=utf-8",
+        ".css": "text/css",
+        ".js": "text/javascript",
+        ".json": "application/json",
+        ".svg": "image/svg+xml",
+        ".wasm": "application/wasm",
+        "": "application/octet-stream",
+    }
+    timeout = 30  # seconds; a silent connection keeps no thread
+
+    def send_head(self):
+        # A page elsewhere whose name resolves to 127.0.0.1 must not read the model.
+        host = self.headers.get("Host", "").rsplit(":", 1)[0]
+        if host not in ("127.0.0.1", "localhost"):
+            self.send_error(403, "expected http://127.0.0.1 or http://localhost")
+            return None
+        return super().send_head()
+
+    def list_directory(self, path):
+        self.send_error(404)
+
+    def end_headers(self):
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def log_message(self, format, *args):
+        """Say nothing: the page says what goes wrong."""
+
+
+def server(folder, port):
+    """A server of a folder on 127.0.0.1; ``serve_forever`` runs it, ``server_port`` is its port (``port`` 0: a free one).
+
+    Raises:
+        ConversionError: the port is taken.
+    """
+    try:
+        return http.server.ThreadingHTTPServer(("127.0.0.1", port), functools.partial(Handler, directory=str(folder)))
+    except (OSError, OverflowError) as error:
+        raise ConversionError(f"--port: {port} cannot be used ({error}); choose another one, or 0 for any free one.") from None

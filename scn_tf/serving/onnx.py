@@ -1,0 +1,79 @@
+"""A trained network as one ONNX file: network-size images in, landmarks out, decoder inside."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from scn_tf import files
+from scn_tf.checkpoints import METADATA
+from scn_tf.serving.errors import ConversionError, needs_extra
+from scn_tf.serving.saved_model import load_service, public
+
+OPSET = 18
+
+
+def export_onnx(run, out, *, heatmaps=False):
+    """Write an ONNX model.
+
+    Input ``image`` float32 (B, [D,] H, W, C) as the network takes it; outputs ``landmarks`` float32
+    (B, N, d) network pixels and ``scores`` (B, N). Landmark names, configuration and validation error
+    stand as JSON in the model's metadata property ``scn_tf.json``.
+
+    Args:
+        run: run folder or ``.keras`` file.
+        out: file to write, replaced whole.
+        heatmaps: also give ``heatmaps`` (B, [D,] H, W, N).
+
+    Returns:
+        path of the file.
+
+    Raises:
+        CheckpointError: no model in the run.
+        ConversionError: tf2onnx is not installed, or has no counterpart of an operation.
+    """
+    with needs_extra("to_onnx", "tf2onnx"):
+        import tf2onnx
+    service, metadata = load_service(run)
+    spec = [tf.TensorSpec((None, *service.input_shape), tf.float32, name="image")]
+    function = tf.function(service.with_heatmaps if heatmaps else service.locate, input_signature=spec)
+    try:
+        model, _ = tf2onnx.convert.from_function(function, input_signature=spec, opset=OPSET)
+    except ValueError as error:
+        raise ConversionError(
+            f"to_onnx: no ONNX counterpart for an operation of this network: {files.first_line(error)}. Use to_saved_model."
+        ) from None
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA, json.dumps(public(metadata))
+    with files.replaced(out) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+    return Path(out)
+
+
+def localizer(path, *, threads=2):
+    """Open an ONNX file of :func:`export_onnx`.
+
+    Returns:
+        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), metadata).
+
+    Raises:
+        ConversionError: onnxruntime is not installed, or the file is no model of scn_tf.
+    """
+    with needs_extra(path, "onnxruntime"):
+        import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        metadata = json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
+    except KeyError:
+        raise ConversionError(f"{path}: was not written by scn_tf ({METADATA} is missing).") from None
+    except Exception as error:  # onnxruntime raises types of its own, all without a common base
+        raise ConversionError(f"{path}: is no ONNX model ({files.first_line(error)}).") from None
+
+    def locate(images):
+        return tuple(session.run(["landmarks", "scores"], {"image": np.asarray(images, np.float32)}))
+
+    return locate, metadata

@@ -1,0 +1,184 @@
+"""The same images through Keras and every export: how far apart, how fast, how large."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from scn_tf import checkpoints, config, geometry, localization
+from scn_tf.data import pipeline
+from scn_tf.data.dataset import check_fits_model, open_dataset
+from scn_tf.serving import onnx, saved_model, tflite
+from scn_tf.serving.errors import ConversionError
+
+ENCODED = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}  # what serving_default decodes
+FILES = {".tflite": tflite, ".onnx": onnx}
+# Float forms repeat Keras' arithmetic: px of the original image, any point. The others round weights
+# (and int8 activations), so a point between two equal peaks may jump: their mean error may grow by so much.
+# So may that of colour JPEGs, whose chroma two decoders round in their own ways.
+EXACT = 0.05
+MORE_ERROR = {"float16": 0.01, "dynamic": 0.02, "int8": 0.10, "jpeg": 0.01}
+
+
+class Row(NamedTuple):
+    """One form beside Keras. Differences in pixels of the original images, ``error`` in the data set's unit."""
+
+    form: str
+    largest: float
+    mean: float
+    milliseconds: float
+    megabytes: float
+    error: float
+    passed: bool
+
+
+class Form(NamedTuple):
+    """One way to run a network.
+
+    ``find``: function of an example -> landmarks (N, d) in network pixels. ``path``: what ``megabytes`` counts.
+    ``kind``: one of ``MORE_ERROR``, or anything else for exact ones.
+    """
+
+    name: str
+    path: Path
+    kind: str
+    find: Callable
+
+
+def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
+    """Compare exports with the run that they were made of.
+
+    Args:
+        run: run folder or ``.keras`` file.
+        exports: paths of SavedModels, ``.tflite`` and ``.onnx`` files.
+        split: split of the run's data set; its validation split if None.
+        root: data set folder; the run's own if None.
+        images: at most so many images; all if None.
+        tolerance: largest difference in px of every form, instead of each form's own limit
+            (``EXACT`` for float forms, ``MORE_ERROR`` on the mean error for the others).
+
+    Returns:
+        (rows, the first of them Keras itself; unit of ``error``).
+
+    Raises:
+        CheckpointError, ConversionError, DatasetError, ImageError: with the file.
+    """
+    if images is not None and images < 1:
+        raise ConversionError(f"--images: expected at least 1, received {images}.")
+    path = checkpoints.model_file(run)
+    network, metadata = checkpoints.load_model(path)
+    settings = config.from_dict(metadata["config"], source=str(path))
+    dataset = open_dataset(root or settings.data.root)
+    check_fits_model(dataset, metadata)
+    ids = dataset.split(split or settings.data.val_split)[:images]
+    examples = [
+        {**example, "file": dataset.files[identity]}
+        for identity, example in zip(ids, pipeline.examples(dataset, ids, settings), strict=True)
+    ]
+    forms = [Form("Keras", path, "none", on_input(localization.localizer(network, settings.heatmap.decoder)))]
+    formats = {example["file"].suffix.lower() for example in examples}
+    encoded = None
+    if dataset.description.coordinates == "pixel" and formats <= ENCODED:
+        encoded = "jpeg" if any(_is_colour_jpeg(example["file"]) for example in examples) else "none"
+    for export in map(Path, exports):
+        forms += open_forms(export, metadata, encoded=encoded)
+    return measure(forms, examples, tolerance=tolerance), pipeline.unit(dataset)
+
+
+def measure(forms, examples, *, tolerance=None):
+    """A :class:`Row` of each form; the first one is what the others are compared with.
+
+    Args:
+        forms: list of :class:`Form`.
+        examples: list of fitted examples (:mod:`scn_tf.data.pipeline`), each with its ``file``.
+        tolerance: see :func:`check`.
+    """
+    points, seconds = _run(forms, examples)
+    per_pixel = np.stack([example["file_per_pixel"] for example in examples])[:, np.newaxis]
+    errors = [_mean_error(found, examples) for found in points]
+    rows = []
+    for form, found, times, error in zip(forms, points, seconds, errors, strict=True):
+        apart = np.linalg.norm((found - points[0]) * per_pixel, axis=-1)
+        if tolerance is None and form.kind in MORE_ERROR:
+            passed = error - errors[0] <= MORE_ERROR[form.kind]
+        else:
+            passed = apart.max() <= (EXACT if tolerance is None else tolerance)
+        rows.append(Row(form.name, apart.max(), apart.mean(), 1e3 * np.median(times), _megabytes(form.path), error, bool(passed)))
+    return rows
+
+
+def table(rows, unit):
+    """The rows as text."""
+    width = max(len(row.form) for row in rows)
+    lines = [f"{'form':{width}s}  largest px   mean px  ms an image  of Keras       MB  error {unit}"]
+    for row in rows:
+        lines.append(
+            f"{row.form:{width}s}  {row.largest:10.4f}  {row.mean:8.4f}  {row.milliseconds:11.1f}  "
+            f"{row.milliseconds / rows[0].milliseconds:8.2f}  {row.megabytes:7.2f}  {row.error:8.4f}  {'ok' if row.passed else 'TOO FAR'}"
+        )
+    return "\n".join(lines)
+
+
+def on_input(locate):
+    """``find`` of a :class:`Form` from a localizer of images of the network's size."""
+    return lambda example: np.asarray(locate(example["image"][tf.newaxis])[0])[0]
+
+
+def open_forms(export, metadata, *, encoded):
+    """The forms in a file or folder: its network, and where it has one, its ``serving_default``.
+
+    Args:
+        export: path.
+        metadata: of the run it must have been made of.
+        encoded: kind of the form that decodes the images itself; None for images that it cannot decode.
+    """
+    opener = FILES.get(export.suffix, saved_model)
+    locate, own = opener.localizer(export)
+    if own["landmarks"] != metadata["landmarks"] or own["config"]["model"] != metadata["config"]["model"]:
+        raise ConversionError(f"{export}: was made from another network than this run's; export the run again.")
+    forms = [Form(export.name, export, own.get("quantize", "none"), on_input(locate))]
+    if opener is saved_model and encoded:
+        module, _ = saved_model.open_model(export)
+        if "serving_default" in module.signatures:
+            forms.append(Form(f"{export.name}, encoded images", export, encoded, _on_bytes(module)))
+    return forms
+
+
+def _is_colour_jpeg(path):
+    return path.suffix.lower() in (".jpg", ".jpeg") and int(tf.io.extract_jpeg_shape(path.read_bytes())[2]) == 3
+
+
+def _on_bytes(module):
+    def find(example):
+        landmarks = module.signatures["serving_default"](image_bytes=tf.constant([example["file"].read_bytes()]))["landmarks"][0]
+        return geometry.apply(np.linalg.inv(example["own_from_input"]), landmarks)
+
+    return find
+
+
+def _run(forms, examples):
+    """Landmarks (I, N, d) and seconds (I,) of every form."""
+    points, seconds = [[] for _ in forms], [[] for _ in forms]
+    for form in forms:
+        form.find(examples[0])  # the first call builds
+    for example in tqdm(examples, desc="Comparing", unit="image", leave=False, disable=None):
+        # All forms on every image in turn, so that what else the machine does meets each of them.
+        for number, form in enumerate(forms):
+            started = time.perf_counter()
+            points[number].append(form.find(example))
+            seconds[number].append(time.perf_counter() - started)
+    return [np.stack(found) for found in points], seconds
+
+
+def _mean_error(points, examples):
+    result = {name: np.stack([example[name] for example in examples]) for name in ("landmarks", "annotated", "unit_per_pixel")}
+    return float(np.nanmean(localization.point_errors({**result, "predicted": points})))
+
+
+def _megabytes(path):
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files) / 1e6

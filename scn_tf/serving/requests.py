@@ -1,0 +1,227 @@
+"""A predict request in the words of TF Serving's REST interface: JSON to arrays by input name, and the answer back.
+
+Row form: ``{"instances": [row, ...]}`` -> ``{"predictions": [row, ...]}``. Column form:
+``{"inputs": {name: [...]}}`` -> ``{"outputs": {name: [...]}}``. Bytes are ``{"b64": "..."}``.
+"""
+
+import base64
+import binascii
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pydantic_core
+
+from scn_tf.serving import headers
+from scn_tf.serving.servable import InputError, Signature
+
+DEFAULT_SIGNATURE = "serving_default"
+KEYS = ("signature_name", "instances", "inputs")
+JSON_NAMES = {str: "text", bool: "true or false", type(None): "null", dict: "an object", list: "a list", int: "a number", float: "a number"}
+
+
+class Call(NamedTuple):
+    """A request, checked: ``inputs`` arrays (B, ...) by name, strings as object arrays of bytes; ``pixels`` of each of the B rows."""
+
+    signature: Signature
+    inputs: dict
+    pixels: list
+    rows: bool  # row form, else column form
+
+
+def parse(body, signatures, *, most_pixels, most_rows):
+    """Read a request body.
+
+    Args:
+        body: bytes of the JSON document.
+        signatures: :class:`Signature` by name.
+        most_pixels: an image with more is refused.
+        most_rows: a request with more is refused.
+
+    Returns:
+        :class:`Call`.
+
+    Raises:
+        InputError: whatever is wrong with it, said to the caller.
+    """
+    try:
+        document = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="none")
+    except ValueError as error:
+        raise InputError(f"JSON Parse error: {error}; NaN and Infinity are no JSON either.") from None
+    if not isinstance(document, dict):
+        raise InputError(f'expected a JSON object with "instances" or "inputs", received {_kind(document)}.')
+    if unknown := set(document) - set(KEYS):
+        raise InputError(f"{_short(min(unknown))}: unknown key; a request has {', '.join(KEYS)}.")
+    signature = _signature(document.get("signature_name") or DEFAULT_SIGNATURE, signatures)
+    rows = "instances" in document
+    if rows == ("inputs" in document):
+        raise InputError('expected either "instances" (row form) or "inputs" (column form).')
+    if rows:
+        values = _from_rows(_rows("instances", document["instances"], most_rows), signature)
+    else:
+        values = {name: _rows(name, value, most_rows) for name, value in _from_columns(document["inputs"], signature).items()}
+    inputs = {name: _array(name, values[name], spec) for name, spec in signature.inputs.items()}
+    lengths = {name: len(array) for name, array in inputs.items()}
+    if len(set(lengths.values())) != 1:
+        raise InputError(f"expected as many rows in every input, received {lengths}.")
+    return Call(signature, inputs, _pixels(inputs, most_pixels), rows)
+
+
+def joined(pieces):
+    """Outputs of a request that ran in several pieces -> array (B, ...) by output name."""
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def answer(call, outputs):
+    """The response body.
+
+    Args:
+        call: the :class:`Call`.
+        outputs: array (B, ...) by output name.
+
+    Returns:
+        bytes of a JSON document.
+
+    Raises:
+        InputError: numbers so large that the network's answer is not finite, which JSON cannot say.
+    """
+    if not all(np.isfinite(array).all() for array in outputs.values()):
+        raise InputError("the network's answer is not finite: the input's numbers are too large.")
+    columns = {name: array.tolist() for name, array in outputs.items()}
+    if len(columns) == 1:
+        (values,) = columns.values()
+        return pydantic_core.to_json({"predictions" if call.rows else "outputs": values})
+    if not call.rows:
+        return pydantic_core.to_json({"outputs": columns})
+    return pydantic_core.to_json({"predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]})
+
+
+def _signature(name, signatures):
+    if not isinstance(name, str) or name not in signatures:
+        known = ", ".join(sorted(signatures))
+        raise InputError(f'Serving signature name: "{_short(name)}" not found in signature def; this model has {known}.')
+    return signatures[name]
+
+
+def _rows(name, value, most):
+    """The value, if it is a list with a row for each image."""
+    if not isinstance(value, list) or not value:
+        raise InputError(f"{name}: expected a list with one entry for each image, received {_kind(value)}.")
+    if len(value) > most:
+        raise InputError(f"{name}: expected at most {most} images in a request, received {len(value)}.")
+    return value
+
+
+def _from_rows(instances, signature):
+    """Row form -> list by input name. A row of a signature with one input may be the bare value."""
+    names = set(signature.inputs)
+    values = {name: [] for name in names}
+    for number, row in enumerate(instances):
+        if not (isinstance(row, dict) and set(row) == names):
+            if len(names) > 1 or (isinstance(row, dict) and set(row) != {"b64"}):
+                raise InputError(f"instances[{number}]: expected an object with {_listed(names)}, received {_kind(row)}.")
+            row = dict.fromkeys(names, row)
+        for name in names:
+            values[name].append(row[name])
+    return values
+
+
+def _from_columns(inputs, signature):
+    """Column form -> list by input name. A single input may stand without its name."""
+    names = set(signature.inputs)
+    if isinstance(inputs, dict) and set(inputs) == names:
+        return inputs
+    if len(names) > 1 or isinstance(inputs, dict):
+        raise InputError(f"inputs: expected an object with {_listed(names)}, received {_kind(inputs)}.")
+    return dict.fromkeys(names, inputs)
+
+
+def _array(name, value, spec):
+    if spec.dtype == "string":
+        array = np.empty(len(value), dtype=object)
+        array[:] = [_bytes(f"{name}[{number}]", entry) for number, entry in enumerate(value)]
+        return array
+    return _numbers(name, value, spec)
+
+
+def _bytes(name, value):
+    if not (isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str)):
+        raise InputError(f'{name}: expected a file as {{"b64": "..."}}, received {_kind(value)}.')
+    try:
+        return base64.b64decode(value["b64"], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InputError(f"{name}: is no base64 ({error}).") from None
+
+
+def _numbers(name, value, spec):
+    """Nested lists -> array of the signature's shape and number type; nothing is rounded, guessed or made to fit."""
+    sides = ", ".join("any" if side is None else str(side) for side in spec.shape)
+    expected = f"{name}: expected {spec.dtype.name} numbers of shape ({sides})"
+    # The shape that the first entries promise: most mistakes are found without touching the others.
+    shape, inner = [], value
+    while isinstance(inner, list):
+        shape.append(len(inner))
+        inner = inner[0] if inner else None
+    if not spec.shape.is_compatible_with(shape) or 0 in shape:
+        raise InputError(f"{expected}, received shape {tuple(shape)}.")
+    try:
+        # As objects: numpy would turn true into 1, "7" into 7, and a mixture with text into a huge table.
+        objects = np.array(value, dtype=object)
+    except ValueError:
+        raise InputError(f"{expected}, received lists of unequal length.") from None
+    kinds = set(map(type, objects.flat))
+    if kinds - {int, float}:
+        received = "lists of unequal length" if list in kinds else " and ".join(sorted(map(JSON_NAMES.get, kinds - {int, float})))
+        raise InputError(f"{expected}, received {received}.")
+    dtype = spec.dtype.as_numpy_dtype
+    try:
+        if spec.dtype.is_integer:
+            if float in kinds:
+                raise InputError(f"{expected}, received fractions.")
+            wide, limits = objects.astype(np.int64), np.iinfo(dtype)
+            if wide.min() < limits.min or wide.max() > limits.max:
+                raise OverflowError
+            return wide.astype(dtype)
+        with np.errstate(over="ignore"):
+            array = objects.astype(np.float64).astype(dtype)
+        if not np.isfinite(array).all():
+            raise OverflowError
+        return array
+    except OverflowError:
+        raise InputError(f"{expected}, received one beyond the range of {spec.dtype.name}.") from None
+
+
+def _pixels(inputs, most):
+    """Pixels of each row's image, the largest input of it."""
+    counts = []
+    for name, array in inputs.items():
+        if array.dtype == object:
+            column = [_header_pixels(f"{name}[{number}]", encoded) for number, encoded in enumerate(array)]
+        else:
+            column = [math.prod(array.shape[1:-1])] * len(array)
+        if max(column) > most:
+            raise InputError(f"{name}: expected images of at most {most} pixels, received one of {max(column)}.")
+        counts.append(column)
+    return [max(row) for row in zip(*counts, strict=True)]
+
+
+def _header_pixels(name, encoded):
+    try:
+        return headers.pixels(encoded)
+    except headers.HeaderError as error:
+        raise InputError(f"{name}: {error}.") from None
+
+
+def _listed(names):
+    return " and ".join(sorted(names))
+
+
+def _kind(value):
+    if isinstance(value, dict):
+        return f"an object with {_short(', '.join(sorted(value)) or 'nothing')}"
+    return "an empty list" if value == [] else JSON_NAMES[type(value)]
+
+
+def _short(value):
+    text = str(value)
+    return text if len(text) <= 60 else text[:60] + "..."

@@ -1,0 +1,250 @@
+"""The routes of the prediction server, TF Serving's own, and what they share.
+
+A request goes: body, counted while it comes in -> JSON to arrays, in a thread -> batch -> JSON. Nothing is written to disk.
+"""
+
+import asyncio
+import contextlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+
+import prometheus_client
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from scn_tf.config import ConfigError
+from scn_tf.serving import requests, servable
+from scn_tf.serving.batching import Batcher, QueueFull
+from scn_tf.serving.signatures import MOST_PIXELS
+
+BODIES = 4  # bodies of the largest size that may be in memory at once
+DISCARD_SECONDS = 10  # for the rest of a request that was refused
+CLIENT_CLOSED = 499  # nobody reads it; it makes the metrics honest
+ROUTES = "/v1/models/NAME[/versions/N], .../metadata, ...:predict (POST), /healthz, /metrics"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request, and all of them together, may take.
+
+    ``max_batch`` images run together; ``batch_wait_ms`` a lone request waits for company; ``max_queue`` images wait;
+    ``max_body_mb`` of a request; ``max_megapixels`` of an image; ``body_seconds`` until a request has come in whole;
+    ``stop_seconds`` for requests in flight when the server is stopped.
+    """
+
+    max_batch: int = 8
+    batch_wait_ms: float = 2
+    max_queue: int = 128
+    max_body_mb: float = 32
+    max_megapixels: float = 64
+    body_seconds: float = 60
+    stop_seconds: float = 30
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 < value < 1e9 and not (field.name == "batch_wait_ms" and value == 0):
+                raise ConfigError(f"--{field.name}: expected a positive number, received {value}.")
+
+
+class Metrics:
+    """Prometheus' counters of one server, in a registry of its own."""
+
+    def __init__(self, waiting):
+        self.registry = registry = prometheus_client.CollectorRegistry()
+        prometheus_client.ProcessCollector(registry=registry)
+        self.requests = prometheus_client.Counter("scn_requests", "Predict requests by status code", ["code"], registry=registry)
+        self.seconds = prometheus_client.Histogram("scn_request_seconds", "Seconds from request to answer", registry=registry)
+        self.batches = prometheus_client.Histogram(
+            "scn_batch_images", "Images that ran together", buckets=[1, 2, 4, 8, 16, 32, 64], registry=registry
+        )
+        prometheus_client.Gauge("scn_waiting_images", "Images in the queue", registry=registry).set_function(waiting)
+
+
+class Application:
+    """The routes, and what they share: model, queue, limits, metrics."""
+
+    def __init__(self, model, *, name, limits):
+        self.model, self.name, self.limits = model, name, limits
+        self.most_bytes = int(limits.max_body_mb * 1e6)
+        self.most_pixels = min(int(limits.max_megapixels * 1e6), MOST_PIXELS)
+        self.body_bytes = 0
+        self.metrics = Metrics(lambda: self.batcher.waiting())
+        # One thread: a large JSON document takes many times its size while it is parsed.
+        self.parser = ThreadPoolExecutor(1, thread_name_prefix="json")
+        self.batcher = Batcher(
+            servable.run,
+            max_batch=limits.max_batch,
+            max_pixels=MOST_PIXELS,
+            max_queue=limits.max_queue,
+            wait=limits.batch_wait_ms / 1000,
+            observe=self.metrics.batches.observe,
+        )
+        routes = []
+        for prefix in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
+            routes += [
+                Route(f"{prefix}:predict", self.predict, methods=["POST"]),
+                Route(f"{prefix}/metadata", self.metadata),
+                Route(prefix, self.status),
+            ]
+        routes += [Route("/healthz", self.health), Route("/metrics", self.show_metrics)]
+        handlers = {HTTPException: _http_error, Exception: _internal_error}
+        self.asgi = Starlette(routes=routes, exception_handlers=handlers, lifespan=self._lifespan)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _):
+        yield
+        await asyncio.to_thread(self.batcher.close)
+        self.parser.shutdown()
+
+    async def status(self, request):
+        """Version and state of the model."""
+        self._check_model(request)
+        status = {"version": self.model.version, "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+        return JSONResponse({"model_version_status": [status]})
+
+    async def metadata(self, request):
+        """Signatures of the model."""
+        self._check_model(request)
+        spec = {"name": self.name, "signature_name": "", "version": self.model.version}
+        return JSONResponse({"model_spec": spec, "metadata": {"signature_def": {"signature_def": self.model.signature_def}}})
+
+    async def health(self, _):
+        """200 while predictions can be made."""
+        return JSONResponse({"status": "ok" if self.batcher.alive else "stopped"}, 200 if self.batcher.alive else 503)
+
+    async def show_metrics(self, _):
+        """Prometheus' text format."""
+        return Response(prometheus_client.generate_latest(self.metrics.registry), media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    async def predict(self, request):
+        """Find landmarks; both forms."""
+        code, start = 500, time.monotonic()
+        size = 0
+
+        def grow(count):
+            nonlocal size
+            if size + count > self.most_bytes:
+                raise HTTPException(413, f"expected a request of at most {self.limits.max_body_mb:g} MB; send fewer or smaller images.")
+            if self.body_bytes + count > BODIES * self.most_bytes:
+                raise _busy("too many large requests at once")
+            size += count
+            self.body_bytes += count
+
+        try:
+            self._check_model(request)
+            body = await self._body(request, grow)
+            response = await self._answer(request, body)
+            code = response.status_code
+            return response
+        except HTTPException as error:
+            code = error.status_code
+            raise
+        finally:
+            self.body_bytes -= size
+            self.metrics.requests.labels(code).inc()
+            self.metrics.seconds.observe(time.monotonic() - start)
+
+    async def _answer(self, request, body):
+        """Body -> response, through parser and queue."""
+        in_thread, thread = asyncio.get_running_loop().run_in_executor, self.parser
+        try:
+            limits = {"most_pixels": self.most_pixels, "most_rows": self.limits.max_queue}
+            call = await in_thread(thread, lambda: requests.parse(body, self.model.signatures, **limits))
+            futures = self.batcher.submit(call.signature, call.inputs, call.pixels)
+            try:
+                pieces = await _unless_gone(request, asyncio.gather(*map(asyncio.wrap_future, futures)))
+            finally:
+                for future in futures:  # what still waits there is of no use any more
+                    future.cancel()
+            text = await in_thread(thread, lambda: requests.answer(call, requests.joined(pieces)))
+        except servable.InputError as error:
+            raise HTTPException(400, str(error)) from None
+        except QueueFull:
+            raise _busy(f"{self.limits.max_queue} images wait already") from None
+        return Response(text, media_type="application/json")
+
+    async def _body(self, request, grow):
+        """Read the body, asking ``grow`` before each part is kept."""
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise HTTPException(415, "expected a body without content-encoding.")
+        length = request.headers.get("content-length", "0")
+        parts = bytearray()
+        try:
+            if len(length) > 15 or int(length) > self.most_bytes:
+                grow(self.most_bytes + 1)
+            async with asyncio.timeout(self.limits.body_seconds):
+                async for part in request.stream():
+                    grow(len(part))
+                    parts += part
+        except TimeoutError:
+            late = f"the request did not come in within {self.limits.body_seconds:g} s."
+            raise HTTPException(408, late, {"Connection": "close"}) from None
+        except ClientDisconnect:
+            raise _gone() from None
+        except HTTPException:
+            grow(-len(parts))
+            parts.clear()
+            await _discard_rest(request)
+            raise
+        return bytes(parts)
+
+    def _check_model(self, request):
+        name, version = request.path_params["name"], request.path_params.get("version")
+        if name != self.name:
+            raise HTTPException(404, f"Servable not found for request: Latest({name[:60]}); the model here is {self.name}.")
+        if version not in (None, self.model.version):
+            raise HTTPException(404, f"Servable not found for request: Specific({name}, {version[:20]}); there is {self.model.version}.")
+
+
+async def _discard_rest(request):
+    """Read on for a client that wants the connection closed.
+
+    Closed while it still sends, the connection would be reset, and it would never see the answer. On a
+    connection that stays open uvicorn does the same after the answer.
+    """
+    if request.scope["http_version"] != "1.0" and request.headers.get("connection", "").lower() != "close":
+        return
+    with contextlib.suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            async for _ in request.stream():
+                pass
+
+
+async def _unless_gone(request, work):
+    """The result of a future, unless the client goes away first."""
+
+    async def disconnect():
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    gone = asyncio.create_task(disconnect())
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise _gone()
+        return work.result()
+    finally:
+        gone.cancel()
+
+
+def _gone():
+    return HTTPException(CLIENT_CLOSED, "the client went away.")
+
+
+def _busy(reason):
+    return HTTPException(503, f"busy: {reason}; try again.", {"Retry-After": "1"})
+
+
+async def _http_error(_, error):
+    known = {404: f"no such route; there are {ROUTES}.", 405: f"another method is expected there; the routes are {ROUTES}."}
+    plain = error.detail in ("Not Found", "Method Not Allowed")
+    return JSONResponse({"error": known[error.status_code] if plain else error.detail}, error.status_code, headers=error.headers)
+
+
+async def _internal_error(_, error):
+    return JSONResponse({"error": "internal error; the server's own output says more."}, 500)

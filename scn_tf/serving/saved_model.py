@@ -1,0 +1,119 @@
+"""A trained network as a versioned SavedModel, as TF Serving wants it."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+
+from scn_tf import checkpoints, files
+from scn_tf.checkpoints import METADATA, CheckpointError
+from scn_tf.serving.signatures import Service, signatures
+from scn_tf.serving.warmup import write_warmup
+
+
+def load_service(run):
+    """The :class:`Service` of a run folder or ``.keras`` file, and its metadata.
+
+    Raises:
+        CheckpointError: no model there.
+    """
+    network, metadata = checkpoints.load_model(checkpoints.model_file(run))
+    return Service(network, metadata), metadata
+
+
+def public(metadata):
+    """What an exported file says of itself: all of a run's metadata but the folder of its images."""
+    settings = metadata["config"]
+    return {**metadata, "config": {**settings, "data": {**settings["data"], "root": None}}}
+
+
+def export_saved_model(run, out):
+    """Write a versioned SavedModel for TF Serving.
+
+    Args:
+        run: run folder or ``.keras`` file.
+        out: folder; the model goes to ``out/1``, or the next free number.
+
+    Returns:
+        path of the version's folder.
+
+    Raises:
+        CheckpointError: no model in the run.
+        WriteError: the folder cannot be written.
+    """
+    service, metadata = load_service(run)
+    out = Path(out)
+    temporary = None
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        versions = [int(path.name) for path in out.iterdir() if path.name.isdecimal()]
+        target = out / str(max(versions, default=0) + 1)
+        # TF Serving watches this folder: a version must appear there whole.
+        temporary = Path(tempfile.mkdtemp(prefix=".export-", dir=out))
+        asset = temporary / METADATA
+        asset.write_text(json.dumps(public(metadata), indent=1))
+        service.metadata = tf.saved_model.Asset(str(asset))
+        tf.saved_model.save(service, str(temporary / "model"), signatures=signatures(service, metadata))
+        write_warmup(temporary / "model")
+        os.replace(temporary / "model", target)
+    except (OSError, tf.errors.OpError) as error:
+        raise files.WriteError(f"{out}: cannot be written ({getattr(error, 'strerror', None) or files.first_line(error)}).") from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def newest_version(path):
+    """Folder of the highest version in a folder of exports; a version's own folder stays as it is.
+
+    Raises:
+        CheckpointError: no SavedModel there.
+    """
+    path = Path(path)
+    if (path / "saved_model.pb").is_file():
+        return path
+    versions = [found.parent for found in path.glob("*/saved_model.pb") if found.parent.name.isdecimal()]
+    if not versions:
+        raise CheckpointError(f"{path}: no exported SavedModel; write one with export/to_saved_model.py RUN {path}.")
+    return max(versions, key=lambda folder: int(folder.name))
+
+
+def open_model(path):
+    """Load a SavedModel of :func:`export_saved_model`, its folder or a version in it.
+
+    Returns:
+        (module with ``signatures``, metadata). Keep the module: its functions do not keep its variables alive.
+
+    Raises:
+        CheckpointError: no SavedModel there, or one of another program.
+    """
+    folder = newest_version(path)
+    try:
+        metadata = json.loads((folder / "assets" / METADATA).read_text())
+        module = tf.saved_model.load(str(folder))
+        module.signatures["serve_input"]
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise CheckpointError(f"{folder}: is damaged, or was not written by scn_tf's export ({files.first_line(error)}).") from None
+    return module, metadata
+
+
+def localizer(path):
+    """Open a SavedModel to find landmarks in images of the network's size.
+
+    Returns:
+        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), metadata).
+
+    Raises:
+        CheckpointError: see :func:`open_model`.
+    """
+    module, metadata = open_model(path)
+
+    def locate(images):
+        result = module.signatures["serve_input"](image=images)
+        return result["landmarks"], result["scores"]
+
+    return locate, metadata

@@ -1,0 +1,207 @@
+"""The functions that become signatures: the caller's image in, landmarks in the caller's pixels out.
+
+Preparation and decoder are inside; they are the functions that training and evaluation use.
+"""
+
+import keras
+import tensorflow as tf
+
+from scn_tf import config, geometry
+from scn_tf.heatmaps import DECODERS
+from scn_tf.pictures import heatmap_parts
+from scn_tf.preprocess import GREY_WEIGHTS, network_input
+
+MOST_PIXELS = 64_000_000  # of an encoded image: about 1 GB while it is decoded; larger ones are refused unread
+PART_NAMES = {"local appearance": "local", "spatial configuration": "spatial", "heatmaps": "product"}
+IMAGE_SIGNATURES = {"serve_image": tf.float32, "serve_image_uint8": tf.uint8, "serve_image_uint16": tf.uint16}
+
+
+class Service(tf.Module):
+    """A network with what happens before and after it.
+
+    Args:
+        network: of :func:`scn_tf.checkpoints.load_model`.
+        metadata: of the run's model file.
+    """
+
+    def __init__(self, network, metadata):
+        super().__init__()
+        settings = config.from_dict(metadata["config"], source="model")
+        self._network = network
+        self.weights = [variable.value for variable in network.variables]
+        self._decode = DECODERS[settings.heatmap.decoder]
+        self._size = tuple(settings.model.image_size)
+        self._channels = metadata["channels"]
+        self._spacing = settings.model.spacing_mm
+        self._pixel = tuple(metadata["spacing_mm"]) if metadata["spacing_mm"] else None
+        self._parts = keras.Model(network.input, heatmap_parts(network))
+
+    @property
+    def input_shape(self):
+        """([D,] H, W, C) of the network."""
+        return (*self._size, self._channels)
+
+    def locate(self, image):
+        """float32 (B, [D,] H, W, C) as the network takes it -> landmarks (B, N, d) network pixels, scores (B, N)."""
+        landmarks, scores = self._decode(self._network(image, training=False))
+        return {"landmarks": landmarks, "scores": scores}
+
+    def with_heatmaps(self, image):
+        """:meth:`locate`, and the heatmaps (B, [D,] H, W, N) it found them in."""
+        heatmaps = self._network(image, training=False)
+        landmarks, scores = self._decode(heatmaps)
+        return {"heatmaps": heatmaps, "landmarks": landmarks, "scores": scores}
+
+    def serve_input(self, image):
+        """:meth:`locate`; an image with NaN or infinite values is an error."""
+        return self.locate(_finite(image))
+
+    def serve_heatmaps(self, image):
+        """float32 (B, [D,] H, W, C) as the network takes it -> its maps (B, [D,] H, W, N) by name."""
+        return {PART_NAMES[title]: maps for title, maps in self._parts(_finite(image), training=False).items()}
+
+    def serve_bytes(self, image_bytes):
+        """string (B,), encoded PNG, JPEG, BMP or GIF of any size -> landmarks (B, N, 2) pixels x y of each, scores (B, N)."""
+        return self._prepared(lambda encoded: self._fitted(self._decoded(encoded)), image_bytes)
+
+    def serve_image(self, image):
+        """(B, H, W, C), any size and number type -> landmarks (B, N, 2) pixels x y, scores (B, N)."""
+        return self._prepared(self._fitted, _finite(tf.cast(image, tf.float32)))
+
+    def serve_volume(self, volume, spacing):
+        """float32 (B, D, H, W, C), mm per voxel (B, 3) x y z -> landmarks (B, N, 3) voxels x y z, scores (B, N)."""
+        positive = tf.debugging.Assert(tf.reduce_all(spacing > 0), ["spacing: expected positive mm per voxel, received", spacing])
+        with tf.control_dependencies([positive]):
+            return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (_finite(volume), _finite(spacing)))
+
+    def _prepared(self, prepare, inputs):
+        """Prepare one image after the other, find landmarks in all, and go back to the pixels of each."""
+        # Two at a time: ten, the default, of the largest images would take 8 GB.
+        images, scales, translations = tf.map_fn(prepare, inputs, fn_output_signature=(tf.float32,) * 3, parallel_iterations=2)
+        result = self.locate(tf.ensure_shape(images, [None, *self.input_shape]))
+        # The inverse of geometry.Fit.
+        landmarks = (result["landmarks"] + 0.5 - translations[:, None]) / scales[:, None] - 0.5
+        return {"landmarks": landmarks, "scores": result["scores"]}
+
+    def _decoded(self, encoded):
+        """Encoded image -> float32 (H, W, C)."""
+        pixels = _pixel_count(encoded)
+        limit = tf.debugging.Assert(
+            pixels <= MOST_PIXELS, [f"image_bytes: expected an image of at most {MOST_PIXELS} pixels, its header says", pixels]
+        )
+        with tf.control_dependencies([limit]):
+            encoded = tf.identity(encoded)
+        # As stored, since three channels of 16 bits where one of 8 says the same cost more than the network.
+        image = tf.case(
+            [
+                # The default of JPEG's decoder is fast and off by a grey level or two; training reads it exactly.
+                (tf.io.is_jpeg(encoded), lambda: _float(tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE"))),
+                (_is_deep_png(encoded), lambda: _float(tf.io.decode_png(encoded, dtype=tf.uint16))),
+            ],
+            # A GIF's first frame; _pixel_count has refused what is neither.
+            default=lambda: _float(tf.io.decode_image(encoded, expand_animations=False)),
+        )
+        return _with_channels(tf.ensure_shape(image, [None, None, None]), self._channels)
+
+    def _fitted(self, array, pixel=None):
+        """([D,] H, W, C) -> network input, scale and translation of :class:`scn_tf.geometry.Fit`."""
+        dims = len(self._size)
+        sizes = tf.unstack(tf.cast(tf.shape(array)[:dims], tf.float32))[::-1]
+        if pixel is None:
+            pixel = self._pixel or (1.0,) * dims
+        pixel = [pixel[axis] for axis in range(dims)]
+        scale, translation = geometry.fit_axes(sizes, pixel, self._size[::-1], spacing=self._spacing, minimum=tf.minimum)
+        scale, translation = tf.stack(scale), tf.stack(translation)
+        return network_input(array, scale, translation, self._size), scale, translation
+
+
+def signatures(service, metadata):
+    """Concrete functions by signature name; docs/serving.md has the table.
+
+    A 2D model that needs a pixel size which only a file's header tells has the network's own signatures alone.
+    """
+
+    def trace(function, **inputs):
+        specs = [tf.TensorSpec(shape, dtype, name=name) for name, (shape, dtype) in inputs.items()]
+        return tf.function(function).get_concrete_function(*specs)
+
+    network_image = ((None, *service.input_shape), tf.float32)
+    channels = metadata["channels"]
+    found = {
+        "serve_input": trace(service.serve_input, image=network_image),
+        "serve_heatmaps": trace(service.serve_heatmaps, image=network_image),
+    }
+    if metadata["dims"] == 3:
+        volume = ((None, None, None, None, channels), tf.float32)
+        found["serve_volume"] = trace(service.serve_volume, volume=volume, spacing=((None, 3), tf.float32))
+    elif service._spacing is None or metadata["spacing_mm"]:
+        found["serving_default"] = trace(service.serve_bytes, image_bytes=((None,), tf.string))
+        for name, dtype in IMAGE_SIGNATURES.items():
+            found[name] = trace(service.serve_image, image=((None, None, None, channels), dtype))
+    return found
+
+
+def _finite(tensor):
+    return tf.debugging.check_numerics(tensor, "input: expected finite numbers") if tensor.dtype.is_floating else tensor
+
+
+def _float(image):
+    return tf.cast(image, tf.float32)
+
+
+def _is_deep_png(encoded):
+    """Whether it is a PNG of 16 bits a channel."""
+    head = encoded + b"\0" * 32
+    return (tf.strings.substr(head, 0, 4) == b"\x89PNG") & (tf.strings.substr(head, 24, 1) == b"\x10")
+
+
+def _with_channels(image, channels):
+    """(H, W, 1 to 4) -> (H, W, channels), as :func:`scn_tf.data.images.from_itk` has it: a second or fourth channel is opacity."""
+    colour = tf.shape(image)[-1] >= 3
+    if channels == 1:
+        image = tf.cond(colour, lambda: tf.tensordot(image[..., :3], tf.constant(GREY_WEIGHTS), 1)[..., tf.newaxis], lambda: image[..., :1])
+    else:
+        image = tf.cond(colour, lambda: image[..., :3], lambda: tf.repeat(image[..., :1], channels, axis=-1))
+    return tf.ensure_shape(image, [None, None, channels])
+
+
+def _pixel_count(encoded):
+    """Pixels that the header of a PNG, GIF, BMP or JPEG promises, float32; anything else is an error.
+
+    A few bytes can promise gigabytes: who decodes before asking can be made to run out of memory. For the same reason
+    the other formats that TensorFlow decodes stay outside, and so do tricks inside these four that only a walk through
+    the file finds: the local server makes it (:mod:`scn_tf.serving.headers`).
+    """
+
+    def number(start, size, *, big):
+        # Missing bytes of a truncated file read as zero; the decoder then says what is wrong.
+        digits = tf.io.decode_raw(tf.strings.substr(encoded + b"\0" * 32, start, size), tf.uint8)
+        digits = tf.cast(digits if big else digits[::-1], tf.float32)
+        return tf.reduce_sum(digits * tf.constant([256.0**power for power in reversed(range(size))]))
+
+    def starts(magic):
+        return tf.strings.substr(encoded + b"\0" * 32, 0, len(magic)) == magic
+
+    def bmp():
+        # Signed numbers; a negative height means rows from top to bottom.
+        sides = [number(start, 4, big=False) for start in (18, 22)]
+        width, height = [tf.where(side >= 2.0**31, 2.0**32 - side, side) for side in sides]
+        return width * height
+
+    def unknown():
+        error = tf.debugging.Assert(
+            tf.constant(False),
+            ["image_bytes: expected a PNG, JPEG, BMP or GIF file, received", tf.strings.length(encoded), "bytes of something else"],
+        )
+        with tf.control_dependencies([error]):
+            return tf.constant(0.0)
+
+    return tf.case(
+        [
+            (starts(b"\x89PNG"), lambda: number(16, 4, big=True) * number(20, 4, big=True)),
+            (starts(b"GIF8"), lambda: number(6, 2, big=False) * number(8, 2, big=False)),
+            (starts(b"BM"), bmp),
+            (starts(b"\xff\xd8\xff"), lambda: tf.reduce_prod(tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.float32))),
+        ],
+        default=unknown,
+    )

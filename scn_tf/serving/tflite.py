@@ -1,0 +1,197 @@
+"""A trained network as one TFLite file: network-size image in, landmarks out, decoder inside, builtins only."""
+
+import json
+import warnings
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
+from tqdm import tqdm
+
+from scn_tf import config, files
+from scn_tf.checkpoints import METADATA
+from scn_tf.data import pipeline
+from scn_tf.data.dataset import open_dataset
+from scn_tf.quiet import quiet_stderr
+from scn_tf.serving.errors import ConversionError, needs_extra
+from scn_tf.serving.saved_model import load_service, public
+
+QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
+SIGNATURE = "serve_input"
+REPRESENTATIVE_IMAGES = 100
+FLOAT_PARTS = ("/Tanh", "spatial_configuration", "heatmaps")  # of int8 models
+
+
+def export_tflite(run, out, *, quantize="none", heatmaps=False, images=None):
+    """Write a TFLite model with one signature ``serve_input``.
+
+    Input ``image`` float32 (1, [D,] H, W, C) as the network takes it; outputs ``landmarks`` float32
+    (1, N, d) network pixels and ``scores`` (1, N). Landmark names, configuration and validation error
+    stand as JSON in the file's metadata ``scn_tf.json``.
+
+    Args:
+        run: run folder or ``.keras`` file.
+        out: file to write, replaced whole.
+        quantize: ``none`` float32; ``float16`` and ``dynamic`` (int8) store the weights smaller;
+            ``int8`` computes the convolutions in integers, calibrated on images of the run's training split.
+        heatmaps: also give ``heatmaps`` (1, [D,] H, W, N).
+        images: float32 (I, [D,] H, W, C) to calibrate ``int8`` with, instead of the training split.
+
+    Returns:
+        path of the file.
+
+    Raises:
+        CheckpointError, DatasetError: no model in the run, or its data set is gone (``int8``).
+        ConversionError: an operation without a TFLite builtin.
+    """
+    if quantize not in QUANTIZATIONS:
+        raise ConversionError(f"quantize: expected one of {', '.join(QUANTIZATIONS)}, received {quantize!r}.")
+    service, metadata = load_service(run)
+    if quantize == "int8" and images is None:
+        images = training_images(metadata)
+
+    serve = tf.function(service.with_heatmaps if heatmaps else service.locate)
+    function = serve.get_concrete_function(tf.TensorSpec((1, *service.input_shape), tf.float32, name="image"))
+    content = _convert(function, quantize, images)
+    content = _annotated(content, sorted(function.structured_outputs), {**public(metadata), "quantize": quantize})
+    with files.replaced(out) as temporary:
+        temporary.write_bytes(content)
+    return Path(out)
+
+
+def _converter(function):
+    # Not through a SavedModel nor with the model as second argument: on both roads the converter
+    # leaves the variables of Keras 3 uninitialised, without a word.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter
+
+
+def _convert(function, quantize, images):
+    """TFLite bytes of a concrete function."""
+    try:
+        with warnings.catch_warnings(), quiet_stderr():
+            warnings.simplefilter("ignore")  # about input statistics, which calibration finds itself
+            converter = _converter(function)
+            if quantize == "none":
+                return converter.convert()
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if quantize == "float16":
+                converter.target_spec.supported_types = [tf.float16]
+            if quantize == "int8":
+                return _convert_int8(converter, _converter(function).convert(), images)
+            return converter.convert()
+    except Exception as error:  # the converter raises types of its own, some of them private
+        operations = [line.strip() for line in str(error).splitlines() if "is neither a custom op nor a flex op" in line or "tf." in line]
+        if not operations:
+            raise ConversionError(f"to_tflite: the conversion failed ({type(error).__name__}: {files.first_line(error)}).") from None
+        raise ConversionError(
+            f"to_tflite: TFLite has no builtin for an operation of this network: {operations[0][:300]}. Use to_saved_model or to_onnx."
+        ) from None
+
+
+def _convert_int8(converter, float_content, images):
+    """Integers up to the heads' convolutions; tanh, upsampling, product and decoder stay in float32.
+
+    With 8 bits the product map has 256 heights and a coordinate 256 places: docs/results.md has what that costs.
+
+    Args:
+        converter: with ``optimizations`` set.
+        float_content: the same function converted without quantization; it tells the operations' names.
+        images: float32 (I, [D,] H, W, C) to calibrate with.
+    """
+    graph = schema.ModelT.InitFromPackedBuf(bytearray(float_content)).subgraphs[0]
+    names = [graph.tensors[operator.outputs[0]].name.decode() for operator in graph.operators]
+    # The layers' names start with that of the network; the decoder's operations belong to none.
+    in_float = [name for name in names if "/" not in name or any(part in name for part in FLOAT_PARTS)]
+    converter.representative_dataset = lambda: ([image[np.newaxis]] for image in images)
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=in_float, fully_quantize=False)
+    return tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_dataset=converter.representative_dataset, debug_options=options
+    ).get_nondebug_quantized_model()
+
+
+def training_images(metadata):
+    """Prepared images (I, [D,] H, W, C) of the training split that a model's metadata names, at most 100."""
+    settings = config.from_dict(metadata["config"], source="model")
+    dataset = open_dataset(settings.data.root)
+    ids = dataset.split(settings.data.train_split)[:REPRESENTATIVE_IMAGES]
+    return np.stack([example["image"].numpy() for example in tqdm(pipeline.examples(dataset, ids, settings), leave=False, disable=None)])
+
+
+def _annotated(content, outputs, metadata):
+    """The same model with a signature, and JSON in a metadata buffer, which every runtime hands out and none interprets.
+
+    Args:
+        content: bytes of the converter.
+        outputs: names of the model's outputs, in their order.
+        metadata: JSON-like.
+    """
+    model = schema.ModelT.InitFromPackedBuf(bytearray(content))
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = METADATA, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    signature, graph = schema.SignatureDefT(), model.subgraphs[0]
+    signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
+    signature.inputs = [_tensor_map("image", graph.inputs[0])]
+    signature.outputs = [_tensor_map(name, index) for name, index in zip(outputs, graph.outputs, strict=True)]
+    model.signatureDefs = [signature]
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _tensor_map(name, index):
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name, index
+    return entry
+
+
+def read_metadata(path):
+    """The JSON that :func:`export_tflite` put into a file.
+
+    Raises:
+        ConversionError: no TFLite model, or one that another program wrote.
+    """
+    try:
+        model = schema.Model.GetRootAs(bytearray(Path(path).read_bytes()), 0)
+        for index in range(model.MetadataLength()):
+            entry = model.Metadata(index)
+            if entry.Name() == METADATA.encode():
+                return json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+    except Exception as error:  # flatbuffers reads whatever bytes it is given; a wrong file fails anywhere
+        raise ConversionError(f"{path}: is no TFLite model ({error}).") from None
+    raise ConversionError(f"{path}: was not written by scn_tf ({METADATA} is missing).")
+
+
+def localizer(path, *, threads=2):
+    """Open a TFLite file of :func:`export_tflite`.
+
+    Returns:
+        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), image by image; metadata).
+
+    Raises:
+        ConversionError: ai-edge-litert is not installed, or the file is no model of scn_tf.
+    """
+    with needs_extra(path, "ai-edge-litert"):
+        from ai_edge_litert.interpreter import Interpreter
+    metadata = read_metadata(path)
+    try:
+        with quiet_stderr():
+            interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        run = interpreter.get_signature_runner(SIGNATURE)
+    except ValueError as error:
+        raise ConversionError(f"{path}: is no TFLite model of scn_tf ({files.first_line(error)}).") from None
+
+    def locate(images):
+        results = [run(image=image[np.newaxis]) for image in np.asarray(images, np.float32)]
+        return tuple(np.concatenate([result[name] for result in results]) for name in ("landmarks", "scores"))
+
+    # The runner does not keep the interpreter alive.
+    locate.interpreter = interpreter
+    return locate, metadata

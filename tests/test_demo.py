@@ -1,0 +1,44 @@
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from scn_tf import checkpoints, cli
+from scn_tf.serving import ConversionError, demo
+
+
+def test_the_server_gives_the_folder_alone_isolated_to_this_machine(tmp_path):
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "a.wasm").write_bytes(b"\0asm")
+    (tmp_path / "secret.txt").write_text("secret")
+    with demo.server(tmp_path / "page", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        with urllib.request.urlopen(f"{address}a.wasm") as answer:
+            assert answer.headers["Content-Type"] == "application/wasm"
+            assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+            assert answer.headers["Content-Security-Policy"].startswith("default-src 'self';")
+        strangers = urllib.request.Request(f"{address}a.wasm", headers={"Host": "rebound.example:80"})
+        for request in (strangers, address, f"{address}../secret.txt", f"{address}%2e%2e/secret.txt"):
+            with pytest.raises(urllib.error.HTTPError, match="403" if request is strangers else "404") as refused:
+                urllib.request.urlopen(request)
+            refused.value.close()
+        with pytest.raises(ConversionError, match="--port"):
+            demo.server(tmp_path, server.server_port)
+        server.shutdown()
+
+
+def test_what_the_page_cannot_do_is_refused_with_the_way_out(run_2d, tmp_path, monkeypatch, capsys):
+    _, metadata = checkpoints.load_model(run_2d / "model.keras")
+    assert demo.page_model(metadata)["size"] == [32, 48]
+    with pytest.raises(ConversionError, match=r"2D images.*3D; use scn-tf predict"):
+        demo.page_model({**metadata, "dims": 3})
+    model = {**metadata["config"]["model"], "spacing_mm": 0.5}
+    needing = {**metadata, "spacing_mm": None, "config": {**metadata["config"], "model": model}}
+    with pytest.raises(ConversionError, match="mm per pixel"):
+        demo.page_model(needing)
+    assert demo.page_model({**needing, "spacing_mm": [0.2, 0.3]})["pixel_size"] == [0.2, 0.3]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cli.main(["demo", str(run_2d), "--out", str(tmp_path / "demo"), "--port", "0", "--no-open"]) == 1
+    assert "npm is needed once" in capsys.readouterr().err

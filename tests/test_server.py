@@ -1,0 +1,243 @@
+"""The prediction server, talked to over real connections; tests/test_server_input.py sends it what is wrong."""
+
+import contextlib
+import importlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import scn_tf
+from scn_tf import cli, config, serving
+from scn_tf.serving import servable, server
+from tests.conftest import REPOSITORY, SUBPIXEL
+from tests.serving_client import SMALL_PNG, ask, b64, eventually, metric, refused, running
+
+
+@pytest.fixture(scope="module")
+def exported(run_2d, tmp_path_factory):
+    return serving.export_saved_model(run_2d, tmp_path_factory.mktemp("served")).parent
+
+
+@pytest.fixture(scope="module")
+def model(exported):
+    loaded = servable.load(exported)
+    servable.warm_up(loaded)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def port(model):
+    with running(model, max_batch=4, batch_wait_ms=30, max_body_mb=6, max_megapixels=1) as number:
+        yield number
+
+
+@pytest.fixture(scope="module")
+def pictures(hands_2d, tmp_path_factory):
+    """Four PNG files of different sizes and contents."""
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = []
+    for number in range(4):
+        array = tf.io.decode_png((hands_2d / "images" / f"hand_{7 + number % 3:03d}.png").read_bytes()).numpy()
+        paths.append(folder / f"{number}.png")
+        paths[-1].write_bytes(tf.io.encode_png(array[10 * number : 150 + 5 * number, number:]).numpy())
+    return paths
+
+
+@pytest.fixture(scope="module")
+def expected(run_2d, pictures):
+    predictor = scn_tf.load(run_2d)
+    return [predictor.predict(path).landmarks for path in pictures]
+
+
+def test_rows_and_columns_give_what_predict_gives_for_images_of_any_size(port, pictures, expected):
+    files = [b64(path.read_bytes()) for path in pictures]
+    status, answer = ask(
+        port, body={"signature_name": "serving_default", "instances": [files[0], *({"image_bytes": f} for f in files[1:])]}
+    )
+    assert status == 200
+    for row, landmarks in zip(answer["predictions"], expected, strict=True):
+        np.testing.assert_allclose(row["landmarks"], landmarks, atol=SUBPIXEL)
+        assert len(row["scores"]) == 21
+    for inputs in (files, {"image_bytes": files}):
+        status, columns = ask(port, "/v1/models/scn/versions/1:predict", {"inputs": inputs})
+        assert status == 200
+        assert columns["outputs"]["landmarks"] == [row["landmarks"] for row in answer["predictions"]]
+
+
+def test_more_images_than_a_batch_holds_come_back_in_order(port, pictures, expected):
+    order = [0, 1, 2, 3, 2, 1, 0]
+    status, answer = ask(port, body={"instances": [b64(pictures[index].read_bytes()) for index in order]})
+    assert status == 200
+    for row, index in zip(answer["predictions"], order, strict=True):
+        np.testing.assert_allclose(row["landmarks"], expected[index], atol=SUBPIXEL)
+
+
+def test_pixels_as_numbers_give_the_same(port, pictures, expected):
+    array = tf.io.decode_png(pictures[1].read_bytes(), channels=1).numpy()
+    for name in ("serve_image", "serve_image_uint8"):
+        status, answer = ask(port, body={"signature_name": name, "instances": [array.tolist()]})
+        assert status == 200
+        np.testing.assert_allclose(answer["predictions"][0]["landmarks"], expected[1], atol=SUBPIXEL)
+
+
+def test_two_inputs_are_an_object_in_either_form(run_3d, tmp_path):
+    model = servable.load(serving.export_saved_model(run_3d, tmp_path / "volume"))
+    volume = np.random.default_rng(3).normal(size=(9, 14, 11, 1)).round(3)
+    wanted = scn_tf.load(run_3d).predict(volume[..., 0].astype("float32"), spacing=(1.0, 1.5, 2.0)).landmarks
+    with running(model) as port:
+        row = {"volume": volume.tolist(), "spacing": [1, 1.5, 2]}
+        status, answer = ask(port, body={"signature_name": "serve_volume", "instances": [row, row]})
+        assert status == 200, answer
+        np.testing.assert_allclose(answer["predictions"][1]["landmarks"], wanted, atol=SUBPIXEL)
+        status, columns = ask(port, body={"signature_name": "serve_volume", "inputs": {name: [value] for name, value in row.items()}})
+        np.testing.assert_allclose(columns["outputs"]["landmarks"], [wanted], atol=SUBPIXEL)
+        for wrong, words in (
+            ({**row, "spacing": [1, 0, 1]}, "positive mm per voxel"),
+            ({"volume": row["volume"]}, "an object with spacing and volume"),
+        ):
+            status, answer = ask(port, body={"signature_name": "serve_volume", "instances": [wrong]})
+            assert (status, words in answer["error"]) == (400, True), answer
+
+
+def test_status_and_metadata_have_the_form_of_tf_serving(port):
+    for path in ("/v1/models/scn", "/v1/models/scn/versions/1"):
+        assert ask(port, path) == (
+            200,
+            {"model_version_status": [{"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}]},
+        )
+    status, answer = ask(port, "/v1/models/scn/metadata")
+    assert status == 200
+    assert answer["model_spec"] == {"name": "scn", "signature_name": "", "version": "1"}
+    definition = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert definition["method_name"] == "tensorflow/serving/predict"
+    assert definition["inputs"]["image_bytes"]["dtype"] == "DT_STRING"
+    assert [side["size"] for side in definition["outputs"]["landmarks"]["tensor_shape"]["dim"]] == ["-1", "21", "2"]
+    assert ask(port, "/healthz") == (200, {"status": "ok"})
+
+
+def test_concurrent_clients_share_batches_and_get_their_own_answers_while_one_sends_rubbish(port, pictures, expected):
+    batches, images = metric(port, "scn_batch_images_count"), metric(port, "scn_batch_images_sum")
+    good = [{"instances": [b64(path.read_bytes())]} for path in pictures]
+    bad = {"instances": [b64(SMALL_PNG[:-200])]}
+    order = list(range(4)) * 8
+    with ThreadPoolExecutor(10) as clients:
+        rubbish = [clients.submit(ask, port, body=bad) for _ in range(4)]
+        answers = list(clients.map(lambda index: ask(port, body=good[index]), order))
+        assert [future.result()[0] for future in rubbish] == [400] * 4
+    for index, (status, answer) in zip(order, answers, strict=True):
+        assert status == 200
+        np.testing.assert_allclose(answer["predictions"][0]["landmarks"], expected[index], atol=SUBPIXEL)
+    assert metric(port, "scn_batch_images_sum") - images == len(order)
+    # Joined: far fewer runs than requests.
+    assert metric(port, "scn_batch_images_count") - batches < len(order) * 0.75
+
+
+def test_a_full_queue_gets_503_and_a_client_that_leaves_frees_its_place(model):
+    body = json.dumps({"instances": [b64(SMALL_PNG)] * 2}).encode()
+    head = f"POST /v1/models/scn:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with running(model, max_queue=2, batch_wait_ms=60_000) as port:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(head + body)
+            eventually(lambda: metric(port, "scn_waiting_images") == 2)
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models/scn:predict", body, timeout=30)
+            with refused.value as answer:
+                assert (answer.code, answer.headers["Retry-After"]) == (503, "1")
+                assert "busy" in json.load(answer)["error"]
+            status, answer = ask(port, body={"instances": [b64(SMALL_PNG)] * 3})
+            assert (status, answer["error"]) == (400, "instances: expected at most 2 images in a request, received 3.")
+        eventually(lambda: metric(port, 'scn_requests_total{code="499"}') == 1)
+        assert metric(port, "scn_waiting_images") == 0
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(head + body)
+            eventually(lambda: metric(port, "scn_waiting_images") == 2)
+        eventually(lambda: metric(port, 'scn_requests_total{code="499"}') == 2)
+        # A client that leaves in the middle of its body.
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(head + body[:50])
+        eventually(lambda: metric(port, 'scn_requests_total{code="499"}') == 3)
+        assert ask(port, "/healthz")[0] == 200
+        assert metric(port, "scn_batch_images_count") == 0
+
+
+def test_slow_clients_are_not_waited_for(model, monkeypatch):
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.3)
+    with running(model, body_seconds=0.5) as port:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.sendall(b"POST /v1/models/scn:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            answer = b"".join(iter(lambda: client.recv(4096), b""))  # until the server closes
+            assert answer.startswith(b"HTTP/1.1 408")
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.sendall(b"GET /healthz HT")
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(10) == b""
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.sendall(b"no http at all\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 400")
+        assert ask(port, "/healthz")[0] == 200
+
+
+def test_a_stopped_server_answers_what_it_has_takes_nothing_new_and_writes_nothing(exported, tmp_path, pictures, expected):
+    before = sorted((path, path.stat().st_mtime_ns) for path in exported.rglob("*"))
+    command = [sys.executable, str(REPOSITORY / "export" / "serve.py"), str(exported), "--port", "0", "--batch_wait_ms", "2500"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline()
+            port = int(re.fullmatch(r"Serving scn version 1 at http://127\.0\.0\.1:(\d+) \(Ctrl-C stops it\)\. Try\n", line)[1])
+            assert ":predict" in process.stdout.readline()
+            memory = metric(port, "process_resident_memory_bytes")
+            assert ask(port, body=b"0" * 100_000_000)[0] == 413
+            assert metric(port, "process_resident_memory_bytes") < memory + 50e6  # less than the limit of 32 MB and its copy
+            with ThreadPoolExecutor(1) as client:
+                answer = client.submit(ask, port, body={"instances": [b64(pictures[0].read_bytes())]})
+                eventually(lambda: metric(port, "scn_waiting_images") == 1)
+                process.send_signal(signal.SIGTERM)
+                eventually(lambda: refused(port))
+                assert not answer.done()
+                status, found = answer.result(timeout=30)
+            assert status == 200
+            np.testing.assert_allclose(found["predictions"][0]["landmarks"], expected[0], atol=SUBPIXEL)
+            assert process.wait(timeout=30) == 0
+            assert process.stdout.read() == ""
+            assert "Traceback" not in process.stderr.read()
+        finally:
+            process.kill()
+    assert list(tmp_path.iterdir()) == []
+    assert sorted((path, path.stat().st_mtime_ns) for path in exported.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--max_batch", "0"], "--max_batch: expected a positive number"),
+        (["--name", "a/b"], "--name: expected a word"),
+        (["--port", "70000"], "--port 70000: cannot listen"),
+        ([], "no exported SavedModel"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_named(arguments, words, tmp_path, capsys):
+    assert cli.main(["serve", str(tmp_path), *(arguments or ["--port", "0"])]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_taken_port_is_named(port, exported, capsys):
+    assert cli.main(["serve", str(exported), "--port", str(port)]) == 1
+    assert f"--port {port}: cannot listen on 127.0.0.1" in capsys.readouterr().err
+
+
+def test_a_missing_library_is_named_with_the_way_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(config.ConfigError, match=r"uvicorn; .* pip install 'scn-tf\[all\]'"):
+        importlib.reload(server)

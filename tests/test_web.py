@@ -1,0 +1,282 @@
+import csv
+import json
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+import scn_tf
+from scn_tf import geometry, preprocess
+from scn_tf.serving import demo
+from tests import chromium
+from tests.chromium import downloaded, drop, errors_of, wait_for
+from tests.conftest import EXACT
+
+SAME_PX = 0.1  # pixels of the original image between the browser and Python
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium.start(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def site(browser, run_2d, tmp_path_factory):
+    """Address and folder of ``scn-tf demo``, which must end well when it is interrupted."""
+    folder = tmp_path_factory.mktemp("demo")
+    # A shell's background jobs start with the interrupt ignored.
+    program = "import signal as s, sys; s.signal(s.SIGINT, s.default_int_handler); from scn_tf.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "demo", str(run_2d), "--out", str(folder), "--port", "0", "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline()
+            assert "http://127.0.0.1:" in line, process.stderr.read()
+            yield line.split()[1], folder
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
+
+
+@pytest.fixture
+def page(browser, site):
+    """The page, opened anew and ready."""
+    browser.get(site[0])
+    wait_for(browser, "Ready.")
+    return browser
+
+
+@pytest.fixture(scope="module")
+def pictures(hands_2d, tmp_path_factory):
+    """Image files of several shapes and kinds."""
+    folder = tmp_path_factory.mktemp("pictures")
+    hand = sitk.GetArrayFromImage(sitk.ReadImage(str(hands_2d / "images" / "hand_007.png")))
+    colour = np.stack([hand, hand // 2, 255 - hand // 3], axis=-1)
+    opacity = np.tile(np.arange(hand.shape[1], dtype="uint8"), (len(hand), 1))
+    arrays = {
+        "hand.png": hand,
+        "wide.png": hand[40:160, ::-1],
+        "filling.png": hand[:180, :120],  # the shape of the network's input: its maps lie on the image
+        "tiny.png": hand[::9, ::9],
+        "large.png": np.kron(hand[:150], np.ones((7, 6), "uint8")),
+        "colour.png": colour,
+        "opacity.png": np.concatenate([colour, opacity[..., None]], axis=-1),
+        "deep.png": hand.astype("uint16") * 200 + np.arange(hand.shape[1], dtype="uint16"),
+        "photo.jpg": hand[:, 20:],
+        "flat.png": np.full((50, 70), 93, "uint8"),
+    }
+    for name, array in arrays.items():
+        sitk.WriteImage(sitk.GetImageFromArray(array, isVector=array.ndim == 3), str(folder / name))
+    # The same JPEG said to lie on its side: Python does not turn it.
+    photo = (folder / "photo.jpg").read_bytes()
+    entry = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+    (folder / "turned.jpg").write_bytes(photo[:2] + b"\xff\xe1" + struct.pack(">H", len(entry) + 2) + entry + photo[2:])
+    return [folder / name for name in (*arrays, "turned.jpg")]
+
+
+def test_the_page_finds_what_python_finds_and_hands_out_both_files(page, pictures, run_2d):
+    page.find_element("id", "files").send_keys("\n".join(map(str, pictures)))
+    wait_for(page, f"{len(pictures)} images, 21 landmarks each.")
+    assert errors_of(page) == []
+    page.find_element("id", "csv").click()
+    page.find_element("id", "json").click()
+    rows = list(csv.DictReader(downloaded(page, "predictions.csv").splitlines()))
+    document = json.loads(downloaded(page, "predictions.json"))
+    assert list(rows[0]) == ["id", "landmark", "x", "y", "score"]
+    assert [image["file"] for image in document["images"]] == [path.name for path in pictures]
+    model = scn_tf.load(run_2d)
+    for path, image in zip(pictures, document["images"], strict=True):
+        expected = model.predict(path)
+        own = [row for row in rows if row["id"] == path.stem]
+        assert [row["landmark"] for row in own] == [point["landmark"] for point in image["landmarks"]] == list(expected.names)
+        assert (image["width"], image["height"]) == tuple(expected.image.size)
+        for points in (own, image["landmarks"]):
+            found = np.array([[float(point["x"]), float(point["y"])] for point in points])
+            assert np.linalg.norm(found - expected.landmarks, axis=-1).max() <= SAME_PX, path.name
+            np.testing.assert_allclose([float(point["score"]) for point in points], expected.scores, rtol=0.01, atol=1e-4)
+
+
+def test_picture_and_table_follow_the_controls(page, pictures, run_2d):
+    first, second = pictures[0], pictures[2]
+    for path in (first, second):
+        page.find_element("id", "files").send_keys(str(path))
+    wait_for(page, "2 images, 21 landmarks each.")
+    picture = lambda: page.execute_script("return document.getElementById('picture').toDataURL()")  # noqa: E731
+    seen = [picture()]
+    for control in ("overlay", "names", "points"):
+        page.find_element("id", control).click()
+        seen.append(picture())
+    for control, value in (("map", 3), ("opacity", 0.1)):
+        page.execute_script(
+            "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))", page.find_element("id", control), value
+        )
+        seen.append(picture())
+    assert len(set(seen)) == 6
+    page.find_element("css selector", "#shown option").click()  # back to the first
+    expected = scn_tf.load(run_2d).predict(first)
+    deadline = time.monotonic() + 20
+    while abs(float(page.find_element("css selector", "#rows td").text) - expected.landmarks[0, 0]) > 0.05 + SAME_PX:
+        assert time.monotonic() < deadline
+    assert [head.text for head in page.find_elements("css selector", "#rows th")] == list(expected.names)
+
+
+def test_heatmap_and_cross_lie_on_the_landmark(page, pictures, run_2d):
+    page.find_element("id", "files").send_keys(str(pictures[2]))
+    wait_for(page, "1 image, 21 landmarks each.")
+    page.find_element("id", "names").click()
+    page.find_element("id", "overlay").click()
+    expected = scn_tf.load(run_2d).predict(pictures[2])
+    colours = page.execute_script(
+        """const c = document.getElementById("picture"), scale = c.width / arguments[1], pixels = c.getContext("2d");
+        return arguments[0].map(([x, y]) => [...pixels.getImageData((x + 0.5) * scale, (y + 0.5) * scale, 1, 1).data]);""",
+        expected.landmarks.tolist(),
+        int(expected.image.size[0]),
+    )
+    inside = ((expected.landmarks >= 0) & (expected.landmarks <= expected.image.size - 1)).all(axis=1)
+    assert inside.any()
+    np.testing.assert_allclose(np.array(colours)[inside], [[0, 229, 255, 255]] * inside.sum(), atol=60)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("notes.txt", b"These are no pixels.", "notes.txt: cannot be read as an image; expected PNG, JPEG, BMP, GIF or WebP."),
+        ("empty.png", b"", "empty.png: cannot be read as an image"),
+        ("cut.png", b"\x89PNG\r\n\x1a\n\0\0", "cut.png: cannot be read as an image"),
+        (
+            "bomb.png",
+            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\1\0\0\0\1\0\0\x08\0\0\0\0" + bytes(9),
+            "bomb.png: is too large: 65536 x 65536 pixels",
+        ),
+        ("bomb.gif", b"GIF89a\xff\xff\xff\xff" + bytes(20), "bomb.gif: is too large: 65535 x 65535 pixels"),
+        ("bomb.jpg", b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xff\xff\xff\1\1\x11\0", "bomb.jpg: is too large: 65535 x 65535 pixels"),
+        ("endless.jpg", b"\xff\xd8\xff\xe0\0\2" * 3, "endless.jpg: cannot be read as an image"),
+        ("<b>.png", b"\x89PNG", "<b>.png: cannot be read as an image"),
+    ],
+)
+def test_a_dropped_file_that_is_no_image_is_named_and_the_next_one_works(page, pictures, name, content, message):
+    drop(page, name, content)
+    wait_for(page, "0 images, 21 landmarks each.")
+    assert len(errors_of(page)) == 1
+    assert errors_of(page)[0].startswith(message)
+    drop(page, "good.png", pictures[2].read_bytes())
+    wait_for(page, "1 image, 21 landmarks each.")
+    assert errors_of(page) == []
+
+
+def test_an_id_comes_once_until_the_results_are_cleared(page, pictures):
+    for _ in range(2):
+        page.find_element("id", "files").send_keys(str(pictures[0]))
+    wait_for(page, "1 image, 21 landmarks each.")
+    assert errors_of(page) == ["hand.png: the ID hand came before; skipped. Clear the results to use it again."]
+    page.find_element("id", "clear").click()
+    wait_for(page, "Ready.")
+    page.find_element("id", "files").send_keys(str(pictures[0]))
+    wait_for(page, "1 image, 21 landmarks each.")
+    assert errors_of(page) == []
+
+
+def test_nothing_is_asked_of_or_sent_to_another_host(browser, site, pictures):
+    browser.get_log("performance")  # drops what came before
+    browser.get(site[0])
+    wait_for(browser, "Ready.")
+    browser.find_element("id", "files").send_keys(str(pictures[0]))
+    wait_for(browser, "1 image, 21 landmarks each.")
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
+    assert f"{site[0]}model.tflite" in asked
+    assert [url for url in asked if not url.startswith((site[0], f"blob:{site[0]}"))] == []
+
+    heard = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_GET(self):
+            heard.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        def do_POST(self):
+            self.do_GET()
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Listener) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{listener.server_port}/"
+        refused = browser.execute_async_script(
+            """const [address, done] = arguments, refused = [];
+            document.addEventListener("securitypolicyviolation", (event) => refused.push(event.effectiveDirective));
+            new Image().src = address + "image";
+            navigator.sendBeacon(address + "beacon", "pixels");
+            const form = Object.assign(document.createElement("form"), {action: address + "form", method: "post", target: "_blank"});
+            document.body.append(form);
+            form.submit();
+            fetch(address + "fetch", {mode: "no-cors"}).catch(() => setTimeout(() => done(refused), 500));""",
+            address,
+        )
+        assert heard == []
+        urllib.request.urlopen(f"{address}control").close()
+        assert heard == ["/control"]
+        listener.shutdown()
+    assert {"img-src", "connect-src", "form-action"} <= set(refused)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "channels", "spacing"),
+    [
+        ((61, 40, 1), (48, 32), 1, None),
+        ((500, 333, 1), (48, 32), 1, None),
+        ((10, 17, 3), (40, 44), 1, None),
+        ((70, 90, 4), (32, 48), 3, None),
+        ((70, 90, 2), (32, 48), 3, None),
+        ((60, 80, 1), (40, 48), 1, (0.5, 0.7, 0.4)),
+        ((60, 80, 3), (40, 48), 3, (0.5, 0.7, 2.1)),
+        ((1, 1, 1), (8, 8), 1, None),
+    ],
+)
+def test_the_javascript_preparation_is_that_of_python(page, rng, shape, size, channels, spacing):
+    pixels = rng.integers(0, 65536, shape).astype("uint16")
+    pixel_size, input_spacing = (spacing[:2], spacing[2]) if spacing else ((1.0, 1.0), None)
+    model = {"size": size[::-1], "channels": channels, "pixel_size": pixel_size, "spacing": input_spacing}
+    image = {"width": shape[1], "height": shape[0], "channels": shape[2], "data": pixels.ravel().tolist()}
+    points = rng.uniform(-5, 50, (9, 2))
+    prepared, back = page.execute_async_script(
+        """const [image, model, points, done] = arguments;
+        import("./prepare.js").then((prepare) => {
+          const placement = prepare.fit(image, model);
+          done([[...prepare.networkInput(image, placement, model)], prepare.toImage(points, placement)]);
+        });""",
+        image,
+        model,
+        points.tolist(),
+    )
+    fit = geometry.fit_to_input(np.array(shape[1::-1]), np.array(pixel_size), np.array(size[::-1]), spacing=input_spacing)
+    array = scn_tf.data.images.from_array(pixels, dims=2, channels=channels).array
+    expected = preprocess.network_input(array, fit.scale, fit.translation, size).numpy()
+    np.testing.assert_allclose(np.reshape(prepared, expected.shape), expected, atol=EXACT)
+    np.testing.assert_allclose(back, geometry.apply(np.linalg.inv(fit.input_from_array), points), atol=EXACT)
+
+
+def test_a_network_that_cannot_be_loaded_is_said(browser, site, tmp_path):
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    for path in site[1].iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "model.tflite").unlink()
+    (folder / "model.tflite").write_bytes(b"no model")
+    with demo.server(folder, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser.get(f"http://127.0.0.1:{server.server_port}/")
+        wait_for(browser, "The network could not be loaded.")
+        assert "scn-tf demo RUN" in errors_of(browser)[0]
+        server.shutdown()
