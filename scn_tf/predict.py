@@ -109,11 +109,11 @@ def load(path):
         network, metadata = checkpoints.load_model(path)
         return Predictor(localizer(network, metadata["config"]["heatmap"]["decoder"]), metadata)
     try:
-        return Predictor(*saved_model.localizer(path))
+        folder = saved_model.newest_version(path)
     except CheckpointError:
-        if path.is_dir():
-            raise
-        raise CheckpointError(f"{path}: no model there; expected a run folder, a .keras, .tflite or .onnx file, or a SavedModel.") from None
+        expected = "a run folder (with model.keras), a .keras, .tflite or .onnx file, or an exported SavedModel"
+        raise CheckpointError(f"{path}: no model there; expected {expected}.") from None
+    return Predictor(*saved_model.localizer(folder))
 
 
 def find_images(paths):

@@ -80,7 +80,7 @@ def test_mistakes_are_named(run_2d, hands_3d, tmp_path):
         evaluation.evaluate(run_2d, "val", root=hands_3d)
     with pytest.raises(DatasetError, match="no such split; there are: train, val"):
         evaluation.evaluate(run_2d, "test")
-    with pytest.raises(CheckpointError, match="neither a run folder"):
+    with pytest.raises(CheckpointError, match="no model there; expected a run folder"):
         scn_tf.load(tmp_path)
     with pytest.raises(ImageError, match="expected rank 2 or 3"):
         scn_tf.load(run_2d).predict(np.zeros(5))

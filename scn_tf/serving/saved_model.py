@@ -96,7 +96,7 @@ def open_model(path):
         metadata = json.loads((folder / "assets" / METADATA).read_text())
         module = tf.saved_model.load(str(folder))
         module.signatures["serve_input"]
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+    except Exception as error:  # damaged files raise types of several libraries, some of them private
         raise CheckpointError(f"{folder}: is damaged, or was not written by scn_tf's export ({files.first_line(error)}).") from None
     return module, metadata
 
