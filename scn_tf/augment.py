@@ -14,6 +14,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from keras import ops
 
+from scn_tf import geometry
 from scn_tf.preprocess import BACKGROUND
 
 INVERSE_STEPS = 12  # the error shrinks by the field's slope (< 0.9, typically 0.25) each step
@@ -59,7 +60,7 @@ def sample(config, batch, size, *, seed):
     grid = (config.elastic_grid,) * dims
     return Draw(
         # Pulled back: an image enlarged by f asks for input coordinates shrunk by f.
-        linear=_rotation(angles, dims) / factors[:, None, :],
+        linear=geometry.rotations(angles, dims) / factors[:, None, :],
         translation=uniform(3, (dims,), config.translation) * sides,
         elastic=uniform(4, (*grid, dims), config.elastic) * sides,
         gain=1.0 + uniform(5, (), config.intensity_scale),
@@ -67,24 +68,6 @@ def sample(config, batch, size, *, seed):
         noise=tf.abs(uniform(7, (), config.noise)),
         blur=tf.abs(uniform(8, (), config.blur)),
     )
-
-
-def _rotation(angles, dims):
-    """Rotation matrices (B, d, d) from angles (B, 1) in 2D, (B, 3) about x, y, z in 3D."""
-    cos, sin = ops.cos(angles), ops.sin(angles)
-    if dims == 2:
-        rows = [cos[:, 0], -sin[:, 0], sin[:, 0], cos[:, 0]]
-        return ops.reshape(ops.stack(rows, axis=-1), (-1, 2, 2))
-    zero, one = ops.zeros_like(cos[:, 0]), ops.ones_like(cos[:, 0])
-    (cx, cy, cz), (sx, sy, sz) = ops.unstack(cos, 3, axis=1), ops.unstack(sin, 3, axis=1)
-
-    def matrix(*entries):
-        return ops.reshape(ops.stack(entries, axis=-1), (-1, 3, 3))
-
-    about_x = matrix(one, zero, zero, zero, cx, -sx, zero, sx, cx)
-    about_y = matrix(cy, zero, sy, zero, one, zero, -sy, zero, cy)
-    about_z = matrix(cz, -sz, zero, sz, cz, zero, zero, zero, one)
-    return ops.matmul(about_z, ops.matmul(about_y, about_x))
 
 
 def _spline_weights(positions, count):

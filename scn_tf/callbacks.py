@@ -114,40 +114,46 @@ class Validation(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, "seconds": round(self.schedule.seconds, 1)}
         row["learning_rate"] = _rate(self.trainer.optimizer)
         row |= {name: float(value) for name, value in logs.items()}
-        row["mean_sigma"] = float(np.mean(keras.ops.convert_to_numpy(self.trainer.sigmas)))
+        row["mean_sigma"] = float(np.mean(keras.ops.convert_to_numpy(self.trainer.targets.sigmas)))
         finished = epoch + 1 == config.epochs or self.model.stop_training
         self.run_progress["finished"] = bool(finished)
-        if finished or (epoch + 1) % config.validate_every == 0:
-            errors = localization.point_errors(localization.localize(self.locate, self.data))
-            row[f"val_pe_mean_{self.unit}"] = float(np.nanmean(errors))
-            row[f"val_pe_median_{self.unit}"] = float(np.nanmedian(errors))
-            row["val_outliers_10"] = int((errors >= 10).sum())
-            # The progress bar shows what stands in the logs.
-            logs[f"val_pe_{self.unit}"] = row[f"val_pe_mean_{self.unit}"]
+        validating = finished or (epoch + 1) % config.validate_every == 0
+        if validating:
+            with self.trainer.averaged_weights():
+                self._validate(row, logs)
+                self._keep_best(epoch, row)
+                self._write_pictures(epoch)
         self._write_scalars(row)
         self.run_progress["history"].append(row)
-        if f"val_pe_mean_{self.unit}" in row:
-            self._keep(epoch, row)
+        if validating:
+            self.run_progress |= {"epoch": epoch + 1, "seconds": self.schedule.seconds}
+            checkpoints.save_state(self.trainer.state(), self.run_dir / "checkpoints" / "last.npz", self.run_progress)
+            files.write_text(self.run_dir / "history.csv", history_csv(self.run_progress["history"]))
 
-    def _keep(self, epoch, row):
+    def _validate(self, row, logs):
+        errors = localization.point_errors(localization.localize(self.locate, self.data))
+        row[f"val_pe_mean_{self.unit}"] = float(np.nanmean(errors))
+        row[f"val_pe_median_{self.unit}"] = float(np.nanmedian(errors))
+        row["val_outliers_10"] = int((errors >= 10).sum())
+        # The progress bar shows what stands in the logs.
+        logs[f"val_pe_{self.unit}"] = row[f"val_pe_mean_{self.unit}"]
+
+    def _keep_best(self, epoch, row):
         error = row[f"val_pe_mean_{self.unit}"]
         best = self.run_progress["best"]
         if best is None or error < best["error"]:
             self.run_progress["best"] = {"epoch": epoch + 1, "error": error, "unit": self.unit}
             metadata = {**self.metadata, "validation": self.run_progress["best"]}
             checkpoints.save_model(self.trainer.network, self.run_dir / "model.keras", metadata)
-        self.run_progress |= {"epoch": epoch + 1, "seconds": self.schedule.seconds}
-        checkpoints.save_state(self.trainer.state(), self.run_dir / "checkpoints" / "last.npz", self.run_progress)
-        files.write_text(self.run_dir / "history.csv", history_csv(self.run_progress["history"]))
-        self._write_pictures(epoch)
 
     def _write_scalars(self, row):
         with self.writer.as_default(step=row["epoch"]):
             for name, value in row.items():
                 if name not in ("epoch", "seconds"):
                     tf.summary.scalar(name, value)
-            for name, sigma in zip(self.names, keras.ops.convert_to_numpy(self.trainer.sigmas), strict=True):
-                tf.summary.scalar(f"sigma/{name}", sigma)
+            for name, sigma in zip(self.names, keras.ops.convert_to_numpy(self.trainer.targets.sigmas), strict=True):
+                for axis, value in enumerate(np.atleast_1d(sigma)):
+                    tf.summary.scalar(f"sigma/{name}" if np.ndim(sigma) == 0 else f"sigma/{name}/{axis}", value)
         self.writer.flush()
 
     def _write_pictures(self, epoch):

@@ -115,17 +115,22 @@ class HeatmapConfig(Section):
     """The Gaussian targets and the way back."""
 
     sigma: float = Field(2.0, gt=0, description="standard deviation at the start, network pixels")
-    sigma_mode: Literal["learned", "fixed"] = Field("learned", description="one trainable sigma a landmark, or all fixed")
+    sigma_mode: Literal["learned", "anisotropic", "fixed"] = Field(
+        "learned", description="one trainable sigma a landmark, one along each of its own axes with their rotation, or all fixed"
+    )
     gamma: float | None = Field(None, gt=0, description="scale of the targets; none: 100 in 2D, 1000 in 3D")
-    alpha: float | None = Field(None, ge=0, description="weight of the sigma term; none: 20 in 2D, 100 in 3D")
-    decoder: Literal["quadratic", "argmax"] = Field("quadratic", description="sub-pixel, or the paper's whole-pixel maximum")
+    alpha: float | None = Field(None, ge=0, description="weight of the sigma term; none: 20 in 2D, 100 in 3D, anisotropic 5")
+    decoder: Literal["quadratic", "gaussian", "centroid", "argmax"] = Field(
+        "quadratic",
+        description="sub-pixel by a parabola, by a parabola through logarithms (DARK), by the centre of mass, or the paper's whole pixel",
+    )
 
     def resolved(self, dims):
         """The same section with every field set for 2 or 3 dimensions."""
         values = self.model_dump()
         values["gamma"] = values["gamma"] or {2: 100.0, 3: 1000.0}[dims]
         if values["alpha"] is None:
-            values["alpha"] = {2: 20.0, 3: 100.0}[dims]
+            values["alpha"] = 5.0 if self.sigma_mode == "anisotropic" else {2: 20.0, 3: 100.0}[dims]
         return HeatmapConfig(**values)
 
 
@@ -175,6 +180,10 @@ class TrainConfig(Section):
     )
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient")
     loss_scale: Literal["mean", "paper"] | None = Field(None, description="see scn_tf/losses.py")
+    loss: Literal["l2", "huber", "adaptive_wing", "cross_entropy"] = Field(
+        "l2", description="of the heatmaps: the paper's squares, Huber's, adaptive wing, or softmax cross-entropy over each map"
+    )
+    ema: float = Field(0.0, ge=0, lt=1, description="momentum of averaged weights, which are then validated and kept; 0: none")
     weight_decay: float = Field(0.0, ge=0, description="lambda of the squared weights; paper: 1e-3 in 2D, 5e-4 in 3D")
 
     def resolved(self, dims):

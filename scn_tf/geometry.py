@@ -13,6 +13,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+from keras import ops
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,21 @@ def physical_from_index(origin, spacing, direction):
     matrix[:dims, :dims] = np.asarray(direction, dtype=float).reshape(dims, dims) * np.asarray(spacing, dtype=float)
     matrix[:dims, -1] = origin
     return matrix
+
+
+def rotations(angles, dims):
+    """Rotation matrices (B, d, d) from angles in radians, (B, 1) in 2D, (B, 3) about x, y, z in 3D: Keras tensors."""
+    cos, sin = ops.cos(angles), ops.sin(angles)
+    if dims == 2:
+        rows = [cos[:, 0], -sin[:, 0], sin[:, 0], cos[:, 0]]
+        return ops.reshape(ops.stack(rows, axis=-1), (-1, 2, 2))
+    zero, one = ops.zeros_like(cos[:, 0]), ops.ones_like(cos[:, 0])
+    (cx, cy, cz), (sx, sy, sz) = ops.unstack(cos, 3, axis=1), ops.unstack(sin, 3, axis=1)
+
+    def matrix(*entries):
+        return ops.reshape(ops.stack(entries, axis=-1), (-1, 3, 3))
+
+    about_x = matrix(one, zero, zero, zero, cx, -sx, zero, sx, cx)
+    about_y = matrix(cy, zero, sy, zero, one, zero, -sy, zero, cy)
+    about_z = matrix(cz, -sz, zero, sz, cz, zero, zero, zero, one)
+    return ops.matmul(about_z, ops.matmul(about_y, about_x))

@@ -3,6 +3,7 @@
 Coordinates (x, y[, z]) in network pixels, integers are pixel centres; maps are (B, [D,] H, W, N).
 """
 
+import itertools
 import math
 
 import keras
@@ -31,7 +32,41 @@ def render_gaussians(landmarks, sigmas, size, *, gamma):
         offset = position[None, :, None] - landmarks[:, None, :, dims - 1 - axis]  # (B, length, N)
         squared = ops.square(offset) / (2.0 * ops.square(sigmas))
         exponent = exponent + ops.reshape(squared, (-1, *(length if a == axis else 1 for a in range(dims)), landmarks.shape[1]))
-    height = gamma / ((2.0 * math.pi) ** (dims / 2) * sigmas**dims)
+    return gaussian_height(sigmas, gamma, dims) * ops.exp(-exponent)
+
+
+def gaussian_height(sigmas, gamma, dims):
+    """Peak gamma / ((2 pi)^(d/2) sigma^d) of a target: numbers or tensors."""
+    return gamma / ((2.0 * math.pi) ** (dims / 2) * sigmas**dims)
+
+
+def render_oriented_gaussians(landmarks, sigmas, rotations, size, *, gamma):
+    """Target heatmaps with their own width along each of d own axes (Thaler et al., MELBA 2021, eq. 3).
+
+    g_i(x) = gamma / ((2 pi)^(d/2) prod_k sigma_ik) * exp(-(x - x_i)^T S_i^-1 (x - x_i) / 2), S_i = R_i diag(sigma_i^2) R_i^T
+
+    Args:
+        landmarks: (B, N, d) network pixels, (x, y[, z]).
+        sigmas: (N, d) network pixels, positive.
+        rotations: (N, d, d) matrices whose columns are the axes that the sigmas belong to.
+        size: (H, W) or (D, H, W).
+        gamma: scale of the maps.
+
+    Returns:
+        (B, *size, N).
+    """
+    dims = len(size)
+    # Offsets along each own axis: a sum over the coordinates, each of which varies along one side alone.
+    exponent = 0.0
+    for own in range(dims):
+        distance = 0.0
+        for axis, length in enumerate(size):
+            coordinate = dims - 1 - axis
+            offset = ops.cast(ops.arange(length), landmarks.dtype)[None, :, None] - landmarks[:, None, :, coordinate]
+            along = offset * rotations[:, coordinate, own] / sigmas[:, own]
+            distance = distance + ops.reshape(along, (-1, *(length if a == axis else 1 for a in range(dims)), landmarks.shape[1]))
+        exponent = exponent + 0.5 * ops.square(distance)
+    height = gamma / ((2.0 * math.pi) ** (dims / 2) * ops.prod(sigmas, axis=-1))
     return height * ops.exp(-exponent)
 
 
@@ -64,21 +99,69 @@ def quadratic_coordinates(heatmaps):
     """
     size, flat, index, centre = _peaks(heatmaps)
     whole = _unravel(index, size)
-    steps = []
-    for axis in range(len(size)):  # array order
+    return _moved(whole, _parabola_steps(size, flat, index, whole, lambda value: value)), centre
+
+
+def gaussian_coordinates(heatmaps):
+    """Sub-pixel maximum: :func:`quadratic_coordinates` on the logarithm, exact where a peak is a Gaussian.
+
+    The second-order step of DARK (Zhang et al., CVPR 2020, eq. 6) along each axis; its smoothing is left out, since
+    these heatmaps are smooth.
+    """
+    size, flat, index, centre = _peaks(heatmaps)
+    whole = _unravel(index, size)
+    floor = 1e-3 * ops.maximum(centre, 1e-6)  # a neighbour at or below zero has no logarithm
+    return _moved(whole, _parabola_steps(size, flat, index, whole, lambda value: ops.log(ops.maximum(value, floor)))), centre
+
+
+def centroid_coordinates(heatmaps):
+    """Sub-pixel maximum: the centre of mass of the positive values at most ``CENTROID_RADIUS`` pixels from it along each axis."""
+    size, flat, index, centre = _peaks(heatmaps)
+    whole = _unravel(index, size)
+    dims = len(size)
+    mass, moments = 0.0, [0.0] * dims
+    for offset in itertools.product(range(-CENTROID_RADIUS, CENTROID_RADIUS + 1), repeat=dims):  # array order
+        inside, flat_offset = True, 0
+        for axis, step in enumerate(offset):
+            position = whole[..., dims - 1 - axis] + step
+            inside = ops.logical_and(inside, ops.logical_and(position >= 0, position < size[axis]))
+            flat_offset += step * math.prod(size[axis + 1 :])
+        value = _take(flat, ops.where(inside, index + flat_offset, index))
+        weight = ops.where(inside, ops.maximum(value, 0.0), 0.0)
+        mass = mass + weight
+        moments = [moment + weight * step for moment, step in zip(moments, offset, strict=True)]
+    mass = ops.maximum(mass, 1e-12)
+    return _moved(whole, [moment / mass for moment in moments]), centre
+
+
+CENTROID_RADIUS = 2
+DECODERS = {
+    "argmax": argmax_coordinates,
+    "quadratic": quadratic_coordinates,
+    "gaussian": gaussian_coordinates,
+    "centroid": centroid_coordinates,
+}
+
+
+def _parabola_steps(size, flat, index, whole, scale):
+    """Steps (B, N) to the top of a parabola through scaled values, one an axis in array order."""
+    centre, steps = scale(_take(flat, index)), []
+    for axis in range(len(size)):
         stride = math.prod(size[axis + 1 :])
         position = whole[..., len(size) - 1 - axis]
-        before = _take(flat, index - stride * ops.cast(position > 0, "int32"))
-        after = _take(flat, index + stride * ops.cast(position < size[axis] - 1, "int32"))
+        before = scale(_take(flat, index - stride * ops.cast(position > 0, "int32")))
+        after = scale(_take(flat, index + stride * ops.cast(position < size[axis] - 1, "int32")))
         interior = ops.logical_and(position > 0, position < size[axis] - 1)
         curvature = 2.0 * centre - before - after
         curved = ops.logical_and(interior, curvature > 0)
         step = 0.5 * (after - before) / ops.where(curved, curvature, 1.0)
         steps.append(ops.where(curved, ops.clip(step, -0.5, 0.5), 0.0))
-    return ops.cast(whole, "float32") + ops.cast(ops.stack(steps[::-1], axis=-1), "float32"), centre
+    return steps
 
 
-DECODERS = {"argmax": argmax_coordinates, "quadratic": quadratic_coordinates}
+def _moved(whole, steps):
+    """Whole pixels (B, N, d) and steps in array order -> (B, N, d) float32."""
+    return ops.cast(whole, "float32") + ops.cast(ops.stack(steps[::-1], axis=-1), "float32")
 
 
 def _peaks(heatmaps):

@@ -1,5 +1,6 @@
 """Train a network: strategy, augmenting train step, callbacks, ``model.fit``."""
 
+import contextlib
 import ctypes
 import json
 import math
@@ -10,16 +11,16 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from scn_tf import __version__, checkpoints, files, heatmaps, losses, models
+from scn_tf import __version__, checkpoints, files, losses, models
 from scn_tf.augment import augment
 from scn_tf.callbacks import Schedule, StopOnNonFinite, Validation
 from scn_tf.config import ConfigError
 from scn_tf.config import load as load_config
 from scn_tf.data import pipeline, synthetic
 from scn_tf.data.dataset import DatasetError, open_dataset
+from scn_tf.targets import GaussianTargets
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
-SMALLEST_SIGMA = 0.5  # a narrower target would fall between the pixels
 
 
 class Trainer(keras.Model):
@@ -34,13 +35,9 @@ class Trainer(keras.Model):
         super().__init__(name="trainer")
         self.network = network
         self.config = config
-        self.sigmas = self.add_weight(
-            name="sigmas",
-            shape=(network.output_shape[-1],),
-            dtype="float32",
-            initializer=keras.initializers.Constant(config.heatmap.sigma),
-            trainable=config.heatmap.sigma_mode == "learned",
-            constraint=lambda sigmas: keras.ops.maximum(sigmas, SMALLEST_SIGMA),
+        self.targets = GaussianTargets(config.heatmap, network.output_shape[-1], network.output_shape[1:-1])
+        self.cost_of_nothing = losses.cost_of_nothing(
+            config.train.loss, config.heatmap.sigma, config.heatmap.gamma, network.output_shape[1:-1]
         )
         self.trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", "heatmap_loss", "sigma_loss")}
         self.built = True
@@ -74,24 +71,38 @@ class Trainer(keras.Model):
 
     def loss_terms(self, predicted, landmarks, visible):
         """The terms of the loss by name, scaled as configured."""
-        config, size = self.config, tuple(predicted.shape[1:-1])
-        target = heatmaps.render_gaussians(landmarks, self.sigmas, size, gamma=config.heatmap.gamma)
+        config = self.config
         terms = {
-            "heatmap_loss": losses.heatmap_loss(predicted, target, visible),
-            "sigma_loss": losses.sigma_loss(self.sigmas, visible, alpha=config.heatmap.alpha),
+            "heatmap_loss": losses.heatmap_loss(
+                predicted, self.targets(landmarks), visible, kind=config.train.loss, peak=self.targets.peak()
+            ),
+            "sigma_loss": self.targets.sigma_loss(visible),
         }
         if config.train.loss_scale == "mean":
-            energy = losses.target_energy(config.heatmap.sigma, config.heatmap.gamma, len(size))
-            terms = {name: value / (energy * predicted.shape[-1]) for name, value in terms.items()}
+            terms = {name: value / (self.cost_of_nothing * predicted.shape[-1]) for name, value in terms.items()}
         if config.train.weight_decay > 0:
             kernels = [w for w in self.network.trainable_variables if w.path.endswith("kernel")]
             terms["weight_decay"] = losses.weight_decay(kernels, factor=config.train.weight_decay)
         return terms
 
+    @contextlib.contextmanager
+    def averaged_weights(self):
+        """Inside, the network has its averaged weights (``train.ema``), which are what is validated and kept."""
+        if not self.config.train.ema or not int(keras.ops.convert_to_numpy(self.optimizer.iterations)):
+            yield
+            return
+        own = [keras.ops.convert_to_numpy(variable) for variable in self.trainable_variables]
+        self.optimizer.finalize_variable_values(self.trainable_variables)
+        try:
+            yield
+        finally:
+            for variable, value in zip(self.trainable_variables, own, strict=True):
+                variable.assign(value)
+
     def state(self):
         """All variables that going on needs, in a fixed order."""
         network = [*self.network.variables, *_seed_states(self.network)]
-        unique = {id(variable): variable for variable in (*network, self.sigmas, *self.optimizer.variables)}
+        unique = {id(variable): variable for variable in (*network, *self.targets.variables, *self.optimizer.variables)}
         return list(unique.values())
 
 
@@ -143,10 +154,11 @@ def keep_large_blocks():
 
 
 def build_optimizer(config):
-    """Optimizer of a resolved :class:`scn_tf.config.TrainConfig`."""
+    """Optimizer of a resolved :class:`scn_tf.config.TrainConfig`; it also keeps the averaged weights."""
+    averaging = dict(use_ema=config.ema > 0, ema_momentum=config.ema)
     if config.optimizer == "nesterov":
-        return keras.optimizers.SGD(config.learning_rate, momentum=0.99, nesterov=True)
-    return keras.optimizers.Adam(config.learning_rate)
+        return keras.optimizers.SGD(config.learning_rate, momentum=0.99, nesterov=True, **averaging)
+    return keras.optimizers.Adam(config.learning_rate, **averaging)
 
 
 def build_trainer(config, *, landmarks, channels):

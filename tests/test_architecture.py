@@ -11,7 +11,7 @@ from tests.conftest import REPOSITORY
 FLOORS = [
     {"config", "geometry", "files", "quiet"},
     {"preprocess", "heatmaps", "losses", "layers"},
-    {"augment", "models"},
+    {"augment", "models", "targets"},
     {"checkpoints", "localization", "data", "pictures"},
     {"callbacks", "evaluation", "predict", "serving"},
     {"training"},

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf import heatmaps
+from scn_tf import geometry, heatmaps
 from tests.conftest import SUBPIXEL
 
 
@@ -28,6 +28,39 @@ def test_decoders_invert_rendering(size, rng):
     fine, fine_scores = heatmaps.quadratic_coordinates(maps)
     np.testing.assert_allclose(fine, points, atol=SUBPIXEL)
     np.testing.assert_array_equal(scores, fine_scores)
+    # A Gaussian's logarithm is a parabola.
+    np.testing.assert_allclose(heatmaps.gaussian_coordinates(maps)[0], points, atol=1e-3)
+    # A window of whole pixels cuts a Gaussian unevenly and pulls towards its own centre.
+    assert np.abs(heatmaps.centroid_coordinates(maps)[0] - points).mean() < 0.75 * np.abs(whole - points).mean()
+
+
+def test_the_centroid_leaves_out_what_lies_beyond_a_border_or_below_zero():
+    maps = np.full((1, 5, 6, 2), -1.0, "float32")
+    maps[0, 0, 5, 0], maps[0, 1, 5, 0] = 3.0, 1.0
+    maps[0, 2, 3, 1] = 2.0
+    points = heatmaps.centroid_coordinates(tf.constant(maps))[0][0]
+    np.testing.assert_allclose(points, [[5.0, 0.25], [3.0, 2.0]])
+
+
+@pytest.mark.parametrize("size", [(23, 31), (11, 17, 13)])
+def test_an_oriented_gaussian_with_equal_sigmas_is_a_round_one_and_turns_with_its_rotation(size, rng):
+    dims = len(size)
+    points = tf.constant(rng.uniform(3, min(size) - 4, (2, 3, dims)), tf.float32)
+    angles = tf.constant(rng.uniform(-1, 1, (3, 1 if dims == 2 else 3)), tf.float32)
+    rotations = geometry.rotations(angles, dims)
+    round_ones = heatmaps.render_gaussians(points, tf.constant([2.0, 1.5, 1.0]), size, gamma=100.0)
+    equal = tf.repeat(tf.constant([[2.0], [1.5], [1.0]]), dims, axis=1)
+    np.testing.assert_allclose(heatmaps.render_oriented_gaussians(points, equal, rotations, size, gamma=100.0), round_ones, atol=1e-4)
+    # By the formula, one pixel at a time.
+    sigmas = rng.uniform(1, 2, (3, dims)).astype("float32")
+    maps = heatmaps.render_oriented_gaussians(points, tf.constant(sigmas), rotations, size, gamma=100.0).numpy()
+    pixel = np.array([4, 3, 5][:dims])  # x, y, z
+    for landmark in range(3):
+        covariance = rotations[landmark].numpy() @ np.diag(sigmas[landmark] ** 2) @ rotations[landmark].numpy().T
+        offset = pixel - points[1, landmark].numpy()
+        height = 100.0 / np.sqrt((2 * np.pi) ** dims * np.linalg.det(covariance))
+        expected = height * np.exp(-0.5 * offset @ np.linalg.solve(covariance, offset))
+        np.testing.assert_allclose(maps[(1, *pixel[::-1], landmark)], expected, rtol=1e-3, atol=1e-6)
 
 
 def test_argmax_returns_one_of_the_tied_maxima():
@@ -58,7 +91,7 @@ def test_the_gradient_reaches_sigmas():
 
 
 @pytest.mark.filterwarnings("ignore")  # the converter's own
-@pytest.mark.parametrize("decoder", ["argmax", "quadratic"])
+@pytest.mark.parametrize("decoder", heatmaps.DECODERS)
 def test_decoders_convert_to_tflite_builtins(decoder, rng):
     maps = rng.normal(size=(1, 9, 14, 4)).astype("float32")
     function = tf.function(lambda m: heatmaps.DECODERS[decoder](m)[0]).get_concrete_function(tf.TensorSpec(maps.shape))

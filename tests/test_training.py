@@ -200,7 +200,7 @@ def test_learned_sigmas_move_and_fixed_ones_do_not(hands_2d):
             "visible": tf.ones((3, 2)),
         }
         trainer.train_step(batch)
-        assert (np.abs(np.asarray(trainer.sigmas) - 2.0).max() > 0) == moves
+        assert (np.abs(np.asarray(trainer.targets.sigmas) - 2.0).max() > 0) == moves
 
 
 def test_a_validation_split_without_landmarks_is_refused(hands_2d, tmp_path):
