@@ -46,6 +46,9 @@ MODEL_PRESETS = {
     ),
 }
 
+# What a network has differently from the presets, in which the spatial part is that of SCN.
+NETWORK_PRESETS = {"payer2016": dict(spatial_kernel={2: 15, 3: 7}, spatial_pooling={2: 8, 3: 4}), "downsampling": dict(levels=3)}
+
 # The released settings belong to a loss that is a plain sum; see losses.py.
 TRAIN_PRESETS = {
     "default": dict(optimizer="adam", learning_rate=1e-3, schedule="cosine", clip_norm=10.0, loss_scale="mean"),
@@ -72,7 +75,10 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """Which network, and what of the image it sees."""
 
-    name: Literal["scn", "unet"] = Field("scn", description="scn: SpatialConfiguration-Net; unet: localization U-Net")
+    name: Literal["scn", "unet", "payer2016", "downsampling", "convonly"] = Field(
+        "scn",
+        description="SpatialConfiguration-Net, localization U-Net, or a network of 2016 (the first SCN, two without a spatial part)",
+    )
     preset: Literal["paper", "small", "tiny"] = Field("tiny", description="values of the fields below that are unset")
     image_size: Size | None = Field(None, description="sides of the network's input in array order: H W or D H W")
     spacing_mm: float | None = Field(None, gt=0, description="mm per input pixel; none: the image fills the input")
@@ -90,7 +96,7 @@ class ModelConfig(Section):
             ValueError: a side that the poolings do not divide, an even kernel.
         """
         values = self.model_dump()
-        for key, value in MODEL_PRESETS[self.preset].items():
+        for key, value in {**MODEL_PRESETS[self.preset], **NETWORK_PRESETS.get(self.name, {})}.items():
             if values[key] is None:
                 values[key] = value[dims] if isinstance(value, dict) else value
         values["spatial_filters"] = values["spatial_filters"] or values["filters"]
@@ -98,8 +104,8 @@ class ModelConfig(Section):
             raise ValueError(f"model.image_size: expected {dims} sides ({'D H W'[-2 * dims + 1 :]}), received {values['image_size']}.")
         if values["spatial_kernel"] % 2 == 0:
             raise ValueError(f"model.spatial_kernel: expected an odd number, received {values['spatial_kernel']}.")
-        divisor = 2 ** (values["levels"] - 1)
-        if self.name == "scn":
+        divisor = 2 ** (values["levels"] - 1) if self.name in ("scn", "unet", "downsampling") else 1
+        if self.name in ("scn", "payer2016"):
             divisor = math.lcm(divisor, values["spatial_pooling"])
         for side in values["image_size"]:
             if side < 1 or side % divisor:

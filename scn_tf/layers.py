@@ -81,30 +81,64 @@ class CubicUpsampling(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("scn_tf")
 class LinearUpsampling(keras.layers.Layer):
-    """Bilinear or trilinear enlargement by two, half-pixel centres.
+    """Bilinear or trilinear enlargement by an integer factor, half-pixel centres.
 
     In 3D, two 2D resizes: rows and columns of every slice, then the slices.
 
-    Input shape: (B, [D,] H, W, C). Output shape: (B, [2 D,] 2 H, 2 W, C).
+    Input shape: (B, [D,] H, W, C). Output shape: (B, [D * factor,] H * factor, W * factor, C).
+
+    Args:
+        factor: integer enlargement along every spatial axis.
     """
+
+    def __init__(self, factor=2, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = int(factor)
 
     def build(self, input_shape):
         _check_channels_last(input_shape, len(input_shape) - 2)
 
     def call(self, inputs):
         *space, channels = inputs.shape[1:]
+        larger = [self.factor * side for side in space]
         if len(space) == 2:
-            return _resize(inputs, (2 * space[0], 2 * space[1]))
+            return _resize(inputs, tuple(larger))
         depth, height, width = space
         slices = ops.reshape(inputs, (-1, height, width, channels))
-        slices = _resize(slices, (2 * height, 2 * width))
-        pixels = 4 * height * width
+        slices = _resize(slices, (larger[1], larger[2]))
+        pixels = larger[1] * larger[2]
         columns = ops.reshape(slices, (-1, depth, pixels, channels))
-        columns = _resize(columns, (2 * depth, pixels))
-        return ops.reshape(columns, (-1, 2 * depth, 2 * height, 2 * width, channels))
+        columns = _resize(columns, (larger[0], pixels))
+        return ops.reshape(columns, (-1, *larger, channels))
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], *(2 * size for size in input_shape[1:-1]), input_shape[-1])
+        return (input_shape[0], *(self.factor * size for size in input_shape[1:-1]), input_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+class _Others:
+    """A convolution from N maps to N maps in which no map sees itself: that part of the kernel is always zero."""
+
+    def build(self, input_shape):
+        if input_shape[-1] != self.filters:
+            raise ValueError(f"Expected as many filters as input channels, received {self.filters} and {input_shape[-1]}.")
+        super().build(input_shape)
+        self.mask = 1.0 - np.eye(self.filters, dtype="float32")
+
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, kernel * ops.cast(self.mask, kernel.dtype))
+
+
+@keras.saving.register_keras_serializable("scn_tf")
+class OthersConv2D(_Others, keras.layers.Conv2D):
+    """2D convolution of every map from all others (Payer et al. 2016, eq. 3). Input and output shape: (B, H, W, N)."""
+
+
+@keras.saving.register_keras_serializable("scn_tf")
+class OthersConv3D(_Others, keras.layers.Conv3D):
+    """3D convolution of every map from all others (Payer et al. 2016, eq. 3). Input and output shape: (B, D, H, W, N)."""
 
 
 def _resize(images, size):

@@ -20,6 +20,10 @@ def count(model):
         (dict(name="scn", dims=2, landmarks=37, preset="tiny"), 656_458),
         (dict(name="scn", dims=3, landmarks=5, preset="paper"), 4_367_882),
         (dict(name="unet", dims=2, landmarks=37, preset="tiny", levels=5), 195_621),
+        # 25 (C F + 2 F F + F N) + 3 F + N, and 15 x 15 N N + N
+        (dict(name="payer2016", dims=2, landmarks=37, preset="paper"), 25 * 128 * (1 + 256 + 37) + 3 * 128 + 37 + 225 * 37**2 + 37),
+        (dict(name="downsampling", dims=2, landmarks=37, preset="tiny"), 25 * 32 * (1 + 5 * 32 + 37) + 6 * 32 + 37),
+        (dict(name="convonly", dims=2, landmarks=37, preset="tiny"), 121 * 32 * (1 + 5 * 32 + 37) + 6 * 32 + 37),
     ],
 )
 def test_parameter_counts_are_golden(options, expected):
@@ -27,7 +31,7 @@ def test_parameter_counts_are_golden(options, expected):
 
 
 @pytest.mark.parametrize(("dims", "size"), [(2, (48, 32)), (3, (8, 16, 12))])
-@pytest.mark.parametrize("name", ["scn", "unet"])
+@pytest.mark.parametrize("name", models.BUILDERS)
 def test_networks_map_images_to_heatmaps_of_the_same_size(name, dims, size):
     model = scn_tf.build_network(
         name, dims, landmarks=3, image_size=size, filters=4, levels=2, spatial_pooling=4, spatial_kernel=3, channels=2
@@ -44,11 +48,12 @@ def test_the_output_is_the_product_of_its_two_factors(rng):
     assert isinstance(model.get_layer("heatmaps"), keras.layers.Multiply)
 
 
+@pytest.mark.parametrize("name", models.BUILDERS)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize(("dims", "size"), [(2, (16, 24)), (3, (8, 16, 12))])
-def test_every_weight_gets_a_gradient_in_both_precisions(policy, dims, size, rng):
+def test_every_weight_gets_a_gradient_in_both_precisions(policy, dims, size, name, rng):
     with models.dtype_policy(policy):
-        model = scn_tf.build_network("scn", dims, landmarks=3, image_size=size, filters=4, levels=2, spatial_pooling=4, spatial_kernel=3)
+        model = scn_tf.build_network(name, dims, landmarks=3, image_size=size, filters=4, levels=2, spatial_pooling=4, spatial_kernel=3)
     assert model.output.dtype == "float32"
     with tf.GradientTape() as tape:
         maps = model(rng.normal(size=(2, *size, 1)).astype("float32"), training=True)
@@ -56,6 +61,20 @@ def test_every_weight_gets_a_gradient_in_both_precisions(policy, dims, size, rng
     for weight, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True):
         assert gradient is not None, weight.path
         assert np.abs(gradient).max() > 0, weight.path
+
+
+def test_the_spatial_part_of_2016_places_a_landmark_by_the_others_alone(rng):
+    model = scn_tf.build_network("payer2016", landmarks=3, image_size=(32, 24), filters=4, spatial_pooling=4, spatial_kernel=5)
+    # An untrained head sees nothing: give the spatial part maps of its own.
+    part = keras.Model(model.get_layer("sc_pool").input, model.get_layer("spatial_configuration").output)
+    maps = rng.normal(size=(1, 32, 24, 3)).astype("float32")
+    changed = maps.copy()
+    changed[..., 1] += 1.0
+    before, after = part(maps).numpy(), part(changed).numpy()
+    np.testing.assert_array_equal(before[..., 1], after[..., 1])
+    assert np.abs(before[..., 0] - after[..., 0]).max() > 1e-3
+    with pytest.raises(ValueError, match="at least 2 landmarks"):
+        scn_tf.build_network("payer2016", landmarks=1)
 
 
 def test_a_side_that_the_poolings_do_not_divide_is_refused_with_the_nearest():

@@ -4,14 +4,23 @@ A preset is a row of numbers. ``paper`` is the published configuration, the othe
 """
 
 import contextlib
+import inspect
 
 import keras
 
 from scn_tf.config import ModelConfig
+from scn_tf.models.payer2016 import build_convonly, build_downsampling, build_payer2016
 from scn_tf.models.scn import build_local_appearance, build_scn, build_spatial_configuration
 from scn_tf.models.unet import build_unet
 
-__all__ = ["build_local_appearance", "build_network", "build_scn", "build_spatial_configuration", "build_unet"]
+BUILDERS = {
+    "scn": build_scn,
+    "unet": build_unet,
+    "payer2016": build_payer2016,
+    "downsampling": build_downsampling,
+    "convonly": build_convonly,
+}
+__all__ = ["BUILDERS", "build_local_appearance", "build_network", "build_spatial_configuration", *(b.__name__ for b in BUILDERS.values())]
 
 
 def build_network(
@@ -32,7 +41,8 @@ def build_network(
     """Build a heatmap regression network.
 
     Args:
-        name: ``"scn"`` (SpatialConfiguration-Net) or ``"unet"`` (localization U-Net).
+        name: ``"scn"`` (SpatialConfiguration-Net), ``"unet"`` (localization U-Net), or one of the networks of 2016:
+            ``"payer2016"``, ``"downsampling"``, ``"convonly"``.
         dims: 2 or 3.
         landmarks: number of landmarks N.
         image_size: (H, W) or (D, H, W) in array order; the preset's if None.
@@ -41,7 +51,7 @@ def build_network(
         filters: channels of every convolution.
         levels: resolutions of the local appearance part or U-Net.
         dropout: dropout rate.
-        spatial_filters, spatial_kernel, spatial_pooling: spatial configuration part (``scn`` alone).
+        spatial_filters, spatial_kernel, spatial_pooling: spatial configuration part. A network ignores what it does not have.
 
     Returns:
         Functional ``keras.Model`` from image (B, [D,] H, W, C) to heatmaps (B, [D,] H, W, N).
@@ -66,19 +76,10 @@ def build_network(
 
 
 def from_config(config, *, landmarks, channels):
-    """Build the network of a resolved :class:`scn_tf.config.ModelConfig`."""
-    shape = (*config.image_size, channels)
-    common = dict(filters=config.filters, levels=config.levels, dropout=config.dropout)
-    if config.name == "unet":
-        return build_unet(shape, landmarks, **common)
-    return build_scn(
-        shape,
-        landmarks,
-        **common,
-        spatial_filters=config.spatial_filters,
-        spatial_kernel=config.spatial_kernel,
-        spatial_pooling=config.spatial_pooling,
-    )
+    """Build the network of a resolved :class:`scn_tf.config.ModelConfig`; a builder's keywords are fields of it."""
+    build = BUILDERS[config.name]
+    options = {name: getattr(config, name) for name in inspect.signature(build).parameters if name in ModelConfig.model_fields}
+    return build((*config.image_size, channels), landmarks, **options)
 
 
 @contextlib.contextmanager
