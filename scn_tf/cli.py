@@ -154,14 +154,16 @@ def run_train(options):
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     run_dir = options.run_dir or Path("runs") / f"{options.config.stem if options.config else 'run'}-{stamp}"
 
-    from scn_tf import evaluation, training
+    from scn_tf import evaluation, runs, training
 
     best = training.train(settings, run_dir, resume=options.resume)
     split = config.load(run_dir / "config.yaml").data.val_split
     summary, out = evaluation.evaluate(run_dir, split)
-    print(f"\nBest network: epoch {best['epoch']}, on split {split}:\n{evaluation.table(summary)}\n")
-    for label, path in (("model", "model.keras"), ("history", "history.csv"), ("report", out / "report.html")):
-        print(f"{label:8s} {path if isinstance(path, Path) else run_dir / path}")
+    kept = "Forests" if best["epoch"] is None else f"Best network: epoch {best['epoch']}"
+    print(f"\n{kept}, on split {split}:\n{evaluation.table(summary)}\n")
+    for label, path in (("model", runs.model_file(run_dir)), ("history", run_dir / "history.csv"), ("report", out / "report.html")):
+        if path.exists():
+            print(f"{label:8s} {path}")
 
 
 def run_evaluate(options):

@@ -75,9 +75,10 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """Which network, and what of the image it sees."""
 
-    name: Literal["scn", "unet", "payer2016", "downsampling", "convonly"] = Field(
+    name: Literal["scn", "unet", "payer2016", "downsampling", "convonly", "forest", "forest_shape"] = Field(
         "scn",
-        description="SpatialConfiguration-Net, localization U-Net, or a network of 2016 (the first SCN, two without a spatial part)",
+        description="SpatialConfiguration-Net, localization U-Net, a network of 2016 (the first SCN, two without a spatial part), "
+        "or random regression forests, alone or with a shape model",
     )
     preset: Literal["paper", "small", "tiny"] = Field("tiny", description="values of the fields below that are unset")
     image_size: Size | None = Field(None, description="sides of the network's input in array order: H W or D H W")
@@ -203,6 +204,15 @@ class TrainConfig(Section):
         return TrainConfig(**values)
 
 
+class ForestConfig(Section):
+    """Random regression forests (``model.name`` forest or forest_shape); networks ignore it."""
+
+    trees: int = Field(12, ge=1, description="trees of a forest")
+    features: int = Field(240, ge=2, description="box differences that a tree may ask for")
+    samples: int = Field(150, ge=1, description="pixels an image, a stage and a landmark to grow trees on")
+    leaf: int = Field(4, ge=1, description="smallest number of samples in a leaf")
+
+
 class Config(Section):
     """One run."""
 
@@ -211,6 +221,7 @@ class Config(Section):
     heatmap: HeatmapConfig = HeatmapConfig()
     augment: AugmentConfig = AugmentConfig()
     train: TrainConfig = TrainConfig()
+    forest: ForestConfig = ForestConfig()
 
     def resolved(self, dims):
         """The same configuration with every field set for 2 or 3 dimensions."""
@@ -220,6 +231,7 @@ class Config(Section):
             heatmap=self.heatmap.resolved(dims),
             augment=self.augment,
             train=self.train.resolved(dims),
+            forest=self.forest,
         )
 
     def to_yaml(self):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scn_tf import checkpoints, config, files, geometry, localization, pictures
+from scn_tf import config, files, geometry, localization, pictures, runs
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import DatasetError, check_fits_model, open_dataset
 
@@ -54,7 +54,7 @@ def evaluate(run_dir, split, *, root=None, out=None):
     """Evaluate a run on a split and write all files of the evaluation.
 
     Args:
-        run_dir: folder with ``model.keras``.
+        run_dir: folder with ``model.keras`` or ``model.npz``.
         split: name of a split.
         root: data set folder; the run's own if None.
         out: folder to write; ``run_dir/evaluation/split`` if None.
@@ -67,14 +67,14 @@ def evaluate(run_dir, split, *, root=None, out=None):
     """
     run_dir = Path(run_dir)
     out = Path(out) if out else run_dir / "evaluation" / split
-    network, metadata = checkpoints.load_model(run_dir / "model.keras")
-    settings = config.from_dict(metadata["config"], source=str(run_dir / "model.keras"))
+    locate, metadata = runs.open_run(run_dir)
+    settings = config.from_dict(metadata["config"], source=str(run_dir))
     dataset = open_dataset(root or settings.data.root)
     names = dataset.description.names
     check_fits_model(dataset, metadata)
     ids = dataset.split(split)
     data = pipeline.examples(dataset, ids, settings)
-    result = localization.localize(localization.localizer(network, settings.heatmap.decoder), data)
+    result = localization.localize(locate, data)
     unit = pipeline.unit(dataset)
     errors = localization.point_errors(result)
     summary = summarize(errors, localization.point_errors(result, "file_per_pixel"), unit)

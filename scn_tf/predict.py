@@ -6,11 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import checkpoints, config, geometry
+from scn_tf import config, geometry, runs
 from scn_tf.checkpoints import CheckpointError
 from scn_tf.data import images
 from scn_tf.data.pipeline import fit_image
-from scn_tf.localization import localizer
 from scn_tf.preprocess import network_input
 from scn_tf.serving import onnx, saved_model, tflite
 
@@ -87,7 +86,7 @@ def load(path):
     """Open a trained model in any of its forms.
 
     Args:
-        path: run folder, ``.keras``, ``.tflite`` or ``.onnx`` file, or exported SavedModel (its folder or a version in it).
+        path: run folder, ``.keras``, ``.npz``, ``.tflite`` or ``.onnx`` file, or exported SavedModel (its folder or a version in it).
 
     Returns:
         :class:`Predictor`.
@@ -97,21 +96,18 @@ def load(path):
         ConversionError: a TFLite or ONNX file that scn_tf did not write, or the library for it is missing.
     """
     path = Path(path)
-    if path.suffix in (".tflite", ".onnx", ".keras") and not path.is_file():
+    if path.suffix in (".tflite", ".onnx", ".keras", ".npz") and not path.is_file():
         raise CheckpointError(f"{path}: no such file.")
     if path.suffix == ".tflite":
         return Predictor(*tflite.localizer(path))
     if path.suffix == ".onnx":
         return Predictor(*onnx.localizer(path))
-    if path.is_dir() and (path / "model.keras").exists():
-        path = path / "model.keras"
-    if path.suffix == ".keras":
-        network, metadata = checkpoints.load_model(path)
-        return Predictor(localizer(network, metadata["config"]["heatmap"]["decoder"]), metadata)
+    if path.suffix in (".keras", ".npz") or (path.is_dir() and runs.model_file(path)):
+        return Predictor(*runs.open_run(path))
     try:
         folder = saved_model.newest_version(path)
     except CheckpointError:
-        expected = "a run folder (with model.keras), a .keras, .tflite or .onnx file, or an exported SavedModel"
+        expected = "a run folder (with model.keras), a .keras, .npz, .tflite or .onnx file, or an exported SavedModel"
         raise CheckpointError(f"{path}: no model there; expected {expected}.") from None
     return Predictor(*saved_model.localizer(folder))
 

@@ -1,4 +1,4 @@
-"""Train a network: strategy, augmenting train step, callbacks, ``model.fit``."""
+"""Train a run: data checked, strategy, augmenting train step, callbacks, ``model.fit``; or forests grown."""
 
 import contextlib
 import ctypes
@@ -7,17 +7,20 @@ import math
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from scn_tf import __version__, checkpoints, files, losses, models
+from scn_tf import __version__, checkpoints, files, forests, localization, losses, models
 from scn_tf.augment import augment
 from scn_tf.callbacks import Schedule, StopOnNonFinite, Validation
-from scn_tf.config import ConfigError
+from scn_tf.config import Config, ConfigError
 from scn_tf.config import load as load_config
 from scn_tf.data import pipeline, synthetic
-from scn_tf.data.dataset import DatasetError, open_dataset
+from scn_tf.data.dataset import Dataset, DatasetError, open_dataset
+from scn_tf.runs import model_file
 from scn_tf.targets import GaussianTargets
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
@@ -192,23 +195,42 @@ def train(config, run_dir, *, resume=False):
     started = time.monotonic()
     keep_large_blocks()
     run_dir = Path(run_dir)
+    job = prepare(config, run_dir, resume=resume)
+    if job.config.model.name in forests.NAMES:
+        return _grow_forests(job, run_dir)
+    return _fit(job, run_dir, started, resume=resume)
+
+
+class Job(NamedTuple):
+    """What a training needs, checked: resolved configuration, data set, and the examples of its two splits."""
+
+    config: Config
+    dataset: Dataset
+    training: tf.data.Dataset
+    validation: tf.data.Dataset
+
+    @property
+    def counts(self):
+        """Number of training and validation images."""
+        return int(self.training.cardinality()), int(self.validation.cardinality())
+
+
+def prepare(config, run_dir, *, resume):
+    """Open the data of a run, check it whole, and write ``config.yaml``; see :func:`train`."""
     if resume:
         config = load_config(run_dir / "config.yaml")
-    elif (run_dir / "model.keras").exists():
+    elif model_file(run_dir) and run_dir.is_dir():
         raise ConfigError(f"{run_dir}: already holds a run; pass --resume to go on with it, or choose another --run_dir.")
     root = config.data.root or synthetic.ensure(run_dir.parent / "synthetic_hands")
     dataset = open_dataset(root)
-    description = dataset.description
     try:
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": Path(root).resolve()})})
-        config = config.resolved(description.dims)
+        config = config.resolved(dataset.description.dims)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    distribution = strategy(config.train.strategy)
-
     train_ids, val_ids = dataset.split(config.data.train_split), dataset.split(config.data.val_split)
     batch_size = min(config.train.batch_size, len(train_ids))
-    replicas = distribution.num_replicas_in_sync
+    replicas = strategy(config.train.strategy).num_replicas_in_sync
     if batch_size % replicas:
         raise ConfigError(f"train.batch_size: {batch_size} images cannot be shared equally by {replicas} replicas.")
     training = pipeline.examples(dataset, train_ids, config)
@@ -216,31 +238,35 @@ def train(config, run_dir, *, resume=False):
     if not any(example["annotated"].numpy().any() for example in validation):
         raise DatasetError(f"{dataset.table}: split {config.data.val_split} has no annotated landmark to measure errors with.")
     files.write_text(run_dir / "config.yaml", config.to_yaml())
+    return Job(config, dataset, training, validation)
 
-    with distribution.scope():
+
+def _fit(job, run_dir, started, *, resume):
+    """Train a network; see :func:`train`."""
+    config, description, (count, _) = job.config, job.dataset.description, job.counts
+    with strategy(config.train.strategy).scope():
         trainer = build_trainer(config, landmarks=len(description.names), channels=description.channels)
     progress = {"epoch": 0, "seconds": 0.0, "best": None, "history": [], "finished": False}
     if resume:
         progress = checkpoints.load_state(trainer.state(), run_dir / "checkpoints" / "last.npz")
-    steps = len(train_ids) // batch_size
+    batch_size = min(config.train.batch_size, count)
+    steps = count // batch_size
     schedule = Schedule(config.train, steps=steps, started=started - progress["seconds"], steps_done=steps * progress["epoch"])
     validate = Validation(
         trainer,
-        validation,
+        job.validation,
         run_dir=run_dir,
-        metadata=_metadata(config, dataset),
+        metadata=_metadata(config, job.dataset),
         progress=progress,
         schedule=schedule,
         names=description.names,
     )
-    print(_greeting(config, dataset, len(train_ids), len(val_ids), trainer, run_dir), flush=True)
+    print(_greeting(job, trainer, run_dir), flush=True)
     if progress["finished"]:
         print("This run came to its end before; nothing is left to train.", flush=True)
         return progress["best"]
     trainer.fit(
-        pipeline.training_batches(
-            training, count=len(train_ids), batch_size=batch_size, seed=config.train.seed, first_epoch=progress["epoch"]
-        ),
+        pipeline.training_batches(job.training, count=count, batch_size=batch_size, seed=config.train.seed, first_epoch=progress["epoch"]),
         epochs=config.train.epochs,
         initial_epoch=progress["epoch"],
         steps_per_epoch=steps,
@@ -249,6 +275,19 @@ def train(config, run_dir, *, resume=False):
         verbose=1 if sys.stdout.isatty() else 2,
     )
     return progress["best"]
+
+
+def _grow_forests(job, run_dir):
+    """Grow the forests of a run; see :func:`train`. There are no epochs: what is resumed begins anew."""
+    config, path = job.config, run_dir / forests.MODEL_FILE
+    metadata = _metadata(config, job.dataset)
+    if not path.exists():
+        print(_greeting(job, None, run_dir), flush=True)
+        examples = [{name: value.numpy() for name, value in example.items()} for example in job.training]
+        forests.train(config, examples, path, metadata)
+    locate, _ = forests.load_localizer(path)
+    error = float(np.nanmean(localization.point_errors(localization.localize(locate, job.validation))))
+    return {"epoch": None, "error": error, "unit": metadata["unit"]}
 
 
 def _metadata(config, dataset):
@@ -267,14 +306,20 @@ def _metadata(config, dataset):
     }
 
 
-def _greeting(config, dataset, train_count, val_count, trainer, run_dir):
+def _greeting(job, trainer, run_dir):
+    config, (train_count, val_count) = job.config, job.counts
     size = " x ".join(map(str, config.model.image_size))
-    weights = sum(math.prod(w.shape) for w in trainer.network.trainable_variables)
-    minutes = "" if config.train.minutes is None else f" or {config.train.minutes:g} minutes"
+    if trainer is None:
+        system = f"Forests  {config.model.name}, {config.forest.trees} trees each, {size} pixels\n"
+    else:
+        weights = sum(math.prod(w.shape) for w in trainer.network.trainable_variables)
+        minutes = "" if config.train.minutes is None else f" or {config.train.minutes:g} minutes"
+        system = (
+            f"Network  {config.model.name}, {weights:,} weights, {size} pixels, {trainer.network.layers[1].dtype_policy.name}\n"
+            f"Training {config.train.epochs} epochs{minutes}, batches of {min(config.train.batch_size, train_count)}\n"
+        )
     return (
-        f"Data     {dataset.description.name} ({dataset.root}): {train_count} training, {val_count} validation images, "
-        f"{len(dataset.description.names)} landmarks\n"
-        f"Network  {config.model.name}, {weights:,} weights, {size} pixels, {trainer.network.layers[1].dtype_policy.name}\n"
-        f"Training {config.train.epochs} epochs{minutes}, batches of {min(config.train.batch_size, train_count)}\n"
-        f"Run      {run_dir}   (tensorboard --logdir {run_dir}/tensorboard)"
+        f"Data     {job.dataset.description.name} ({job.dataset.root}): {train_count} training, {val_count} validation images, "
+        f"{len(job.dataset.description.names)} landmarks\n{system}"
+        f"Run      {run_dir}" + ("" if trainer is None else f"   (tensorboard --logdir {run_dir}/tensorboard)")
     )

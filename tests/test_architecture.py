@@ -13,7 +13,7 @@ FLOORS = [
     {"preprocess", "heatmaps", "losses", "layers"},
     {"augment", "models", "targets"},
     {"checkpoints", "localization", "data", "pictures"},
-    {"callbacks", "evaluation", "predict", "serving"},
+    {"callbacks", "evaluation", "forests", "predict", "runs", "serving"},
     {"training"},
     {"cli"},
 ]

@@ -1,0 +1,63 @@
+"""A run's forests in one file, ``model.npz``: arrays and JSON, nothing that is executed when it is read."""
+
+import json
+import zipfile
+
+import numpy as np
+
+from scn_tf import files
+from scn_tf.checkpoints import CheckpointError
+from scn_tf.forests.features import Features
+from scn_tf.forests.localize import build_locate
+from scn_tf.forests.shape import ShapeModel
+from scn_tf.forests.trees import Forest
+from scn_tf.forests.voting import Stage
+
+
+def save(path, stages, shape, metadata):
+    """Write stages, shape model (None without) and metadata (JSON-like dict)."""
+    arrays = {"metadata": np.array(json.dumps(metadata)), "reaches": np.array([stage.reach for stage in stages])}
+    for number, stage in enumerate(stages):
+        arrays |= {f"{number}/{name}": value for name, value in stage.features._asdict().items()}
+        for index, forest in enumerate(stage.forests):
+            arrays |= {f"{number}/{index}/{name}": value for name, value in forest._asdict().items()}
+    if shape is not None:
+        arrays |= {f"shape/{name}": np.asarray(value) for name, value in shape._asdict().items()}
+    with files.replaced(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def load(path):
+    """(stages, shape model or None, metadata) of a file of :func:`save`.
+
+    Raises:
+        CheckpointError: missing, damaged, or written by another program.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        metadata = json.loads(str(arrays["metadata"]))
+        stages = []
+        for number, reach in enumerate(arrays["reaches"]):
+            features = Features(*(arrays[f"{number}/{name}"] for name in Features._fields))
+            count = 1 if number == 0 else len(metadata["landmarks"])
+            forests = [Forest(*(arrays[f"{number}/{index}/{name}"] for name in Forest._fields)) for index in range(count)]
+            stages.append(Stage(float(reach), features, tuple(forests)))
+        shape = None
+        if "shape/mean" in arrays:
+            shape = ShapeModel(*(arrays[f"shape/{name}"] for name in ShapeModel._fields))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file.") from None
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+        raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
+    return stages, shape, metadata
+
+
+def load_localizer(path):
+    """(function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, metadata).
+
+    Raises:
+        CheckpointError: see :func:`load`.
+    """
+    stages, shape, metadata = load(path)
+    return build_locate(stages, shape, len(metadata["landmarks"]), metadata["config"]["heatmap"]["decoder"]), metadata
