@@ -141,7 +141,7 @@ class Validation(keras.callbacks.Callback):
     def _keep_best(self, epoch, row):
         error = row[f"val_pe_mean_{self.unit}"]
         best = self.run_progress["best"]
-        if best is None or error < best["error"]:
+        if best is None or error < best["error"] or self.trainer.config.train.keep == "last":
             self.run_progress["best"] = {"epoch": epoch + 1, "error": error, "unit": self.unit}
             metadata = {**self.metadata, "validation": self.run_progress["best"]}
             checkpoints.save_model(self.trainer.network, self.run_dir / "model.keras", metadata)

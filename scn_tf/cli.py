@@ -85,6 +85,19 @@ def build_parser(prog):
     predict.add_argument("--overlay", type=Path, metavar="DIR", help="also write pictures with the landmarks drawn in")
     predict.set_defaults(run=run_predict)
 
+    compare = commands.add_parser("study", help="compare systems, training sizes, folds and seeds", allow_abbrev=False, description=(
+        "Carry out every run of a study, each an ordinary run folder in OUT/runs; what is finished is not done again. "
+        "Ends with OUT/results.md, the figures systems.png and sizes.png, and tables."))  # fmt: skip
+    compare.add_argument("file", type=Path, metavar="CONFIG", help="YAML file of the study, see configs/studies/")
+    compare.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: studies/NAME)")
+    compare.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="data set (default: that of the base configuration)")
+    compare.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    compare.add_argument("--run", dest="index", type=int, metavar="I", help="carry out this one alone, counted from 0: for job arrays")
+    compare.add_argument("--list", action="store_true", help="list the runs, carry out none")
+    compare.add_argument("--report", action="store_true", help="write tables and figures of what is finished, carry out none")
+    compare.add_argument("--write", choices=("slurm", "kubernetes"), help="print a file that submits one job a run, carry out none")
+    compare.set_defaults(run=run_study)
+
     export = commands.add_parser("export", help="write a model for TF Serving, devices or other runtimes", allow_abbrev=False, description=(
         "Write a run as a SavedModel (OUT is a folder; the model goes to OUT/1 or the next free number), "
         "as TFLite (OUT.tflite) or as ONNX (OUT.onnx). The decoder is inside each of them."))  # fmt: skip
@@ -206,6 +219,35 @@ def run_predict(options):
         coordinates = next(iter(found.values())).coordinates
         print(f"{len(found)} images, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
     return 1 if failures else 0
+
+
+def run_study(options):
+    from scn_tf import study
+
+    out = options.out or Path("studies") / options.file.stem
+    runs = study.read_study(options.file).runs(options.root)
+    if options.list:
+        waiting = {run.name for run in study.unfinished(out, runs)}
+        for index, run in enumerate(runs):
+            print(f"{index:4d}  {'waiting ' if run.name in waiting else 'finished'}  {run.name}")
+        return 0
+    if options.write:
+        command = ["scn-tf", "study", str(options.file), "--out", str(out)]
+        command += ["--data.root", str(options.root)] if options.root else []
+        slurm = options.write == "slurm"
+        print(study.slurm_script(command, len(runs), out) if slurm else study.kubernetes_manifest(command, len(runs)), end="")
+        return 0
+    if options.index is not None:
+        if not 0 <= options.index < len(runs):
+            raise config.ConfigError(f"--run: expected 0 to {len(runs) - 1}, received {options.index}.")
+        chosen = study.unfinished(out, [runs[options.index]])
+        return study.run_one(out, chosen[0]) if chosen else 0
+    failed = [] if options.report else study.run_all(out, runs, jobs=options.jobs)
+    for name in failed:
+        _fail(f"{name}: failed, see {out / 'logs' / name}.log", status=1)
+    print(study.write_report(out, runs), end="")
+    print(f"\ntables and figures  {out}")
+    return 1 if failed else 0
 
 
 def run_export(options):

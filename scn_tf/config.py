@@ -68,6 +68,8 @@ class DataConfig(Section):
     root: Path | None = Field(None, description="folder of the data set; none: the embedded synthetic hands")
     train_split: str = Field("train", description="name of the split to train on")
     val_split: str = Field("val", description="name of the split that picks the best weights")
+    train_count: int | None = Field(None, ge=1, description="so many images of the training split, drawn by the seed; none: all")
+    missing: Literal["refuse", "skip"] = Field("refuse", description="what to do about images of a split that are not there")
     cache: Literal["memory", "none"] = Field("memory", description="keep fitted images in memory, or read them every epoch")
     workers: int = Field(2, ge=1, description="images decoded at a time")
 
@@ -189,6 +191,9 @@ class TrainConfig(Section):
     loss_scale: Literal["mean", "paper"] | None = Field(None, description="see scn_tf/losses.py")
     loss: Literal["l2", "huber", "adaptive_wing", "cross_entropy"] = Field(
         "l2", description="of the heatmaps: the paper's squares, Huber's, adaptive wing, or softmax cross-entropy over each map"
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="weights of the best validation, or of the end: for splits that must not take part in training"
     )
     ema: float = Field(0.0, ge=0, lt=1, description="momentum of averaged weights, which are then validated and kept; 0: none")
     weight_decay: float = Field(0.0, ge=0, description="lambda of the squared weights; paper: 1e-3 in 2D, 5e-4 in 3D")

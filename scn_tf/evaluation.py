@@ -72,7 +72,7 @@ def evaluate(run_dir, split, *, root=None, out=None):
     dataset = open_dataset(root or settings.data.root)
     names = dataset.description.names
     check_fits_model(dataset, metadata)
-    ids = dataset.split(split)
+    ids = dataset.split(split, missing=settings.data.missing)
     data = pipeline.examples(dataset, ids, settings)
     result = localization.localize(locate, data)
     unit = pipeline.unit(dataset)
@@ -83,6 +83,7 @@ def evaluate(run_dir, split, *, root=None, out=None):
     curve = pictures.png(pictures.error_curve(errors[np.isfinite(errors)], unit=unit, label=f"{metadata['name']}, {split}"))
     files.write_text(out / "predictions.csv", predictions_csv(ids, names, own, result["scores"]))
     files.write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    files.write_text(out / "errors.csv", _csv(_errors(ids, names, errors, unit)))
     files.write_text(out / "per_landmark.csv", _csv(per_landmark(names, errors, unit)))
     with files.replaced(out / "ced.png") as temporary:
         temporary.write_bytes(curve)
@@ -105,6 +106,14 @@ def predictions_csv(ids, names, landmarks, scores):
         for name, point, score in zip(names, points, values, strict=True):
             rows.append((identity, name, *(f"{c:.4f}" for c in point), f"{score:.5g}"))
     return _csv(rows)
+
+
+def _errors(ids, names, errors, unit):
+    """Rows of ``errors.csv``, one a point; empty where nothing is annotated."""
+    rows = [("id", "landmark", f"error_{unit}")]
+    for identity, values in zip(ids, errors, strict=True):
+        rows += [(identity, name, f"{value:.5f}" if np.isfinite(value) else "") for name, value in zip(names, values, strict=True)]
+    return rows
 
 
 def per_landmark(names, errors, unit):

@@ -7,6 +7,8 @@ import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+LINES = ("-", "--", ":")
+
 
 def heatmap_parts(network):
     """Outputs to look at, by title: local, spatial and product for SCN, else the heatmaps alone."""
@@ -82,6 +84,29 @@ def error_curve(errors, *, unit, label):
     axis.set(xlabel=f"point-to-point error ({unit})", ylabel="points (%)", ylim=(0, 101), xlim=(0, None))
     axis.grid(alpha=0.3)
     axis.legend(loc="lower right")
+    return figure
+
+
+def image_error_curves(errors, *, unit):
+    """Cumulative distributions of the image-specific error, a line a system, as in the paper (Payer et al. 2019, figure 6).
+
+    Args:
+        errors: name -> (values,).
+        unit: of the errors.
+    """
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    far = max(np.percentile(values, 95) for values in errors.values())
+    for number, (name, values) in enumerate(errors.items()):
+        ordered = np.sort(values)
+        share = 100.0 * np.arange(1, len(ordered) + 1) / len(ordered)
+        axis.step(
+            ordered, share, where="post", label=f"{name} ({values.mean():.2f} {unit})", color=f"C{number % 10}", ls=LINES[number // 10 % 3]
+        )
+    axis.set(xlabel=f"image-specific point-to-point error ({unit})", ylabel="images (%)", ylim=(0, 101), xlim=(0, 1.1 * far))
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower right", fontsize=8)
     return figure
 
 

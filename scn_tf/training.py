@@ -228,7 +228,9 @@ def prepare(config, run_dir, *, resume):
         config = config.resolved(dataset.description.dims)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    train_ids, val_ids = dataset.split(config.data.train_split), dataset.split(config.data.val_split)
+    missing = config.data.missing
+    train_ids = _drawn(dataset.split(config.data.train_split, missing=missing), config, dataset)
+    val_ids = dataset.split(config.data.val_split, missing=missing)
     batch_size = min(config.train.batch_size, len(train_ids))
     replicas = strategy(config.train.strategy).num_replicas_in_sync
     if batch_size % replicas:
@@ -239,6 +241,17 @@ def prepare(config, run_dir, *, resume):
         raise DatasetError(f"{dataset.table}: split {config.data.val_split} has no annotated landmark to measure errors with.")
     files.write_text(run_dir / "config.yaml", config.to_yaml())
     return Job(config, dataset, training, validation)
+
+
+def _drawn(ids, config, dataset):
+    """``data.train_count`` IDs of a split; a larger count of the same seed holds those of a smaller one."""
+    count = config.data.train_count
+    if count is None:
+        return ids
+    if count > len(ids):
+        raise ConfigError(f"data.train_count: {count} images, but split {config.data.train_split} of {dataset.root} has {len(ids)}.")
+    order = np.random.default_rng(config.train.seed).permutation(len(ids))
+    return [ids[index] for index in sorted(order[:count])]
 
 
 def _fit(job, run_dir, started, *, resume):

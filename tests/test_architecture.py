@@ -14,8 +14,9 @@ FLOORS = [
     {"augment", "models", "targets"},
     {"checkpoints", "localization", "data", "pictures"},
     {"callbacks", "evaluation", "forests", "predict", "runs", "serving"},
-    {"training"},
+    {"training", "study"},
     {"cli"},
+    {"__main__"},
 ]
 MODULES = sorted((REPOSITORY / "scn_tf").rglob("*.py"))
 

@@ -177,3 +177,38 @@ def test_epochs_are_shuffled_alike_wherever_one_starts_and_every_image_is_decode
 def test_examples_are_deterministic(hands):
     first, second = read_all(hands), read_all(hands)
     tf.nest.map_structure(np.testing.assert_array_equal, first, second)
+
+
+def test_missing_images_are_counted_and_skipped_on_request(hands):
+    for number in ("002", "004"):
+        (hands / "images" / f"hand_{number}.png").unlink()
+    opened = open_dataset(hands)
+    with pytest.raises(
+        DatasetError, match=r"hand_002\.\*: missing image .*; 2 of the 7 images of .*train\.txt are missing\. --data\.missing skip"
+    ):
+        opened.split("train")
+    with pytest.warns(pipeline.DataWarning, match="2 of the 7 images .* going on with 5"):
+        assert len(opened.split("train", missing="skip")) == 5
+    (hands / "splits" / "gone.txt").write_text("hand_002\nhand_004\n")
+    with pytest.warns(pipeline.DataWarning), pytest.raises(DatasetError, match="split is empty"):
+        opened.split("gone", missing="skip")
+
+
+def test_a_list_elsewhere_in_the_set_is_a_split_too(hands):
+    (hands / "official" / "cv").mkdir(parents=True)
+    (hands / "official" / "cv" / "fold.txt").write_text("hand_003\nhand_001\n")
+    assert open_dataset(hands).split("official/cv/fold") == ["hand_003", "hand_001"]
+
+
+def test_the_published_lists_and_annotations_of_the_hand_set_are_read(real_data, tmp_path):
+    source = real_data / "hand_xray"
+    for name in ("images", "official"):
+        (tmp_path / name).symlink_to(source / name)
+    (tmp_path / "dataset.yaml").write_text((source / "dataset.yaml").read_text() + "\nannotations: official/all.csv\n")
+    opened = open_dataset(tmp_path)
+    assert len(opened.landmarks) == 910
+    with pytest.raises(DatasetError, match=r"\d+ of the 597 images of .*official/cv/set1/train\.txt are missing"):
+        opened.split("official/cv/set1/train")
+    with pytest.warns(pipeline.DataWarning, match="of the 298 images"):
+        found = opened.split("official/cv/set1/test", missing="skip")
+    assert 0 < len(found) <= 112

@@ -1,6 +1,7 @@
 """The folder format: ``dataset.yaml``, ``images/``, a landmark table and ``splits/``."""
 
 import csv
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -45,6 +46,10 @@ class Description(pydantic.BaseModel):
         return self.landmarks if isinstance(self.landmarks, tuple) else tuple(map(str, range(self.landmarks)))
 
 
+class DataWarning(UserWarning):
+    """Work goes on, but the user should know; names file and row."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """An opened data set. Nothing of an image is read yet.
@@ -68,34 +73,49 @@ class Dataset:
         """Path of the landmark table."""
         return self.root / self.description.annotations
 
-    def split(self, name):
-        """IDs of ``splits/NAME.txt``, each checked to have an image and a row.
+    def split(self, name, *, missing="refuse"):
+        """IDs of ``splits/NAME.txt``, or of the list NAME (``.txt``) elsewhere in the set's folder, each with image and row.
+
+        Args:
+            name: ``val``, or a path such as ``official/cv/set1/test``.
+            missing: ``"refuse"`` images that are not there, or ``"skip"`` them with a warning that counts them.
 
         Raises:
-            DatasetError: no such split, an unknown, doubled or unannotated ID, a missing image.
+            DatasetError: no such split, an unknown, doubled or unannotated ID, missing images.
         """
-        path = self.root / "splits" / f"{name}.txt"
-        if not path.is_file():
-            known = sorted(p.stem for p in (self.root / "splits").glob("*.txt"))
-            raise DatasetError(f"{path}: no such split; there are: {', '.join(known) or 'none'}.")
-        ids = []
+        path = self._split_file(name)
+        ids, absent = [], {}  # absent: ID -> what is missing
         for line, text in enumerate(_read_text(path).splitlines(), start=1):
             identity = text.strip()
             if not identity:
                 continue
-            if identity in ids:
+            if identity in ids or identity in absent:
                 raise DatasetError(f"{path}, line {line}: {identity} stands there twice.")
-            if identity not in self.landmarks:
-                if identity in self.files:
-                    raise DatasetError(f"{path}, line {line}: {identity} has no row in {self.table}.")
-                raise DatasetError(f"{path}, line {line}: unknown ID {identity}: neither in {self.table} nor in images/.")
-            if identity not in self.files:
-                row = self.rows[identity]
-                raise DatasetError(f"{self.root / 'images' / identity}.*: missing image ({self.table}, line {row}).")
-            ids.append(identity)
+            if identity in self.files and identity not in self.landmarks:
+                raise DatasetError(f"{path}, line {line}: {identity} has no row in {self.table}.")
+            if identity in self.files:
+                ids.append(identity)
+            elif identity in self.landmarks:
+                absent[identity] = f"{self.root / 'images' / identity}.*: missing image ({self.table}, line {self.rows[identity]})"
+            else:
+                absent[identity] = f"{path}, line {line}: unknown ID {identity}: neither in {self.table} nor in images/"
+        if absent:
+            message = next(iter(absent.values()))
+            if len(absent) > 1:
+                message += f"; {len(absent)} of the {len(absent) + len(ids)} images of {path} are missing"
+            if missing == "refuse":
+                raise DatasetError(f"{message}. --data.missing skip goes on without.")
+            warnings.warn(f"{message}; going on with {len(ids)}.", DataWarning, stacklevel=2)
         if not ids:
             raise DatasetError(f"{path}: the split is empty.")
         return ids
+
+    def _split_file(self, name):
+        for path in (self.root / "splits" / f"{name}.txt", self.root / f"{name}.txt"):
+            if path.is_file():
+                return path
+        known = sorted(p.stem for p in (self.root / "splits").glob("*.txt"))
+        raise DatasetError(f"{self.root / 'splits' / name}.txt: no such split; there are: {', '.join(known) or 'none'}.")
 
     def read(self, identity):
         """:class:`scn_tf.data.images.Image` of an ID."""

@@ -18,13 +18,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from scn_tf import augment, geometry
-from scn_tf.data.dataset import DatasetError
+from scn_tf.data.dataset import DatasetError, DataWarning
 from scn_tf.data.images import ImageError
 from scn_tf.preprocess import network_input
-
-
-class DataWarning(UserWarning):
-    """Work goes on, but the user should know; names file and row."""
 
 
 def unit(dataset):

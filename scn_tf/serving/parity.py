@@ -74,7 +74,7 @@ def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
     settings = config.from_dict(metadata["config"], source=str(path))
     dataset = open_dataset(root or settings.data.root)
     check_fits_model(dataset, metadata)
-    ids = dataset.split(split or settings.data.val_split)[:images]
+    ids = dataset.split(split or settings.data.val_split, missing=settings.data.missing)[:images]
     examples = [
         {**example, "file": dataset.files[identity]}
         for identity, example in zip(ids, pipeline.examples(dataset, ids, settings), strict=True)

@@ -117,7 +117,7 @@ def training_images(metadata):
     """Prepared images (I, [D,] H, W, C) of the training split that a model's metadata names, at most 100."""
     settings = config.from_dict(metadata["config"], source="model")
     dataset = open_dataset(settings.data.root)
-    ids = dataset.split(settings.data.train_split)[:REPRESENTATIVE_IMAGES]
+    ids = dataset.split(settings.data.train_split, missing=settings.data.missing)[:REPRESENTATIVE_IMAGES]
     return np.stack([example["image"].numpy() for example in tqdm(pipeline.examples(dataset, ids, settings), leave=False, disable=None)])
 
 

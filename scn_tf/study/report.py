@@ -1,0 +1,107 @@
+"""What a study found: tables and the paper's two figures."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from scn_tf import files, pictures
+from scn_tf.config import ConfigError
+from scn_tf.study.execute import errors_file
+from scn_tf.study.statistics import collect, difference, figures
+
+
+def write_report(out, runs):
+    """Write ``results.csv``, ``results.md``, ``differences.csv``, ``systems.png`` and ``sizes.png`` of all finished runs.
+
+    Args:
+        out: folder of the study.
+        runs: all its :class:`scn_tf.study.plan.Run`, in order: the first system is what others are compared with.
+
+    Returns:
+        text of ``results.md``.
+
+    Raises:
+        ConfigError: no run has finished.
+    """
+    out = Path(out)
+    found = {}
+    for size in dict.fromkeys(run.size for run in runs):
+        for system in dict.fromkeys(run.system for run in runs):
+            own = {(r.fold, r.seed): errors_file(out, r) for r in runs if (r.system, r.size) == (system, size)}
+            # A fold that no run has finished yet is left out; `images` in the table says so.
+            errors = collect({key: path for key, path in own.items() if path.is_file()})
+            if errors is not None:
+                found[system, size] = errors
+    if not found:
+        raise ConfigError(f"{out}: no run has finished.")
+    rows = [{"system": system, "size": size, **figures(errors)} for (system, size), errors in found.items()]
+    unit = next(iter(found.values())).unit
+    compared = _differences(found, runs[0].system)
+    text = _markdown(rows, compared, unit, done=sum(errors_file(out, run).is_file() for run in runs), planned=len(runs))
+    files.write_text(out / "results.csv", _csv(rows))
+    files.write_text(out / "differences.csv", _csv(compared))
+    files.write_text(out / "results.md", text)
+    largest = runs[-1].size
+    by_system = {system: errors for (system, size), errors in found.items() if size == largest}
+    by_size = {f"{system}, {size}": errors for (system, size), errors in found.items()}
+    for name, curves in (("systems", by_system), ("sizes", by_size)):
+        if curves:
+            with files.replaced(out / f"{name}.png") as temporary:
+                temporary.write_bytes(
+                    pictures.png(pictures.image_error_curves({n: e.images.ravel() for n, e in curves.items()}, unit=unit))
+                )
+    return text
+
+
+def _differences(found, reference):
+    rows = []
+    for (system, size), errors in found.items():
+        if system == reference or (reference, size) not in found:
+            continue
+        compared = difference(errors, found[reference, size])
+        if compared is not None:
+            mean, low, high = compared
+            rows.append({"system": system, "size": size, "minus": reference, "mean": mean, "low": low, "high": high})
+    return rows
+
+
+def _csv(rows):
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: f"{v:.6g}" if isinstance(v, float | np.floating) else v for name, v in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _markdown(rows, compared, unit, *, done, planned):
+    lines = [
+        f"{done} of {planned} runs. Errors in {unit}: of points mean +- std and median; of images the mean with its 95 % bootstrap",
+        "interval over images; share of points within a radius; outliers beyond it, a run.",
+        "",
+        "| system | training images | runs | point error | median | image error | std over seeds | < 2 | < 4 | < 10 | >= 2 | >= 10 |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = [
+            f"{row['system']} | {row['size']} | {row['runs']}",
+            f"{row['pe_mean']:.3f} +- {row['pe_std']:.3f} | {row['pe_median']:.3f}",
+            f"{row['ipe_mean']:.3f} ({row['ipe_low']:.3f} to {row['ipe_high']:.3f})",
+            "" if np.isnan(row["seed_std"]) else f"{row['seed_std']:.3f}",
+            f"{row['sdr_2']:.2f} % | {row['sdr_4']:.2f} % | {row['sdr_10']:.2f} %",
+            f"{row['outliers_2']:.1f} | {row['outliers_10']:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    if compared:
+        lines += [
+            "",
+            "| system | training images | image error minus that of | difference | 95 % interval, paired |",
+            "|---|---|---|---|---|",
+        ]
+        for row in compared:
+            lines.append(
+                f"| {row['system']} | {row['size']} | {row['minus']} | {row['mean']:+.3f} | {row['low']:+.3f} to {row['high']:+.3f} |"
+            )
+    return "\n".join(lines) + "\n"

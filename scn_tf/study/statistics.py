@@ -1,0 +1,91 @@
+"""Figures of a system from the errors of its runs, and how sure they are."""
+
+import csv
+from typing import NamedTuple
+
+import numpy as np
+
+RADII = (2.0, 2.5, 3.0, 4.0, 10.0)
+RESAMPLINGS = 10_000
+
+
+class Errors(NamedTuple):
+    """Errors of a system with one training size: ``points`` (S, I, N) over seeds, images of all folds, landmarks, NaN where absent."""
+
+    ids: tuple[str, ...]
+    points: np.ndarray
+    unit: str
+
+    @property
+    def images(self):
+        """Image-specific error (Payer et al. 2019, eq. 8), mean over the landmarks of an image: (S, I)."""
+        return np.nanmean(self.points, axis=-1)
+
+
+def read_errors(path):
+    """(ids, errors (I, N), unit) of an ``errors.csv``."""
+    with open(path, newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    unit = header[-1].removeprefix("error_")
+    ids = list(dict.fromkeys(row[0] for row in rows))
+    landmarks = list(dict.fromkeys(row[1] for row in rows))
+    errors = np.full((len(ids), len(landmarks)), np.nan)
+    for identity, landmark, value in rows:
+        if value:
+            errors[ids.index(identity), landmarks.index(landmark)] = float(value)
+    return ids, errors, unit
+
+
+def collect(files_of_runs):
+    """:class:`Errors` of the runs of one system and size.
+
+    Args:
+        files_of_runs: dict (fold, seed) -> path of its ``errors.csv``. Seeds that do not have every fold are left out.
+    """
+    folds = list(dict.fromkeys(fold for fold, _ in files_of_runs))
+    seeds = list(dict.fromkeys(seed for _, seed in files_of_runs))
+    whole = [seed for seed in seeds if all((fold, seed) in files_of_runs for fold in folds)]
+    if not whole:
+        return None
+    tables = {key: read_errors(files_of_runs[key]) for key in files_of_runs if key[1] in whole}
+    ids = tuple(f"{fold}/{identity}" for fold in folds for identity in tables[fold, whole[0]][0])
+    points = np.stack([np.concatenate([tables[fold, seed][1] for fold in folds]) for seed in whole])
+    return Errors(ids, points, tables[folds[0], whole[0]][2])
+
+
+def figures(errors):
+    """Dict of the figures of :class:`Errors`; those of points are means over the seeds."""
+    points = errors.points[np.isfinite(errors.points)]
+    low, high = interval(errors.images.mean(axis=0))
+    by_seed = np.nanmean(errors.points, axis=(1, 2))
+    seeds = len(by_seed)
+    return {
+        "runs": seeds,
+        "images": len(errors.ids),
+        "points": round(points.size / seeds),
+        "pe_mean": points.mean(),
+        "pe_std": points.std(),
+        "pe_median": np.median(points),
+        "ipe_mean": errors.images.mean(),
+        "ipe_low": low,
+        "ipe_high": high,
+        "seed_std": by_seed.std(ddof=1) if seeds > 1 else np.nan,
+        **{f"sdr_{radius:g}": 100.0 * (points < radius).mean() for radius in RADII},
+        **{f"outliers_{radius:g}": (points >= radius).sum() / seeds for radius in (2.0, 4.0, 10.0)},
+    }
+
+
+def interval(values, *, seed=0):
+    """95 % bootstrap interval of the mean of per-image values (I,), percentile method."""
+    rng = np.random.default_rng(seed)
+    means = values[rng.integers(0, len(values), (RESAMPLINGS, len(values)))].mean(axis=1)
+    return tuple(np.percentile(means, (2.5, 97.5)))
+
+
+def difference(errors, reference):
+    """Paired comparison on the images that both have: mean of (errors - reference) and its 95 % interval, or None without such images."""
+    common = [identity for identity in errors.ids if identity in set(reference.ids)]
+    if not common:
+        return None
+    first, second = (e.images.mean(axis=0)[[e.ids.index(identity) for identity in common]] for e in (errors, reference))
+    return float((first - second).mean()), *interval(first - second)
