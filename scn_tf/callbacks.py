@@ -108,6 +108,7 @@ class Validation(keras.callbacks.Callback):
         self.unit = metadata["unit"]
         self.writer = tf.summary.create_file_writer(str(run_dir / "tensorboard"))
         self.example = next(iter(data.batch(1)))
+        self.mean = mean_example(data)
 
     def on_epoch_end(self, epoch, logs=None):
         config = self.trainer.config.train
@@ -166,12 +167,24 @@ class Validation(keras.callbacks.Callback):
             predicted=landmarks[0].numpy(),
             heatmaps={name: maps[0].numpy() for name, maps in parts.items()},
         )
+        targets = pictures.targets_figure(*self.mean, self.trainer.targets.covariances())
         with self.writer.as_default(step=epoch + 1):
             tf.summary.image("validation", figure[np.newaxis])
+            tf.summary.image("targets", targets[np.newaxis])
         self.writer.flush()
 
     def on_train_end(self, logs=None):
         self.writer.close()
+
+
+def mean_example(data):
+    """Mean image ([D,] H, W, C) and mean positions (N, d) of the visible landmarks of a dataset of examples."""
+    image, total, count = 0.0, 0.0, 0.0
+    for number, example in enumerate(data, start=1):
+        visible = example["visible"].numpy()[:, np.newaxis]
+        image = image + (example["image"].numpy() - image) / number
+        total, count = total + visible * example["landmarks"].numpy(), count + visible
+    return image, total / np.maximum(count, 1)
 
 
 def history_csv(rows):

@@ -4,10 +4,11 @@ Both are single files that replace the one before in one step, so that a kill at
 leaves a loadable one. Arrays and JSON only: nothing in them is executed when they are read.
 """
 
+import io
 import json
 import zipfile
-from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 
@@ -29,10 +30,40 @@ def save_model(network, path, metadata):
             archive.writestr(METADATA, json.dumps(metadata, indent=1))
 
 
-def model_file(run):
-    """Path of the ``.keras`` file that a run folder holds, or of itself."""
-    run = Path(run)
-    return run if run.suffix == ".keras" else run / "model.keras"
+def halve(path, out, metadata):
+    """Write a ``.keras`` file anew with its weights in float16: half the size, read back to float32 by :func:`load_model`.
+
+    Args:
+        path: file of :func:`save_model`.
+        out: file to write.
+        metadata: JSON-like dict that replaces the file's own.
+    """
+    with files.replaced(out) as temporary, zipfile.ZipFile(path) as source, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith(".h5"):
+                content = _halved(content)
+            target.writestr(name, json.dumps(metadata, indent=1) if name == METADATA else content)
+
+
+def _halved(content):
+    """An HDF5 file with its float32 arrays in float16."""
+    buffer = io.BytesIO(content)
+    with h5py.File(buffer, "r+") as archive:
+        names = []
+        archive.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) and item.dtype == "float32" else None)
+        arrays = {name: archive[name][()].astype("float16") for name in names}
+        for name, array in arrays.items():
+            attributes = dict(archive[name].attrs)
+            del archive[name]
+            archive[name] = array
+            archive[name].attrs.update(attributes)
+        fresh = io.BytesIO()
+        with h5py.File(fresh, "w") as copy:  # what was deleted keeps its place in a file
+            for name in archive:
+                archive.copy(name, copy)
+            copy.attrs.update(archive.attrs)
+    return fresh.getvalue()
 
 
 def load_model(path):

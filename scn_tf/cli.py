@@ -28,7 +28,7 @@ def main(arguments=None, *, prog="scn-tf"):
         return 2
     warnings.showwarning = _show_warning
     _start_tensorflow()
-    from scn_tf import callbacks, checkpoints, files, serving
+    from scn_tf import callbacks, checkpoints, extras, files, serving
     from scn_tf.data import dataset, images
 
     expected = (
@@ -39,6 +39,7 @@ def main(arguments=None, *, prog="scn-tf"):
         files.WriteError,
         callbacks.TrainingDiverged,
         serving.ConversionError,
+        extras.MissingExtra,
     )
     try:
         return options.run(options) or 0
@@ -79,11 +80,16 @@ def build_parser(prog):
     evaluate.set_defaults(run=run_evaluate)
 
     predict = commands.add_parser("predict", help="find landmarks in images", allow_abbrev=False)
-    predict.add_argument("model", type=Path, metavar="MODEL", help="run folder, .keras, .tflite or .onnx file, or exported SavedModel")
+    predict.add_argument("model", type=Path, metavar="MODEL", help="name of a model that comes along (scn-tf models), "
+        "run folder, .keras, .npz, .tflite or .onnx file, or exported SavedModel")  # fmt: skip
     predict.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders of them")
     predict.add_argument("--out", type=Path, default=Path("predictions.csv"), metavar="FILE", help="table (default: predictions.csv)")
     predict.add_argument("--overlay", type=Path, metavar="DIR", help="also write pictures with the landmarks drawn in")
     predict.set_defaults(run=run_predict)
+
+    known = commands.add_parser("models", help="list the models that come with the package", allow_abbrev=False)
+    known.add_argument("name", nargs="?", metavar="NAME", help="show this one's card: data, figures, limits")
+    known.set_defaults(run=run_models)
 
     compare = commands.add_parser("study", help="compare systems, training sizes, folds and seeds", allow_abbrev=False, description=(
         "Carry out every run of a study, each an ordinary run folder in OUT/runs; what is finished is not done again. "
@@ -248,6 +254,20 @@ def run_study(options):
     print(study.write_report(out, runs), end="")
     print(f"\ntables and figures  {out}")
     return 1 if failed else 0
+
+
+def run_models(options):
+    from scn_tf import pretrained
+
+    if options.name is not None:
+        if options.name not in pretrained.names():
+            raise config.ConfigError(f"models: {options.name}: no such model{config.nearest(options.name, pretrained.names())}.")
+        print(pretrained.card(options.name), end="")
+        return
+    for name in pretrained.names():
+        about = pretrained.describe(name)
+        size = " x ".join(map(str, about["config"]["model"]["image_size"]))
+        print(f"{name:16s} {len(about['landmarks'])} landmarks, {about['dims']}D, {size} pixels; scn-tf models {name} shows its card")
 
 
 def run_export(options):

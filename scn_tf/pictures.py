@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
 
 LINES = ("-", "--", ":")
 
@@ -53,6 +54,37 @@ def validation_figure(image, *, truth, visible, predicted, heatmaps):
         axis.set_title(title)
     for axis in axes:
         axis.set_axis_off()
+    return render(figure)
+
+
+def target_ellipses(covariances):
+    """Outlines of Gaussians at one standard deviation, seen along z: widths (N,), heights (N,) and angles (N,) in degrees.
+
+    Args:
+        covariances: (N, d, d), (x, y[, z]).
+    """
+    variances, axes = np.linalg.eigh(covariances[:, :2, :2])  # ascending
+    angles = np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))
+    return 2 * np.sqrt(variances[:, 1]), 2 * np.sqrt(variances[:, 0]), angles
+
+
+def targets_figure(image, landmarks, covariances):
+    """The Gaussians that heatmaps are trained towards, as ellipses on a mean image; returns uint8 (h, w, 3).
+
+    Args:
+        image: ([D,] H, W, C), mean over images.
+        landmarks: (N, d) mean positions, pixels.
+        covariances: (N, d, d) pixels squared.
+    """
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    axis.imshow(flatten_volume(image)[..., 0], cmap="gray")
+    for point, *shape in zip(landmarks[:, :2], *target_ellipses(covariances), strict=True):
+        width, height, angle = shape
+        axis.add_patch(Ellipse(point, width, height, angle=angle, fill=False, color="cyan"))
+    axis.set_title("targets at one sigma, on the mean image")
+    axis.set_axis_off()
     return render(figure)
 
 

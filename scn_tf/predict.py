@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import config, geometry, runs
+from scn_tf import config, geometry, pretrained, runs
 from scn_tf.checkpoints import CheckpointError
 from scn_tf.data import images
 from scn_tf.data.pipeline import fit_image
@@ -86,14 +86,16 @@ def load(path):
     """Open a trained model in any of its forms.
 
     Args:
-        path: run folder, ``.keras``, ``.npz``, ``.tflite`` or ``.onnx`` file, or exported SavedModel (its folder or a version in it).
+        path: name in :mod:`scn_tf.pretrained`, run folder, ``.keras``, ``.npz``, ``.tflite`` or ``.onnx`` file, or exported
+            SavedModel (its folder or a version in it).
 
     Returns:
         :class:`Predictor`.
 
     Raises:
         CheckpointError: nothing that can be opened is there.
-        ConversionError: a TFLite or ONNX file that scn_tf did not write, or the library for it is missing.
+        ConversionError: a TFLite or ONNX file that scn_tf did not write.
+        MissingExtra: the library for it is not installed.
     """
     path = Path(path)
     if path.suffix in (".tflite", ".onnx", ".keras", ".npz") and not path.is_file():
@@ -102,12 +104,16 @@ def load(path):
         return Predictor(*tflite.localizer(path))
     if path.suffix == ".onnx":
         return Predictor(*onnx.localizer(path))
-    if path.suffix in (".keras", ".npz") or (path.is_dir() and runs.model_file(path)):
+    found = runs.model_file(path)
+    if found is not None and found.suffix in (".keras", ".npz"):
         return Predictor(*runs.open_run(path))
     try:
         folder = saved_model.newest_version(path)
     except CheckpointError:
-        expected = "a run folder (with model.keras), a .keras, .npz, .tflite or .onnx file, or an exported SavedModel"
+        expected = (
+            "a run folder (with model.keras), a .keras, .npz, .tflite or .onnx file, an exported SavedModel, "
+            f"or one of the models that come along: {', '.join(pretrained.names()) or 'none'}"
+        )
         raise CheckpointError(f"{path}: no model there; expected {expected}.") from None
     return Predictor(*saved_model.localizer(folder))
 

@@ -1,23 +1,43 @@
-"""Run folders: what a finished one answers with, network or forests."""
+"""Run folders and model files: what a finished run answers with, network or forests."""
 
 from pathlib import Path
 
-from scn_tf import checkpoints, forests
+from scn_tf import checkpoints, forests, pretrained
 from scn_tf.localization import localizer
 
 MODEL_FILES = ("model.keras", forests.MODEL_FILE)
 
 
 def model_file(path):
-    """The model file of a run folder, or the file itself; None where a folder holds none."""
+    """The model file of a run folder, a model file itself, or that of a name in :mod:`scn_tf.pretrained`.
+
+    Returns:
+        path, which may not exist; None where a folder holds no model.
+    """
     path = Path(path)
-    if not path.is_dir():
-        return path
-    return next((path / name for name in MODEL_FILES if (path / name).is_file()), None)
+    if path.is_dir():
+        return next((path / name for name in MODEL_FILES if (path / name).is_file()), None)
+    if not path.exists():
+        return pretrained.find(path) or path
+    return path
+
+
+def network_file(path):
+    """:func:`model_file` of what must be a network.
+
+    Raises:
+        CheckpointError: nothing there, or forests.
+    """
+    file = model_file(path)
+    if file is None:
+        raise checkpoints.CheckpointError(f"{path}: no model there yet (expected {' or '.join(MODEL_FILES)}).")
+    if file.suffix == ".npz":
+        raise checkpoints.CheckpointError(f"{path}: holds random forests, which only predict and evaluate can use; expected a network.")
+    return file
 
 
 def open_run(path):
-    """Open a run folder or its model file.
+    """Open a run folder, its model file, or a model that comes with the package.
 
     Returns:
         (function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, metadata dict).
@@ -26,9 +46,7 @@ def open_run(path):
         CheckpointError: missing, damaged, or written by another program.
     """
     file = model_file(path)
-    if file is None:
-        raise checkpoints.CheckpointError(f"{path}: no model there yet (expected {' or '.join(MODEL_FILES)}).")
-    if file.suffix == ".npz":
+    if file is not None and file.suffix == ".npz":
         return forests.load_localizer(file)
-    network, metadata = checkpoints.load_model(file)
+    network, metadata = checkpoints.load_model(network_file(path))
     return localizer(network, metadata["config"]["heatmap"]["decoder"]), metadata

@@ -95,7 +95,7 @@ def volume(root):
         (lambda root: (root / "images" / "hand_001.png").unlink(), r"hand_001\.\*: missing image \(.*landmarks\.csv, line 2\)"),
         (lambda root: edit(root / "splits" / "train.txt", "hand_005", "hand_555"), r"train\.txt, line 6: unknown ID hand_555"),
         (lambda root: edit(root / "splits" / "train.txt", "hand_005", "hand_004"), r"train\.txt, line 6: hand_004 stands there twice"),
-        (lambda root: (root / "splits" / "train.txt").write_text("\n"), r"train\.txt: the split is empty"),
+        (lambda root: (root / "splits" / "train.txt").write_text("\n"), "split train is empty"),
         (lambda root: (root / "splits" / "train.txt").unlink(), r"train\.txt: no such split; there are: val"),
         (lambda root: edit(root / "dataset.yaml", "dims: 2", "dims: 4"), r"dataset\.yaml: dims"),
         (lambda root: edit(root / "dataset.yaml", "name:", "nmae:"), r"dataset\.yaml: name"),
@@ -184,13 +184,13 @@ def test_missing_images_are_counted_and_skipped_on_request(hands):
         (hands / "images" / f"hand_{number}.png").unlink()
     opened = open_dataset(hands)
     with pytest.raises(
-        DatasetError, match=r"hand_002\.\*: missing image .*; 2 of the 7 images of .*train\.txt are missing\. --data\.missing skip"
+        DatasetError, match=r"hand_002\.\*: missing image .*; 2 of the 7 images of split train are missing\. --data\.missing skip"
     ):
         opened.split("train")
     with pytest.warns(pipeline.DataWarning, match="2 of the 7 images .* going on with 5"):
         assert len(opened.split("train", missing="skip")) == 5
     (hands / "splits" / "gone.txt").write_text("hand_002\nhand_004\n")
-    with pytest.warns(pipeline.DataWarning), pytest.raises(DatasetError, match="split is empty"):
+    with pytest.warns(pipeline.DataWarning), pytest.raises(DatasetError, match="split gone is empty"):
         opened.split("gone", missing="skip")
 
 
@@ -198,6 +198,9 @@ def test_a_list_elsewhere_in_the_set_is_a_split_too(hands):
     (hands / "official" / "cv").mkdir(parents=True)
     (hands / "official" / "cv" / "fold.txt").write_text("hand_003\nhand_001\n")
     assert open_dataset(hands).split("official/cv/fold") == ["hand_003", "hand_001"]
+    assert open_dataset(hands).split("official/cv/fold+val")[:3] == ["hand_003", "hand_001", *open_dataset(hands).split("val")[:1]]
+    with pytest.raises(DatasetError, match=r"fold\.txt, line 1: hand_003 stands there twice"):
+        open_dataset(hands).split("train+official/cv/fold")
 
 
 def test_the_published_lists_and_annotations_of_the_hand_set_are_read(real_data, tmp_path):
@@ -207,7 +210,7 @@ def test_the_published_lists_and_annotations_of_the_hand_set_are_read(real_data,
     (tmp_path / "dataset.yaml").write_text((source / "dataset.yaml").read_text() + "\nannotations: official/all.csv\n")
     opened = open_dataset(tmp_path)
     assert len(opened.landmarks) == 910
-    with pytest.raises(DatasetError, match=r"\d+ of the 597 images of .*official/cv/set1/train\.txt are missing"):
+    with pytest.raises(DatasetError, match=r"\d+ of the 597 images of split official/cv/set1/train are missing"):
         opened.split("official/cv/set1/train")
     with pytest.warns(pipeline.DataWarning, match="of the 298 images"):
         found = opened.split("official/cv/set1/test", missing="skip")

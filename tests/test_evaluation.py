@@ -37,8 +37,17 @@ def test_without_a_spacing_the_mm_figures_are_null():
 def test_an_evaluation_writes_all_files_and_its_figures_follow_from_its_predictions(run, data, header, request, tmp_path):
     run, root = request.getfixturevalue(run), request.getfixturevalue(data)
     summary, out = evaluation.evaluate(run, "val", out=tmp_path / "out")
-    assert {p.name for p in out.iterdir()} == {"predictions.csv", "summary.json", "per_landmark.csv", "ced.png", "report.html"}
+    assert {p.name for p in out.iterdir()} == {
+        "predictions.csv",
+        "summary.json",
+        "errors.csv",
+        "per_landmark.csv",
+        "ced.png",
+        "report.html",
+    }
     assert json.loads((out / "summary.json").read_text()) == summary
+    errors = [float(line.split(",")[2]) for line in (out / "errors.csv").read_text().splitlines()[1:]]
+    np.testing.assert_allclose(np.mean(errors), summary["pe_mean_mm"], rtol=1e-4)
     lines = (out / "predictions.csv").read_text().splitlines()
     assert lines[0] == header
     dataset = open_dataset(root)

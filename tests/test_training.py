@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf import callbacks, checkpoints, config, files, training
+from scn_tf import callbacks, checkpoints, config, files, geometry, pictures, training
 from scn_tf.data.dataset import DatasetError
 from tests.conftest import REPOSITORY, small_config
 
@@ -47,7 +47,7 @@ def test_tensorboard_holds_scalars_sigmas_and_pictures(run_2d):
 
     events = EventAccumulator(str(run_2d / "tensorboard"), size_guidance={"tensors": 0}).Reload()
     tags = events.Tags()["tensors"]
-    assert {"loss", "learning_rate", "val_pe_mean_mm", "mean_sigma", "sigma/thumb_mcp", "validation"} <= set(tags)
+    assert {"loss", "learning_rate", "val_pe_mean_mm", "mean_sigma", "sigma/thumb_mcp", "validation", "targets"} <= set(tags)
 
 
 def test_training_learns(hands_2d, tmp_path):
@@ -189,6 +189,74 @@ def test_the_schedule_decays_with_the_larger_of_steps_and_time():
     settings, started = config.TrainConfig(epochs=10, minutes=1.0).resolved(2), time.monotonic() - 45.0
     assert callbacks.Schedule(settings, steps=5, started=started, steps_done=10).progress() == pytest.approx(0.75, abs=0.01)
     assert callbacks.Schedule(settings, steps=5, started=started, steps_done=40).progress() == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize(("dims", "root"), [(2, "hands_2d"), (3, "hands_3d")])
+def test_oriented_gaussians_learn_widths_and_angles(dims, root, request, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = small_config(request.getfixturevalue(root), dims, heatmap__sigma_mode="anisotropic", train__learning_rate=0.02)
+    training.train(settings, tmp_path / "run")
+    trainer = training.build_trainer(settings.resolved(dims), landmarks={2: 21, 3: 12}[dims], channels=1)
+    checkpoints.load_state(trainer.state(), tmp_path / "run" / "checkpoints" / "last.npz")
+    sigmas, angles = np.asarray(trainer.targets.sigmas), np.asarray(trainer.targets.angles)
+    assert sigmas.shape[-1] == dims
+    assert np.abs(sigmas - sigmas[:, :1]).max() > 1e-4  # no longer round
+    assert np.abs(angles).max() > 0
+    covariances = trainer.targets.covariances()
+    np.testing.assert_allclose(np.sort(np.linalg.eigvalsh(covariances)), np.sort(sigmas**2), rtol=1e-4)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"), size_guidance={"tensors": 0}).Reload()
+    assert f"sigma/thumb_mcp/{dims - 1}" in events.Tags()["tensors"]
+
+
+def test_an_ellipse_shows_the_widest_direction():
+    turn = geometry.rotations(np.array([[0.5]], "float32"), 2)[0].numpy()
+    covariance = turn @ np.diag([9.0, 1.0]) @ turn.T
+    width, height, angle = (float(value[0]) for value in pictures.target_ellipses(covariance[None]))
+    np.testing.assert_allclose([width, height], [6.0, 2.0], rtol=1e-5)
+    np.testing.assert_allclose((np.degrees(0.5) - angle + 90) % 180 - 90, 0, atol=1e-3)
+
+
+def test_averaged_weights_are_what_is_validated_and_kept_and_training_goes_on_with_its_own(hands_2d, tmp_path):
+    settings = small_config(hands_2d, train__ema=0.9, train__keep="last", train__learning_rate=0.01)
+    plain = small_config(hands_2d, train__keep="last", train__learning_rate=0.01)
+    training.train(settings, tmp_path / "averaged")
+    training.train(plain, tmp_path / "plain")
+    trainer = training.build_trainer(settings.resolved(2), landmarks=21, channels=1)
+    checkpoints.load_state(trainer.state(), tmp_path / "averaged" / "checkpoints" / "last.npz")
+    own = trainer.network.get_weights()
+    for mine, theirs in zip(own, weights(tmp_path / "plain"), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)  # averaging changes nothing about the training
+    with trainer.averaged_weights():
+        averaged = trainer.network.get_weights()
+    for first, second in zip(trainer.network.get_weights(), own, strict=True):
+        np.testing.assert_array_equal(first, second)
+    kept = weights(tmp_path / "averaged")
+    assert max(np.abs(a - b).max() for a, b in zip(kept, own, strict=True)) > 1e-4
+    for first, second in zip(kept, averaged, strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-7)
+
+
+def test_the_last_weights_are_kept_on_request(hands_2d, tmp_path, monkeypatch):
+    errors = iter([1.0, 2.0])
+    original = callbacks.Validation._validate
+
+    def worse(self, row, logs):
+        original(self, row, logs)
+        row["val_pe_mean_mm"] = next(errors)
+
+    monkeypatch.setattr(callbacks.Validation, "_validate", worse)
+    best = training.train(small_config(hands_2d, train__keep="last"), tmp_path / "run")
+    assert (best["epoch"], best["error"]) == (2, 2.0)
+
+
+@pytest.mark.parametrize("kind", ["huber", "adaptive_wing", "cross_entropy"])
+def test_every_kind_of_loss_trains(kind, hands_2d):
+    settings = small_config(hands_2d, train__loss=kind).resolved(2)
+    trainer = training.build_trainer(settings, landmarks=21, channels=1)
+    maps = tf.zeros((2, 48, 32, 21))
+    terms = trainer.loss_terms(maps, tf.fill((2, 21, 2), 15.0), tf.ones((2, 21)))
+    np.testing.assert_allclose(terms["heatmap_loss"], 1.0, rtol=0.05)  # predicting nothing costs one
 
 
 def test_learned_sigmas_move_and_fixed_ones_do_not(hands_2d):

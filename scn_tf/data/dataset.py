@@ -77,18 +77,14 @@ class Dataset:
         """IDs of ``splits/NAME.txt``, or of the list NAME (``.txt``) elsewhere in the set's folder, each with image and row.
 
         Args:
-            name: ``val``, or a path such as ``official/cv/set1/test``.
+            name: ``val``, a path such as ``official/cv/set1/test``, or several joined: ``train+val``.
             missing: ``"refuse"`` images that are not there, or ``"skip"`` them with a warning that counts them.
 
         Raises:
             DatasetError: no such split, an unknown, doubled or unannotated ID, missing images.
         """
-        path = self._split_file(name)
         ids, absent = [], {}  # absent: ID -> what is missing
-        for line, text in enumerate(_read_text(path).splitlines(), start=1):
-            identity = text.strip()
-            if not identity:
-                continue
+        for path, line, identity in self._lines(name):
             if identity in ids or identity in absent:
                 raise DatasetError(f"{path}, line {line}: {identity} stands there twice.")
             if identity in self.files and identity not in self.landmarks:
@@ -102,20 +98,25 @@ class Dataset:
         if absent:
             message = next(iter(absent.values()))
             if len(absent) > 1:
-                message += f"; {len(absent)} of the {len(absent) + len(ids)} images of {path} are missing"
+                message += f"; {len(absent)} of the {len(absent) + len(ids)} images of split {name} are missing"
             if missing == "refuse":
                 raise DatasetError(f"{message}. --data.missing skip goes on without.")
             warnings.warn(f"{message}; going on with {len(ids)}.", DataWarning, stacklevel=2)
         if not ids:
-            raise DatasetError(f"{path}: the split is empty.")
+            raise DatasetError(f"{self.root}: split {name} is empty.")
         return ids
 
-    def _split_file(self, name):
-        for path in (self.root / "splits" / f"{name}.txt", self.root / f"{name}.txt"):
-            if path.is_file():
-                return path
-        known = sorted(p.stem for p in (self.root / "splits").glob("*.txt"))
-        raise DatasetError(f"{self.root / 'splits' / name}.txt: no such split; there are: {', '.join(known) or 'none'}.")
+    def _lines(self, name):
+        """(file, line, ID) of the lists that a split's name stands for."""
+        for part in name.split("+"):
+            places = (self.root / "splits" / f"{part}.txt", self.root / f"{part}.txt")
+            path = next((place for place in places if place.is_file()), None)
+            if path is None:
+                known = sorted(p.stem for p in (self.root / "splits").glob("*.txt"))
+                raise DatasetError(f"{places[0]}: no such split; there are: {', '.join(known) or 'none'}.")
+            for line, text in enumerate(_read_text(path).splitlines(), start=1):
+                if text.strip():
+                    yield path, line, text.strip()
 
     def read(self, identity):
         """:class:`scn_tf.data.images.Image` of an ID."""

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scn_tf.serving.errors import needs_extra
+from scn_tf.extras import needs_extra
 
 
 class Forest(NamedTuple):
@@ -36,7 +36,7 @@ def grow(features, targets, *, trees, leaf, seed):
         seed: of their randomness.
 
     Raises:
-        ConversionError: scikit-learn is not installed.
+        MissingExtra: scikit-learn is not installed.
     """
     with needs_extra("model.name forest", "scikit-learn"):
         from sklearn.ensemble import ExtraTreesRegressor

@@ -13,7 +13,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from scn_tf import checkpoints, config, files
+from scn_tf import checkpoints, config, files, runs
 from scn_tf.serving.errors import ConversionError
 from scn_tf.serving.tflite import export_tflite
 
@@ -61,7 +61,7 @@ def build(run, out):
         WriteError: the folder is not writable.
     """
     source, out = _source(), Path(out)
-    model = page_model(checkpoints.load_model(checkpoints.model_file(run))[1])
+    model = page_model(checkpoints.load_model(runs.network_file(run))[1])
     _install_libraries(source, out)
     export_tflite(run, out / "model.tflite", heatmaps=True)
     files.write_text(out / "model.json", json.dumps(model, indent=1) + "\n")

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from scn_tf import files
 from scn_tf.checkpoints import METADATA
-from scn_tf.serving.errors import ConversionError, needs_extra
+from scn_tf.extras import needs_extra
+from scn_tf.serving.errors import ConversionError
 from scn_tf.serving.saved_model import load_service, public
 
 OPSET = 18
@@ -31,7 +32,8 @@ def export_onnx(run, out, *, heatmaps=False):
 
     Raises:
         CheckpointError: no model in the run.
-        ConversionError: tf2onnx is not installed, or has no counterpart of an operation.
+        MissingExtra: tf2onnx is not installed.
+        ConversionError: it has no counterpart of an operation.
     """
     with needs_extra("to_onnx", "tf2onnx"):
         import tf2onnx
@@ -58,7 +60,8 @@ def localizer(path, *, threads=2):
         (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), metadata).
 
     Raises:
-        ConversionError: onnxruntime is not installed, or the file is no model of scn_tf.
+        MissingExtra: onnxruntime is not installed.
+        ConversionError: the file is no model of scn_tf.
     """
     with needs_extra(path, "onnxruntime"):
         import onnxruntime

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from scn_tf import checkpoints, config, geometry, localization
+from scn_tf import checkpoints, config, geometry, localization, runs
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import check_fits_model, open_dataset
 from scn_tf.serving import onnx, saved_model, tflite
@@ -69,7 +69,7 @@ def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
     """
     if images is not None and images < 1:
         raise ConversionError(f"--images: expected at least 1, received {images}.")
-    path = checkpoints.model_file(run)
+    path = runs.network_file(run)
     network, metadata = checkpoints.load_model(path)
     settings = config.from_dict(metadata["config"], source=str(path))
     dataset = open_dataset(root or settings.data.root)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from scn_tf import checkpoints, files
+from scn_tf import checkpoints, files, runs
 from scn_tf.checkpoints import METADATA, CheckpointError
 from scn_tf.serving.signatures import Service, signatures
 from scn_tf.serving.warmup import write_warmup
@@ -20,7 +20,7 @@ def load_service(run):
     Raises:
         CheckpointError: no model there.
     """
-    network, metadata = checkpoints.load_model(checkpoints.model_file(run))
+    network, metadata = checkpoints.load_model(runs.network_file(run))
     return Service(network, metadata), metadata
 
 

@@ -14,8 +14,9 @@ from scn_tf import config, files
 from scn_tf.checkpoints import METADATA
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
+from scn_tf.extras import needs_extra
 from scn_tf.quiet import quiet_stderr
-from scn_tf.serving.errors import ConversionError, needs_extra
+from scn_tf.serving.errors import ConversionError
 from scn_tf.serving.saved_model import load_service, public
 
 QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
@@ -176,7 +177,8 @@ def localizer(path, *, threads=2):
         (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), image by image; metadata).
 
     Raises:
-        ConversionError: ai-edge-litert is not installed, or the file is no model of scn_tf.
+        MissingExtra: ai-edge-litert is not installed.
+        ConversionError: the file is no model of scn_tf.
     """
     with needs_extra(path, "ai-edge-litert"):
         from ai_edge_litert.interpreter import Interpreter

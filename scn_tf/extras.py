@@ -1,0 +1,21 @@
+"""Libraries that may be missing."""
+
+import contextlib
+
+
+class MissingExtra(ValueError):
+    """An optional library is not installed; the message says how to get it."""
+
+
+@contextlib.contextmanager
+def needs_extra(what, library):
+    """Turn a failed import of an optional library into :class:`MissingExtra`.
+
+    Args:
+        what: file or command that needs it.
+        library: its name on PyPI.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtra(f"{what}: needs {library} ({error}); install it with: pip install 'scn-tf[all]'.") from None
