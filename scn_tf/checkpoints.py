@@ -78,16 +78,28 @@ def load_model(path):
     Raises:
         CheckpointError: missing, damaged, or written by another program.
     """
+    metadata = read_metadata(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            metadata = json.loads(archive.read(METADATA))
         # safe_mode refuses layers that carry code.
         return _float32(keras.saving.load_model(path, compile=False, safe_mode=True)), metadata
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, TypeError) as error:
+        raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
+
+
+def read_metadata(path):
+    """The metadata of a file of :func:`save_model`, dict.
+
+    Raises:
+        CheckpointError: missing, damaged, or written by another program.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read(METADATA))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file.") from None
     except KeyError:
         raise CheckpointError(f"{path}: was not written by scn_tf ({METADATA} is missing).") from None
-    except (zipfile.BadZipFile, ValueError, OSError, TypeError) as error:
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
         raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
 
 

@@ -47,7 +47,11 @@ MODEL_PRESETS = {
 }
 
 # What a network has differently from the presets, in which the spatial part is that of SCN.
-NETWORK_PRESETS = {"payer2016": dict(spatial_kernel={2: 15, 3: 7}, spatial_pooling={2: 8, 3: 4}), "downsampling": dict(levels=3)}
+NETWORK_PRESETS = {
+    "payer2016": dict(spatial_kernel={2: 15, 3: 7}, spatial_pooling={2: 8, 3: 4}),
+    "downsampling": dict(levels=3),
+    "segmentation": dict(spatial_kernel=5, spatial_pooling=8),
+}
 
 # The released settings belong to a loss that is a plain sum; see losses.py.
 TRAIN_PRESETS = {
@@ -77,10 +81,10 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """Which network, and what of the image it sees."""
 
-    name: Literal["scn", "unet", "payer2016", "downsampling", "convonly", "forest", "forest_shape"] = Field(
+    name: Literal["scn", "unet", "payer2016", "downsampling", "convonly", "forest", "forest_shape", "segmentation"] = Field(
         "scn",
         description="SpatialConfiguration-Net, localization U-Net, a network of 2016 (the first SCN, two without a spatial part), "
-        "or random regression forests, alone or with a shape model",
+        "random regression forests, alone or with a shape model, or SCN for label maps",
     )
     preset: Literal["paper", "small", "tiny"] = Field("tiny", description="values of the fields below that are unset")
     image_size: Size | None = Field(None, description="sides of the network's input in array order: H W or D H W")
@@ -107,8 +111,8 @@ class ModelConfig(Section):
             raise ValueError(f"model.image_size: expected {dims} sides ({'D H W'[-2 * dims + 1 :]}), received {values['image_size']}.")
         if values["spatial_kernel"] % 2 == 0:
             raise ValueError(f"model.spatial_kernel: expected an odd number, received {values['spatial_kernel']}.")
-        divisor = 2 ** (values["levels"] - 1) if self.name in ("scn", "unet", "downsampling") else 1
-        if self.name in ("scn", "payer2016"):
+        divisor = 2 ** (values["levels"] - 1) if self.name in ("scn", "unet", "downsampling", "segmentation") else 1
+        if self.name in ("scn", "payer2016", "segmentation"):
             divisor = math.lcm(divisor, values["spatial_pooling"])
         for side in values["image_size"]:
             if side < 1 or side % divisor:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from scn_tf import config, files, geometry, localization, pictures, runs
+from scn_tf import checkpoints, config, files, geometry, localization, pictures, runs
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import DatasetError, check_fits_model, open_dataset
+from scn_tf.segmentation import maps
 
 SDR_RADII = ("2", "2.5", "3", "4", "10")
 OUTLIER_RADII = ("2", "4", "10")
@@ -67,9 +68,14 @@ def evaluate(run_dir, split, *, root=None, out=None):
     """
     run_dir = Path(run_dir)
     out = Path(out) if out else run_dir / "evaluation" / split
-    locate, metadata = runs.open_run(run_dir)
+    metadata = runs.read_metadata(run_dir)
     settings = config.from_dict(metadata["config"], source=str(run_dir))
     dataset = open_dataset(root or settings.data.root)
+    if settings.model.name == "segmentation":
+        network, _ = checkpoints.load_model(runs.model_file(run_dir))
+        ids = dataset.split(split, missing=settings.data.missing)
+        return maps.evaluate(network, metadata, dataset, ids, out), out
+    locate, _ = runs.open_run(run_dir)
     names = dataset.description.names
     check_fits_model(dataset, metadata)
     ids = dataset.split(split, missing=settings.data.missing)
@@ -131,6 +137,8 @@ def per_landmark(names, errors, unit):
 
 def table(summary):
     """The summary as lines for people."""
+    if "dice_mean" in summary:
+        return maps.table(summary)
     unit = summary["unit"]
     lines = [f"{summary['images']} images, {summary['points']} points"]
     if unit == "mm":

@@ -88,6 +88,27 @@ def targets_figure(image, landmarks, covariances):
     return render(figure)
 
 
+def label_figure(image, truth, found, *, count):
+    """Image, true and found label map side by side; returns uint8 (h, w, 3).
+
+    Args:
+        image: ([D,] H, W, C); of a volume the middle slice is shown.
+        truth, found: label maps ([D,] H, W).
+        count: number of labels.
+    """
+    shown = [image[..., 0], truth, found]
+    if truth.ndim == 3:
+        shown = [array[len(truth) // 2] for array in shown]
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axis, array, title in zip(figure.subplots(1, 3), shown, ("image", "true labels", "found labels"), strict=True):
+        labels = {} if title == "image" else dict(vmin=0, vmax=count - 1, interpolation="nearest")
+        axis.imshow(array, cmap="nipy_spectral" if labels else "gray", **labels)
+        axis.set_title(title)
+        axis.set_axis_off()
+    return render(figure)
+
+
 def overlay_figure(image, landmarks, names):
     """Predicted landmarks with their names on an image ([D,] H, W, C); returns uint8 (h, w, 3)."""
     shown = flatten_volume(image)[..., 0]

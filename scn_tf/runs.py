@@ -22,17 +22,39 @@ def model_file(path):
     return path
 
 
-def network_file(path):
-    """:func:`model_file` of what must be a network.
+def existing_file(path):
+    """:func:`model_file`; a folder without one is an error.
 
     Raises:
-        CheckpointError: nothing there, or forests.
+        CheckpointError: nothing there.
     """
     file = model_file(path)
     if file is None:
         raise checkpoints.CheckpointError(f"{path}: no model there yet (expected {' or '.join(MODEL_FILES)}).")
+    return file
+
+
+def read_metadata(path):
+    """What a run folder or model file says of itself, dict.
+
+    Raises:
+        CheckpointError: missing, damaged, or written by another program.
+    """
+    file = existing_file(path)
+    return forests.load_localizer(file)[1] if file.suffix == ".npz" else checkpoints.read_metadata(file)
+
+
+def network_file(path):
+    """:func:`existing_file` of what must be a network that finds landmarks.
+
+    Raises:
+        CheckpointError: nothing there, forests, or a network for label maps.
+    """
+    file = existing_file(path)
     if file.suffix == ".npz":
         raise checkpoints.CheckpointError(f"{path}: holds random forests, which only predict and evaluate can use; expected a network.")
+    if checkpoints.read_metadata(file)["config"]["model"]["name"] == "segmentation":
+        raise checkpoints.CheckpointError(f"{path}: finds label maps, not landmarks; only evaluate can use it.")
     return file
 
 
@@ -43,10 +65,10 @@ def open_run(path):
         (function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, metadata dict).
 
     Raises:
-        CheckpointError: missing, damaged, or written by another program.
+        CheckpointError: missing, damaged, written by another program, or a network for label maps.
     """
-    file = model_file(path)
-    if file is not None and file.suffix == ".npz":
+    file = existing_file(path)
+    if file.suffix == ".npz":
         return forests.load_localizer(file)
     network, metadata = checkpoints.load_model(network_file(path))
     return localizer(network, metadata["config"]["heatmap"]["decoder"]), metadata

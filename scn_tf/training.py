@@ -21,6 +21,7 @@ from scn_tf.config import load as load_config
 from scn_tf.data import pipeline, synthetic
 from scn_tf.data.dataset import Dataset, DatasetError, open_dataset
 from scn_tf.runs import model_file
+from scn_tf.segmentation import training as segmentation
 from scn_tf.targets import GaussianTargets
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
@@ -198,21 +199,26 @@ def train(config, run_dir, *, resume=False):
     job = prepare(config, run_dir, resume=resume)
     if job.config.model.name in forests.NAMES:
         return _grow_forests(job, run_dir)
+    if job.config.model.name == "segmentation":
+        if resume:
+            raise ConfigError(f"{run_dir}: runs of model.name segmentation cannot be resumed.")
+        return segmentation.train(job, run_dir, _metadata(job.config, job.dataset), started)
     return _fit(job, run_dir, started, resume=resume)
 
 
 class Job(NamedTuple):
-    """What a training needs, checked: resolved configuration, data set, and the examples of its two splits."""
+    """What a training needs, checked: resolved configuration, data set, IDs and examples of its two splits."""
 
     config: Config
     dataset: Dataset
+    ids: tuple[list, list]
     training: tf.data.Dataset
     validation: tf.data.Dataset
 
     @property
     def counts(self):
         """Number of training and validation images."""
-        return int(self.training.cardinality()), int(self.validation.cardinality())
+        return tuple(map(len, self.ids))
 
 
 def prepare(config, run_dir, *, resume):
@@ -240,7 +246,7 @@ def prepare(config, run_dir, *, resume):
     if not any(example["annotated"].numpy().any() for example in validation):
         raise DatasetError(f"{dataset.table}: split {config.data.val_split} has no annotated landmark to measure errors with.")
     files.write_text(run_dir / "config.yaml", config.to_yaml())
-    return Job(config, dataset, training, validation)
+    return Job(config, dataset, (train_ids, val_ids), training, validation)
 
 
 def _drawn(ids, config, dataset):

@@ -23,6 +23,11 @@ def count(model):
         # 25 (C F + 2 F F + F N) + 3 F + N, and 15 x 15 N N + N
         (dict(name="payer2016", dims=2, landmarks=37, preset="paper"), 25 * 128 * (1 + 256 + 37) + 3 * 128 + 37 + 225 * 37**2 + 37),
         (dict(name="downsampling", dims=2, landmarks=37, preset="tiny"), 25 * 32 * (1 + 5 * 32 + 37) + 6 * 32 + 37),
+        # U-Net without its head; conv(3, F, N); conv(5, N, F) + 2 conv(5, F, F) + conv(5, F, N)
+        (
+            dict(name="segmentation", dims=2, landmarks=8, preset="tiny", filters=16, levels=2),
+            9 * (1 * 16 + 3 * 256 + 512 + 256) + 6 * 16 + 9 * 16 * 8 + 8 + 25 * (2 * 16 * 8 + 2 * 256) + 3 * 16 + 8,
+        ),
         (dict(name="convonly", dims=2, landmarks=37, preset="tiny"), 121 * 32 * (1 + 5 * 32 + 37) + 6 * 32 + 37),
     ],
 )

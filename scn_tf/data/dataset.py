@@ -39,6 +39,7 @@ class Description(pydantic.BaseModel):
     normalization: Normalization | None = None
     channels: Literal[1, 3] = 1
     flip_pairs: tuple[tuple[int, int], ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def names(self):

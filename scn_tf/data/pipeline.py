@@ -142,7 +142,7 @@ def examples(dataset, ids, config):
     data = tf.data.Dataset.range(len(ids)).map(load, num_parallel_calls=config.data.workers, deterministic=True)
     if config.data.cache == "memory":
         data = data.cache()
-    data = _without_autotune(data)
+    data = without_autotune(data)
     try:
         for _ in tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None):
             pass
@@ -167,10 +167,10 @@ def training_batches(data, *, count, batch_size, seed, first_epoch=0):
     def epoch(number):
         return data.shuffle(count, seed=seed * 100_003 + number, reshuffle_each_iteration=False).batch(batch_size, drop_remainder=True)
 
-    return _without_autotune(tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2))
+    return without_autotune(tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2))
 
 
-def _without_autotune(data):
+def without_autotune(data):
     """Nothing here is left to tune, and the thread that would do it sleeps up to a minute, which the end of a program waits for."""
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -33,7 +33,8 @@ FINGERS_3D = ("index", "middle", "ring")
 NAMES_3D = tuple(f"{finger}_{joint}" for finger in FINGERS_3D for joint in JOINTS["other"])
 SIZE_2D, SPACING_2D = (192, 256), 0.9  # (x, y) pixels, mm
 SIZE_3D, SPACING_3D = (40, 56, 32), 3.6  # (x, y, z) pixels, mm
-VERSION = 1  # raise it when the same seed gives other images
+ORIGIN_3D = (-20.0, 35.0, 10.0)
+VERSION = 2  # raise it when the same seed gives another folder
 
 
 def _hand(rng, dims):
@@ -80,9 +81,10 @@ def _soft_step(values):
 
 
 def _draw(rng, size, spacing):
-    """Image uint8 ([z,] y, x) and landmarks (N, d) in pixels (x, y[, z])."""
+    """Image uint8 ([z,] y, x), landmarks (N, d) in pixels (x, y[, z]), and label map uint8 ([z,] y, x)."""
     dims = len(size)
     points, bones = _hand(rng, dims)
+    labels, depth = np.zeros(size[::-1], "uint8"), np.zeros(size[::-1])
     extent = np.array(size) * spacing
     # The hand's middle near the image's, a little off; forearm at the bottom.
     shift = extent / 2 - (points.min(0) + points.max(0)) / 2 + rng.uniform(-0.05, 0.05, dims) * extent
@@ -92,13 +94,15 @@ def _draw(rng, size, spacing):
     absorption = np.zeros(size[::-1])
     soft = 1.1 * spacing
     flesh = np.full(size[::-1], np.inf)
-    for start, end, radius in bones:
+    for number, (start, end, radius) in enumerate(bones):
         distance = _distance(grid, start + shift, end + shift)
         # The shaft is thinner than its ends: the joint is where two thick ends overlap.
         ends = np.minimum(np.linalg.norm(grid - start - shift, axis=-1), np.linalg.norm(grid - end - shift, axis=-1))
         width = radius * (0.72 + 0.28 * np.exp(-((ends / (1.6 * radius)) ** 2)))
         absorption += _soft_step((width - distance) / (0.35 * soft))
         flesh = np.minimum(flesh, distance - 1.7 * radius)
+        deeper = width - distance > depth  # where bones overlap, the one whose border is farther
+        labels[deeper], depth[deeper] = _label(number, dims), (width - distance)[deeper]
     absorption = rng.uniform(0.6, 1.0) * absorption + rng.uniform(0.3, 0.6) * _soft_step(-flesh / soft)
     image = 1.0 - np.exp(-absorption * rng.uniform(0.7, 1.2))
     image = image ** rng.uniform(0.8, 1.3) + rng.uniform(0.0, 0.15)
@@ -110,11 +114,19 @@ def _draw(rng, size, spacing):
         shut = ((grid < low) | (grid > high)).any(axis=-1)
         image[shut] = rng.uniform(0, 0.05)
     image = np.clip(image / image.max(), 0, 1)
-    return (255 * image).astype("uint8"), points / spacing - 0.5
+    return (255 * image).astype("uint8"), points / spacing - 0.5, labels
+
+
+def _label(bone, dims):
+    """Label of a bone by its number: one a finger, radius and ulna."""
+    lengths = [len(FINGERS[finger][1]) for finger in (FINGERS if dims == 2 else FINGERS_3D)]
+    last = np.cumsum(lengths)
+    finger = int(np.searchsorted(last, bone, side="right"))
+    return 1 + finger + (bone - last[-1] if finger == len(lengths) else 0)
 
 
 def generate(root, *, dims=2, train=60, val=20, seed=0):
-    """Write a synthetic data set.
+    """Write a synthetic data set, landmarks and label maps.
 
     Args:
         root: folder to write; ``dataset.yaml`` comes last, so a folder that has it is whole.
@@ -124,24 +136,28 @@ def generate(root, *, dims=2, train=60, val=20, seed=0):
     """
     root = Path(root)
     names, size, spacing = (NAMES_2D, SIZE_2D, SPACING_2D) if dims == 2 else (NAMES_3D, SIZE_3D, SPACING_3D)
-    (root / "images").mkdir(parents=True, exist_ok=True)
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     ids = [f"hand_{number:03d}" for number in range(train + val)]
     for number, identity in enumerate(ids):
         # One generator an image: the first images do not depend on how many there are.
-        array, landmarks = _draw(np.random.default_rng([seed, number]), size, spacing)
-        image = sitk.GetImageFromArray(array)
+        array, landmarks, labels = _draw(np.random.default_rng([seed, number]), size, spacing)
+        for folder, content in (("images", array), ("labels", labels)):
+            image = sitk.GetImageFromArray(content)
+            if dims == 3:
+                image.SetSpacing([spacing] * 3)
+                image.SetOrigin(ORIGIN_3D)
+            sitk.WriteImage(image, str(root / folder / f"{identity}{'.png' if dims == 2 else '.nii.gz'}"))
         if dims == 3:
-            image.SetSpacing([spacing] * 3)
-            image.SetOrigin([-20.0, 35.0, 10.0])
-            landmarks = landmarks * spacing + np.array(image.GetOrigin())
-        sitk.WriteImage(image, str(root / "images" / f"{identity}{'.png' if dims == 2 else '.nii.gz'}"))
+            landmarks = landmarks * spacing + np.array(ORIGIN_3D)
         writer.writerow([identity, *np.round(landmarks, 3).ravel()])
     files.write_text(root / "landmarks.csv", text.getvalue())
     files.write_text(root / "splits" / "train.txt", "\n".join(ids[:train]) + "\n")
     files.write_text(root / "splits" / "val.txt", "\n".join(ids[train:]) + "\n")
     description = {"name": f"synthetic_hands_{dims}d", "dims": dims, "landmarks": list(names)}
+    description["labels"] = ["background", *(FINGERS if dims == 2 else FINGERS_3D), *(("radius", "ulna") if dims == 2 else ())]
     description |= {"coordinates": "pixel", "spacing_mm": [spacing] * 2} if dims == 2 else {"coordinates": "physical"}
     files.write_text(root / "dataset.yaml", yaml.safe_dump(description, sort_keys=False))
 

@@ -11,6 +11,7 @@ import keras
 from scn_tf.config import ModelConfig
 from scn_tf.models.payer2016 import build_convonly, build_downsampling, build_payer2016
 from scn_tf.models.scn import build_local_appearance, build_scn, build_spatial_configuration
+from scn_tf.models.segmentation import build_scn_segmentation
 from scn_tf.models.unet import build_unet
 
 BUILDERS = {
@@ -19,6 +20,7 @@ BUILDERS = {
     "payer2016": build_payer2016,
     "downsampling": build_downsampling,
     "convonly": build_convonly,
+    "segmentation": build_scn_segmentation,
 }
 __all__ = ["BUILDERS", "build_local_appearance", "build_network", "build_spatial_configuration", *(b.__name__ for b in BUILDERS.values())]
 
@@ -42,7 +44,7 @@ def build_network(
 
     Args:
         name: ``"scn"`` (SpatialConfiguration-Net), ``"unet"`` (localization U-Net), or one of the networks of 2016:
-            ``"payer2016"``, ``"downsampling"``, ``"convonly"``.
+            ``"payer2016"``, ``"downsampling"``, ``"convonly"``. ``"segmentation"``: label maps, and ``landmarks`` counts labels.
         dims: 2 or 3.
         landmarks: number of landmarks N.
         image_size: (H, W) or (D, H, W) in array order; the preset's if None.

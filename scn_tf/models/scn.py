@@ -29,8 +29,8 @@ def conv(filters, kernel, dims, *, name, activation="leaky"):
     return apply
 
 
-def head(landmarks, kernel, dims, *, name, activation=None):
-    """The convolution to one map a landmark.
+def head(landmarks, kernel, dims, *, name, activation=None, stddev=HEAD_STDDEV):
+    """The convolution to one map a landmark; with ``stddev`` None its weights start He-normal.
 
     It computes in float32 whatever the policy: with the 8 significant bits of bfloat16
     neighbouring pixels of a peak tie, and the maximum is no longer where the peak is.
@@ -41,7 +41,7 @@ def head(landmarks, kernel, dims, *, name, activation=None):
         kernel,
         padding="same",
         activation=activation,
-        kernel_initializer=keras.initializers.TruncatedNormal(stddev=HEAD_STDDEV),
+        kernel_initializer="he_normal" if stddev is None else keras.initializers.TruncatedNormal(stddev=stddev),
         dtype="float32",
         name=name,
     )

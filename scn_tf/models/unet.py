@@ -20,8 +20,15 @@ def build_unet(image_shape, landmarks, *, filters=128, levels=5, dropout=0.0):
     Returns:
         Functional ``keras.Model`` from image (B, [D,] H, W, C) to heatmaps (B, [D,] H, W, N).
     """
-    dims = len(image_shape) - 1
     image = keras.Input(image_shape, name="image")
+    features = unet_features(image, filters=filters, levels=levels, dropout=dropout)
+    heatmaps = head(landmarks, 1, len(image_shape) - 1, name="heatmaps")(features)
+    return keras.Model(image, heatmaps, name="unet")
+
+
+def unet_features(image, *, filters, levels, dropout):
+    """The U-Net without its head: Keras tensor (B, [D,] H, W, C) to (B, [D,] H, W, filters)."""
+    dims = len(image.shape) - 2
 
     def block(tensor, name, rate=0.0):
         tensor = conv(filters, 3, dims, name=f"{name}_conv1", activation="relu")(tensor)
@@ -40,5 +47,4 @@ def build_unet(image_shape, landmarks, *, filters=128, levels=5, dropout=0.0):
         tensor = LinearUpsampling(name=f"up_{level}")(tensor)
         tensor = layers.Concatenate(name=f"up_{level}_concat")([tensor, skips[level]])
         tensor = block(tensor, f"up_{level}")
-    heatmaps = head(landmarks, 1, dims, name="heatmaps")(tensor)
-    return keras.Model(image, heatmaps, name="unet")
+    return tensor

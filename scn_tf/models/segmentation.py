@@ -1,0 +1,36 @@
+"""SpatialConfiguration-Net for label maps (Payer et al., STACOM 2018: "Multi-label whole heart segmentation")."""
+
+import keras
+from keras import layers
+
+from scn_tf.layers import LinearUpsampling
+from scn_tf.models.scn import average_pooling, conv, head
+from scn_tf.models.unet import unet_features
+
+
+def build_scn_segmentation(image_shape, labels, *, filters=64, levels=4, dropout=0.0, spatial_kernel=5, spatial_pooling=8):
+    """A map a label: local appearance (U-Net, tanh) times spatial configuration.
+
+    Spatial configuration: the local maps at a lower resolution, four convolutions, linear enlargement. Where the
+    paper is silent, the parts are those of the landmark networks; the last of the four convolutions is linear.
+
+    Args:
+        image_shape: ([D,] H, W, C); sides divide by ``2 ** (levels - 1)`` and ``spatial_pooling``.
+        labels: number of labels, background included.
+        filters, levels, dropout: of the U-Net.
+        spatial_kernel, spatial_pooling: of the spatial part (paper: 5 and 8).
+
+    Returns:
+        Functional ``keras.Model`` from image (B, [D,] H, W, C) to maps (B, [D,] H, W, labels): logits or heatmaps, by the loss.
+    """
+    dims = len(image_shape) - 1
+    image = keras.Input(image_shape, name="image")
+    features = unet_features(image, filters=filters, levels=levels, dropout=dropout)
+    local = head(labels, 3, dims, name="local_appearance", activation="tanh", stddev=None)(features)
+    tensor = average_pooling(dims, spatial_pooling, name="sc_pool")(local)
+    for index in range(1, 4):
+        tensor = conv(filters, spatial_kernel, dims, name=f"sc_conv{index}")(tensor)
+    tensor = head(labels, spatial_kernel, dims, name="sc_head", stddev=None)(tensor)
+    spatial = LinearUpsampling(spatial_pooling, dtype="float32", name="spatial_configuration")(tensor)
+    product = layers.Multiply(dtype="float32", name="heatmaps")([local, spatial])
+    return keras.Model(image, product, name="segmentation")

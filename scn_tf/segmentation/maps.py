@@ -1,0 +1,117 @@
+"""Label maps of a data set, those that a network finds, and how far they agree."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from scn_tf import config, files, pictures
+from scn_tf.data import images, pipeline
+from scn_tf.data.dataset import DatasetError
+
+
+def read_examples(dataset, ids, model):
+    """Fitted images and label maps of a split.
+
+    Args:
+        dataset: :class:`scn_tf.data.dataset.Dataset`.
+        ids: list of IDs.
+        model: resolved :class:`scn_tf.config.ModelConfig`.
+
+    Returns:
+        images float32 (I, [D,] H, W, C) and label maps uint8 (I, [D,] H, W), 0 where the input shows no image.
+
+    Raises:
+        DatasetError: no label maps, or one that does not fit its image or holds an unknown label.
+    """
+    description = dataset.description
+    if not description.labels:
+        raise DatasetError(f"{dataset.root / 'dataset.yaml'}: segmentation needs `labels`, the names of the labels, background first.")
+    found = {images.stem(path): path for path in (dataset.root / "labels").glob("*") if images.is_image(path)}
+    arrays, maps = [], []
+    for identity in ids:
+        if identity not in found:
+            raise DatasetError(f"{dataset.root / 'labels' / identity}.*: missing label map.")
+        image = dataset.read(identity)
+        labels = images.read_image(found[identity], dims=description.dims, channels=1)
+        if labels.array.shape[:-1] != image.array.shape[:-1]:
+            raise DatasetError(f"{found[identity]}: {labels.size.tolist()} pixels, but its image has {image.size.tolist()}.")
+        values = np.unique(labels.array)
+        if not set(values) <= set(range(len(description.labels))):
+            received = ", ".join(f"{value:g}" for value in values)
+            raise DatasetError(f"{found[identity]}: expected labels 0 to {len(description.labels) - 1}, received {received}.")
+        fit = pipeline.fit_image(image, dataset.pixel_size(image), model, name=str(dataset.files[identity]))
+        arrays.append(pipeline.network_input(image.array, fit.scale, fit.translation, model.image_size).numpy())
+        maps.append(_nearest(labels.array[..., 0].astype("uint8"), fit, model.image_size))
+    return np.stack(arrays), np.stack(maps)
+
+
+def evaluate(network, metadata, dataset, ids, out):
+    """Dice of every label on a split; writes ``summary.json``, ``dice.csv`` and ``segmentation.png`` of the first image.
+
+    Args:
+        network: of the run.
+        metadata: of its model file.
+        dataset: :class:`scn_tf.data.dataset.Dataset`.
+        ids: the split's.
+        out: folder to write.
+
+    Returns:
+        the summary, dict.
+    """
+    model = config.from_dict(metadata["config"], source="model").model
+    names = dataset.description.labels
+    arrays, truth = read_examples(dataset, ids, model)
+    found = predict_maps(network, arrays)
+    scores = dice(found, truth, len(names))
+    means = [float(np.nanmean(column)) if np.isfinite(column).any() else None for column in scores.T]
+    by_label = dict(zip(names[1:], means, strict=True))
+    summary = {"images": len(ids), "dice_mean": float(np.nanmean(scores)), "dice": by_label}
+    rows = [",".join(("id", *names[1:]))]
+    rows += [",".join((identity, *("" if np.isnan(v) else f"{v:.5f}" for v in row))) for identity, row in zip(ids, scores, strict=True)]
+    out = Path(out)
+    files.write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    files.write_text(out / "dice.csv", "\n".join(rows) + "\n")
+    with files.replaced(out / "segmentation.png") as temporary:
+        temporary.write_bytes(pictures.encode_png(pictures.label_figure(arrays[0], truth[0], found[0], count=len(names))))
+    return summary
+
+
+def table(summary):
+    """The summary as lines for people."""
+    each = "   ".join(f"{name} {'none' if value is None else f'{value:.3f}'}" for name, value in summary["dice"].items())
+    return f"{summary['images']} images\nDice   mean {summary['dice_mean']:.4f}\n       {each}"
+
+
+def predict_maps(network, arrays):
+    """Label maps uint8 (I, [D,] H, W) of network inputs (I, [D,] H, W, C), one image at a time."""
+    locate = tf.function(lambda image: tf.argmax(network(image, training=False), axis=-1), reduce_retracing=True)
+    return np.stack([locate(array[np.newaxis])[0].numpy().astype("uint8") for array in arrays])
+
+
+def dice(found, truth, count):
+    """Dice coefficients 2 |A and B| / (|A| + |B|) of the labels but the background, NaN where neither map has one.
+
+    Args:
+        found, truth: label maps (I, [D,] H, W).
+        count: number of labels, background included.
+
+    Returns:
+        (I, count - 1).
+    """
+    found, truth = (np.reshape(maps, (len(maps), 1, -1)) == np.arange(1, count)[:, None] for maps in (found, truth))
+    sizes = found.sum(axis=-1) + truth.sum(axis=-1)
+    return np.where(sizes > 0, 2.0 * (found & truth).sum(axis=-1) / np.maximum(sizes, 1), np.nan)
+
+
+def _nearest(labels, fit, size):
+    """Label map in the network's input: the nearest pixel's, 0 outside."""
+    index, inside = [], True
+    for axis, side in enumerate(size):
+        coordinate = len(size) - 1 - axis
+        source = np.round((np.arange(side) + 0.5 - fit.translation[coordinate]) / fit.scale[coordinate] - 0.5).astype(int)
+        shape = [-1 if a == axis else 1 for a in range(len(size))]
+        inside = inside & ((source >= 0) & (source < labels.shape[axis])).reshape(shape)
+        index.append(np.clip(source, 0, labels.shape[axis] - 1))
+    return np.where(inside, labels[np.ix_(*index)], 0).astype("uint8")

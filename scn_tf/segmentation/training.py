@@ -1,0 +1,84 @@
+"""Train a network for label maps; ``train.loss cross_entropy`` takes them for logits of a softmax, ``l2`` for heatmaps."""
+
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from scn_tf import augment, checkpoints, files, models
+from scn_tf.callbacks import Schedule, StopOnNonFinite, history_csv
+from scn_tf.config import ConfigError
+from scn_tf.data import pipeline
+from scn_tf.segmentation.maps import dice, predict_maps, read_examples
+
+LOSSES = {"l2": keras.losses.MeanSquaredError, "cross_entropy": lambda: keras.losses.CategoricalCrossentropy(from_logits=True)}
+
+
+def train(job, run_dir, metadata, started):
+    """Train a run with ``model.name segmentation``; see :func:`scn_tf.training.train`. It cannot be resumed.
+
+    Returns:
+        dict with ``epoch`` and ``dice``, of the kept weights on the validation split.
+    """
+    config, dataset = job.config, job.dataset
+    if config.train.loss not in LOSSES:
+        raise ConfigError(f"train.loss: segmentation has {' and '.join(LOSSES)}, received {config.train.loss}.")
+    (train_images, train_maps), (val_images, val_maps) = (read_examples(dataset, ids, config.model) for ids in job.ids)
+    labels = dataset.description.labels
+    keras.utils.set_random_seed(1 + config.train.seed)
+    network = models.from_config(config.model, landmarks=len(labels), channels=dataset.description.channels)
+    network.compile(keras.optimizers.Adam(config.train.learning_rate, global_clipnorm=config.train.clip_norm), LOSSES[config.train.loss]())
+    batch_size = min(config.train.batch_size, len(train_images))
+    steps = len(train_images) // batch_size
+    progress = {"epoch": None, "dice": -1.0, "history": []}
+
+    def keep(epoch, logs):
+        row = {"epoch": epoch + 1, **logs}
+        progress["history"].append(row)
+        if (epoch + 1) % config.train.validate_every and epoch + 1 < config.train.epochs and not network.stop_training:
+            return
+        row["val_dice"] = float(np.nanmean(dice(predict_maps(network, val_images), val_maps, len(labels))))
+        if row["val_dice"] > progress["dice"] or config.train.keep == "last":
+            progress.update(epoch=epoch + 1, dice=row["val_dice"])
+            metadata["validation"] = {"epoch": epoch + 1, "dice": row["val_dice"]}
+            checkpoints.save_model(network, run_dir / "model.keras", metadata)
+        files.write_text(run_dir / "history.csv", history_csv(progress["history"]))
+        logs["val_dice"] = row["val_dice"]
+
+    network.fit(
+        _batches(train_images, train_maps, len(labels), config, batch_size),
+        epochs=config.train.epochs,
+        steps_per_epoch=steps,
+        shuffle=False,
+        callbacks=[
+            Schedule(config.train, steps=steps, started=started),
+            StopOnNonFinite(),
+            keras.callbacks.LambdaCallback(on_epoch_end=keep),
+        ],
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+    return {"epoch": progress["epoch"], "dice": progress["dice"]}
+
+
+def warp_labels(draw, maps, count):
+    """The geometric part of a draw on label maps (B, [D,] H, W): shares float32 (B, [D,] H, W, count); background outside."""
+    shares = augment.warp_images(draw, tf.one_hot(maps, count)[..., 1:])
+    shares = tf.maximum(shares, 0.0)  # what was outside is the background of images, below zero
+    return tf.concat([1.0 - tf.reduce_sum(shares, axis=-1, keepdims=True), shares], axis=-1)
+
+
+def _batches(arrays, maps, count, config, batch_size):
+    """Endless augmented batches (images, shares of labels)."""
+
+    def augmented(step, batch):
+        pictures_, labels = batch
+        seeds = tf.unstack(tf.random.split(tf.stack([tf.cast(config.train.seed, tf.int64), step]), 2))
+        draw = augment.sample(config.augment, tf.shape(pictures_)[0], tuple(arrays.shape[1:-1]), seed=seeds[0])
+        warped = augment.warp_images(draw, pictures_)
+        return augment.change_intensities(draw, warped, seed=seeds[1], config=config.augment), warp_labels(draw, labels, count)
+
+    data = tf.data.Dataset.from_tensor_slices((arrays, maps)).shuffle(len(arrays), seed=1 + config.train.seed).repeat()
+    data = data.batch(batch_size, drop_remainder=True)
+    data = tf.data.Dataset.zip(tf.data.Dataset.counter(), data).map(augmented, num_parallel_calls=2).prefetch(2)
+    return pipeline.without_autotune(data)

@@ -1,0 +1,109 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import tensorflow as tf
+
+import scn_tf
+from scn_tf import augment, checkpoints, cli, config, evaluation, geometry, training
+from scn_tf.data.dataset import DatasetError, open_dataset
+from scn_tf.segmentation import maps
+from scn_tf.segmentation.training import warp_labels
+from tests.conftest import small_config
+
+SETTINGS = dict(model__name="segmentation", model__filters=8, train__loss="cross_entropy", train__learning_rate=3e-3)
+
+
+def test_dice_is_that_of_hand_made_maps():
+    truth = np.array([[[0, 1, 1], [2, 2, 0]]])
+    found = np.array([[[0, 1, 0], [2, 2, 2]]])
+    np.testing.assert_allclose(maps.dice(found, truth, 4), [[2 * 1 / 3, 2 * 2 / 5, np.nan]])
+
+
+@pytest.mark.parametrize(("dims", "root"), [(2, "hands_2d"), (3, "hands_3d")])
+def test_label_maps_lie_where_their_images_do(dims, root, request):
+    """A landmark ends a bone: its own label, or that of the bone which goes on from there, is found at it."""
+    opened = open_dataset(request.getfixturevalue(root))
+    size = {2: [128, 96], 3: [32, 56, 40]}[dims]  # fine enough for a phalanx
+    model = small_config(opened.root, dims, model__image_size=size).resolved(dims).model
+    ids = opened.split("train")
+    arrays, labels = maps.read_examples(opened, ids, model)
+    assert arrays.shape[:-1] == labels.shape
+    names = opened.description.labels
+    for index, identity in enumerate(ids):
+        image = opened.read(identity)
+        fit = geometry.fit_to_input(image.size, opened.pixel_size(image), model.image_size[::-1], spacing=model.spacing_mm)
+        points = geometry.apply(fit.input_from_array, opened.truth_in_array(identity, image))
+        for name, point in zip(opened.description.names, points, strict=True):
+            near = np.round(point).astype(int)
+            window = tuple(slice(max(c - 1, 0), c + 2) for c in near[::-1])
+            assert names.index(name.split("_")[0]) in labels[index][window], name
+
+
+def test_labels_are_warped_with_their_image(rng):
+    settings = config.AugmentConfig(translation=0.1, rotation=0.5, scale=0.3, elastic=0.03)
+    image = np.zeros((1, 40, 32, 1), "float32")
+    image[0, 10:28, 8:20, 0] = 1.0
+    draw = augment.sample(settings, 1, (40, 32), seed=tf.constant([3, 4]))
+    shares = warp_labels(draw, tf.constant(image[..., 0].astype("uint8") * 2), 3).numpy()
+    np.testing.assert_allclose(shares.sum(axis=-1), 1.0, atol=1e-5)
+    assert shares[..., 1].max() == 0
+    np.testing.assert_allclose(shares[..., 2], np.maximum(augment.warp_images(draw, tf.constant(image))[..., 0], 0), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dims", "root", "loss"), [(2, "hands_2d", "cross_entropy"), (2, "hands_2d", "l2"), (3, "hands_3d", "cross_entropy")]
+)
+def test_a_segmentation_run_trains_and_is_evaluated(dims, root, loss, request, tmp_path, capsys):
+    root, run = request.getfixturevalue(root), tmp_path / "run"
+    settings = small_config(root, dims, **{**SETTINGS, "train__loss": loss})
+    best = training.train(settings, run)
+    summary, out = evaluation.evaluate(run, "val")
+    assert summary["dice_mean"] == pytest.approx(best["dice"], abs=1e-6)
+    assert {p.name for p in out.iterdir()} == {"summary.json", "dice.csv", "segmentation.png"}
+    assert json.loads((out / "summary.json").read_text()) == summary
+    assert list(summary["dice"]) == list(open_dataset(root).description.labels[1:])
+    assert "Dice   mean" in evaluation.table(summary)
+    # What finds landmarks refuses it in one line.
+    for arguments in (["predict", str(run), str(root / "images")], ["export", str(run), str(tmp_path / "out")]):
+        assert cli.main(arguments) == 1
+        assert "finds label maps, not landmarks" in capsys.readouterr().err
+    with pytest.raises(config.ConfigError, match="cannot be resumed"):
+        training.train(config.Config(), run, resume=True)
+
+
+def test_it_learns(hands_2d, tmp_path):
+    run = tmp_path / "run"
+    training.train(small_config(hands_2d, train__epochs=60, train__validate_every=60, **SETTINGS), run)
+    rows = [float(row["loss"]) for row in csv.DictReader((run / "history.csv").read_text().splitlines())]
+    assert rows[-1] < 0.5 * rows[0]
+    # Everything background would have a Dice of zero.
+    assert checkpoints.read_metadata(run / "model.keras")["validation"]["dice"] > 0.2
+
+
+def test_mistakes_in_label_maps_are_named(hands_2d, tmp_path):
+    import shutil
+
+    root = tmp_path / "set"
+    shutil.copytree(hands_2d, root)
+    model, opened = small_config(root).resolved(2).model, open_dataset(root)
+    path = root / "labels" / "hand_002.png"
+    for content, message in ((np.full((256, 192), 9, "uint8"), r"hand_002\.png: expected labels 0 to 7, received 9\."),
+                             (np.zeros((9, 9), "uint8"), r"hand_002\.png: \[9, 9\] pixels, but its image has")):  # fmt: skip
+        sitk.WriteImage(sitk.GetImageFromArray(content), str(path))
+        with pytest.raises(DatasetError, match=message):
+            maps.read_examples(opened, ["hand_002"], model)
+    path.unlink()
+    with pytest.raises(DatasetError, match=r"hand_002\.\*: missing label map"):
+        maps.read_examples(opened, ["hand_002"], model)
+    (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text().split("labels:")[0] + "coordinates: pixel\n")
+    with pytest.raises(DatasetError, match="segmentation needs `labels`"):
+        maps.read_examples(open_dataset(root), ["hand_001"], model)
+    with pytest.raises(config.ConfigError, match="segmentation has l2 and cross_entropy, received huber"):
+        training.train(small_config(hands_2d, **{**SETTINGS, "train__loss": "huber"}), tmp_path / "run")
+
+
+def test_a_landmark_network_is_built_as_before():
+    assert scn_tf.build_network("segmentation", landmarks=4, image_size=(32, 48), preset="tiny").output_shape == (None, 32, 48, 4)
