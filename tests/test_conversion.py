@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import scn_tf
-from scn_tf import checkpoints, cli, serving
+from scn_tf import checkpoints, cli, serving, training
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.serving import onnx, parity, tflite
@@ -165,3 +165,21 @@ def test_parity_judges_float_forms_by_points_and_smaller_ones_by_their_error(kin
 def test_parity_refuses_an_export_of_another_run(files, run_3d):
     with pytest.raises(serving.ConversionError, match="another network"):
         parity.check(run_3d, [files["onnx"]])
+
+
+@pytest.mark.parametrize(("name", "decoder"), [("unet", "gaussian"), ("payer2016", "centroid"), ("downsampling", "quadratic")])
+def test_other_networks_and_decoders_are_exported_too(name, decoder, hands_2d, tmp_path):
+    run, image = tmp_path / "run", hands_2d / "images" / "hand_008.png"
+    training.train(small_config(hands_2d, model__name=name, heatmap__decoder=decoder), run)
+    wanted = scn_tf.load(run).predict(image).landmarks
+    exports = [
+        serving.export_saved_model(run, tmp_path / "served"),
+        serving.export_onnx(run, tmp_path / "run.onnx"),
+        serving.export_tflite(run, tmp_path / "run.tflite"),
+    ]
+    for path in exports:
+        np.testing.assert_allclose(scn_tf.load(path).predict(image).landmarks, wanted, atol=10 * EXACT)
+    if name == "payer2016":
+        # Fewer bits may choose another of two near-equal peaks, but it must be written and answer.
+        whole = serving.export_tflite(run, tmp_path / "int8.tflite", quantize="int8")
+        assert scn_tf.load(whole).predict(image).landmarks.shape == wanted.shape
