@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from scn_tf import files
-from scn_tf.config import ConfigError
+from scn_tf.config import ConfigError, load
 
 CHECKPOINT = Path("checkpoints") / "last.npz"
 
@@ -71,9 +71,14 @@ def run_one(out, run):
 
 
 def _keep_settings(path, run):
+    """Write a run's configuration; one that is there must say the same, but for where the data lie."""
     text = run.config.to_yaml()
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
+    if path.is_file() and _without_root(load(path)) != _without_root(run.config):
         raise ConfigError(
             f"{path}: the study's folder holds this run with other settings; choose another --out, or remove runs/{run.name}."
         )
     files.write_text(path, text)
+
+
+def _without_root(config):
+    return config.model_copy(update={"data": config.data.model_copy(update={"root": None})})
