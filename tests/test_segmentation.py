@@ -50,7 +50,7 @@ def test_labels_are_warped_with_their_image(rng):
     shares = warp_labels(draw, tf.constant(image[..., 0].astype("uint8") * 2), 3).numpy()
     np.testing.assert_allclose(shares.sum(axis=-1), 1.0, atol=1e-5)
     assert shares[..., 1].max() == 0
-    np.testing.assert_allclose(shares[..., 2], np.maximum(augment.warp_images(draw, tf.constant(image))[..., 0], 0), atol=1e-5)
+    np.testing.assert_allclose(shares[..., 2], 0.5 + 0.5 * augment.warp_images(draw, tf.constant(2 * image - 1))[..., 0], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,14 @@ def test_a_study_runs_goes_on_after_a_failure_and_reports(hands_2d, tmp_path, ca
     assert "holds this run with other settings" in capsys.readouterr().err
 
 
+def test_a_study_goes_on_where_the_data_lie_elsewhere(hands_2d, tmp_path):
+    file = write_study(tmp_path, hands_2d)
+    first, moved = (study.read_study(file).runs(root)[0] for root in (hands_2d, "elsewhere"))
+    assert first.config != moved.config
+    execute._keep_settings(tmp_path / "run.yaml", first)
+    execute._keep_settings(tmp_path / "run.yaml", moved)
+
+
 def test_a_cluster_gets_one_job_a_run(hands_2d, tmp_path, capsys):
     file = write_study(tmp_path, hands_2d)
     assert cli.main(["study", str(file), "--write", "slurm"]) == 0

@@ -10,6 +10,7 @@ from scn_tf import augment, checkpoints, files, models
 from scn_tf.callbacks import Schedule, StopOnNonFinite, history_csv
 from scn_tf.config import ConfigError
 from scn_tf.data import pipeline
+from scn_tf.preprocess import BACKGROUND
 from scn_tf.segmentation.maps import dice, predict_maps, read_examples
 
 LOSSES = {"l2": keras.losses.MeanSquaredError, "cross_entropy": lambda: keras.losses.CategoricalCrossentropy(from_logits=True)}
@@ -63,8 +64,8 @@ def train(job, run_dir, metadata, started):
 
 def warp_labels(draw, maps, count):
     """The geometric part of a draw on label maps (B, [D,] H, W): shares float32 (B, [D,] H, W, count); background outside."""
-    shares = augment.warp_images(draw, tf.one_hot(maps, count)[..., 1:])
-    shares = tf.maximum(shares, 0.0)  # what was outside is the background of images, below zero
+    # The warp fills what was outside with the background of images: shifted, that is no label's share.
+    shares = augment.warp_images(draw, tf.one_hot(maps, count)[..., 1:] + BACKGROUND) - BACKGROUND
     return tf.concat([1.0 - tf.reduce_sum(shares, axis=-1, keepdims=True), shares], axis=-1)
 
 
