@@ -122,8 +122,8 @@ class Validation(keras.callbacks.Callback):
         if validating:
             with self.trainer.averaged_weights():
                 self._validate(row, logs)
-                self._keep_best(epoch, row)
                 self._write_pictures(epoch)
+                self._keep_best(epoch, row)
         self._write_scalars(row)
         self.run_progress["history"].append(row)
         if validating:

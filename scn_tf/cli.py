@@ -112,6 +112,7 @@ def build_parser(prog):
     export.add_argument("--form", choices=("saved_model", "tflite", "onnx"), help="default: by the name of OUT")
     export.add_argument("--quantize", choices=("none", "dynamic", "float16", "int8"), default="none", help="TFLite only (default: none): "
         "float16 and dynamic store smaller weights, int8 also computes in integers, calibrated on the run's training images")  # fmt: skip
+    export.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="int8 only: data set (default: that of the run)")
     export.add_argument("--heatmaps", action="store_true", help="TFLite and ONNX: also give the heatmaps")
     export.set_defaults(run=run_export)
 
@@ -148,7 +149,7 @@ def build_parser(prog):
         "Build a page that runs the network in the browser, serve it on this machine alone, and open it. "
         "Images stay in the browser. The first time, npm fetches LiteRT.js."))  # fmt: skip
     demo.add_argument("run_folder", type=Path, metavar="RUN", help="run folder or .keras file of a 2D model")
-    demo.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: RUN/demo)")
+    demo.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: RUN/demo, or NAME-demo for a file or name)")
     demo.add_argument("--port", type=int, default=8600, help="default: 8600; 0 takes any free one")
     demo.add_argument("--no-open", dest="open", action="store_false", help="do not open a browser")
     demo.set_defaults(run=run_demo)
@@ -160,9 +161,9 @@ def run_train(options):
     if options.resume:
         if options.run_dir is None:
             raise config.ConfigError("--resume: needs --run_dir, the run to go on with.")
-        if given or options.config:
-            raise config.ConfigError("--resume: goes on with the run's own settings; no others can be given.")
-        settings = config.Config()
+        if set(given) - {"data.root"} or options.config:
+            raise config.ConfigError("--resume: goes on with the run's own settings; of others only --data.root can be given.")
+        settings = config.from_dict(config.override({}, given))
     else:
         values = config.read_yaml(options.config) if options.config else {}
         merged = config.override(values, given)
@@ -232,6 +233,9 @@ def run_study(options):
 
     out = options.out or Path("studies") / options.file.stem
     runs = study.read_study(options.file).runs(options.root)
+    if options.jobs < 1:
+        raise config.ConfigError(f"--jobs: expected at least 1, received {options.jobs}.")
+    study.check_settings(out, runs)
     if options.list:
         waiting = {run.name for run in study.unfinished(out, runs)}
         for index, run in enumerate(runs):
@@ -241,13 +245,16 @@ def run_study(options):
         command = ["scn-tf", "study", str(options.file), "--out", str(out)]
         command += ["--data.root", str(options.root)] if options.root else []
         slurm = options.write == "slurm"
-        print(study.slurm_script(command, len(runs), out) if slurm else study.kubernetes_manifest(command, len(runs)), end="")
+        print(study.slurm_script(command, len(runs)) if slurm else study.kubernetes_manifest(command, len(runs)), end="")
         return 0
     if options.index is not None:
         if not 0 <= options.index < len(runs):
             raise config.ConfigError(f"--run: expected 0 to {len(runs) - 1}, received {options.index}.")
-        chosen = study.unfinished(out, [runs[options.index]])
-        return study.run_one(out, chosen[0]) if chosen else 0
+        run = runs[options.index]
+        if study.unfinished(out, [run]) and study.run_one(out, run) != 0:
+            return _fail(f"{run.name}: failed, see {study.log_file(out, run)}", status=1)
+        print(f"{run.name}: finished")
+        return 0
     failed = [] if options.report else study.run_all(out, runs, jobs=options.jobs)
     for name in failed:
         _fail(f"{name}: failed, see {out / 'logs' / name}.log", status=1)
@@ -279,7 +286,9 @@ def run_export(options):
     if options.heatmaps and form == "saved_model":
         raise config.ConfigError("--heatmaps: is for TFLite and ONNX; a SavedModel always has the signature serve_heatmaps.")
     if form == "tflite":
-        path = serving.export_tflite(options.run_folder, options.out, quantize=options.quantize, heatmaps=options.heatmaps)
+        path = serving.export_tflite(
+            options.run_folder, options.out, quantize=options.quantize, heatmaps=options.heatmaps, root=options.root
+        )
     elif form == "onnx":
         path = serving.export_onnx(options.run_folder, options.out, heatmaps=options.heatmaps)
     else:
@@ -310,7 +319,8 @@ def run_demo(options):
     from scn_tf.serving import demo
 
     run = options.run_folder
-    folder = options.out or (run.parent if run.suffix == ".keras" else run) / "demo"
+    # Not in a new folder with the name of a model that comes along: it would be found in its place.
+    folder = options.out or (run / "demo" if run.is_dir() else run.parent / f"{run.stem}-demo")
     with demo.server(folder, options.port) as server:  # before the work: the port may be taken
         demo.build(run, folder)
         address = f"http://127.0.0.1:{server.server_port}/"

@@ -233,7 +233,17 @@ class Config(Section):
     forest: ForestConfig = ForestConfig()
 
     def resolved(self, dims):
-        """The same configuration with every field set for 2 or 3 dimensions."""
+        """The same configuration with every field set for 2 or 3 dimensions.
+
+        Raises:
+            ValueError: fields that do not go together.
+        """
+        if self.model.name != "segmentation" and self.train.loss == "cross_entropy":
+            # Its maps are logits: their heights mean nothing, and a narrower target always costs less.
+            if self.heatmap.sigma_mode != "fixed":
+                raise ValueError(f"heatmap.sigma_mode: train.loss cross_entropy needs fixed, received {self.heatmap.sigma_mode}.")
+            if self.heatmap.decoder not in ("quadratic", "argmax"):
+                raise ValueError(f"heatmap.decoder: train.loss cross_entropy needs quadratic or argmax, received {self.heatmap.decoder}.")
         return Config(
             data=self.data,
             model=self.model.resolved(dims),

@@ -55,10 +55,10 @@ def evaluate(run_dir, split, *, root=None, out=None):
     """Evaluate a run on a split and write all files of the evaluation.
 
     Args:
-        run_dir: folder with ``model.keras`` or ``model.npz``.
+        run_dir: folder with ``model.keras`` or ``model.npz``, one of these files, or a name in :mod:`scn_tf.pretrained`.
         split: name of a split.
         root: data set folder; the run's own if None.
-        out: folder to write; ``run_dir/evaluation/split`` if None.
+        out: folder to write; ``run_dir/evaluation/split`` if None, ``NAME-evaluation/split`` for a file or name.
 
     Returns:
         (summary dict, folder).
@@ -67,7 +67,10 @@ def evaluate(run_dir, split, *, root=None, out=None):
         CheckpointError, DatasetError, ImageError: with the file.
     """
     run_dir = Path(run_dir)
-    out = Path(out) if out else run_dir / "evaluation" / split
+    if out is None:
+        # A file or a name has no folder of its own.
+        out = (run_dir / "evaluation" if run_dir.is_dir() else Path(f"{run_dir.stem}-evaluation")) / split
+    out = Path(out)
     metadata = runs.read_metadata(run_dir)
     settings = config.from_dict(metadata["config"], source=str(run_dir))
     dataset = open_dataset(root or settings.data.root)

@@ -16,10 +16,8 @@ def model_file(path):
     """
     path = Path(path)
     if path.is_dir():
-        return next((path / name for name in MODEL_FILES if (path / name).is_file()), None)
-    if not path.exists():
-        return pretrained.find(path) or path
-    return path
+        return next((path / name for name in MODEL_FILES if (path / name).is_file()), None) or pretrained.find(path)
+    return path if path.exists() else pretrained.find(path) or path
 
 
 def existing_file(path):

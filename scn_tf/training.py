@@ -20,10 +20,11 @@ from scn_tf.config import Config, ConfigError
 from scn_tf.config import load as load_config
 from scn_tf.data import pipeline, synthetic
 from scn_tf.data.dataset import Dataset, DatasetError, open_dataset
-from scn_tf.runs import model_file
+from scn_tf.runs import MODEL_FILES
 from scn_tf.segmentation import training as segmentation
 from scn_tf.targets import GaussianTargets
 
+NEED_TWO = ("payer2016", "forest_shape")  # networks and forests whose landmarks help each other
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
@@ -181,9 +182,10 @@ def train(config, run_dir, *, resume=False):
     """Train a run; everything that it finds is in its folder.
 
     Args:
-        config: :class:`scn_tf.config.Config`; with ``resume`` the run's own is read instead.
+        config: :class:`scn_tf.config.Config`; with ``resume`` the run's own is read instead, and only where the data lie is taken
+            from this one.
         run_dir: folder to write (its files: docs/training.md).
-        resume: go on from ``run_dir/checkpoints/last.npz`` to the same end.
+        resume: go on from ``run_dir/checkpoints/last.npz`` to the same end; a run without one begins anew.
 
     Returns:
         the best network's validation summary: dict with ``epoch`` and the error.
@@ -201,7 +203,7 @@ def train(config, run_dir, *, resume=False):
         return _grow_forests(job, run_dir)
     if job.config.model.name == "segmentation":
         if resume:
-            raise ConfigError(f"{run_dir}: runs of model.name segmentation cannot be resumed.")
+            raise ConfigError(f"{run_dir}: runs of model.name segmentation cannot be resumed; choose another --run_dir.")
         return segmentation.train(job, run_dir, _metadata(job.config, job.dataset), started)
     return _fit(job, run_dir, started, resume=resume)
 
@@ -224,8 +226,10 @@ class Job(NamedTuple):
 def prepare(config, run_dir, *, resume):
     """Open the data of a run, check it whole, and write ``config.yaml``; see :func:`train`."""
     if resume:
-        config = load_config(run_dir / "config.yaml")
-    elif model_file(run_dir) and run_dir.is_dir():
+        moved, config = config.data.root, load_config(run_dir / "config.yaml")
+        if moved is not None:
+            config = config.model_copy(update={"data": config.data.model_copy(update={"root": moved})})
+    elif run_dir.is_dir() and any((run_dir / name).is_file() for name in MODEL_FILES):
         raise ConfigError(f"{run_dir}: already holds a run; pass --resume to go on with it, or choose another --run_dir.")
     root = config.data.root or synthetic.ensure(run_dir.parent / "synthetic_hands")
     dataset = open_dataset(root)
@@ -243,7 +247,9 @@ def prepare(config, run_dir, *, resume):
         raise ConfigError(f"train.batch_size: {batch_size} images cannot be shared equally by {replicas} replicas.")
     training = pipeline.examples(dataset, train_ids, config)
     validation = pipeline.examples(dataset, val_ids, config)
-    if not any(example["annotated"].numpy().any() for example in validation):
+    if config.model.name in NEED_TWO and len(dataset.description.names) < 2:
+        raise ConfigError(f"model.name: {config.model.name} places landmarks by each other, {dataset.root} has one.")
+    if config.model.name != "segmentation" and not any(example["annotated"].numpy().any() for example in validation):
         raise DatasetError(f"{dataset.table}: split {config.data.val_split} has no annotated landmark to measure errors with.")
     files.write_text(run_dir / "config.yaml", config.to_yaml())
     return Job(config, dataset, (train_ids, val_ids), training, validation)
@@ -266,7 +272,7 @@ def _fit(job, run_dir, started, *, resume):
     with strategy(config.train.strategy).scope():
         trainer = build_trainer(config, landmarks=len(description.names), channels=description.channels)
     progress = {"epoch": 0, "seconds": 0.0, "best": None, "history": [], "finished": False}
-    if resume:
+    if resume and (run_dir / "checkpoints" / "last.npz").exists():
         progress = checkpoints.load_state(trainer.state(), run_dir / "checkpoints" / "last.npz")
     batch_size = min(config.train.batch_size, count)
     steps = count // batch_size
@@ -319,6 +325,7 @@ def _metadata(config, dataset):
         "channels": description.channels,
         "landmarks": list(description.names),
         "coordinates": description.coordinates,
+        "labels": list(description.labels),
         "unit": pipeline.unit(dataset),
         "spacing_mm": description.spacing_mm,
         "config": json.loads(config.model_dump_json()),

@@ -68,3 +68,11 @@ def test_the_paper_presets_hold_the_papers_numbers():
 def test_nothing_can_be_changed_afterwards():
     with pytest.raises(ValueError, match="frozen"):
         config.Config().train.epochs = 5
+
+
+@pytest.mark.parametrize(("section", "message"), [("sigma_mode", "needs fixed"), ("decoder", "needs quadratic or argmax")])
+def test_cross_entropy_takes_no_logits_for_heights(section, message):
+    heatmap = {"sigma_mode": "fixed", "decoder": "quadratic", section: {"sigma_mode": "learned", "decoder": "centroid"}[section]}
+    settings = config.from_dict({"train": {"loss": "cross_entropy"}, "heatmap": heatmap})
+    with pytest.raises(ValueError, match=message):
+        settings.resolved(2)

@@ -179,6 +179,12 @@ def test_examples_are_deterministic(hands):
     tf.nest.map_structure(np.testing.assert_array_equal, first, second)
 
 
+@pytest.mark.parametrize("name", ["/tmp/val", "../val", "train+../val"])
+def test_a_split_lies_inside_its_set(name, hands):
+    with pytest.raises(DatasetError, match="path of a list inside"):
+        open_dataset(hands).split(name)
+
+
 def test_missing_images_are_counted_and_skipped_on_request(hands):
     for number in ("002", "004"):
         (hands / "images" / f"hand_{number}.png").unlink()

@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -117,3 +119,31 @@ def test_damaged_forests_are_named(hands_2d, tmp_path):
     np.savez(tmp_path / "model.npz", reaches=np.zeros(1))
     with pytest.raises(checkpoints.CheckpointError, match="cannot be loaded"):
         forests.load_localizer(tmp_path / "model.npz")
+
+
+def test_a_file_whose_trees_lead_nowhere_or_in_circles_is_refused(hands_2d, tmp_path):
+    training.train(small_config(hands_2d, model__name="forest", **SMALL), tmp_path / "run")
+    path = tmp_path / "run" / "model.npz"
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    inner = int(np.flatnonzero(arrays["1/0/feature"] >= 0)[0])
+    for name, place, value in (
+        ("1/0/children", (inner, 0), inner),
+        ("1/0/children", (inner, 1), 10**6),
+        ("1/0/feature", (inner,), 999),
+        ("1/0/roots", (0,), -5),
+        ("0/radii", None, np.zeros((3, 2))),
+    ):
+        spoilt = {key: array.copy() for key, array in arrays.items()}
+        if place is None:
+            spoilt[name] = value
+        else:
+            spoilt[name][place] = value
+        np.savez(tmp_path / "spoilt.npz", **spoilt)
+        with pytest.raises(checkpoints.CheckpointError, match="cannot be loaded"):
+            forests.load_localizer(tmp_path / "spoilt.npz")
+    content = path.read_bytes()
+    for position in range(200, len(content) - 200, len(content) // 40):
+        (tmp_path / "spoilt.npz").write_bytes(content[:position] + bytes([content[position] ^ 0x55]) + content[position + 1 :])
+        with contextlib.suppress(checkpoints.CheckpointError):  # nothing else; a byte that does not matter may pass
+            forests.load_localizer(tmp_path / "spoilt.npz")

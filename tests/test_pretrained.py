@@ -42,6 +42,16 @@ def test_a_model_is_used_by_its_name_but_a_folder_of_that_name_comes_first(run_2
     assert scn_tf.load(name).names[0] == "thumb_mcp"
 
 
+def test_other_commands_say_what_a_name_lacks_and_never_hide_it(tmp_path, monkeypatch, capsys):
+    name = pretrained.names()[0]
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["evaluate", name], ["check_parity", name, "out"], ["export", name, "out.tflite", "--quantize", "int8"]):
+        assert cli.main(arguments) == 1
+        assert "--data.root" in capsys.readouterr().err
+    (tmp_path / name).mkdir()  # a folder without a model
+    assert scn_tf.load(name).names == tuple(pretrained.describe(name)["landmarks"])
+
+
 def test_models_are_listed_and_their_cards_shown(capsys):
     name = pretrained.names()[0]
     assert cli.main(["models"]) == 0

@@ -105,5 +105,23 @@ def test_mistakes_in_label_maps_are_named(hands_2d, tmp_path):
         training.train(small_config(hands_2d, **{**SETTINGS, "train__loss": "huber"}), tmp_path / "run")
 
 
+def test_settings_that_it_does_not_follow_are_refused(hands_2d, tmp_path):
+    for name, value in (("ema", 0.9), ("optimizer", "nesterov"), ("precision", "mixed_bfloat16"), ("weight_decay", 0.1)):
+        with pytest.raises(config.ConfigError, match=rf"train\.{name}: segmentation has"):
+            training.train(small_config(hands_2d, **{**SETTINGS, f"train__{name}": value}), tmp_path / "run")
+
+
+def test_an_evaluation_on_other_labels_is_refused(hands_2d, hands_3d, tmp_path):
+    import shutil
+
+    run, root = tmp_path / "run", tmp_path / "set"
+    training.train(small_config(hands_2d, **SETTINGS), run)
+    shutil.copytree(hands_2d, root)
+    (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text().replace("- radius\n- ulna", "- ulna\n- radius"))
+    for other in (root, hands_3d):
+        with pytest.raises(DatasetError, match=r"labels in .* but the model finds 8 in 2D"):
+            evaluation.evaluate(run, "val", root=other)
+
+
 def test_a_landmark_network_is_built_as_before():
     assert scn_tf.build_network("segmentation", landmarks=4, image_size=(32, 48), preset="tiny").output_shape == (None, 32, 48, 4)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from scn_tf import cli, config, study
+from scn_tf import cli, config, files, study
 from scn_tf.study import execute, plan, statistics
 from tests.conftest import REPOSITORY, small_config
 
@@ -53,7 +53,11 @@ def test_the_studies_that_come_along_can_be_read(name):
         ({"systems": {"SCN": {"model.nam": "scn"}}}, "unknown field; did you mean model.name"),
         ({"systems": {"SCN": {"model.name": "scm"}}}, "run SCN_4_split_seed0: model.name"),
         ({"folds": {"one": {"data.val_split": "{flod}"}}}, "only {size}, {fold} and {seed}"),
+        ({"folds": {"one": {"data.val_split": "{fold.x}"}}}, "only {size}, {fold} and {seed}"),
         ({"systems": {"a b": {}, "a-b": {}}}, "same name"),
+        ({"systems": {}}, "at least 1 item"),
+        ({"seeds": []}, "at least 1 item"),
+        ({"systems": {"labels": {"model.name": "segmentation"}}}, "segmentation finds no landmarks"),
     ],
 )
 def test_mistakes_in_a_study_are_named(changes, message, hands_2d, tmp_path):
@@ -65,7 +69,7 @@ def test_a_study_runs_goes_on_after_a_failure_and_reports(hands_2d, tmp_path, ca
     file, out = write_study(tmp_path, hands_2d, seeds=[0]), tmp_path / "out"
     arguments = ["study", str(file), "--out", str(out)]
     assert cli.main([*arguments, "--report"]) == 1  # nothing finished yet
-    assert "no run has finished" in capsys.readouterr().err
+    assert "no system has finished" in capsys.readouterr().err
     runs = study.read_study(file).runs()
     # One run cannot be: its folder is a file.
     blocked = execute.folder(out, runs[0])
@@ -90,17 +94,35 @@ def test_a_study_runs_goes_on_after_a_failure_and_reports(hands_2d, tmp_path, ca
         assert (out / name).read_bytes().startswith(b"\x89PNG")
     # The same folder with other settings would mix two studies.
     write_study(tmp_path, hands_2d, seeds=[0], settings={"train.keep": "last", "train.epochs": 3})
-    execute.errors_file(out, runs[0]).unlink()
-    assert cli.main(arguments) == 1
-    assert "holds this run with other settings" in capsys.readouterr().err
+    for more in ([], ["--report"], ["--list"], ["--run", "0"]):
+        assert cli.main([*arguments, *more]) == 1
+        assert "holds this run with other settings" in capsys.readouterr().err
 
 
-def test_a_study_goes_on_where_the_data_lie_elsewhere(hands_2d, tmp_path):
-    file = write_study(tmp_path, hands_2d)
-    first, moved = (study.read_study(file).runs(root)[0] for root in (hands_2d, "elsewhere"))
-    assert first.config != moved.config
-    execute._keep_settings(tmp_path / "run.yaml", first)
-    execute._keep_settings(tmp_path / "run.yaml", moved)
+def test_an_interrupted_run_goes_on_where_the_data_lie_now(hands_2d, tmp_path):
+    file, out = write_study(tmp_path, hands_2d), tmp_path / "out"
+    run = study.read_study(file).runs(tmp_path / "gone")[2]
+    # Begun where the data are no longer: settings are there, a checkpoint is not.
+    files.write_text(execute.settings_file(out, run), run.config.to_yaml())
+    files.write_text(execute.folder(out, run) / "config.yaml", run.config.to_yaml())
+    moved = study.read_study(file).runs(hands_2d)[2]
+    assert study.run_one(out, moved) == 0, execute.log_file(out, run).read_text()
+    assert not study.unfinished(out, [moved])
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
+def test_what_has_not_begun_when_a_study_is_stopped_does_not_begin(stop, hands_2d, tmp_path, monkeypatch):
+    begun = []
+
+    def interrupted(out, run):
+        begun.append(run.name)
+        raise stop
+
+    monkeypatch.setattr(execute, "run_one", interrupted)
+    runs = study.read_study(write_study(tmp_path, hands_2d)).runs()
+    with pytest.raises(stop):
+        study.run_all(tmp_path / "out", runs, jobs=1, progress=False)
+    assert len(begun) < 4  # of eight: the pool may have begun another before it heard
 
 
 def test_a_cluster_gets_one_job_a_run(hands_2d, tmp_path, capsys):
@@ -114,6 +136,8 @@ def test_a_cluster_gets_one_job_a_run(hands_2d, tmp_path, capsys):
     assert (job["spec"]["completionMode"], job["spec"]["completions"]) == ("Indexed", 8)
     assert cli.main(["study", str(file), "--run", "8"]) == 1
     assert "--run: expected 0 to 7" in capsys.readouterr().err
+    assert cli.main(["study", str(file), "--jobs", "0"]) == 1
+    assert "--jobs: expected at least 1" in capsys.readouterr().err
 
 
 def table(path, errors):
@@ -124,16 +148,26 @@ def table(path, errors):
 
 def test_figures_are_those_of_hand_made_errors(tmp_path):
     first = np.array([[1.0, 3.0], [np.nan, 2.0], [0.5, 12.0]])
-    files = {("a", 0): table(tmp_path / "a0", first), ("a", 1): table(tmp_path / "a1", first + 1), ("b", 0): table(tmp_path / "b0", first)}
-    assert statistics.collect(files).points.shape == (1, 6, 2)  # seed 1 lacks a fold
-    errors = statistics.collect({key: path for key, path in files.items() if key[0] == "a"})
+    tables = {("a", 0): table(tmp_path / "a0", first), ("a", 1): table(tmp_path / "a1", first + 1), ("b", 0): table(tmp_path / "b0", first)}
+    tables["b", 1] = tmp_path / "b1"  # does not exist: seed 1 lacks a fold
+    assert statistics.collect(tables).points.shape == (1, 6, 2)
+    errors = statistics.collect({key: path for key, path in tables.items() if key[0] == "a"})
     found = statistics.figures(errors)
-    assert (found["runs"], found["images"], found["points"]) == (2, 3, 5)
+    assert (found["seeds"], found["images"], found["points"]) == (2, 3, 5)
     np.testing.assert_allclose(found["pe_mean"], 3.7 + 0.5)
     np.testing.assert_allclose(found["ipe_mean"], (2 + 2 + 6.25) / 3 + 0.5)
     np.testing.assert_allclose(found["seed_std"], np.std([3.7, 4.7], ddof=1))
     assert found["outliers_10"] == 1.0
     np.testing.assert_allclose(found["sdr_2"], 100 * 3 / 10)
+
+
+def test_an_image_without_landmarks_is_left_out_and_other_images_are_refused(tmp_path):
+    errors = np.array([[1.0, 3.0], [np.nan, np.nan], [2.0, np.nan]])
+    found = statistics.collect({("a", 0): table(tmp_path / "0", errors)})
+    assert found.ids == ("a/image0", "a/image2")
+    assert np.isfinite(list(statistics.figures(found)[name] for name in ("ipe_mean", "ipe_low", "ipe_high"))).all()
+    with pytest.raises(config.ConfigError, match="not the same images"):
+        statistics.collect({("a", 0): table(tmp_path / "0", errors), ("a", 1): table(tmp_path / "1", errors[:2])})
 
 
 def test_a_paired_interval_is_narrower_than_the_difference_of_two_alone(rng):

@@ -85,6 +85,28 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(hands_2d, tmp_path, 
     assert len(list(csv.DictReader((tmp_path / "parts" / "history.csv").read_text().splitlines()))) == 4
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(hands_2d, run_2d, tmp_path):
+    files.write_text(tmp_path / "run" / "config.yaml", small_config("moved").to_yaml())
+    with pytest.raises(DatasetError, match="moved"):
+        training.train(config.Config(), tmp_path / "run", resume=True)
+    # The data may lie elsewhere by now; everything else is the run's own.
+    shutil.copy(run_2d / "model.keras", tmp_path / "run")
+    training.train(config.from_dict({"data": {"root": str(hands_2d)}}), tmp_path / "run", resume=True)
+    for first, second in zip(weights(run_2d), weights(tmp_path / "run"), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["payer2016", "forest_shape"])
+def test_one_landmark_alone_is_refused_by_what_places_landmarks_by_each_other(name, hands_2d, tmp_path):
+    root = tmp_path / "set"
+    shutil.copytree(hands_2d, root)
+    rows = [line.split(",")[:3] for line in (root / "landmarks.csv").read_text().splitlines()]
+    (root / "landmarks.csv").write_text("\n".join(map(",".join, rows)))
+    (root / "dataset.yaml").write_text("{name: one, dims: 2, landmarks: 1}")
+    with pytest.raises(config.ConfigError, match=f"{name} places landmarks by each other"):
+        training.train(small_config(root, model__name=name), tmp_path / "run")
+
+
 def test_a_finished_run_is_not_trained_further(run_2d, capsys):
     before = state(run_2d)
     training.train(config.Config(), run_2d, resume=True)
@@ -172,6 +194,8 @@ def test_two_replicas_train_like_one(hands_2d, tmp_path):
             train__batch_size=4,
             train__epochs=3,
             train__clip_norm=0.05,
+            train__ema=0.5,
+            train__keep="last",
             model__dropout=0.0,
             **NO_AUGMENTATION,
         )
@@ -252,7 +276,7 @@ def test_the_last_weights_are_kept_on_request(hands_2d, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["huber", "adaptive_wing", "cross_entropy"])
 def test_every_kind_of_loss_trains(kind, hands_2d):
-    settings = small_config(hands_2d, train__loss=kind).resolved(2)
+    settings = small_config(hands_2d, train__loss=kind, heatmap__sigma_mode="fixed").resolved(2)
     trainer = training.build_trainer(settings, landmarks=21, channels=1)
     maps = tf.zeros((2, 48, 32, 21))
     terms = trainer.loss_terms(maps, tf.fill((2, 21, 2), 15.0), tf.ones((2, 21)))

@@ -110,6 +110,9 @@ class Dataset:
     def _lines(self, name):
         """(file, line, ID) of the lists that a split's name stands for."""
         for part in name.split("+"):
+            # Files of an evaluation go into a folder of this name.
+            if Path(part).is_absolute() or ".." in Path(part).parts:
+                raise DatasetError(f"{part}: expected the name of a split, or the path of a list inside {self.root}.")
             places = (self.root / "splits" / f"{part}.txt", self.root / f"{part}.txt")
             path = next((place for place in places if place.is_file()), None)
             if path is None:
@@ -185,8 +188,10 @@ def open_dataset(root):
     """Open a data set folder and check its description and table.
 
     Raises:
-        DatasetError: a missing or malformed ``dataset.yaml`` or table; names file and row.
+        DatasetError: no folder, a missing or malformed ``dataset.yaml`` or table; names file and row.
     """
+    if root is None:
+        raise DatasetError("The model does not say where its data set lies; name the folder with --data.root.")
     root = Path(root)
     description = _read_description(root / "dataset.yaml")
     table = root / description.annotations

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from scn_tf.forests.localize import build_locate
 from scn_tf.forests.shape import ShapeModel
 from scn_tf.forests.trees import Forest
 from scn_tf.forests.voting import Stage
+from scn_tf.heatmaps import DECODERS
 
 
 def save(path, stages, shape, metadata):
@@ -46,11 +48,39 @@ def load(path):
         shape = None
         if "shape/mean" in arrays:
             shape = ShapeModel(*(arrays[f"shape/{name}"] for name in ShapeModel._fields))
+        _check(stages, shape, metadata)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file.") from None
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, TypeError, KeyError, EOFError, OSError) as error:
         raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
     return stages, shape, metadata
+
+
+def _check(stages, shape, metadata):
+    """Raise ValueError for arrays that would lead out of themselves, or round in a circle."""
+    count, dims = len(metadata["landmarks"]), metadata["dims"]
+    if metadata["config"]["heatmap"]["decoder"] not in DECODERS:
+        raise ValueError("unknown decoder")
+    for number, (reach, features, forests) in enumerate(stages):
+        known = len(features.offsets)
+        if not np.isfinite(reach) or features.offsets.shape != (known, 2, dims) or features.radii.shape != (known, 2):
+            raise ValueError("misshapen features")
+        for roots, feature, threshold, children, values in forests:
+            nodes = len(feature)
+            inner = np.flatnonzero(feature >= 0)
+            sound = (
+                values.shape == (nodes, dims * (count if number == 0 else 1))
+                and threshold.shape == (nodes,)
+                and children.shape == (nodes, 2)
+                and feature.max() < known
+                and (children[inner] > inner[:, None]).all()  # downwards alone: every walk ends
+                and (children[inner] < nodes).all()
+                and ((roots >= 0) & (roots < nodes)).all()
+            )
+            if not sound:
+                raise ValueError("a tree that is none")
+    if shape is not None and (shape.mean.shape != (count, dims) or shape.modes.shape != (len(shape.deviations), count * dims)):
+        raise ValueError("misshapen shape model")
 
 
 def load_localizer(path):

@@ -22,7 +22,7 @@ def build_locate(stages, shape, landmarks, decoder):
     """
 
     def locate(images):
-        maps = np.stack([vote_maps(stages, shape, landmarks, np.asarray(image)[..., 0]) for image in images])
+        maps = np.stack([vote_maps(stages, shape, landmarks, np.asarray(image).mean(axis=-1)) for image in images])
         points, scores = DECODERS[decoder](maps)
         return np.asarray(points), np.asarray(scores)
 

@@ -24,7 +24,7 @@ def train(config, examples, path, metadata):
         metadata: JSON-like dict that goes into it.
     """
     rng = np.random.default_rng(config.train.seed)
-    tables = [integral(example["image"][..., 0]) for example in examples]
+    tables = [integral(example["image"].mean(axis=-1)) for example in examples]
     landmarks = np.stack([example["landmarks"] for example in examples])  # (I, N, d)
     visible = np.stack([example["visible"] for example in examples]) > 0
     largest, settings = max(config.model.image_size), config.forest

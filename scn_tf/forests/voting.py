@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scn_tf.extras import needs_extra
 from scn_tf.forests.features import Features, measure
 from scn_tf.forests.trees import Forest, answers
 
@@ -59,7 +60,8 @@ def vote_map(positions, weights, size, blur):
     Returns:
         float32 ([D,] H, W), its sum the weight of the votes.
     """
-    from scipy import ndimage  # comes with scikit-learn
+    with needs_extra("random forests", "scikit-learn"):  # which brings SciPy
+        from scipy import ndimage
 
     edges = [np.arange(length + 1) - 0.5 for length in size]
     counts, _ = np.histogramdd(positions[:, ::-1], bins=edges, weights=weights)

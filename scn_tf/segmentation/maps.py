@@ -62,6 +62,11 @@ def evaluate(network, metadata, dataset, ids, out):
     """
     model = config.from_dict(metadata["config"], source="model").model
     names = dataset.description.labels
+    if (dataset.description.dims, list(names)) != (metadata["dims"], metadata["labels"]):
+        raise DatasetError(
+            f"{dataset.root}: {len(names)} labels in {dataset.description.dims}D ({', '.join(names)}), but the model finds "
+            f"{len(metadata['labels'])} in {metadata['dims']}D ({', '.join(metadata['labels'])})."
+        )
     arrays, truth = read_examples(dataset, ids, model)
     found = predict_maps(network, arrays)
     scores = dice(found, truth, len(names))

@@ -10,9 +10,20 @@ from scn_tf import augment, checkpoints, files, models
 from scn_tf.callbacks import Schedule, StopOnNonFinite, history_csv
 from scn_tf.config import ConfigError
 from scn_tf.data import pipeline
+from scn_tf.data.dataset import DatasetError
 from scn_tf.preprocess import BACKGROUND
 from scn_tf.segmentation.maps import dice, predict_maps, read_examples
 
+# Settings that this extension does not follow: refused unless they say what it does.
+FIXED = {
+    "optimizer": ["adam"],
+    "loss_scale": ["mean"],
+    "ema": [0.0],
+    "weight_decay": [0.0],
+    "strategy": ["single", "auto"],
+    "precision": ["float32", "auto"],
+    "compile": ["off"],
+}
 LOSSES = {"l2": keras.losses.MeanSquaredError, "cross_entropy": lambda: keras.losses.CategoricalCrossentropy(from_logits=True)}
 
 
@@ -25,8 +36,13 @@ def train(job, run_dir, metadata, started):
     config, dataset = job.config, job.dataset
     if config.train.loss not in LOSSES:
         raise ConfigError(f"train.loss: segmentation has {' and '.join(LOSSES)}, received {config.train.loss}.")
+    for name, only in FIXED.items():
+        if getattr(config.train, name) not in only:
+            raise ConfigError(f"train.{name}: segmentation has {only[0]}, received {getattr(config.train, name)}.")
     (train_images, train_maps), (val_images, val_maps) = (read_examples(dataset, ids, config.model) for ids in job.ids)
     labels = dataset.description.labels
+    if not val_maps.any():
+        raise DatasetError(f"{dataset.root / 'labels'}: split {config.data.val_split} has no label but the background.")
     keras.utils.set_random_seed(1 + config.train.seed)
     network = models.from_config(config.model, landmarks=len(labels), channels=dataset.description.channels)
     network.compile(keras.optimizers.Adam(config.train.learning_rate, global_clipnorm=config.train.clip_norm), LOSSES[config.train.loss]())

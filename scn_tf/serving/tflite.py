@@ -25,7 +25,7 @@ REPRESENTATIVE_IMAGES = 100
 FLOAT_PARTS = ("/Tanh", "spatial_configuration", "heatmaps")  # of int8 models
 
 
-def export_tflite(run, out, *, quantize="none", heatmaps=False, images=None):
+def export_tflite(run, out, *, quantize="none", heatmaps=False, images=None, root=None):
     """Write a TFLite model with one signature ``serve_input``.
 
     Input ``image`` float32 (1, [D,] H, W, C) as the network takes it; outputs ``landmarks`` float32
@@ -39,6 +39,7 @@ def export_tflite(run, out, *, quantize="none", heatmaps=False, images=None):
             ``int8`` computes the convolutions in integers, calibrated on images of the run's training split.
         heatmaps: also give ``heatmaps`` (1, [D,] H, W, N).
         images: float32 (I, [D,] H, W, C) to calibrate ``int8`` with, instead of the training split.
+        root: data set folder of the training split; the run's own if None.
 
     Returns:
         path of the file.
@@ -51,7 +52,7 @@ def export_tflite(run, out, *, quantize="none", heatmaps=False, images=None):
         raise ConversionError(f"quantize: expected one of {', '.join(QUANTIZATIONS)}, received {quantize!r}.")
     service, metadata = load_service(run)
     if quantize == "int8" and images is None:
-        images = training_images(metadata)
+        images = training_images(metadata, root)
 
     serve = tf.function(service.with_heatmaps if heatmaps else service.locate)
     function = serve.get_concrete_function(tf.TensorSpec((1, *service.input_shape), tf.float32, name="image"))
@@ -114,10 +115,10 @@ def _convert_int8(converter, float_content, images):
     ).get_nondebug_quantized_model()
 
 
-def training_images(metadata):
+def training_images(metadata, root=None):
     """Prepared images (I, [D,] H, W, C) of the training split that a model's metadata names, at most 100."""
     settings = config.from_dict(metadata["config"], source="model")
-    dataset = open_dataset(settings.data.root)
+    dataset = open_dataset(root or settings.data.root)
     ids = dataset.split(settings.data.train_split, missing=settings.data.missing)[:REPRESENTATIVE_IMAGES]
     return np.stack([example["image"].numpy() for example in tqdm(pipeline.examples(dataset, ids, settings), leave=False, disable=None)])
 

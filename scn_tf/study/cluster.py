@@ -5,19 +5,18 @@ import shlex
 import yaml
 
 
-def slurm_script(command, count, out):
+def slurm_script(command, count):
     """Text of an ``sbatch`` script: a job array with one task a run.
 
     Args:
         command: words of the ``scn-tf study`` command without ``--run``.
         count: number of runs.
-        out: folder of the study, seen by all nodes.
     """
     return (
         "#!/bin/bash\n"
         "# sbatch THIS_FILE; when all tasks have ended: the same scn-tf study command with --report.\n"
         f"#SBATCH --job-name=scn-tf-study\n#SBATCH --array=0-{count - 1}\n#SBATCH --cpus-per-task=8\n#SBATCH --mem=8G\n"
-        f"#SBATCH --output={shlex.quote(str(out))}/slurm-%a.out\n\n"
+        "#SBATCH --output=scn-tf-study-%a.out\n#SBATCH --time=24:00:00\n\n"
         f'{shlex.join(command)} --run "$SLURM_ARRAY_TASK_ID"\n'
     )
 

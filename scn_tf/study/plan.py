@@ -32,10 +32,10 @@ class Study(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
     base: Path
     settings: Overrides = {}
-    systems: dict[str, Overrides]
-    sizes: dict[str, Overrides] | list[int] = {"all": {}}
-    folds: dict[str, Overrides] | list[str] = {"split": {}}
-    seeds: list[int] = [0]
+    systems: dict[str, Overrides] = pydantic.Field(min_length=1)
+    sizes: dict[str, Overrides] | list[int] = pydantic.Field({"all": {}}, min_length=1)
+    folds: dict[str, Overrides] | list[str] = pydantic.Field({"split": {}}, min_length=1)
+    seeds: list[int] = pydantic.Field([0], min_length=1)
 
     @pydantic.field_validator("systems", "sizes", "folds", mode="before")
     @classmethod
@@ -69,6 +69,10 @@ class Study(pydantic.BaseModel):
                         place = {"size": size, "fold": fold, "seed": seed}
                         laid = {field: _filled(value, place, name) for field, value in laid.items()}
                         settings = config.from_dict(config.override(base, laid), source=f"run {name}")
+                        if settings.model.name == "segmentation":
+                            raise config.ConfigError(
+                                f"run {name}: model.name: segmentation finds no landmarks, a study compares their errors."
+                            )
                         found.append(Run(name, system, size, fold, seed, settings))
         if len({run.name for run in found}) < len(found):
             raise config.ConfigError("Two runs of the study have the same name: names of systems, sizes and folds must differ in letters.")
@@ -97,5 +101,5 @@ def _filled(value, place, name):
         return value
     try:
         return value.format(**place)
-    except (KeyError, IndexError, ValueError):
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise config.ConfigError(f"run {name}: {value!r}: only {{size}}, {{fold}} and {{seed}} can be filled in.") from None

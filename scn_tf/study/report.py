@@ -23,19 +23,18 @@ def write_report(out, runs):
         text of ``results.md``.
 
     Raises:
-        ConfigError: no run has finished.
+        ConfigError: no system has finished all folds of a seed; or see :func:`scn_tf.study.statistics.collect`.
     """
     out = Path(out)
     found = {}
     for size in dict.fromkeys(run.size for run in runs):
         for system in dict.fromkeys(run.system for run in runs):
             own = {(r.fold, r.seed): errors_file(out, r) for r in runs if (r.system, r.size) == (system, size)}
-            # A fold that no run has finished yet is left out; `images` in the table says so.
-            errors = collect({key: path for key, path in own.items() if path.is_file()})
+            errors = collect(own)
             if errors is not None:
                 found[system, size] = errors
     if not found:
-        raise ConfigError(f"{out}: no run has finished.")
+        raise ConfigError(f"{out}: no system has finished all folds of a seed yet.")
     rows = [{"system": system, "size": size, **figures(errors)} for (system, size), errors in found.items()]
     unit = next(iter(found.values())).unit
     compared = _differences(found, runs[0].system)
@@ -79,14 +78,16 @@ def _csv(rows):
 def _markdown(rows, compared, unit, *, done, planned):
     lines = [
         f"{done} of {planned} runs. Errors in {unit}: of points mean +- std and median; of images the mean with its 95 % bootstrap",
-        "interval over images; share of points within a radius; outliers beyond it, a run.",
+        "interval over images; share of points within a radius, and number beyond it, mean over the seeds. A seed counts once",
+        "all its folds are done.",
         "",
-        "| system | training images | runs | point error | median | image error | std over seeds | < 2 | < 4 | < 10 | >= 2 | >= 10 |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| system | training images | seeds | images | point error | median | image error | std over seeds "
+        "| < 2 | < 4 | < 10 | >= 2 | >= 10 |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         cells = [
-            f"{row['system']} | {row['size']} | {row['runs']}",
+            f"{row['system']} | {row['size']} | {row['seeds']} | {row['images']}",
             f"{row['pe_mean']:.3f} +- {row['pe_std']:.3f} | {row['pe_median']:.3f}",
             f"{row['ipe_mean']:.3f} ({row['ipe_low']:.3f} to {row['ipe_high']:.3f})",
             "" if np.isnan(row["seed_std"]) else f"{row['seed_std']:.3f}",

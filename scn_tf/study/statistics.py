@@ -1,9 +1,12 @@
 """Figures of a system from the errors of its runs, and how sure they are."""
 
 import csv
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from scn_tf.config import ConfigError
 
 RADII = (2.0, 2.5, 3.0, 4.0, 10.0)
 RESAMPLINGS = 10_000
@@ -40,27 +43,39 @@ def collect(files_of_runs):
     """:class:`Errors` of the runs of one system and size.
 
     Args:
-        files_of_runs: dict (fold, seed) -> path of its ``errors.csv``. Seeds that do not have every fold are left out.
+        files_of_runs: dict (fold, seed) -> path of its ``errors.csv``, which need not exist: seeds that do not have every
+            fold yet are left out, and so are images without any annotated landmark.
+
+    Returns:
+        None if no seed is whole.
+
+    Raises:
+        ConfigError: the runs of a fold were not judged on the same images.
     """
     folds = list(dict.fromkeys(fold for fold, _ in files_of_runs))
     seeds = list(dict.fromkeys(seed for _, seed in files_of_runs))
-    whole = [seed for seed in seeds if all((fold, seed) in files_of_runs for fold in folds)]
+    whole = [seed for seed in seeds if all(Path(files_of_runs[fold, seed]).is_file() for fold in folds)]
     if not whole:
         return None
-    tables = {key: read_errors(files_of_runs[key]) for key in files_of_runs if key[1] in whole}
-    ids = tuple(f"{fold}/{identity}" for fold in folds for identity in tables[fold, whole[0]][0])
+    tables = {key: read_errors(path) for key, path in files_of_runs.items() if key[1] in whole}
+    for fold, seed in tables:
+        (first, second), paths = ((tables[fold, s] for s in (whole[0], seed)), [files_of_runs[fold, s] for s in (whole[0], seed)])
+        if first[0] != second[0] or first[1].shape != second[1].shape:
+            raise ConfigError(f"{paths[0]} and {paths[1]}: not the same images; seeds of a fold must be judged on one split.")
+    ids = [f"{fold}/{identity}" for fold in folds for identity in tables[fold, whole[0]][0]]
     points = np.stack([np.concatenate([tables[fold, seed][1] for fold in folds]) for seed in whole])
-    return Errors(ids, points, tables[folds[0], whole[0]][2])
+    kept = np.isfinite(points).any(axis=(0, 2))
+    return Errors(tuple(np.array(ids)[kept].tolist()), points[:, kept], tables[folds[0], whole[0]][2])
 
 
 def figures(errors):
-    """Dict of the figures of :class:`Errors`; those of points are means over the seeds."""
+    """Dict of the figures of :class:`Errors`; counts of points and outliers are means over the seeds, all folds together."""
     points = errors.points[np.isfinite(errors.points)]
     low, high = interval(errors.images.mean(axis=0))
     by_seed = np.nanmean(errors.points, axis=(1, 2))
     seeds = len(by_seed)
     return {
-        "runs": seeds,
+        "seeds": seeds,
         "images": len(errors.ids),
         "points": round(points.size / seeds),
         "pe_mean": points.mean(),
