@@ -55,7 +55,7 @@ NETWORK_PRESETS = {
 
 # The released settings belong to a loss that is a plain sum; see losses.py.
 TRAIN_PRESETS = {
-    "default": dict(optimizer="adam", learning_rate=1e-3, schedule="cosine", clip_norm=10.0, loss_scale="mean"),
+    "default": dict(optimizer="adam", learning_rate=1e-3, schedule="cosine", clip_norm=1.0, loss_scale="mean"),
     "paper": dict(optimizer="nesterov", learning_rate={2: 1e-6, 3: 5e-8}, schedule="constant", clip_norm=1e4, loss_scale="paper"),
 }
 
