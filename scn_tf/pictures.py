@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-LINES = ("-", "--", ":")
+LINES = (":", "-.", "--", "-")
 
 
 def heatmap_parts(network):
@@ -141,25 +141,27 @@ def error_curve(errors, *, unit, label):
 
 
 def image_error_curves(errors, *, unit):
-    """Cumulative distributions of the image-specific error, a line a system, as in the paper (Payer et al. 2019, figure 6).
+    """Cumulative distributions of the image-specific error, a colour a system and a line style a training size.
 
     Args:
-        errors: name -> (values,).
+        errors: (system, size) -> (values,).
         unit: of the errors.
     """
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
+    systems, sizes = (list(dict.fromkeys(key[part] for key in errors)) for part in (0, 1))
     far = max(np.percentile(values, 95) for values in errors.values())
-    for number, (name, values) in enumerate(errors.items()):
+    for (system, size), values in errors.items():
         ordered = np.sort(values)
         share = 100.0 * np.arange(1, len(ordered) + 1) / len(ordered)
-        axis.step(
-            ordered, share, where="post", label=f"{name} ({values.mean():.2f} {unit})", color=f"C{number % 10}", ls=LINES[number // 10 % 3]
-        )
+        style = dict(
+            color=f"C{systems.index(system) % 10}", linestyle=LINES[(sizes.index(size) - len(sizes)) % len(LINES)]
+        )  # the last one solid
+        axis.step(ordered, share, where="post", label=f"{system}, {size}: {values.mean():.2f} {unit}", **style)
     axis.set(xlabel=f"image-specific point-to-point error ({unit})", ylabel="images (%)", ylim=(0, 101), xlim=(0, 1.1 * far))
     axis.grid(alpha=0.3)
-    axis.legend(loc="lower right", fontsize=8)
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, title="system, training images: mean")
     return figure
 
 

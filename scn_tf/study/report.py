@@ -42,15 +42,12 @@ def write_report(out, runs):
     files.write_text(out / "results.csv", _csv(rows))
     files.write_text(out / "differences.csv", _csv(compared))
     files.write_text(out / "results.md", text)
-    largest = runs[-1].size
-    by_system = {system: errors for (system, size), errors in found.items() if size == largest}
-    by_size = {f"{system}, {size}": errors for (system, size), errors in found.items()}
-    for name, curves in (("systems", by_system), ("sizes", by_size)):
+    last = {key: errors for key, errors in found.items() if key[1] == runs[-1].size}
+    for name, curves in (("systems", last), ("sizes", found)):
         if curves:
+            figure = pictures.image_error_curves({key: errors.images.ravel() for key, errors in curves.items()}, unit=unit)
             with files.replaced(out / f"{name}.png") as temporary:
-                temporary.write_bytes(
-                    pictures.png(pictures.image_error_curves({n: e.images.ravel() for n, e in curves.items()}, unit=unit))
-                )
+                temporary.write_bytes(pictures.png(figure))
     return text
 
 
