@@ -12,6 +12,8 @@ import tensorflow as tf
 from scn_tf import checkpoints, files, localization, pictures
 
 WARMUP = 0.04
+# Heatmap losses, 1 being that of a network which predicts nothing.
+LEARNED, COLLAPSED, MOST_RETURNS = 0.3, 0.7, 10
 
 
 class TrainingDiverged(RuntimeError):
@@ -84,6 +86,38 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
+
+
+class GoBackAfterCollapse(keras.callbacks.Callback):
+    """Take back an epoch that threw the network to where it predicts nothing.
+
+    One gradient can do that: both factors of the product go to zero together, and it takes a hundred epochs to come back.
+    The state of the epoch before is kept in memory; from there training goes on with other draws.
+
+    Args:
+        trainer: :class:`scn_tf.training.Trainer`. With ``train.loss_scale paper``, where a loss of 1 means nothing, it does nothing.
+    """
+
+    def __init__(self, trainer):
+        super().__init__()
+        self.trainer, self.kept, self.returns = trainer, None, 0
+        self.lowest = float("inf")
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.trainer.config.train.loss_scale != "mean":
+            return
+        loss = logs["heatmap_loss"]
+        if self.lowest < LEARNED and loss > COLLAPSED and self.returns < MOST_RETURNS:
+            self.returns += 1
+            step = keras.ops.convert_to_numpy(self.trainer.optimizer.iterations)
+            for variable, value in zip(self.trainer.state(), self.kept, strict=True):
+                variable.assign(value)
+            # The step's number seeds the augmentation: the same draws would lead to the same place.
+            self.trainer.optimizer.iterations.assign(step)
+            print(f"Epoch {epoch + 1}: the loss jumped from {self.lowest:.2f} to {loss:.2f}; going on from the epoch before.", flush=True)
+            return
+        self.lowest = min(self.lowest, loss)
+        self.kept = [keras.ops.convert_to_numpy(variable).copy() for variable in self.trainer.state()]
 
 
 class Validation(keras.callbacks.Callback):

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from scn_tf import __version__, checkpoints, files, forests, localization, losses, models
 from scn_tf.augment import augment
-from scn_tf.callbacks import Schedule, StopOnNonFinite, Validation
+from scn_tf.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Validation
 from scn_tf.config import Config, ConfigError
 from scn_tf.config import load as load_config
 from scn_tf.data import pipeline, synthetic
@@ -296,7 +296,7 @@ def _fit(job, run_dir, started, *, resume):
         initial_epoch=progress["epoch"],
         steps_per_epoch=steps,
         shuffle=False,
-        callbacks=[schedule, StopOnNonFinite(), validate],
+        callbacks=[schedule, StopOnNonFinite(), GoBackAfterCollapse(trainer), validate],
         verbose=1 if sys.stdout.isatty() else 2,
     )
     return progress["best"]
