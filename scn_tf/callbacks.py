@@ -1,5 +1,6 @@
 """What happens around the steps of a training: rate, guard, validation with all it writes."""
 
+import collections
 import csv
 import io
 import math
@@ -92,7 +93,8 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
     """Take back an epoch that threw the network to where it predicts nothing.
 
     One gradient can do that: both factors of the product go to zero together, and it takes a hundred epochs to come back.
-    The state of the epoch before is kept in memory; from there training goes on with other draws.
+    The states of two epochs are kept in memory. Training goes on from the older one, since what happened late in an epoch
+    does not show in its mean loss, and with other draws.
 
     Args:
         trainer: :class:`scn_tf.training.Trainer`. With ``train.loss_scale paper``, where a loss of 1 means nothing, it does nothing.
@@ -100,8 +102,8 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
 
     def __init__(self, trainer):
         super().__init__()
-        self.trainer, self.kept, self.returns = trainer, None, 0
-        self.lowest = float("inf")
+        self.trainer, self.returns, self.lowest = trainer, 0, float("inf")
+        self.kept = collections.deque(maxlen=2)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.trainer.config.train.loss_scale != "mean":
@@ -110,14 +112,15 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
         if self.lowest < LEARNED and loss > COLLAPSED and self.returns < MOST_RETURNS:
             self.returns += 1
             step = keras.ops.convert_to_numpy(self.trainer.optimizer.iterations)
-            for variable, value in zip(self.trainer.state(), self.kept, strict=True):
+            for variable, value in zip(self.trainer.state(), self.kept[0], strict=True):
                 variable.assign(value)
             # The step's number seeds the augmentation: the same draws would lead to the same place.
             self.trainer.optimizer.iterations.assign(step)
-            print(f"Epoch {epoch + 1}: the loss jumped from {self.lowest:.2f} to {loss:.2f}; going on from the epoch before.", flush=True)
+            self.kept = collections.deque([self.kept[0]], maxlen=2)
+            print(f"Epoch {epoch + 1}: the loss jumped from {self.lowest:.2f} to {loss:.2f}; going on as before that.", flush=True)
             return
         self.lowest = min(self.lowest, loss)
-        self.kept = [keras.ops.convert_to_numpy(variable).copy() for variable in self.trainer.state()]
+        self.kept.append([keras.ops.convert_to_numpy(variable).copy() for variable in self.trainer.state()])
 
 
 class Validation(keras.callbacks.Callback):
