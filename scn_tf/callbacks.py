@@ -98,12 +98,20 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
 
     Args:
         trainer: :class:`scn_tf.training.Trainer`. With ``train.loss_scale paper``, where a loss of 1 means nothing, it does nothing.
+        history: rows of the epochs before, of a run that goes on.
     """
 
-    def __init__(self, trainer):
+    def __init__(self, trainer, history=()):
         super().__init__()
-        self.trainer, self.returns, self.lowest = trainer, 0, float("inf")
+        self.trainer, self.returns = trainer, 0
+        self.lowest = min((row["heatmap_loss"] for row in history), default=float("inf"))
         self.kept = collections.deque(maxlen=2)
+
+    def on_train_begin(self, logs=None):
+        self._keep()  # of a run that goes on: where it goes on from
+
+    def _keep(self):
+        self.kept.append([keras.ops.convert_to_numpy(variable).copy() for variable in self.trainer.state()])
 
     def on_epoch_end(self, epoch, logs=None):
         if self.trainer.config.train.loss_scale != "mean":
@@ -120,7 +128,7 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
             print(f"Epoch {epoch + 1}: the loss jumped from {self.lowest:.2f} to {loss:.2f}; going on as before that.", flush=True)
             return
         self.lowest = min(self.lowest, loss)
-        self.kept.append([keras.ops.convert_to_numpy(variable).copy() for variable in self.trainer.state()])
+        self._keep()
 
 
 class Validation(keras.callbacks.Callback):

@@ -97,7 +97,7 @@ def build_parser(prog):
     compare.add_argument("file", type=Path, metavar="CONFIG", help="YAML file of the study, see configs/studies/")
     compare.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: studies/NAME)")
     compare.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="data set (default: that of the base configuration)")
-    compare.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    compare.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, sharing the cores (default: 1)")
     compare.add_argument("--run", dest="index", type=int, metavar="I", help="carry out this one alone, counted from 0: for job arrays")
     compare.add_argument("--list", action="store_true", help="list the runs, carry out none")
     compare.add_argument("--report", action="store_true", help="write tables and figures of what is finished, carry out none")
@@ -177,10 +177,11 @@ def run_train(options):
     from scn_tf import evaluation, runs, training
 
     best = training.train(settings, run_dir, resume=options.resume)
-    split = config.load(run_dir / "config.yaml").data.val_split
-    summary, out = evaluation.evaluate(run_dir, split)
+    data = config.load(run_dir / "config.yaml").data
+    # The model file may be older than where the data lie now.
+    summary, out = evaluation.evaluate(run_dir, data.val_split, root=data.root)
     kept = "Forests" if best["epoch"] is None else f"Best network: epoch {best['epoch']}"
-    print(f"\n{kept}, on split {split}:\n{evaluation.table(summary)}\n")
+    print(f"\n{kept}, on split {data.val_split}:\n{evaluation.table(summary)}\n")
     for label, path in (("model", runs.model_file(run_dir)), ("history", run_dir / "history.csv"), ("report", out / "report.html")):
         if path.exists():
             print(f"{label:8s} {path}")
@@ -232,7 +233,8 @@ def run_study(options):
     from scn_tf import study
 
     out = options.out or Path("studies") / options.file.stem
-    runs = study.read_study(options.file).runs(options.root)
+    planned = study.read_study(options.file)
+    runs = planned.runs(options.root)
     if options.jobs < 1:
         raise config.ConfigError(f"--jobs: expected at least 1, received {options.jobs}.")
     study.check_settings(out, runs)
@@ -244,21 +246,23 @@ def run_study(options):
     if options.write:
         command = ["scn-tf", "study", str(options.file), "--out", str(out)]
         command += ["--data.root", str(options.root)] if options.root else []
-        slurm = options.write == "slurm"
-        print(study.slurm_script(command, len(runs)) if slurm else study.kubernetes_manifest(command, len(runs)), end="")
+        write = {"slurm": study.slurm_script, "kubernetes": study.kubernetes_manifest}[options.write]
+        print(write(command, len(runs), name=options.file.stem), end="")
         return 0
     if options.index is not None:
         if not 0 <= options.index < len(runs):
             raise config.ConfigError(f"--run: expected 0 to {len(runs) - 1}, received {options.index}.")
         run = runs[options.index]
-        if study.unfinished(out, [run]) and study.run_one(out, run) != 0:
-            return _fail(f"{run.name}: failed, see {study.log_file(out, run)}", status=1)
+        if study.unfinished(out, [run]):
+            study.check_data(out, [run])
+            if study.run_one(out, run) != 0:
+                return _fail(f"{run.name}: failed, see {study.log_file(out, run)}", status=1)
         print(f"{run.name}: finished")
         return 0
     failed = [] if options.report else study.run_all(out, runs, jobs=options.jobs)
     for name in failed:
         _fail(f"{name}: failed, see {out / 'logs' / name}.log", status=1)
-    print(study.write_report(out, runs), end="")
+    print(study.write_report(out, runs, sizes_figure=planned.sizes_figure), end="")
     print(f"\ntables and figures  {out}")
     return 1 if failed else 0
 
@@ -268,7 +272,7 @@ def run_models(options):
 
     if options.name is not None:
         if options.name not in pretrained.names():
-            raise config.ConfigError(f"models: {options.name}: no such model{config.nearest(options.name, pretrained.names())}.")
+            raise config.ConfigError(f"models: {options.name}: no such model{config.nearest(options.name, pretrained.names())}")
         print(pretrained.card(options.name), end="")
         return
     for name in pretrained.names():

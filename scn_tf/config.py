@@ -183,7 +183,9 @@ class TrainConfig(Section):
     batch_size: int = Field(2, ge=1, description="images a step, over all replicas")
     seed: int = Field(0, ge=0, description="of weights, order and augmentation")
     precision: Literal["auto", "float32", "mixed_bfloat16"] = Field("auto", description="auto: mixed_bfloat16 where the processor has it")
-    strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field("auto", description="auto: mirrored with more than one GPU")
+    strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
+        "auto", description="auto: mirrored with several GPUs whose number divides batch_size"
+    )
     compile: Literal["off", "xla"] = Field("off", description="xla: compile the step; slower on CPUs")
     validate_every: int = Field(5, ge=1, description="epochs between two validations and checkpoints")
     optimizer: Literal["adam", "nesterov"] | None = Field(None, description="adam, or SGD with Nesterov momentum 0.99")
@@ -238,12 +240,13 @@ class Config(Section):
         Raises:
             ValueError: fields that do not go together.
         """
-        if self.model.name != "segmentation" and self.train.loss == "cross_entropy":
-            # Its maps are logits: their heights mean nothing, and a narrower target always costs less.
-            if self.heatmap.sigma_mode != "fixed":
-                raise ValueError(f"heatmap.sigma_mode: train.loss cross_entropy needs fixed, received {self.heatmap.sigma_mode}.")
-            if self.heatmap.decoder not in ("quadratic", "argmax"):
-                raise ValueError(f"heatmap.decoder: train.loss cross_entropy needs quadratic or argmax, received {self.heatmap.decoder}.")
+        network = self.model.name not in ("segmentation", "forest", "forest_shape")
+        if network and self.train.loss in ("cross_entropy", "adaptive_wing") and self.heatmap.sigma_mode != "fixed":
+            # A narrower target always costs less: it has fewer pixels, and there is no height that grows with it.
+            raise ValueError(f"heatmap.sigma_mode: train.loss {self.train.loss} needs fixed, received {self.heatmap.sigma_mode}.")
+        if network and self.train.loss == "cross_entropy" and self.heatmap.decoder not in ("quadratic", "argmax"):
+            # Its maps are logits: their heights mean nothing.
+            raise ValueError(f"heatmap.decoder: train.loss cross_entropy needs quadratic or argmax, received {self.heatmap.decoder}.")
         return Config(
             data=self.data,
             model=self.model.resolved(dims),
@@ -305,9 +308,9 @@ def override(values, assignments):
     merged = {key: dict(section) if isinstance(section, dict) else section for key, section in values.items()}
     for name, text in assignments.items():
         if name not in field_names():
-            raise ConfigError(f"--{name}: unknown field{nearest(name, field_names())}.")
+            raise ConfigError(f"--{name}: unknown field{nearest(name, field_names())}")
         section, field = name.split(".")
-        merged[section] = {**(merged.get(section) or {}), field: _parse(text)}
+        merged[section] = {**(merged.get(section) or {}), field: _parse(text, field_names()[name].annotation)}
     return merged
 
 
@@ -327,15 +330,18 @@ def allowed_values(field):
     return None
 
 
-def _parse(text):
+def _parse(text, annotation):
+    kinds = {annotation, *typing.get_args(annotation)}
     if not isinstance(text, str):
+        return text
+    if text.lower() in ("none", "null") and types.NoneType in kinds:
+        return None
+    if kinds & {str, Path}:  # a split or folder may be called 042
         return text
     for separator in (",", "x", " "):
         parts = [part for part in text.strip("[]() ").split(separator) if part.strip()]
         if len(parts) > 1 and all(part.strip().isdigit() for part in parts):
             return [int(part) for part in parts]
-    if text.lower() in ("none", "null"):
-        return None
     try:
         # YAML 1.1 reads 1e-3 as text, Python as a number.
         return float(text) if not text.lstrip("-").isdigit() else int(text)

@@ -67,18 +67,19 @@ def evaluate(run_dir, split, *, root=None, out=None):
         CheckpointError, DatasetError, ImageError: with the file.
     """
     run_dir = Path(run_dir)
+    model = runs.existing_file(run_dir)
     if out is None:
         # A file or a name has no folder of its own.
-        out = (run_dir / "evaluation" if run_dir.is_dir() else Path(f"{run_dir.stem}-evaluation")) / split
+        out = (run_dir / "evaluation" if model.parent == run_dir else Path(f"{run_dir.stem}-evaluation")) / split
     out = Path(out)
-    metadata = runs.read_metadata(run_dir)
+    metadata = runs.read_metadata(model)
     settings = config.from_dict(metadata["config"], source=str(run_dir))
     dataset = open_dataset(root or settings.data.root)
     if settings.model.name == "segmentation":
-        network, _ = checkpoints.load_model(runs.model_file(run_dir))
+        network, _ = checkpoints.load_model(model)
         ids = dataset.split(split, missing=settings.data.missing)
         return maps.evaluate(network, metadata, dataset, ids, out), out
-    locate, _ = runs.open_run(run_dir)
+    locate, _ = runs.open_run(model)
     names = dataset.description.names
     check_fits_model(dataset, metadata)
     ids = dataset.split(split, missing=settings.data.missing)

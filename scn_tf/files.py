@@ -31,6 +31,18 @@ def replaced(path):
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path):
+    """Make a folder and those above it.
+
+    Raises:
+        WriteError: a file lies there, or the disk is full or not writable.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be made ({error.strerror or error}).") from None
+
+
 def write_text(path, text):
     """Write a text file as a whole or not at all."""
     with replaced(path) as temporary:

@@ -11,13 +11,18 @@ MODEL_FILES = ("model.keras", forests.MODEL_FILE)
 def model_file(path):
     """The model file of a run folder, a model file itself, or that of a name in :mod:`scn_tf.pretrained`.
 
+    A folder that happens to have such a name (a data set, say) does not hide the model, unless it is a run or an export itself.
+
     Returns:
         path, which may not exist; None where a folder holds no model.
     """
     path = Path(path)
-    if path.is_dir():
-        return next((path / name for name in MODEL_FILES if (path / name).is_file()), None) or pretrained.find(path)
-    return path if path.exists() else pretrained.find(path) or path
+    if not path.is_dir():
+        return path if path.exists() else pretrained.find(path) or path
+    own = next((path / name for name in MODEL_FILES if (path / name).is_file()), None)
+    if own or (path / "config.yaml").exists() or any(path.glob("saved_model.pb")) or any(path.glob("*/saved_model.pb")):
+        return own
+    return pretrained.find(path)
 
 
 def existing_file(path):

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import filelock
 import keras
 import numpy as np
 import tensorflow as tf
@@ -25,6 +26,8 @@ from scn_tf.segmentation import training as segmentation
 from scn_tf.targets import GaussianTargets
 
 NEED_TWO = ("payer2016", "forest_shape")  # networks and forests whose landmarks help each other
+LOCK = "checkpoints/lock"  # held by the process that trains the run; the file stays
+ONE_DEVICE = (*forests.NAMES, "segmentation")
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
@@ -115,8 +118,8 @@ def _seed_states(network):
     return [layer.seed_generator.state for layer in network.layers if hasattr(layer, "seed_generator")]
 
 
-def strategy(name):
-    """``tf.distribute.Strategy`` by its configuration name.
+def strategy(name, batch_size):
+    """``tf.distribute.Strategy`` by its configuration name; ``auto`` mirrors where GPUs can share a batch equally.
 
     Raises:
         ConfigError: a strategy that this version cannot run.
@@ -124,7 +127,8 @@ def strategy(name):
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if name == "multi_worker":
         raise ConfigError("train.strategy: multi_worker is not available in this version; use mirrored on one machine.")
-    if name == "mirrored" or (name == "auto" and devices[0].device_type == "GPU" and len(devices) > 1):
+    several_gpus = devices[0].device_type == "GPU" and len(devices) > 1
+    if name == "mirrored" or (name == "auto" and several_gpus and batch_size % len(devices) == 0):
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.get_strategy()
 
@@ -191,7 +195,7 @@ def train(config, run_dir, *, resume=False):
         the best network's validation summary: dict with ``epoch`` and the error.
 
     Raises:
-        ConfigError, DatasetError, ImageError: before training starts.
+        ConfigError, DatasetError, ImageError: before training starts; another process that trains this run is a ConfigError too.
         TrainingDiverged: the loss is no longer finite.
         WriteError: a checkpoint could not be written; the one before is kept.
     """
@@ -199,6 +203,16 @@ def train(config, run_dir, *, resume=False):
     keep_large_blocks()
     run_dir = Path(run_dir)
     job = prepare(config, run_dir, resume=resume)
+    files.make_folder(run_dir / "checkpoints")
+    try:
+        with filelock.FileLock(run_dir / LOCK, timeout=0):
+            files.write_text(run_dir / "config.yaml", job.config.to_yaml())
+            return _train(job, run_dir, started, resume=resume)
+    except filelock.Timeout:
+        raise ConfigError(f"{run_dir}: another process is training this run.") from None
+
+
+def _train(job, run_dir, started, *, resume):
     if job.config.model.name in forests.NAMES:
         return _grow_forests(job, run_dir)
     if job.config.model.name == "segmentation":
@@ -209,13 +223,13 @@ def train(config, run_dir, *, resume=False):
 
 
 class Job(NamedTuple):
-    """What a training needs, checked: resolved configuration, data set, IDs and examples of its two splits."""
+    """What a training needs, checked: resolved configuration, data set, IDs and examples of its two splits (None for label maps)."""
 
     config: Config
     dataset: Dataset
     ids: tuple[list, list]
-    training: tf.data.Dataset
-    validation: tf.data.Dataset
+    training: tf.data.Dataset | None
+    validation: tf.data.Dataset | None
 
     @property
     def counts(self):
@@ -224,7 +238,7 @@ class Job(NamedTuple):
 
 
 def prepare(config, run_dir, *, resume):
-    """Open the data of a run, check it whole, and write ``config.yaml``; see :func:`train`."""
+    """Open the data of a run and check it whole; see :func:`train`."""
     if resume:
         moved, config = config.data.root, load_config(run_dir / "config.yaml")
         if moved is not None:
@@ -238,43 +252,33 @@ def prepare(config, run_dir, *, resume):
         config = config.resolved(dataset.description.dims)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    missing = config.data.missing
-    train_ids = _drawn(dataset.split(config.data.train_split, missing=missing), config, dataset)
-    val_ids = dataset.split(config.data.val_split, missing=missing)
+    chosen, name = config.data, config.model.name
+    train_ids = dataset.drawn(chosen.train_split, chosen.train_count, seed=config.train.seed, missing=chosen.missing)
+    val_ids = dataset.split(chosen.val_split, missing=chosen.missing)
     batch_size = min(config.train.batch_size, len(train_ids))
-    replicas = strategy(config.train.strategy).num_replicas_in_sync
-    if batch_size % replicas:
+    replicas = strategy(config.train.strategy, batch_size).num_replicas_in_sync
+    if batch_size % replicas and name not in ONE_DEVICE:
         raise ConfigError(f"train.batch_size: {batch_size} images cannot be shared equally by {replicas} replicas.")
-    training = pipeline.examples(dataset, train_ids, config)
+    if name == "segmentation":  # reads label maps too, its own way
+        return Job(config, dataset, (train_ids, val_ids), None, None)
+    training = pipeline.examples(dataset, train_ids, config, measured=False)
     validation = pipeline.examples(dataset, val_ids, config)
-    if config.model.name in NEED_TWO and len(dataset.description.names) < 2:
+    if name in NEED_TWO and len(dataset.description.names) < 2:
         raise ConfigError(f"model.name: {config.model.name} places landmarks by each other, {dataset.root} has one.")
-    if config.model.name != "segmentation" and not any(example["annotated"].numpy().any() for example in validation):
+    if not any(example["annotated"].numpy().any() for example in validation):
         raise DatasetError(f"{dataset.table}: split {config.data.val_split} has no annotated landmark to measure errors with.")
-    files.write_text(run_dir / "config.yaml", config.to_yaml())
     return Job(config, dataset, (train_ids, val_ids), training, validation)
-
-
-def _drawn(ids, config, dataset):
-    """``data.train_count`` IDs of a split; a larger count of the same seed holds those of a smaller one."""
-    count = config.data.train_count
-    if count is None:
-        return ids
-    if count > len(ids):
-        raise ConfigError(f"data.train_count: {count} images, but split {config.data.train_split} of {dataset.root} has {len(ids)}.")
-    order = np.random.default_rng(config.train.seed).permutation(len(ids))
-    return [ids[index] for index in sorted(order[:count])]
 
 
 def _fit(job, run_dir, started, *, resume):
     """Train a network; see :func:`train`."""
     config, description, (count, _) = job.config, job.dataset.description, job.counts
-    with strategy(config.train.strategy).scope():
+    batch_size = min(config.train.batch_size, count)
+    with strategy(config.train.strategy, batch_size).scope():
         trainer = build_trainer(config, landmarks=len(description.names), channels=description.channels)
     progress = {"epoch": 0, "seconds": 0.0, "best": None, "history": [], "finished": False}
     if resume and (run_dir / "checkpoints" / "last.npz").exists():
         progress = checkpoints.load_state(trainer.state(), run_dir / "checkpoints" / "last.npz")
-    batch_size = min(config.train.batch_size, count)
     steps = count // batch_size
     schedule = Schedule(config.train, steps=steps, started=started - progress["seconds"], steps_done=steps * progress["epoch"])
     validate = Validation(
@@ -296,7 +300,7 @@ def _fit(job, run_dir, started, *, resume):
         initial_epoch=progress["epoch"],
         steps_per_epoch=steps,
         shuffle=False,
-        callbacks=[schedule, StopOnNonFinite(), GoBackAfterCollapse(trainer), validate],
+        callbacks=[schedule, StopOnNonFinite(), GoBackAfterCollapse(trainer, progress["history"]), validate],
         verbose=1 if sys.stdout.isatty() else 2,
     )
     return progress["best"]

@@ -46,6 +46,12 @@ def test_command_line_values_override_and_are_typed():
     assert merged.data.root == Path("x")
 
 
+def test_names_that_look_like_numbers_or_nothing_stay_names():
+    merged = config.from_dict(config.override({}, {"data.val_split": "042", "data.root": "2024", "data.cache": "none"}))
+    assert (merged.data.val_split, merged.data.root, merged.data.cache) == ("042", Path("2024"), "none")
+    assert config.override({}, {"data.root": "none"}) == {"data": {"root": None}}
+
+
 @pytest.mark.parametrize("text", ["64,48", "64x48", "[64, 48]", "64 48"])
 def test_sizes_may_be_written_in_the_usual_ways(text):
     assert config.from_dict(config.override({}, {"model.image_size": text})).model.image_size == (64, 48)
@@ -68,6 +74,12 @@ def test_the_paper_presets_hold_the_papers_numbers():
 def test_nothing_can_be_changed_afterwards():
     with pytest.raises(ValueError, match="frozen"):
         config.Config().train.epochs = 5
+
+
+def test_adaptive_wing_needs_targets_that_cannot_shrink():
+    settings = config.from_dict({"train": {"loss": "adaptive_wing"}, "heatmap": {"sigma_mode": "anisotropic"}})
+    with pytest.raises(ValueError, match="adaptive_wing needs fixed, received anisotropic"):
+        settings.resolved(2)
 
 
 @pytest.mark.parametrize(("section", "message"), [("sigma_mode", "needs fixed"), ("decoder", "needs quadratic or argmax")])

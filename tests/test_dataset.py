@@ -155,7 +155,7 @@ def test_own_coordinates_come_back_from_network_pixels(hands, hands_3d):
 def test_epochs_are_shuffled_alike_wherever_one_starts_and_every_image_is_decoded_once(hands, monkeypatch):
     reads = []
     original = pipeline.prepare
-    monkeypatch.setattr(pipeline, "prepare", lambda *a: reads.append(a[1]) or original(*a))
+    monkeypatch.setattr(pipeline, "prepare", lambda *a, **k: reads.append(a[1]) or original(*a, **k))
     dataset = open_dataset(hands)
     ids = dataset.split("train")
     data = pipeline.examples(dataset, ids, small_config(hands).resolved(2))

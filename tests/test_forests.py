@@ -63,6 +63,12 @@ def test_alignment_finds_a_similarity_and_never_a_mirror(dims, rng):
     assert np.linalg.det(shape.alignment(points, mirrored)[0]) > 0
 
 
+def test_candidates_at_one_place_are_no_shape_and_no_crash(rng):
+    model = shape.learn(np.array([[10.0, 10.0], [12.0, 11.0]]) + rng.normal(size=(6, 2, 2)))
+    candidates = [np.array([[5.0, 5.0]]), np.array([[5.0, 5.0]])]
+    np.testing.assert_array_equal(shape.choose(model, candidates, [np.ones(1), np.ones(1)]), np.full((2, 2), 5.0))
+
+
 def test_the_shape_model_picks_the_candidates_that_suit_each_other(rng):
     mean = rng.uniform(0, 60, (12, 2))
     shapes = mean + rng.normal(size=(30, 1, 2)) * 4 + rng.normal(size=(30, 1, 1)) * np.linspace(-2, 2, 24).reshape(12, 2)

@@ -42,6 +42,32 @@ def test_a_model_is_used_by_its_name_but_a_folder_of_that_name_comes_first(run_2
     assert scn_tf.load(name).names[0] == "thumb_mcp"
 
 
+def test_an_export_or_a_run_just_begun_of_that_name_is_not_hidden(tmp_path, monkeypatch):
+    name = pretrained.names()[0]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name / "1").mkdir(parents=True)
+    (tmp_path / name / "1" / "saved_model.pb").write_bytes(b"no graph")
+    with pytest.raises(checkpoints.CheckpointError, match="is damaged"):
+        scn_tf.load(name)
+    (tmp_path / name / "1" / "saved_model.pb").unlink()
+    (tmp_path / name / "config.yaml").write_text("{}")
+    with pytest.raises(checkpoints.CheckpointError, match="no model there"):
+        scn_tf.load(name)
+
+
+def test_an_evaluation_of_a_name_writes_nothing_into_the_data_set(real_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "hand_xray"
+    root.mkdir()
+    for part in ("dataset.yaml", "landmarks.csv", "images"):
+        (root / part).symlink_to(real_data / "hand_xray" / part)
+    (root / "splits").mkdir()
+    (root / "splits" / "few.txt").write_text((real_data / "hand_xray" / "splits" / "val.txt").read_text().splitlines()[0])
+    assert cli.main(["evaluate", "hand_xray", "--split", "few", "--data.root", "hand_xray"]) == 0
+    assert (tmp_path / "hand_xray-evaluation" / "few" / "summary.json").is_file()
+    assert not (root / "evaluation").exists()
+
+
 def test_other_commands_say_what_a_name_lacks_and_never_hide_it(tmp_path, monkeypatch, capsys):
     name = pretrained.names()[0]
     monkeypatch.chdir(tmp_path)
@@ -63,7 +89,7 @@ def test_models_are_listed_and_their_cards_shown(capsys):
 
 
 def test_the_hand_model_finds_hands(real_data, tmp_path):
-    """On images that it was trained on: that it works, not how well (its card says that)."""
+    """That it works, not how well (its card says that)."""
     images = sorted((real_data / "hand_xray" / "images").iterdir())[:2]
     table = tmp_path / "found.csv"
     assert cli.main(["predict", "hand_xray", *map(str, images), "--out", str(table)]) == 0

@@ -1,11 +1,17 @@
 import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import yaml
 
 from scn_tf import cli, config, files, study
-from scn_tf.study import execute, plan, statistics
+from scn_tf.data.dataset import DatasetError, DataWarning
+from scn_tf.study import cluster, execute, plan, report, statistics
 from tests.conftest import REPOSITORY, small_config
 
 
@@ -40,23 +46,32 @@ def test_every_combination_is_a_run_with_its_own_settings(hands_2d, tmp_path):
 @pytest.mark.parametrize("name", ["hand_xray", "hand_xray_official"])
 def test_the_studies_that_come_along_can_be_read(name):
     runs = study.read_study(REPOSITORY / "configs" / "studies" / f"{name}.yaml").runs("FOLDER")
+    networks = [run.config.train for run in runs if run.config.model.name not in ("forest", "forest_shape")]
+    assert all(train.validate_every < train.epochs for train in networks)  # what is interrupted can go on
     assert all(str(run.config.data.root) == "FOLDER" for run in runs)
     if name == "hand_xray_official":
-        assert runs[0].config.data.train_split == "official/cv/set1/train"
+        assert runs[0].config.data.train_split == "official/cv_rand/10/1/set1/train"
         assert runs[-1].config.data.val_split == "official/cv/set3/test"
+        assert runs[-1].size == "597"  # the figure of all systems is drawn for the last size
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"sistems": {}}, r"study\.yaml: sistems: .*did you mean systems"),
-        ({"systems": {"SCN": {"model.nam": "scn"}}}, "unknown field; did you mean model.name"),
+        ({"systems": {"SCN": {"model.nam": "scn"}}}, r"run SCN_4_split_seed0: model\.nam: unknown field; did you mean model\.name\?$"),
+        ({"systems": ["SCN"]}, "systems: expected names with settings"),
+        ({"sizes": [4, "al"]}, "sizes: expected numbers of training images or all"),
+        ({"sizes": 4}, "sizes: expected names with settings, received 4"),
+        ({"folds": ["one", "two"]}, "one and two differ in nothing"),
+        ({"seeds": [0, 0]}, "every seed once"),
         ({"systems": {"SCN": {"model.name": "scm"}}}, "run SCN_4_split_seed0: model.name"),
         ({"folds": {"one": {"data.val_split": "{flod}"}}}, "only {size}, {fold} and {seed}"),
         ({"folds": {"one": {"data.val_split": "{fold.x}"}}}, "only {size}, {fold} and {seed}"),
         ({"systems": {"a b": {}, "a-b": {}}}, "same name"),
         ({"systems": {}}, "at least 1 item"),
         ({"seeds": []}, "at least 1 item"),
+        ({"sizes_figure": ["SNC"]}, r"study\.yaml: sizes_figure: 'SNC' is none of the systems SCN, forest"),
         ({"systems": {"labels": {"model.name": "segmentation"}}}, "segmentation finds no landmarks"),
     ],
 )
@@ -99,6 +114,57 @@ def test_a_study_runs_goes_on_after_a_failure_and_reports(hands_2d, tmp_path, ca
         assert "holds this run with other settings" in capsys.readouterr().err
 
 
+def test_sizes_and_folds_may_be_lists_and_splits_may_be_numbers(hands_2d, tmp_path):
+    file = write_study(tmp_path, hands_2d, sizes=[4, "all"], folds=[1, 2], settings={"data.val_split": "{fold}"}, seeds=[0])
+    runs = study.read_study(file).runs("/data/{x}")
+    assert [(r.system, r.size, r.fold, r.config.data.val_split, r.config.data.train_count) for r in runs[:4]] == [
+        ("SCN", "4", "1", "1", 4),
+        ("SCN", "4", "2", "2", 4),
+        ("forest", "4", "1", "1", 4),
+        ("forest", "4", "2", "2", 4),
+    ]
+    assert runs[-1].config.data.train_count is None
+    assert str(runs[0].config.data.root) == "/data/{x}"
+
+
+def test_missing_images_are_counted_once_before_anything_runs(hands_2d, tmp_path, capsys):
+    root = shutil.copytree(hands_2d, tmp_path / "set")
+    for name in ("hand_001", "hand_002"):
+        (root / "images" / f"{name}.png").unlink()
+    file, out = write_study(tmp_path, root), tmp_path / "out"
+    for more in ([], ["--run", "0"]):
+        assert cli.main(["study", str(file), "--out", str(out), *more]) == 1
+        assert "2 of the 7 images of split train are missing" in capsys.readouterr().err
+    assert not (out / "logs").exists()
+    skipping = study.read_study(write_study(tmp_path, root, settings={"data.missing": "skip"})).runs()
+    with pytest.warns(DataWarning, match="going on with 5"):
+        study.check_data(out, skipping)
+    with pytest.warns(DataWarning), pytest.raises(DatasetError, match="has 5"):
+        study.check_data(out, study.read_study(write_study(tmp_path, root, sizes=[6], settings={"data.missing": "skip"})).runs())
+
+
+def test_a_folder_whose_configs_are_gone_is_compared_with_its_runs(hands_2d, tmp_path):
+    runs, out = study.read_study(write_study(tmp_path, hands_2d)).runs(), tmp_path / "out"
+    files.write_text(execute.folder(out, runs[0]) / "config.yaml", runs[0].config.resolved(2).to_yaml())
+    study.check_settings(out, runs)
+    files.write_text(execute.folder(out, runs[0]) / "config.yaml", runs[1].config.resolved(2).to_yaml())
+    with pytest.raises(config.ConfigError, match="other settings"):
+        study.check_settings(out, runs)
+
+
+def test_a_trained_run_is_evaluated_where_the_data_lie_now(hands_2d, tmp_path):
+    before = shutil.copytree(hands_2d, tmp_path / "before")
+    file, out = write_study(tmp_path, before), tmp_path / "out"
+    run = study.read_study(file).runs()[2]
+    assert run.system == "forest"
+    assert study.run_one(out, run) == 0, execute.log_file(out, run).read_text()
+    shutil.rmtree(execute.folder(out, run) / "evaluation")  # killed before it was evaluated
+    before.rename(tmp_path / "after")
+    moved = study.read_study(file).runs(tmp_path / "after")[2]
+    assert study.run_one(out, moved) == 0, execute.log_file(out, run).read_text()
+    assert not study.unfinished(out, [moved])
+
+
 def test_an_interrupted_run_goes_on_where_the_data_lie_now(hands_2d, tmp_path):
     file, out = write_study(tmp_path, hands_2d), tmp_path / "out"
     run = study.read_study(file).runs(tmp_path / "gone")[2]
@@ -114,7 +180,7 @@ def test_an_interrupted_run_goes_on_where_the_data_lie_now(hands_2d, tmp_path):
 def test_what_has_not_begun_when_a_study_is_stopped_does_not_begin(stop, hands_2d, tmp_path, monkeypatch):
     begun = []
 
-    def interrupted(out, run):
+    def interrupted(out, run, threads):
         begun.append(run.name)
         raise stop
 
@@ -125,14 +191,49 @@ def test_what_has_not_begun_when_a_study_is_stopped_does_not_begin(stop, hands_2
     assert len(begun) < 4  # of eight: the pool may have begun another before it heard
 
 
+def test_runs_at_a_time_share_the_cores_unless_the_user_says_otherwise(hands_2d, tmp_path, monkeypatch):
+    environments = []
+    original = execute.subprocess.run
+
+    def recorded(command, **settings):
+        environments.append(settings["env"])
+        return original(command, **settings)
+
+    monkeypatch.setattr(execute.subprocess, "run", recorded)
+    monkeypatch.setattr(execute.os, "cpu_count", lambda: 8)
+    for name in execute.THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    runs = study.read_study(write_study(tmp_path, hands_2d, systems={"forest": {"model.name": "forest"}}, seeds=[0])).runs()
+    assert not study.run_all(tmp_path / "out", runs, jobs=2, progress=False)
+    assert [(e["TF_NUM_INTRAOP_THREADS"], e["LOKY_MAX_CPU_COUNT"], e["OMP_NUM_THREADS"]) for e in environments] == [("4", "4", "3")] * 2
+    assert execute.threads_of_each(1) is None
+    assert execute.threads_of_each(16) == 1
+
+
+def test_the_figure_over_sizes_shows_the_systems_it_is_told(tmp_path, hands_2d, monkeypatch):
+    shown = []
+    original = report.pictures.image_error_curves
+    monkeypatch.setattr(
+        report.pictures, "image_error_curves", lambda errors, unit: (shown.append(list(errors)), original(errors, unit=unit))[1]
+    )
+    runs = study.read_study(write_study(tmp_path, hands_2d, seeds=[0])).runs()
+    for run in runs:
+        files.write_text(execute.errors_file(tmp_path, run), "id,landmark,error_mm\na,one,1.0\nb,one,2.0\n")
+    study.write_report(tmp_path, runs, sizes_figure=["forest"])
+    assert shown == [[("SCN", "all"), ("forest", "all")], [("forest", "4"), ("forest", "all")]]
+
+
 def test_a_cluster_gets_one_job_a_run(hands_2d, tmp_path, capsys):
     file = write_study(tmp_path, hands_2d)
     assert cli.main(["study", str(file), "--write", "slurm"]) == 0
     script = capsys.readouterr().out
     assert "--array=0-7" in script
-    assert '--run "$SLURM_ARRAY_TASK_ID"' in script
+    assert "--job-name=scn-tf-study\n" in script
     assert cli.main(["study", str(file), "--write", "kubernetes"]) == 0
-    job = yaml.safe_load(capsys.readouterr().out)
+    manifest = capsys.readouterr().out
+    assert manifest.startswith("# kubectl apply")
+    job = yaml.safe_load(manifest)
     assert (job["spec"]["completionMode"], job["spec"]["completions"]) == ("Indexed", 8)
     assert cli.main(["study", str(file), "--run", "8"]) == 1
     assert "--run: expected 0 to 7" in capsys.readouterr().err
@@ -140,15 +241,36 @@ def test_a_cluster_gets_one_job_a_run(hands_2d, tmp_path, capsys):
     assert "--jobs: expected at least 1" in capsys.readouterr().err
 
 
-def table(path, errors):
-    lines = ["id,landmark,error_mm", *(f"image{i},{n},{'' if np.isnan(e) else e}" for (i, n), e in np.ndenumerate(errors))]
+def table(path, errors, prefix="image"):
+    lines = ["id,landmark,error_mm", *(f"{prefix}{i},{n},{'' if np.isnan(e) else e}" for (i, n), e in np.ndenumerate(errors))]
     path.write_text("\n".join(lines))
     return path
 
 
+def test_a_task_of_the_job_array_carries_out_its_run(hands_2d, tmp_path, capsys):
+    file, out = write_study(tmp_path, hands_2d), tmp_path / "out folder"
+    assert cli.main(["study", str(file), "--out", str(out), "--write", "slurm"]) == 0
+    (tmp_path / "job.sh").write_text(capsys.readouterr().out)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "scn-tf").write_text(f'#!/bin/sh\nexec {sys.executable} -m scn_tf "$@"\n')
+    (tmp_path / "bin" / "scn-tf").chmod(0o755)
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY), "SLURM_ARRAY_TASK_ID": "2"}
+    subprocess.run(["bash", str(tmp_path / "job.sh")], env=environment, check=True, timeout=300)
+    runs = study.read_study(file).runs()
+    assert [run.name for run in runs if run not in study.unfinished(out, runs)] == ["forest_4_split_seed0"]
+
+
+def test_names_of_jobs_are_what_clusters_allow():
+    assert cluster.job_name("Hand X-ray_2") == "scn-tf-hand-x-ray-2"
+    assert cluster.job_name("__") == "scn-tf-study"
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", cluster.job_name("a" * 49 + "_" * 30))
+
+
 def test_figures_are_those_of_hand_made_errors(tmp_path):
     first = np.array([[1.0, 3.0], [np.nan, 2.0], [0.5, 12.0]])
-    tables = {("a", 0): table(tmp_path / "a0", first), ("a", 1): table(tmp_path / "a1", first + 1), ("b", 0): table(tmp_path / "b0", first)}
+    tables = {("a", 0): table(tmp_path / "a0", first), ("a", 1): table(tmp_path / "a1", first + 1)}
+    tables["b", 0] = table(tmp_path / "b0", first, "other")
     tables["b", 1] = tmp_path / "b1"  # does not exist: seed 1 lacks a fold
     assert statistics.collect(tables).points.shape == (1, 6, 2)
     errors = statistics.collect({key: path for key, path in tables.items() if key[0] == "a"})
@@ -168,6 +290,12 @@ def test_an_image_without_landmarks_is_left_out_and_other_images_are_refused(tmp
     assert np.isfinite(list(statistics.figures(found)[name] for name in ("ipe_mean", "ipe_low", "ipe_high"))).all()
     with pytest.raises(config.ConfigError, match="not the same images"):
         statistics.collect({("a", 0): table(tmp_path / "0", errors), ("a", 1): table(tmp_path / "1", errors[:2])})
+
+
+def test_an_image_of_two_folds_would_count_twice(tmp_path):
+    tables = {("a", 0): table(tmp_path / "a", np.ones((2, 1))), ("b", 0): table(tmp_path / "b", np.ones((1, 1)))}
+    with pytest.raises(config.ConfigError, match="image0: judged in folds a and b"):
+        statistics.collect(tables)
 
 
 def test_a_paired_interval_is_narrower_than_the_difference_of_two_alone(rng):
@@ -192,7 +320,7 @@ def test_a_seed_draws_nested_training_sets(hands_2d, tmp_path):
         drawn[count] = {tuple(example["landmarks"].numpy().ravel()) for example in job.training}
         assert len(drawn[count]) == count
     assert drawn[2] < drawn[5]
-    with pytest.raises(config.ConfigError, match=r"data\.train_count: 8 images, but split train .* has 7"):
+    with pytest.raises(DatasetError, match=r"data\.train_count: 8 images, but split train .* has 7"):
         training.prepare(small_config(hands_2d, data__train_count=8), tmp_path / "8", resume=False)
 
 

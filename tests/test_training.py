@@ -156,6 +156,45 @@ def test_a_collapse_is_taken_back(hands_2d, tmp_path, monkeypatch, capsys):
     assert steps == (2, 4, 6, 8, 10, 12)  # but draws that were not seen yet
 
 
+def test_a_collapse_right_after_a_resume_is_taken_back_too(hands_2d):
+    trainer = training.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
+    guard = callbacks.GoBackAfterCollapse(trainer, [{"heatmap_loss": 0.5}, {"heatmap_loss": 0.2}])
+    guard.on_train_begin()
+    good = trainer.network.get_weights()
+    for weight in trainer.network.trainable_variables:
+        weight.assign(weight * 0)
+    guard.on_epoch_end(0, {"heatmap_loss": 1.0})
+    for before, after in zip(good, trainer.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_an_image_to_train_on_needs_no_landmarks_that_give_its_mm(hands_2d, tmp_path):
+    root = shutil.copytree(hands_2d, tmp_path / "set")
+    description = (root / "dataset.yaml").read_text()
+    (root / "dataset.yaml").write_text(
+        description.replace("spacing_mm:\n- 0.9\n- 0.9\n", "normalization: {landmarks: [0, 5], distance_mm: 50}\n")
+    )
+    lines = [line.split(",") for line in (root / "landmarks.csv").read_text().splitlines()]
+    lines[0][1:3] = "", ""
+    (root / "landmarks.csv").write_text("\n".join(",".join(line) for line in lines))
+    training.train(small_config(root), tmp_path / "run")
+    with pytest.raises(DatasetError, match="line 1: landmarks 0 and 5 of hand_000 are absent"):
+        training.train(small_config(root, data__val_split="train"), tmp_path / "judged")
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(hands_2d, tmp_path):
+    lock = tmp_path / "run" / training.LOCK
+    lock.parent.mkdir(parents=True)
+    program = f"import filelock, sys; lock = filelock.FileLock({str(lock)!r}); lock.acquire(); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(config.ConfigError, match="another process is training this run"):
+            training.train(small_config(hands_2d), tmp_path / "run")
+        other.kill()  # a lock ends with its process
+        other.wait()
+    training.train(small_config(hands_2d), tmp_path / "run")
+
+
 def test_a_full_disk_at_checkpoint_time_is_one_clear_error_and_keeps_the_file_before(tmp_path, monkeypatch):
     variables = [keras.Variable(np.ones(3, "float32"))]
     path = tmp_path / "last.npz"
@@ -297,12 +336,19 @@ def test_the_last_weights_are_kept_on_request(hands_2d, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["huber", "adaptive_wing", "cross_entropy"])
-def test_every_kind_of_loss_trains(kind, hands_2d):
+def test_every_kind_of_loss_costs_one_for_nothing_and_trains(kind, hands_2d):
     settings = small_config(hands_2d, train__loss=kind, heatmap__sigma_mode="fixed").resolved(2)
     trainer = training.build_trainer(settings, landmarks=21, channels=1)
     maps = tf.zeros((2, 48, 32, 21))
     terms = trainer.loss_terms(maps, tf.fill((2, 21, 2), 15.0), tf.ones((2, 21)))
     np.testing.assert_allclose(terms["heatmap_loss"], 1.0, rtol=0.05)  # predicting nothing costs one
+    image = tf.random.stateless_uniform((2, 48, 32, 1), [1, 2])
+    batch = {"image": image, "landmarks": tf.fill((2, 21, 2), 15.0), "visible": tf.ones((2, 21))}
+    before = trainer.network.get_weights()
+    trainer.train_step(batch)
+    after = trainer.network.get_weights()
+    assert all(np.isfinite(weight).all() for weight in after)
+    assert max(np.abs(new - old).max() for new, old in zip(after, before, strict=True)) > 0
 
 
 def test_learned_sigmas_move_and_fixed_ones_do_not(hands_2d):
@@ -328,4 +374,14 @@ def test_a_validation_split_without_landmarks_is_refused(hands_2d, tmp_path):
 
 def test_multi_worker_says_that_it_is_not_there():
     with pytest.raises(config.ConfigError, match=r"train\.strategy: multi_worker"):
-        training.strategy("multi_worker")
+        training.strategy("multi_worker", 2)
+
+
+@pytest.mark.parametrize(("batch_size", "mirrored"), [(4, True), (2, False)])
+def test_several_gpus_share_batches_that_they_can_share(batch_size, mirrored, monkeypatch):
+    """There is one processor here: its devices are told to be GPUs, and the strategy is not asked to find them."""
+    gpus = [tf.config.LogicalDevice(f"/GPU:{number}", "GPU") for number in range(4)]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus if kind == "GPU" else [])
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: ("mirrored", *names))
+    found = training.strategy("auto", batch_size)
+    assert (found == ("mirrored", "/GPU:0", "/GPU:1", "/GPU:2", "/GPU:3")) == mirrored

@@ -107,6 +107,25 @@ class Dataset:
             raise DatasetError(f"{self.root}: split {name} is empty.")
         return ids
 
+    def drawn(self, name, count, *, seed, missing="refuse"):
+        """``count`` IDs of a split, drawn by a seed, in the split's order; a larger count of the same seed holds a smaller one's.
+
+        Args:
+            name, missing: see :meth:`split`.
+            count: None for all.
+            seed: of the draw.
+
+        Raises:
+            DatasetError: as :meth:`split`, or fewer images than asked for.
+        """
+        ids = self.split(name, missing=missing)
+        if count is None:
+            return ids
+        if count > len(ids):
+            raise DatasetError(f"data.train_count: {count} images, but split {name} of {self.root} has {len(ids)}.")
+        order = np.random.default_rng(seed).permutation(len(ids))
+        return [ids[index] for index in sorted(order[:count])]
+
     def _lines(self, name):
         """(file, line, ID) of the lists that a split's name stands for."""
         for part in name.split("+"):

@@ -6,7 +6,7 @@ An example is a dict; landmarks are in network pixels, heatmaps never leave the 
 * ``landmarks`` float32 (N, d), 0 where absent
 * ``visible`` float32 (N,): annotated and inside the input, what the loss counts
 * ``annotated`` float32 (N,): what errors count, a landmark that the input cuts off included
-* ``unit_per_pixel`` float32 (d,): mm (or file pixels) per network pixel, for errors
+* ``unit_per_pixel`` float32 (d,): mm (or file pixels) per network pixel, for errors; NaN in examples to train on alone
 * ``file_per_pixel`` float32 (d,): file pixels per network pixel
 * ``own_from_input`` float32 (d + 1, d + 1): network pixels to the set's own coordinates
 """
@@ -32,13 +32,14 @@ def unit(dataset):
     return "px" if dataset.read(first).spacing is None else "mm"
 
 
-def prepare(dataset, identity, model):
+def prepare(dataset, identity, model, *, measured=True):
     """Read one image and place it in the network's input (host).
 
     Args:
         dataset: :class:`scn_tf.data.dataset.Dataset`.
         identity: the image's ID.
         model: resolved :class:`scn_tf.config.ModelConfig`.
+        measured: see :func:`examples`.
 
     Returns:
         dict of numpy arrays: ``array``, ``scale``, ``translation``, and the example's values but ``image``.
@@ -59,7 +60,7 @@ def prepare(dataset, identity, model):
             DataWarning,
             stacklevel=2,
         )
-    mm = dataset.mm_per_pixel(identity, image)
+    mm = dataset.mm_per_pixel(identity, image) if measured else np.full_like(fit.scale, np.nan)
     return dict(
         array=image.array,
         scale=fit.scale.astype("float32"),
@@ -92,7 +93,7 @@ def fit_image(image, pixel_size, model, *, name):
     return geometry.fit_to_input(image.size, pixel_size, model.image_size[::-1], spacing=model.spacing_mm)
 
 
-def examples(dataset, ids, config):
+def examples(dataset, ids, config, *, measured=True):
     """Fitted examples of a split, in order, decoded in parallel, cached.
 
     Errors are raised here, before training starts: the whole split is read once.
@@ -101,6 +102,7 @@ def examples(dataset, ids, config):
         dataset: :class:`scn_tf.data.dataset.Dataset`.
         ids: list of IDs.
         config: resolved :class:`scn_tf.config.Config`.
+        measured: errors will be measured, so that mm must be known; images to train on may lack the landmarks that give them.
 
     Returns:
         finite ``tf.data.Dataset`` of examples.
@@ -114,7 +116,7 @@ def examples(dataset, ids, config):
 
     def read(index):
         try:
-            values = prepare(dataset, ids[int(index)], model)
+            values = prepare(dataset, ids[int(index)], model, measured=measured)
         except (ImageError, DatasetError) as error:
             # TensorFlow would turn it into a traceback in a string: keep the error itself.
             failures.append(error)

@@ -8,6 +8,8 @@ Pose, size, contrast, noise and collimation vary from image to image.
 import csv
 import io
 import math
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -163,8 +165,16 @@ def generate(root, *, dims=2, train=60, val=20, seed=0):
 
 
 def ensure(root):
-    """The default set's folder, generated if it is not there yet."""
+    """The default set's folder, generated if it is not there yet; several processes may ask for it at a time."""
     root = Path(f"{root}_v{VERSION}")
-    if not (root / "dataset.yaml").exists():
-        generate(root)
+    if (root / "dataset.yaml").exists():
+        return root
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as temporary:
+        generate(Path(temporary) / "set")
+        try:
+            os.replace(Path(temporary) / "set", root)
+        except OSError:  # another process was faster, or something else lies there
+            if not (root / "dataset.yaml").exists():
+                raise
     return root

@@ -45,7 +45,9 @@ def alignment(points, reference, weights=None):
     flip = np.ones(points.shape[1])
     flip[-1] = np.sign(np.linalg.det(left) * np.linalg.det(right)) or 1.0
     variance = weights @ (spread**2).sum(axis=1)
-    matrix = (singular * flip).sum() / max(variance, 1e-12) * left @ np.diag(flip) @ right
+    scale = (singular * flip).sum() / max(variance, 1e-12)
+    # Points that are all at one place have no size and no direction: they are only shifted.
+    matrix = scale * left @ np.diag(flip) @ right if variance > 1e-12 and scale > 0 else np.eye(points.shape[1])
     return matrix, target - matrix @ centre
 
 

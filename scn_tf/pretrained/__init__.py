@@ -14,7 +14,7 @@ def names():
 
 
 def find(name):
-    """File of a model, or None. A file or folder of the user's with that name comes first: callers look there before."""
+    """File of a model, or None. A file, run or export of the user's with that name comes first: callers look there before."""
     return FOLDER / f"{name}.keras" if str(name) in names() else None
 
 

@@ -1,32 +1,51 @@
 """A study as one job a run: files for SLURM and Kubernetes, to be looked through and submitted by hand."""
 
+import re
 import shlex
 
 import yaml
 
+from scn_tf.study.execute import THREAD_VARIABLES
 
-def slurm_script(command, count):
+CORES = 8  # of a task
+
+
+def slurm_script(command, count, *, name):
     """Text of an ``sbatch`` script: a job array with one task a run.
 
     Args:
+        name: of the study.
         command: words of the ``scn-tf study`` command without ``--run``.
         count: number of runs.
     """
     return (
         "#!/bin/bash\n"
         "# sbatch THIS_FILE; when all tasks have ended: the same scn-tf study command with --report.\n"
-        f"#SBATCH --job-name=scn-tf-study\n#SBATCH --array=0-{count - 1}\n#SBATCH --cpus-per-task=8\n#SBATCH --mem=8G\n"
-        "#SBATCH --output=scn-tf-study-%a.out\n#SBATCH --time=24:00:00\n\n"
+        f"#SBATCH --job-name={job_name(name)}\n#SBATCH --array=0-{count - 1}\n#SBATCH --cpus-per-task={CORES}\n#SBATCH --mem=8G\n"
+        f"#SBATCH --output={job_name(name)}-%a.out\n#SBATCH --time=24:00:00\n\n"
         f'{shlex.join(command)} --run "$SLURM_ARRAY_TASK_ID"\n'
     )
 
 
-def kubernetes_manifest(command, count, *, image="scn-tf:latest", claim="study"):
+KUBERNETES_NOTE = """\
+# kubectl apply -f THIS_FILE; when all pods have ended: the same scn-tf study command with --report.
+# Put in: image, a container image with scn-tf[all] installed; claimName, a volume with the study's file, its base and the data set.
+# The command runs in that volume, mounted at /study: its paths must be relative to it, or begin with /study.
+"""
+
+
+def job_name(study):
+    """``scn-tf-`` and a study's name in the letters that job names may have."""
+    return f"scn-tf-{re.sub(r'[^a-z0-9]+', '-', study.lower()).strip('-') or 'study'}"[:60].rstrip("-")
+
+
+def kubernetes_manifest(command, count, *, name, image="scn-tf:latest", claim="study"):
     """YAML of an indexed Job with one completion a run.
 
     Args:
         command: words of the ``scn-tf study`` command without ``--run``; its folders must lie below the mount, /study.
         count: number of runs.
+        name: of the study.
         image: container image with scn_tf installed.
         claim: persistent volume claim with data set and study.
     """
@@ -36,14 +55,16 @@ def kubernetes_manifest(command, count, *, image="scn-tf:latest", claim="study")
         # Kubernetes sets the variable in every pod of an indexed job.
         "command": ["sh", "-c", f'{shlex.join(command)} --run "$JOB_COMPLETION_INDEX"'],
         "workingDir": "/study",
-        "resources": {"requests": {"cpu": "8", "memory": "8Gi"}},
+        # A limit is no news to the libraries: without these they would start a thread for every core of the node.
+        "env": [{"name": variable, "value": str(CORES)} for variable in THREAD_VARIABLES],
+        "resources": {"requests": {"cpu": str(CORES), "memory": "8Gi"}, "limits": {"memory": "16Gi"}},
         "volumeMounts": [{"name": "study", "mountPath": "/study"}],
     }
     volume = {"name": "study", "persistentVolumeClaim": {"claimName": claim}}
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": "scn-tf-study"},
+        "metadata": {"name": job_name(name)},
         "spec": {
             "completions": count,
             "parallelism": min(count, 8),
@@ -52,4 +73,4 @@ def kubernetes_manifest(command, count, *, image="scn-tf:latest", claim="study")
             "template": {"spec": {"restartPolicy": "OnFailure", "containers": [container], "volumes": [volume]}},
         },
     }
-    return yaml.safe_dump(job, sort_keys=False, width=1000)
+    return KUBERNETES_NOTE + yaml.safe_dump(job, sort_keys=False, width=1000)

@@ -10,6 +10,11 @@ from tqdm import tqdm
 
 from scn_tf import files
 from scn_tf.config import ConfigError, load
+from scn_tf.data import synthetic
+from scn_tf.data.dataset import open_dataset
+
+# TensorFlow's, NumPy's and scikit-learn's.
+THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
 
 def folder(out, run):
@@ -34,11 +39,32 @@ def check_settings(out, runs):
         ConfigError: naming the run.
     """
     for run in runs:
-        path = settings_file(out, run)
-        if path.is_file() and _without_root(load(path)) != _without_root(run.config):
+        path, expected = settings_file(out, run), run.config
+        if not path.is_file():  # the run's own, with every field set
+            path = folder(out, run) / "config.yaml"
+            if path.is_file():
+                expected = expected.resolved(len(load(path).model.image_size))
+        if path.is_file() and _without_root(load(path)) != _without_root(expected):
             raise ConfigError(
                 f"{path}: the study's folder holds this run with other settings; choose another --out, or remove it and runs/{run.name}."
             )
+
+
+def check_data(out, runs):
+    """Open the data sets of runs and read their splits: what is missing is said once, not in the log of every run.
+
+    Raises:
+        DatasetError: no such data set or split, missing images with their count, fewer images than a run draws.
+    """
+    opened, checked = {}, set()
+    for run in runs:
+        data = run.config.data
+        if data.root not in opened:
+            opened[data.root] = open_dataset(data.root or synthetic.ensure(folder(out, run).parent / "synthetic_hands"))
+        for split, count in ((data.train_split, data.train_count), (data.val_split, None)):
+            if (data.root, split, count) not in checked:
+                checked.add((data.root, split, count))
+                opened[data.root].drawn(split, count, seed=0, missing=data.missing)
 
 
 def unfinished(out, runs):
@@ -57,21 +83,22 @@ def run_all(out, runs, *, jobs=1, progress=True):
     Args:
         out: folder of the study: ``runs/``, ``configs/`` and ``logs/`` are written there.
         runs: list of :class:`scn_tf.study.plan.Run`.
-        jobs: processes at a time.
+        jobs: processes at a time; they share the processor's cores equally.
         progress: show a bar.
 
     Returns:
         names of the runs that failed; their logs say why.
 
     Raises:
-        ConfigError: see :func:`check_settings`; before anything is started.
+        ConfigError, DatasetError: see :func:`check_settings` and :func:`check_data`; before anything is started.
     """
     check_settings(out, runs)
     waiting = unfinished(out, runs)
+    check_data(out, waiting)
     failed = []
     bar = tqdm(total=len(runs), initial=len(runs) - len(waiting), desc="Study", unit="run", disable=None if progress else True)
     with bar, futures.ThreadPoolExecutor(jobs) as pool:
-        started = {pool.submit(run_one, out, run): run for run in waiting}
+        started = {pool.submit(run_one, out, run, threads=threads_of_each(jobs)): run for run in waiting}
         try:
             for future in futures.as_completed(started):
                 if future.result() != 0:
@@ -83,8 +110,19 @@ def run_all(out, runs, *, jobs=1, progress=True):
     return failed
 
 
-def run_one(out, run):
-    """Train and evaluate one run in a process of its own; returns its exit status. A run that was interrupted goes on."""
+def threads_of_each(jobs):
+    """Threads of each of several processes at a time, None for a single one: it takes what it finds."""
+    return None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+
+
+def run_one(out, run, *, threads=None):
+    """Train and evaluate one run in a process of its own; returns its exit status. A run that was interrupted goes on.
+
+    Args:
+        out: folder of the study.
+        run: :class:`scn_tf.study.plan.Run`.
+        threads: of the process; None: as many as its libraries like. What the user's environment says comes first.
+    """
     target, settings, log = folder(out, run), settings_file(out, run), log_file(out, run)
     check_settings(out, [run])
     files.write_text(settings, run.config.to_yaml())
@@ -97,7 +135,10 @@ def run_one(out, run):
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a", encoding="utf-8") as output:
         # Its own working folder may hold another scn_tf; the search path of this process must not change with it.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), *sys.path[1:]]))}
+        search_path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), *sys.path[1:]]))
+        # Several processes on one GPU: each takes of its memory what it needs, not all.
+        limits = {} if threads is None else {**dict.fromkeys(THREAD_VARIABLES, str(threads)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+        environment = {**limits, **os.environ, "PYTHONPATH": search_path}
         return subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False, env=environment).returncode
 
 

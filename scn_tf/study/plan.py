@@ -1,5 +1,6 @@
 """What a study compares: its file, and the runs that follow from it."""
 
+import itertools
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -26,24 +27,55 @@ class Study(pydantic.BaseModel):
     """Contents of a study's file; docs/study.md shows one.
 
     ``systems``, ``sizes`` and ``folds`` are names with settings (``section.field: value``) laid over those of ``base``, in this
-    order; in a text, ``{size}``, ``{fold}`` and ``{seed}`` stand for the run's.
+    order; in a text, ``{size}``, ``{fold}`` and ``{seed}`` stand for the run's. ``sizes_figure`` names the systems of the figure
+    over sizes, all if None.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
     base: Path
     settings: Overrides = {}
     systems: dict[str, Overrides] = pydantic.Field(min_length=1)
-    sizes: dict[str, Overrides] | list[int] = pydantic.Field({"all": {}}, min_length=1)
-    folds: dict[str, Overrides] | list[str] = pydantic.Field({"split": {}}, min_length=1)
+    sizes: dict[str, Overrides] = pydantic.Field({"all": {}}, min_length=1)
+    folds: dict[str, Overrides] = pydantic.Field({"split": {}}, min_length=1)
     seeds: list[int] = pydantic.Field([0], min_length=1)
+    sizes_figure: list[str] | None = pydantic.Field(None, min_length=1)
 
     @pydantic.field_validator("systems", "sizes", "folds", mode="before")
     @classmethod
     def _nothing_set(cls, value):
         # `SCN:` without anything behind it is what one writes for the base as it is.
-        if isinstance(value, dict):
-            return {str(name): {} if settings is None else settings for name, settings in value.items()}
+        if not isinstance(value, dict):
+            raise ValueError(f"expected names with settings, received {value!r}")
+        return {str(name): {} if settings is None else settings for name, settings in value.items()}
+
+    # The checks of a field run from the last to the first: lists become names with settings before they get to the one above.
+    @pydantic.field_validator("sizes", mode="before")
+    @classmethod
+    def _numbers_of_images(cls, value):
+        if not isinstance(value, list):
+            return value
+        if any(size != "all" and (isinstance(size, bool) or not isinstance(size, int)) for size in value):
+            raise ValueError(f"expected numbers of training images or all, or names with settings, received {value!r}")
+        return {str(size): {} if size == "all" else {"data.train_count": size} for size in value}
+
+    @pydantic.field_validator("folds", mode="before")
+    @classmethod
+    def _names_of_folds(cls, value):
+        return {str(name): {} for name in value} if isinstance(value, list) else value
+
+    @pydantic.field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, value):
+        if len(set(value)) < len(value):
+            raise ValueError(f"expected every seed once, received {value}")
         return value
+
+    @pydantic.model_validator(mode="after")
+    def _figure_shows_known_systems(self):
+        for name in self.sizes_figure or []:
+            if name not in self.systems:
+                raise ValueError(f"sizes_figure: {name!r} is none of the systems {', '.join(self.systems)}")
+        return self
 
     def runs(self, root=None):
         """All :class:`Run`, folds and seeds of a system together.
@@ -55,25 +87,30 @@ class Study(pydantic.BaseModel):
             ConfigError: a setting that cannot be, with the run it belongs to.
         """
         base = config.read_yaml(self.base)
-        sizes = {str(n): {"data.train_count": n} for n in self.sizes} if isinstance(self.sizes, list) else self.sizes
-        folds = {name: {} for name in self.folds} if isinstance(self.folds, list) else self.folds
-        found = []
-        for size, by_size in sizes.items():
-            for system, by_system in self.systems.items():
-                for fold, by_fold in folds.items():
-                    for seed in self.seeds:
-                        name = "_".join(re.sub(r"[^\w.-]+", "-", part) for part in (system, size, fold, f"seed{seed}"))
-                        laid = {**self.settings, **by_system, **by_size, **by_fold, "train.seed": seed}
-                        if root is not None:
-                            laid["data.root"] = str(root)
-                        place = {"size": size, "fold": fold, "seed": seed}
-                        laid = {field: _filled(value, place, name) for field, value in laid.items()}
-                        settings = config.from_dict(config.override(base, laid), source=f"run {name}")
-                        if settings.model.name == "segmentation":
-                            raise config.ConfigError(
-                                f"run {name}: model.name: segmentation finds no landmarks, a study compares their errors."
-                            )
-                        found.append(Run(name, system, size, fold, seed, settings))
+        found, alike = [], {}
+        for (size, by_size), (system, by_system), (fold, by_fold), seed in itertools.product(
+            self.sizes.items(), self.systems.items(), self.folds.items(), self.seeds
+        ):
+            name = "_".join(re.sub(r"[^\w.-]+", "-", part) for part in (system, size, fold, f"seed{seed}"))
+            laid = {**self.settings, **by_system, **by_size, **by_fold, "train.seed": seed}
+            place = {"size": size, "fold": fold, "seed": seed}
+            laid = {field: _filled(value, place, name) for field, value in laid.items()}
+            if root is not None:
+                laid["data.root"] = str(root)
+            try:
+                values = config.override(base, laid)
+            except config.ConfigError as error:
+                raise config.ConfigError(f"run {name}: {str(error).removeprefix('--')}") from None
+            settings = config.from_dict(values, source=f"run {name}")
+            if settings.model.name == "segmentation":
+                raise config.ConfigError(f"run {name}: model.name: segmentation finds no landmarks, a study compares their errors.")
+            other = alike.setdefault((system, size, settings.to_yaml()), fold)
+            if other != fold:  # their images would count twice
+                raise config.ConfigError(
+                    f"folds: {other} and {fold} differ in nothing; give them settings, "
+                    "or write {fold} into data.train_split and data.val_split."
+                )
+            found.append(Run(name, system, size, fold, seed, settings))
         if len({run.name for run in found}) < len(found):
             raise config.ConfigError("Two runs of the study have the same name: names of systems, sizes and folds must differ in letters.")
         return found
@@ -92,7 +129,8 @@ def read_study(path):
         item = error.errors()[0]
         where = ".".join(map(str, item["loc"]))
         hint = config.nearest(where, list(Study.model_fields)) if item["type"] == "extra_forbidden" else ""
-        raise config.ConfigError(f"{path}: {where}: {item['msg']}{hint}") from None
+        place = f"{where}: " if where else ""  # a check of the whole study names the place itself
+        raise config.ConfigError(f"{path}: {place}{item['msg'].removeprefix('Value error, ')}{hint}") from None
     return study.model_copy(update={"base": path.parent / study.base})
 
 

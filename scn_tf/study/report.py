@@ -12,12 +12,13 @@ from scn_tf.study.execute import errors_file
 from scn_tf.study.statistics import collect, difference, figures
 
 
-def write_report(out, runs):
+def write_report(out, runs, *, sizes_figure=None):
     """Write ``results.csv``, ``results.md``, ``differences.csv``, ``systems.png`` and ``sizes.png`` of all finished runs.
 
     Args:
         out: folder of the study.
         runs: all its :class:`scn_tf.study.plan.Run`, in order: the first system is what others are compared with.
+        sizes_figure: names of the systems in ``sizes.png``; all if None.
 
     Returns:
         text of ``results.md``.
@@ -43,7 +44,8 @@ def write_report(out, runs):
     files.write_text(out / "differences.csv", _csv(compared))
     files.write_text(out / "results.md", text)
     last = {key: errors for key, errors in found.items() if key[1] == runs[-1].size}
-    for name, curves in (("systems", last), ("sizes", found)):
+    by_size = {key: errors for key, errors in found.items() if sizes_figure is None or key[0] in sizes_figure}
+    for name, curves in (("systems", last), ("sizes", by_size)):
         if curves:
             figure = pictures.image_error_curves({key: errors.images.ravel() for key, errors in curves.items()}, unit=unit)
             with files.replaced(out / f"{name}.png") as temporary:
