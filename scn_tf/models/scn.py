@@ -19,7 +19,11 @@ def conv(filters, kernel, dims, *, name, activation="leaky"):
     layer = {2: layers.Conv2D, 3: layers.Conv3D}[dims]
 
     def apply(tensor):
-        tensor = layer(filters, kernel, padding="same", kernel_initializer="he_normal", name=name)(tensor)
+        # On processors with AVX-512-BF16, oneDNN's gradient of a 3D kernel in bfloat16 reads and writes beyond its memory
+        # where a volume has fewer planes than the kernel: NaN, or the process aborts.
+        thin = dims == 3 and tensor.shape[1] < kernel
+        dtype = "float32" if thin else None
+        tensor = layer(filters, kernel, padding="same", kernel_initializer="he_normal", dtype=dtype, name=name)(tensor)
         if activation == "leaky":
             tensor = layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=f"{name}_act")(tensor)
         elif activation is not None:
