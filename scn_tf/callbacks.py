@@ -108,7 +108,8 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
         self.kept = collections.deque(maxlen=2)
 
     def on_train_begin(self, logs=None):
-        self._keep()  # of a run that goes on: where it goes on from
+        if self.lowest < float("inf"):  # a run that goes on
+            self._keep()
 
     def _keep(self):
         self.kept.append([keras.ops.convert_to_numpy(variable).copy() for variable in self.trainer.state()])

@@ -204,12 +204,33 @@ def train(config, run_dir, *, resume=False):
     run_dir = Path(run_dir)
     job = prepare(config, run_dir, resume=resume)
     files.make_folder(run_dir / "checkpoints")
+    with _locked(run_dir):
+        if not resume:
+            _check_unused(run_dir)  # another process may have been faster while this one read its data
+        files.write_text(run_dir / "config.yaml", job.config.to_yaml())
+        return _train(job, run_dir, started, resume=resume)
+
+
+@contextlib.contextmanager
+def _locked(run_dir):
+    """Nobody else trains this run meanwhile."""
+    lock = filelock.FileLock(run_dir / LOCK, timeout=0)
     try:
-        with filelock.FileLock(run_dir / LOCK, timeout=0):
-            files.write_text(run_dir / "config.yaml", job.config.to_yaml())
-            return _train(job, run_dir, started, resume=resume)
+        lock.acquire()
     except filelock.Timeout:
         raise ConfigError(f"{run_dir}: another process is training this run.") from None
+    except (OSError, NotImplementedError) as error:
+        raise files.WriteError(f"{run_dir / LOCK}: cannot be locked ({error}); choose a --run_dir where files can be.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _check_unused(run_dir):
+    """Raises ConfigError if a folder holds the model of a run."""
+    if run_dir.is_dir() and any((run_dir / name).is_file() for name in MODEL_FILES):
+        raise ConfigError(f"{run_dir}: already holds a run; pass --resume to go on with it, or choose another --run_dir.")
 
 
 def _train(job, run_dir, started, *, resume):
@@ -243,8 +264,8 @@ def prepare(config, run_dir, *, resume):
         moved, config = config.data.root, load_config(run_dir / "config.yaml")
         if moved is not None:
             config = config.model_copy(update={"data": config.data.model_copy(update={"root": moved})})
-    elif run_dir.is_dir() and any((run_dir / name).is_file() for name in MODEL_FILES):
-        raise ConfigError(f"{run_dir}: already holds a run; pass --resume to go on with it, or choose another --run_dir.")
+    else:
+        _check_unused(run_dir)
     root = config.data.root or synthetic.ensure(run_dir.parent / "synthetic_hands")
     dataset = open_dataset(root)
     try:

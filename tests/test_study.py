@@ -53,6 +53,7 @@ def test_the_studies_that_come_along_can_be_read(name):
         assert runs[0].config.data.train_split == "official/cv_rand/10/1/set1/train"
         assert runs[-1].config.data.val_split == "official/cv/set3/test"
         assert runs[-1].size == "597"  # the figure of all systems is drawn for the last size
+    assert {run.config.resolved(2).model.spatial_pooling for run in runs if run.system == "Payer 2016"} == {8}  # the published one
 
 
 @pytest.mark.parametrize(
@@ -80,9 +81,13 @@ def test_mistakes_in_a_study_are_named(changes, message, hands_2d, tmp_path):
         study.read_study(write_study(tmp_path, hands_2d, **changes)).runs()
 
 
-def test_a_study_runs_goes_on_after_a_failure_and_reports(hands_2d, tmp_path, capsys):
-    file, out = write_study(tmp_path, hands_2d, seeds=[0]), tmp_path / "out"
+def test_a_study_runs_goes_on_after_a_failure_and_reports(hands_2d, tmp_path, capsys, monkeypatch):
+    file, out = write_study(tmp_path, hands_2d, seeds=[0], sizes_figure=["forest"]), tmp_path / "out"
     arguments = ["study", str(file), "--out", str(out)]
+    shown, original = [], report.pictures.image_error_curves
+    monkeypatch.setattr(
+        report.pictures, "image_error_curves", lambda errors, unit: (shown.append(list(errors)), original(errors, unit=unit))[1]
+    )
     assert cli.main([*arguments, "--report"]) == 1  # nothing finished yet
     assert "no system has finished" in capsys.readouterr().err
     runs = study.read_study(file).runs()
@@ -107,6 +112,7 @@ def test_a_study_runs_goes_on_after_a_failure_and_reports(hands_2d, tmp_path, ca
     assert len(list(csv.DictReader((out / "differences.csv").read_text().splitlines()))) == 2
     for name in ("systems.png", "sizes.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
+    assert shown[-2:] == [[("SCN", "all"), ("forest", "all")], [("forest", "4"), ("forest", "all")]]
     # The same folder with other settings would mix two studies.
     write_study(tmp_path, hands_2d, seeds=[0], settings={"train.keep": "last", "train.epochs": 3})
     for more in ([], ["--report"], ["--list"], ["--run", "0"]):
@@ -200,7 +206,7 @@ def test_runs_at_a_time_share_the_cores_unless_the_user_says_otherwise(hands_2d,
         return original(command, **settings)
 
     monkeypatch.setattr(execute.subprocess, "run", recorded)
-    monkeypatch.setattr(execute.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(execute.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     for name in execute.THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
@@ -209,32 +215,24 @@ def test_runs_at_a_time_share_the_cores_unless_the_user_says_otherwise(hands_2d,
     assert [(e["TF_NUM_INTRAOP_THREADS"], e["LOKY_MAX_CPU_COUNT"], e["OMP_NUM_THREADS"]) for e in environments] == [("4", "4", "3")] * 2
     assert execute.threads_of_each(1) is None
     assert execute.threads_of_each(16) == 1
-
-
-def test_the_figure_over_sizes_shows_the_systems_it_is_told(tmp_path, hands_2d, monkeypatch):
-    shown = []
-    original = report.pictures.image_error_curves
-    monkeypatch.setattr(
-        report.pictures, "image_error_curves", lambda errors, unit: (shown.append(list(errors)), original(errors, unit=unit))[1]
-    )
-    runs = study.read_study(write_study(tmp_path, hands_2d, seeds=[0])).runs()
-    for run in runs:
-        files.write_text(execute.errors_file(tmp_path, run), "id,landmark,error_mm\na,one,1.0\nb,one,2.0\n")
-    study.write_report(tmp_path, runs, sizes_figure=["forest"])
-    assert shown == [[("SCN", "all"), ("forest", "all")], [("forest", "4"), ("forest", "all")]]
+    environments.clear()  # the last run has all cores: there is no other to share them with
+    shutil.rmtree(execute.errors_file(tmp_path / "out", runs[0]).parent)
+    assert not study.run_all(tmp_path / "out", runs, jobs=2, progress=False)
+    assert [environment.get("TF_NUM_INTRAOP_THREADS") for environment in environments] == [None]
 
 
 def test_a_cluster_gets_one_job_a_run(hands_2d, tmp_path, capsys):
-    file = write_study(tmp_path, hands_2d)
+    file = write_study(tmp_path, hands_2d).rename(tmp_path / "Fewer Images.yaml")
     assert cli.main(["study", str(file), "--write", "slurm"]) == 0
     script = capsys.readouterr().out
     assert "--array=0-7" in script
-    assert "--job-name=scn-tf-study\n" in script
+    assert "--job-name=scn-tf-fewer-images\n" in script
     assert cli.main(["study", str(file), "--write", "kubernetes"]) == 0
     manifest = capsys.readouterr().out
     assert manifest.startswith("# kubectl apply")
     job = yaml.safe_load(manifest)
     assert (job["spec"]["completionMode"], job["spec"]["completions"]) == ("Indexed", 8)
+    assert job["metadata"]["name"] == "scn-tf-fewer-images"
     assert cli.main(["study", str(file), "--run", "8"]) == 1
     assert "--run: expected 0 to 7" in capsys.readouterr().err
     assert cli.main(["study", str(file), "--jobs", "0"]) == 1
@@ -292,10 +290,28 @@ def test_an_image_without_landmarks_is_left_out_and_other_images_are_refused(tmp
         statistics.collect({("a", 0): table(tmp_path / "0", errors), ("a", 1): table(tmp_path / "1", errors[:2])})
 
 
-def test_an_image_of_two_folds_would_count_twice(tmp_path):
+def test_an_image_of_two_folds_would_count_twice(hands_2d, tmp_path):
+    folds = {"a": {"augment.rotation": 0.1}, "b": {"augment.rotation": 0.2}}
+    runs = study.read_study(write_study(tmp_path, hands_2d, folds=folds)).runs()
+    with pytest.raises(config.ConfigError, match="judged in folds a and b"):
+        study.check_data(tmp_path / "out", runs)
+    other = shutil.copytree(hands_2d, tmp_path / "other")  # another set may use the same IDs
+    folds["b"] = {"data.root": str(other)}
+    runs = study.read_study(write_study(tmp_path, hands_2d, folds=folds)).runs()
+    study.check_data(tmp_path / "out", runs)
     tables = {("a", 0): table(tmp_path / "a", np.ones((2, 1))), ("b", 0): table(tmp_path / "b", np.ones((1, 1)))}
-    with pytest.raises(config.ConfigError, match="image0: judged in folds a and b"):
-        statistics.collect(tables)
+    assert statistics.collect(tables).ids == ("a/image0", "a/image1", "b/image0")
+
+
+def test_a_network_that_cannot_be_is_named_before_anything_runs(hands_2d, tmp_path, capsys):
+    file, out = write_study(tmp_path, hands_2d, systems={"U-Net": {"model.name": "unet", "model.image_size": [65, 66]}}), tmp_path / "out"
+    assert cli.main(["study", str(file), "--out", str(out)]) == 1
+    assert "error: run U-Net_4_split_seed0: model.image_size" in capsys.readouterr().err
+    assert not (out / "logs").exists()
+    runs = study.read_study(file).runs()
+    files.write_text(execute.folder(out, runs[0]) / "config.yaml", runs[0].config.to_yaml())  # and without the folder of settings
+    assert cli.main(["study", str(file), "--out", str(out), "--list"]) == 1
+    assert "error: run U-Net_4_split_seed0: model.image_size" in capsys.readouterr().err
 
 
 def test_a_paired_interval_is_narrower_than_the_difference_of_two_alone(rng):

@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 
 from scn_tf.data import synthetic
-from scn_tf.data.dataset import open_dataset
+from scn_tf.data.dataset import DatasetError, open_dataset
 
 
 def test_the_same_seed_gives_the_same_files_and_another_one_others(tmp_path):
@@ -30,3 +31,19 @@ def test_ensure_generates_once(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic, "generate", lambda root: (calls.append(root), root.mkdir(), (root / "dataset.yaml").write_text("x")))
     assert synthetic.ensure(tmp_path / "set") == synthetic.ensure(tmp_path / "set")
     assert len(calls) == 1
+
+
+def test_ensure_takes_what_another_process_generated_meanwhile_and_refuses_half_a_set(tmp_path, monkeypatch):
+    folder = tmp_path / f"set_v{synthetic.VERSION}"
+
+    def generate(root):
+        root.mkdir()
+        (root / "dataset.yaml").write_text("mine")
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr(synthetic, "generate", generate)
+    with pytest.raises(DatasetError, match=r"set_v.*remove it"):
+        synthetic.ensure(tmp_path / "set")
+    monkeypatch.setattr(synthetic, "generate", lambda root: (generate(root), (folder / "dataset.yaml").write_text("the other's")))
+    assert (synthetic.ensure(tmp_path / "set") / "dataset.yaml").read_text() == "the other's"
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from scn_tf import callbacks, checkpoints, config, files, geometry, pictures, training
 from scn_tf.data.dataset import DatasetError
+from scn_tf.serving import tflite
 from tests.conftest import REPOSITORY, small_config
 
 NO_AUGMENTATION = {
@@ -168,6 +169,17 @@ def test_a_collapse_right_after_a_resume_is_taken_back_too(hands_2d):
         np.testing.assert_array_equal(before, after)
 
 
+def test_a_new_run_never_goes_back_to_the_network_it_began_with(hands_2d):
+    trainer = training.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
+    guard = callbacks.GoBackAfterCollapse(trainer)
+    guard.on_train_begin()
+    for value, loss in ((1.0, 0.25), (0.0, 0.9)):  # learned within the first epoch, collapsed in the second
+        for weight in trainer.network.trainable_variables:
+            weight.assign(keras.ops.full_like(weight, value))
+        guard.on_epoch_end(0, {"heatmap_loss": loss})
+    assert {float(np.unique(weight)[0]) for weight in trainer.network.get_weights()} == {1.0}
+
+
 def test_an_image_to_train_on_needs_no_landmarks_that_give_its_mm(hands_2d, tmp_path):
     root = shutil.copytree(hands_2d, tmp_path / "set")
     description = (root / "dataset.yaml").read_text()
@@ -180,6 +192,8 @@ def test_an_image_to_train_on_needs_no_landmarks_that_give_its_mm(hands_2d, tmp_
     training.train(small_config(root), tmp_path / "run")
     with pytest.raises(DatasetError, match="line 1: landmarks 0 and 5 of hand_000 are absent"):
         training.train(small_config(root, data__val_split="train"), tmp_path / "judged")
+    _, metadata = checkpoints.load_model(tmp_path / "run" / "model.keras")
+    assert len(tflite.training_images(metadata)) == 7  # an export with integers measures nothing either
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(hands_2d, tmp_path):
@@ -193,6 +207,30 @@ def test_a_run_is_trained_by_one_process_at_a_time(hands_2d, tmp_path):
         other.kill()  # a lock ends with its process
         other.wait()
     training.train(small_config(hands_2d), tmp_path / "run")
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_kept(hands_2d, tmp_path, monkeypatch):
+    original, model = training.prepare, tmp_path / "run" / "model.keras"
+
+    def slow(*arguments, **options):
+        job = original(*arguments, **options)
+        files.write_text(model, "the other's")
+        return job
+
+    monkeypatch.setattr(training, "prepare", slow)
+    with pytest.raises(config.ConfigError, match="already holds a run"):
+        training.train(small_config(hands_2d), tmp_path / "run")
+    assert model.read_text() == "the other's"
+
+
+@pytest.mark.parametrize("error", [OSError(37, "No locks available"), NotImplementedError("flock")])
+def test_a_folder_that_cannot_be_locked_is_one_clear_error(error, hands_2d, tmp_path, monkeypatch):
+    def refuse(self):
+        raise error
+
+    monkeypatch.setattr(training.filelock.FileLock, "acquire", refuse)
+    with pytest.raises(files.WriteError, match=r"lock: cannot be locked .*(locks|flock).*--run_dir"):
+        training.train(small_config(hands_2d), tmp_path / "run")
 
 
 def test_a_full_disk_at_checkpoint_time_is_one_clear_error_and_keeps_the_file_before(tmp_path, monkeypatch):

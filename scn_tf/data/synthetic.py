@@ -17,6 +17,7 @@ import SimpleITK as sitk
 import yaml
 
 from scn_tf import files
+from scn_tf.data.dataset import DatasetError
 
 FINGERS = {
     # angle of the metacarpal (radians from straight up), lengths in mm of metacarpal and phalanges
@@ -174,7 +175,7 @@ def ensure(root):
         generate(Path(temporary) / "set")
         try:
             os.replace(Path(temporary) / "set", root)
-        except OSError:  # another process was faster, or something else lies there
-            if not (root / "dataset.yaml").exists():
-                raise
+        except OSError:
+            if not (root / "dataset.yaml").exists():  # else another process was faster
+                raise DatasetError(f"{root}: holds something else than a whole synthetic set; remove it.") from None
     return root

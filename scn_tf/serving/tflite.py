@@ -120,7 +120,8 @@ def training_images(metadata, root=None):
     settings = config.from_dict(metadata["config"], source="model")
     dataset = open_dataset(root or settings.data.root)
     ids = dataset.split(settings.data.train_split, missing=settings.data.missing)[:REPRESENTATIVE_IMAGES]
-    return np.stack([example["image"].numpy() for example in tqdm(pipeline.examples(dataset, ids, settings), leave=False, disable=None)])
+    examples = pipeline.examples(dataset, ids, settings, measured=False)
+    return np.stack([example["image"].numpy() for example in tqdm(examples, leave=False, disable=None)])
 
 
 def _annotated(content, outputs, metadata):

@@ -43,7 +43,7 @@ def check_settings(out, runs):
         if not path.is_file():  # the run's own, with every field set
             path = folder(out, run) / "config.yaml"
             if path.is_file():
-                expected = expected.resolved(len(load(path).model.image_size))
+                expected = _resolved(run, len(load(path).model.image_size))
         if path.is_file() and _without_root(load(path)) != _without_root(expected):
             raise ConfigError(
                 f"{path}: the study's folder holds this run with other settings; choose another --out, or remove it and runs/{run.name}."
@@ -53,18 +53,34 @@ def check_settings(out, runs):
 def check_data(out, runs):
     """Open the data sets of runs and read their splits: what is missing is said once, not in the log of every run.
 
+    Args:
+        out: folder of the study.
+        runs: all its :class:`scn_tf.study.plan.Run`.
+
     Raises:
+        ConfigError: a network that cannot be built for these data, or an image that two folds judge.
         DatasetError: no such data set or split, missing images with their count, fewer images than a run draws.
     """
-    opened, checked = {}, set()
+    opened, drawn, judged = {}, {}, {}
     for run in runs:
         data = run.config.data
         if data.root not in opened:
             opened[data.root] = open_dataset(data.root or synthetic.ensure(folder(out, run).parent / "synthetic_hands"))
+        _resolved(run, opened[data.root].description.dims)
         for split, count in ((data.train_split, data.train_count), (data.val_split, None)):
-            if (data.root, split, count) not in checked:
-                checked.add((data.root, split, count))
-                opened[data.root].drawn(split, count, seed=0, missing=data.missing)
+            if (data.root, split, count) not in drawn:
+                drawn[data.root, split, count] = opened[data.root].drawn(split, count, seed=0, missing=data.missing)
+        for identity in drawn[data.root, data.val_split, None]:
+            fold = judged.setdefault((run.system, run.size, data.root, identity), run.fold)
+            if fold != run.fold:
+                raise ConfigError(f"{identity}: judged in folds {fold} and {run.fold}, it would count twice; folds must not overlap.")
+
+
+def _resolved(run, dims):
+    try:
+        return run.config.resolved(dims)
+    except ValueError as error:
+        raise ConfigError(f"run {run.name}: {error}") from None
 
 
 def unfinished(out, runs):
@@ -94,11 +110,12 @@ def run_all(out, runs, *, jobs=1, progress=True):
     """
     check_settings(out, runs)
     waiting = unfinished(out, runs)
-    check_data(out, waiting)
+    if waiting:
+        check_data(out, runs)
     failed = []
     bar = tqdm(total=len(runs), initial=len(runs) - len(waiting), desc="Study", unit="run", disable=None if progress else True)
     with bar, futures.ThreadPoolExecutor(jobs) as pool:
-        started = {pool.submit(run_one, out, run, threads=threads_of_each(jobs)): run for run in waiting}
+        started = {pool.submit(run_one, out, run, threads=threads_of_each(min(jobs, len(waiting)))): run for run in waiting}
         try:
             for future in futures.as_completed(started):
                 if future.result() != 0:
@@ -112,7 +129,11 @@ def run_all(out, runs, *, jobs=1, progress=True):
 
 def threads_of_each(jobs):
     """Threads of each of several processes at a time, None for a single one: it takes what it finds."""
-    return None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+    if jobs <= 1:
+        return None
+    # A job of a cluster may have been given some of the machine's cores; not every system tells.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // jobs)
 
 
 def run_one(out, run, *, threads=None):

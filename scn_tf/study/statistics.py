@@ -50,7 +50,7 @@ def collect(files_of_runs):
         None if no seed is whole.
 
     Raises:
-        ConfigError: the runs of a fold were not judged on the same images, or two folds on one.
+        ConfigError: the runs of a fold were not judged on the same images.
     """
     folds = list(dict.fromkeys(fold for fold, _ in files_of_runs))
     seeds = list(dict.fromkeys(seed for _, seed in files_of_runs))
@@ -62,15 +62,7 @@ def collect(files_of_runs):
         (first, second), paths = ((tables[fold, s] for s in (whole[0], seed)), [files_of_runs[fold, s] for s in (whole[0], seed)])
         if first[0] != second[0] or first[1].shape != second[1].shape:
             raise ConfigError(f"{paths[0]} and {paths[1]}: not the same images; seeds of a fold must be judged on one split.")
-    judged = {}
-    for fold in folds:
-        for identity in tables[fold, whole[0]][0]:
-            if identity in judged:
-                raise ConfigError(
-                    f"{identity}: judged in folds {judged[identity]} and {fold}, it would count twice; folds must not overlap."
-                )
-            judged[identity] = fold
-    ids = [f"{fold}/{identity}" for identity, fold in judged.items()]
+    ids = [f"{fold}/{identity}" for fold in folds for identity in tables[fold, whole[0]][0]]
     points = np.stack([np.concatenate([tables[fold, seed][1] for fold in folds]) for seed in whole])
     kept = np.isfinite(points).any(axis=(0, 2))
     return Errors(tuple(np.array(ids)[kept].tolist()), points[:, kept], tables[folds[0], whole[0]][2])
