@@ -261,6 +261,10 @@ class Config(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
+class ConfigWarning(UserWarning):
+    """A setting that can be, but will disappoint."""
+
+
 class ConfigError(ValueError):
     """A setting that cannot be; the message names the field, what is allowed and what came."""
 

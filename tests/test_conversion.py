@@ -170,7 +170,7 @@ def test_parity_refuses_an_export_of_another_run(files, run_3d):
 @pytest.mark.parametrize(("name", "decoder"), [("unet", "gaussian"), ("payer2016", "centroid"), ("downsampling", "quadratic")])
 def test_other_networks_and_decoders_are_exported_too(name, decoder, hands_2d, tmp_path):
     run, image = tmp_path / "run", hands_2d / "images" / "hand_008.png"
-    training.train(small_config(hands_2d, model__name=name, heatmap__decoder=decoder), run)
+    training.train(small_config(hands_2d, model__name=name, model__filters=21, heatmap__decoder=decoder), run)
     wanted = scn_tf.load(run).predict(image).landmarks
     exports = [
         serving.export_saved_model(run, tmp_path / "served"),

@@ -209,6 +209,13 @@ def test_a_run_is_trained_by_one_process_at_a_time(hands_2d, tmp_path):
     training.train(small_config(hands_2d), tmp_path / "run")
 
 
+def test_a_unet_too_narrow_for_its_maps_is_warned_of(hands_2d, tmp_path):
+    settings = small_config(hands_2d, model__name="unet", model__filters=20)
+    with pytest.warns(config.ConfigWarning, match="20 channels for 21 landmarks"):
+        training.prepare(settings, tmp_path / "run", resume=False)
+    training.prepare(small_config(hands_2d, model__name="unet", model__filters=21), tmp_path / "run", resume=False)
+
+
 def test_a_run_that_another_process_finished_meanwhile_is_kept(hands_2d, tmp_path, monkeypatch):
     original, model = training.prepare, tmp_path / "run" / "model.keras"
 
