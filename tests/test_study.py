@@ -120,6 +120,21 @@ def test_a_study_runs_goes_on_after_a_failure_and_reports(hands_2d, tmp_path, ca
         assert "holds this run with other settings" in capsys.readouterr().err
 
 
+def test_systems_are_compared_with_all_before_them_and_the_text_shows_the_first(hands_2d, tmp_path):
+    systems = {"A": {"model.filters": 4}, "B": {"model.filters": 5}, "C": {"model.filters": 6}}
+    runs = study.read_study(write_study(tmp_path, hands_2d, systems=systems, sizes=["all"], seeds=[0])).runs()
+    for run, error in zip(runs, (1.0, 3.0, 2.5), strict=True):
+        file = execute.errors_file(tmp_path, run)
+        file.parent.mkdir(parents=True)
+        file.write_text(f"image_id,landmark,error_mm\na,0,{error}\nb,0,{error}\n")
+    text = report.write_report(tmp_path, runs)
+    rows = csv.DictReader((tmp_path / "differences.csv").read_text().splitlines())
+    found = [(row["system"], row["minus"], float(row["mean"])) for row in rows]
+    assert found == [("B", "A", 2.0), ("C", "A", 1.5), ("C", "B", -0.5)]
+    assert "| B | all | A |" in text
+    assert "| C | all | B |" not in text
+
+
 def test_sizes_and_folds_may_be_lists_and_splits_may_be_numbers(hands_2d, tmp_path):
     file = write_study(tmp_path, hands_2d, sizes=[4, "all"], folds=[1, 2], settings={"data.val_split": "{fold}"}, seeds=[0])
     runs = study.read_study(file).runs("/data/{x}")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ def write_report(out, runs, *, sizes_figure=None):
 
     Args:
         out: folder of the study.
-        runs: all its :class:`scn_tf.study.plan.Run`, in order: the first system is what others are compared with.
+        runs: all its :class:`scn_tf.study.plan.Run`, in order: systems are compared with those before them; the text shows the comparisons
+            with the first.
         sizes_figure: names of the systems in ``sizes.png``; all if None.
 
     Returns:
@@ -38,8 +40,9 @@ def write_report(out, runs, *, sizes_figure=None):
         raise ConfigError(f"{out}: no system has finished all folds of a seed yet.")
     rows = [{"system": system, "size": size, **figures(errors)} for (system, size), errors in found.items()]
     unit = next(iter(found.values())).unit
-    compared = _differences(found, runs[0].system)
-    text = _markdown(rows, compared, unit, done=sum(errors_file(out, run).is_file() for run in runs), planned=len(runs))
+    compared = _differences(found)
+    with_first = [row for row in compared if row["minus"] == runs[0].system]
+    text = _markdown(rows, with_first, unit, done=sum(errors_file(out, run).is_file() for run in runs), planned=len(runs))
     files.write_text(out / "results.csv", _csv(rows))
     files.write_text(out / "differences.csv", _csv(compared))
     files.write_text(out / "results.md", text)
@@ -53,15 +56,15 @@ def write_report(out, runs, *, sizes_figure=None):
     return text
 
 
-def _differences(found, reference):
+def _differences(found):
+    """Each system minus every one before it, size by size."""
     rows = []
-    for (system, size), errors in found.items():
-        if system == reference or (reference, size) not in found:
-            continue
-        compared = difference(errors, found[reference, size])
-        if compared is not None:
-            mean, low, high = compared
-            rows.append({"system": system, "size": size, "minus": reference, "mean": mean, "low": low, "high": high})
+    for size in dict.fromkeys(size for _, size in found):
+        for reference, system in itertools.combinations([system for system, other in found if other == size], 2):
+            compared = difference(found[system, size], found[reference, size])
+            if compared is not None:
+                mean, low, high = compared
+                rows.append({"system": system, "size": size, "minus": reference, "mean": mean, "low": low, "high": high})
     return rows
 
 
