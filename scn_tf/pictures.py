@@ -143,6 +143,8 @@ def error_curve(errors, *, unit, label):
 def image_error_curves(errors, *, unit):
     """Cumulative distributions of the image-specific error, a colour a system and a line style a training size.
 
+    The axis of errors ends where the best curve would still be told apart: a system that fails leaves the picture.
+
     Args:
         errors: (system, size) -> (values,).
         unit: of the errors.
@@ -151,7 +153,8 @@ def image_error_curves(errors, *, unit):
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     systems, sizes = (list(dict.fromkeys(key[part] for key in errors)) for part in (0, 1))
-    far = max(np.percentile(values, 95) for values in errors.values())
+    most = [np.percentile(values, 95) for values in errors.values()]
+    far = min(max(most), 4 * min(most))
     for (system, size), values in errors.items():
         ordered = np.sort(values)
         share = 100.0 * np.arange(1, len(ordered) + 1) / len(ordered)

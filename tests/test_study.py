@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from scn_tf import cli, config, files, study
+from scn_tf import cli, config, files, pictures, study
 from scn_tf.data.dataset import DatasetError, DataWarning
 from scn_tf.study import cluster, execute, plan, report, statistics
 from tests.conftest import REPOSITORY, small_config
@@ -133,6 +133,12 @@ def test_systems_are_compared_with_all_before_them_and_the_text_shows_the_first(
     assert found == [("B", "A", 2.0), ("C", "A", 1.5), ("C", "B", -0.5)]
     assert "| B | all | A |" in text
     assert "| C | all | B |" not in text
+
+
+def test_a_system_that_fails_does_not_press_the_other_curves_together():
+    good, near, failed = (np.full(20, error) for error in (1.0, 2.5, 30.0))
+    for errors, end in (({("A", "9"): good, ("B", "9"): near}, 2.75), ({("A", "9"): good, ("C", "9"): failed}, 4.4)):
+        assert pictures.image_error_curves(errors, unit="mm").axes[0].get_xlim() == pytest.approx((0, end))
 
 
 def test_sizes_and_folds_may_be_lists_and_splits_may_be_numbers(hands_2d, tmp_path):
