@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from keras import layers
+from keras import layers, ops
 
 from scn_tf import cli
 from scn_tf.models import scn
@@ -29,14 +29,19 @@ def channel_dropout():
 
 
 def smooth_pooling():
-    """Halving by the binomial filter 1-2-1 in place of the mean of two: less of what is finer than the new pixels remains."""
+    """Halving by the binomial filter 1-3-3-1 in place of the mean of two: less of what is finer than the new pixels remains."""
     plain = scn.average_pooling
 
     def smooth(dims, size, *, name):
         if size != 2:
             return plain(dims, size, name=name)
-        before, after = layers.AveragePooling2D(2, strides=1, padding="same", name=f"{name}_smooth"), plain(dims, 2, name=name)
-        return lambda tensor: after(before(tensor))
+        means, after = [layers.AveragePooling2D(2, strides=1, name=f"{name}_smooth{i}") for i in (1, 2)], plain(dims, 2, name=name)
+
+        def apply(tensor):
+            tensor = ops.pad(tensor, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")  # on both sides: nothing moves
+            return after(means[1](means[0](tensor)))
+
+        return apply
 
     scn.average_pooling = smooth
 

@@ -46,7 +46,8 @@ def main(arguments=None, *, prog="scn-tf"):
     except expected as error:
         return _fail(str(error), status=1)
     except KeyboardInterrupt:
-        return _fail("interrupted; a training goes on from its last checkpoint with --resume.", status=130)
+        again = "the same command goes on" if options.command == "study" else "a training goes on from its last checkpoint with --resume"
+        return _fail(f"interrupted; {again}.", status=130)
 
 
 def build_parser(prog):

@@ -8,6 +8,7 @@ import difflib
 import math
 import types
 import typing
+import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -263,6 +264,17 @@ class Config(Section):
 
 class ConfigWarning(UserWarning):
     """A setting that can be, but will disappoint."""
+
+
+def warn_if_too_narrow(model, landmarks):
+    """:class:`ConfigWarning` if a resolved :class:`ModelConfig` is a U-Net that loses landmarks."""
+    if model.name == "unet" and model.filters < landmarks:
+        warnings.warn(
+            f"model.filters: {model.filters} channels for {landmarks} landmarks: "
+            "the 1 x 1 head of this U-Net needs as many at least, or some landmarks are never found.",
+            ConfigWarning,
+            stacklevel=3,
+        )
 
 
 class ConfigError(ValueError):

@@ -6,7 +6,6 @@ import json
 import math
 import sys
 import time
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ import tensorflow as tf
 from scn_tf import __version__, checkpoints, files, forests, localization, losses, models
 from scn_tf.augment import augment
 from scn_tf.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Validation
-from scn_tf.config import Config, ConfigError, ConfigWarning
+from scn_tf.config import Config, ConfigError, warn_if_too_narrow
 from scn_tf.config import load as load_config
 from scn_tf.data import pipeline, synthetic
 from scn_tf.data.dataset import Dataset, DatasetError, open_dataset
@@ -287,13 +286,7 @@ def prepare(config, run_dir, *, resume):
     validation = pipeline.examples(dataset, val_ids, config)
     if name in NEED_TWO and len(dataset.description.names) < 2:
         raise ConfigError(f"model.name: {config.model.name} places landmarks by each other, {dataset.root} has one.")
-    if name == "unet" and config.model.filters < len(dataset.description.names):
-        warnings.warn(
-            f"model.filters: {config.model.filters} channels for {len(dataset.description.names)} landmarks: "
-            "the 1 x 1 head of this U-Net needs as many at least, or some landmarks are never found.",
-            ConfigWarning,
-            stacklevel=2,
-        )
+    warn_if_too_narrow(config.model, len(dataset.description.names))
     if not any(example["annotated"].numpy().any() for example in validation):
         raise DatasetError(f"{dataset.table}: split {config.data.val_split} has no annotated landmark to measure errors with.")
     return Job(config, dataset, (train_ids, val_ids), training, validation)

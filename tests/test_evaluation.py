@@ -62,6 +62,16 @@ def test_an_evaluation_writes_all_files_and_its_figures_follow_from_its_predicti
     assert "data:image/png;base64," in (out / "report.html").read_text()
 
 
+def test_an_evaluation_that_fails_leaves_no_table_that_says_it_is_done(run_2d, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(evaluation, "_report", full)
+    with pytest.raises(OSError, match="no space"):
+        evaluation.evaluate(run_2d, "val", out=tmp_path)
+    assert not (tmp_path / "errors.csv").exists()
+
+
 def test_prediction_agrees_with_evaluation_and_takes_files_and_arrays(run_2d, hands_2d, tmp_path):
     _, out = evaluation.evaluate(run_2d, "val", out=tmp_path / "out")
     rows = [row for row in csv.DictReader((out / "predictions.csv").read_text().splitlines()) if row["id"] == "hand_008"]

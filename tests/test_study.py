@@ -166,6 +166,9 @@ def test_missing_images_are_counted_once_before_anything_runs(hands_2d, tmp_path
     skipping = study.read_study(write_study(tmp_path, root, settings={"data.missing": "skip"})).runs()
     with pytest.warns(DataWarning, match="going on with 5"):
         study.check_data(out, skipping)
+    systems = {"A": {"data.missing": "skip"}, "B": None}  # what one may leave out another may not
+    with pytest.warns(DataWarning), pytest.raises(DatasetError, match="2 of the 7 images"):
+        study.check_data(out, study.read_study(write_study(tmp_path, root, systems=systems)).runs())
     with pytest.warns(DataWarning), pytest.raises(DatasetError, match="has 5"):
         study.check_data(out, study.read_study(write_study(tmp_path, root, sizes=[6], settings={"data.missing": "skip"})).runs())
 
@@ -218,6 +221,15 @@ def test_what_has_not_begun_when_a_study_is_stopped_does_not_begin(stop, hands_2
     assert len(begun) < 4  # of eight: the pool may have begun another before it heard
 
 
+def test_an_interrupted_study_says_how_it_goes_on(hands_2d, tmp_path, monkeypatch, capsys):
+    def interrupted(out, run, threads):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execute, "run_one", interrupted)
+    assert cli.main(["study", str(write_study(tmp_path, hands_2d)), "--out", str(tmp_path / "out")]) == 130
+    assert "interrupted; the same command goes on." in capsys.readouterr().err
+
+
 def test_runs_at_a_time_share_the_cores_unless_the_user_says_otherwise(hands_2d, tmp_path, monkeypatch):
     environments = []
     original = execute.subprocess.run
@@ -226,6 +238,9 @@ def test_runs_at_a_time_share_the_cores_unless_the_user_says_otherwise(hands_2d,
         environments.append(settings["env"])
         return original(command, **settings)
 
+    (tmp_path / "scn_tf").mkdir()  # another version in the working folder is not the one that was called
+    (tmp_path / "scn_tf" / "__init__.py").write_text("raise ImportError('the wrong one')")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(execute.subprocess, "run", recorded)
     monkeypatch.setattr(execute.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     for name in execute.THREAD_VARIABLES:
@@ -283,7 +298,8 @@ def test_a_task_of_the_job_array_carries_out_its_run(hands_2d, tmp_path, capsys)
 def test_names_of_jobs_are_what_clusters_allow():
     assert cluster.job_name("Hand X-ray_2") == "scn-tf-hand-x-ray-2"
     assert cluster.job_name("__") == "scn-tf-study"
-    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", cluster.job_name("a" * 49 + "_" * 30))
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", cluster.job_name("a" * 47 + "_" * 30))
+    assert len(f"{cluster.job_name('a' * 99)}-{99_999}") <= 63  # a pod's name
 
 
 def test_figures_are_those_of_hand_made_errors(tmp_path):
@@ -337,15 +353,30 @@ def test_a_network_that_cannot_be_is_named_before_anything_runs(hands_2d, tmp_pa
 
 def test_a_paired_interval_is_narrower_than_the_difference_of_two_alone(rng):
     hard = rng.uniform(0, 10, (1, 40, 1))  # images differ a lot, systems by 0.5
-    worse, better = (statistics.Errors(tuple(map(str, range(40))), hard + a, "mm") for a in (rng.normal(0.5, 0.1, hard.shape), 0.0))
-    mean, low, high = statistics.difference(worse, better)
-    assert low < mean < high
-    assert low > 0.4
-    assert high < 0.6
+    ids = tuple(map(str, range(40)))
+    worse, better = (statistics.Errors((0,), ids, hard + a, "mm") for a in (rng.normal(0.5, 0.1, hard.shape), 0.0))
+    found = statistics.difference(worse, better)
+    assert 0.4 < found["low"] < found["mean"] < found["high"] < 0.6
     alone = statistics.interval(better.images.mean(axis=0))
     assert alone[1] - alone[0] > 1
     np.testing.assert_allclose(alone[1] - alone[0], 2 * 1.96 * hard.std() / np.sqrt(40), rtol=0.1)  # the normal approximation
     assert statistics.difference(worse, better._replace(ids=tuple("x" * 40))) is None
+
+
+def test_a_difference_says_what_single_seeds_gave():
+    first, second = (
+        statistics.Errors(seeds, ("a", "b"), np.array(values, float)[:, None, None] + np.zeros((1, 2, 1)), "mm")
+        for seeds, values in (((0, 1, 2), (1.0, 2.0, 3.0)), ((2, 0), (3.5, 0.8)))
+    )
+    found = statistics.difference(first, second)
+    assert (found["mean"], found["least"], found["most"]) == pytest.approx((2.0 - 2.15, -0.5, 0.2))
+    assert np.isnan(statistics.difference(first, second._replace(seeds=(8, 9)))["least"])
+
+
+def test_a_unet_that_loses_landmarks_is_warned_of_before_it_runs(hands_2d, tmp_path):
+    narrow = {"U-Net": {"model.name": "unet", "model.filters": 20}}
+    with pytest.warns(config.ConfigWarning, match="20 channels for 21 landmarks"):
+        study.check_data(tmp_path, study.read_study(write_study(tmp_path, hands_2d, systems=narrow)).runs())
 
 
 def test_a_seed_draws_nested_training_sets(hands_2d, tmp_path):

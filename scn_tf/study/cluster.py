@@ -35,8 +35,8 @@ KUBERNETES_NOTE = """\
 
 
 def job_name(study):
-    """``scn-tf-`` and a study's name in the letters that job names may have."""
-    return f"scn-tf-{re.sub(r'[^a-z0-9]+', '-', study.lower()).strip('-') or 'study'}"[:60].rstrip("-")
+    """``scn-tf-`` and a study's name in the letters that job names may have, and short enough for a pod's ``NAME-INDEX`` (63)."""
+    return f"scn-tf-{re.sub(r'[^a-z0-9]+', '-', study.lower()).strip('-') or 'study'}"[:55].rstrip("-")
 
 
 def kubernetes_manifest(command, count, *, name, image="scn-tf:latest", claim="study"):

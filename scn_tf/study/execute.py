@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from scn_tf import files
-from scn_tf.config import ConfigError, load
+from scn_tf.config import ConfigError, load, warn_if_too_narrow
 from scn_tf.data import synthetic
 from scn_tf.data.dataset import open_dataset
 
@@ -66,11 +66,12 @@ def check_data(out, runs):
         data = run.config.data
         if data.root not in opened:
             opened[data.root] = open_dataset(data.root or synthetic.ensure(folder(out, run).parent / "synthetic_hands"))
-        _resolved(run, opened[data.root].description.dims)
+        description = opened[data.root].description
+        warn_if_too_narrow(_resolved(run, description.dims).model, len(description.names))
         for split, count in ((data.train_split, data.train_count), (data.val_split, None)):
-            if (data.root, split, count) not in drawn:
-                drawn[data.root, split, count] = opened[data.root].drawn(split, count, seed=0, missing=data.missing)
-        for identity in drawn[data.root, data.val_split, None]:
+            if (data.root, split, count, data.missing) not in drawn:
+                drawn[data.root, split, count, data.missing] = opened[data.root].drawn(split, count, seed=0, missing=data.missing)
+        for identity in drawn[data.root, data.val_split, None, data.missing]:
             fold = judged.setdefault((run.system, run.size, data.root, identity), run.fold)
             if fold != run.fold:
                 raise ConfigError(f"{identity}: judged in folds {fold} and {run.fold}, it would count twice; folds must not overlap.")
@@ -147,7 +148,7 @@ def run_one(out, run, *, threads=None):
     target, settings, log = folder(out, run), settings_file(out, run), log_file(out, run)
     check_settings(out, [run])
     files.write_text(settings, run.config.to_yaml())
-    command = [sys.executable, "-m", "scn_tf", "train", "--run_dir", str(target)]
+    command = [sys.executable, "-P", "-m", "scn_tf", "train", "--run_dir", str(target)]
     if (target / "config.yaml").is_file():
         command.append("--resume")
         command += ["--data.root", str(run.config.data.root)] if run.config.data.root else []
@@ -155,7 +156,7 @@ def run_one(out, run, *, threads=None):
         command += ["--config", str(settings)]
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a", encoding="utf-8") as output:
-        # Its own working folder may hold another scn_tf; the search path of this process must not change with it.
+        # The working folder may hold another scn_tf: this process' search path counts, and -P keeps the folder out of it.
         search_path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), *sys.path[1:]]))
         # Several processes on one GPU: each takes of its memory what it needs, not all.
         limits = {} if threads is None else {**dict.fromkeys(THREAD_VARIABLES, str(threads)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}

@@ -63,8 +63,7 @@ def _differences(found):
         for reference, system in itertools.combinations([system for system, other in found if other == size], 2):
             compared = difference(found[system, size], found[reference, size])
             if compared is not None:
-                mean, low, high = compared
-                rows.append({"system": system, "size": size, "minus": reference, "mean": mean, "low": low, "high": high})
+                rows.append({"system": system, "size": size, "minus": reference, **compared})
     return rows
 
 
@@ -100,11 +99,14 @@ def _markdown(rows, compared, unit, *, done, planned):
     if compared:
         lines += [
             "",
-            "| system | training images | image error minus that of | difference | 95 % interval, paired |",
-            "|---|---|---|---|---|",
+            "The interval is over images alone, for these trainings; the last column has the differences of single seeds.",
+            "",
+            "| system | training images | image error minus that of | difference | 95 % interval, paired | of the seeds |",
+            "|---|---|---|---|---|---|",
         ]
         for row in compared:
             lines.append(
-                f"| {row['system']} | {row['size']} | {row['minus']} | {row['mean']:+.3f} | {row['low']:+.3f} to {row['high']:+.3f} |"
+                f"| {row['system']} | {row['size']} | {row['minus']} | {row['mean']:+.3f} | {row['low']:+.3f} to {row['high']:+.3f} "
+                f"| {row['least']:+.3f} to {row['most']:+.3f} |"
             )
     return "\n".join(lines) + "\n"

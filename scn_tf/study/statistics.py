@@ -13,8 +13,9 @@ RESAMPLINGS = 10_000
 
 
 class Errors(NamedTuple):
-    """Errors of a system with one training size: ``points`` (S, I, N) over seeds, images of all folds, landmarks, NaN where absent."""
+    """Errors of a system with one training size: ``points`` (S, I, N) over ``seeds``, images of all folds, landmarks, NaN where absent."""
 
+    seeds: tuple[int, ...]
     ids: tuple[str, ...]
     points: np.ndarray
     unit: str
@@ -65,7 +66,7 @@ def collect(files_of_runs):
     ids = [f"{fold}/{identity}" for fold in folds for identity in tables[fold, whole[0]][0]]
     points = np.stack([np.concatenate([tables[fold, seed][1] for fold in folds]) for seed in whole])
     kept = np.isfinite(points).any(axis=(0, 2))
-    return Errors(tuple(np.array(ids)[kept].tolist()), points[:, kept], tables[folds[0], whole[0]][2])
+    return Errors(tuple(whole), tuple(np.array(ids)[kept].tolist()), points[:, kept], tables[folds[0], whole[0]][2])
 
 
 def figures(errors):
@@ -98,9 +99,18 @@ def interval(values, *, seed=0):
 
 
 def difference(errors, reference):
-    """Paired comparison on the images that both have: mean of (errors - reference) and its 95 % interval, or None without such images."""
+    """Paired comparison on the images that both have: of (errors - reference), per image.
+
+    Returns:
+        dict: ``mean`` with ``low`` and ``high``, its 95 % bootstrap interval over the images, of errors averaged over each side's
+        seeds: what other images would have given, not what other trainings would; ``least`` and ``most``, the means of the seeds that
+        both have, NaN without such. None without common images.
+    """
     common = [identity for identity in errors.ids if identity in set(reference.ids)]
     if not common:
         return None
-    first, second = (e.images.mean(axis=0)[[e.ids.index(identity) for identity in common]] for e in (errors, reference))
-    return float((first - second).mean()), *interval(first - second)
+    first, second = (e.images[:, [e.ids.index(identity) for identity in common]] for e in (errors, reference))
+    low, high = interval(first.mean(axis=0) - second.mean(axis=0))
+    seeds = [seed for seed in errors.seeds if seed in reference.seeds]
+    by_seed = [first[errors.seeds.index(seed)].mean() - second[reference.seeds.index(seed)].mean() for seed in seeds] or [np.nan]
+    return {"mean": first.mean() - second.mean(), "low": low, "high": high, "least": min(by_seed), "most": max(by_seed)}
