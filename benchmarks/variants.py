@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from keras import layers, ops
+from keras import layers
 
 from scn_tf import cli
 from scn_tf.models import scn
@@ -35,13 +35,10 @@ def smooth_pooling():
     def smooth(dims, size, *, name):
         if size != 2:
             return plain(dims, size, name=name)
+        pad = layers.ZeroPadding2D(1, name=f"{name}_pad")  # on both sides: nothing moves
         means, after = [layers.AveragePooling2D(2, strides=1, name=f"{name}_smooth{i}") for i in (1, 2)], plain(dims, 2, name=name)
 
-        def apply(tensor):
-            tensor = ops.pad(tensor, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")  # on both sides: nothing moves
-            return after(means[1](means[0](tensor)))
-
-        return apply
+        return lambda tensor: after(means[1](means[0](pad(tensor))))
 
     scn.average_pooling = smooth
 
