@@ -99,18 +99,22 @@ def interval(values, *, seed=0):
 
 
 def difference(errors, reference):
-    """Paired comparison on the images that both have: of (errors - reference), per image.
+    """Paired comparison on the images and the seeds that both have: of (errors - reference), per image.
 
     Returns:
-        dict: ``mean`` with ``low`` and ``high``, its 95 % bootstrap interval over the images, of errors averaged over each side's
-        seeds: what other images would have given, not what other trainings would; ``least`` and ``most``, the means of the seeds that
-        both have, NaN without such. None without common images.
+        dict: ``mean`` with ``low`` and ``high``, its 95 % bootstrap interval over the images, of errors averaged over the seeds:
+        what other images would have given, not what other trainings would; ``least`` and ``most``, the means of single seeds.
+        None without common images or seeds.
     """
-    common = [identity for identity in errors.ids if identity in set(reference.ids)]
-    if not common:
+    ids, seeds = (
+        [key for key in own if key in set(other)] for own, other in ((errors.ids, reference.ids), (errors.seeds, reference.seeds))
+    )
+    if not ids or not seeds:
         return None
-    first, second = (e.images[:, [e.ids.index(identity) for identity in common]] for e in (errors, reference))
-    low, high = interval(first.mean(axis=0) - second.mean(axis=0))
-    seeds = [seed for seed in errors.seeds if seed in reference.seeds]
-    by_seed = [first[errors.seeds.index(seed)].mean() - second[reference.seeds.index(seed)].mean() for seed in seeds] or [np.nan]
-    return {"mean": first.mean() - second.mean(), "low": low, "high": high, "least": min(by_seed), "most": max(by_seed)}
+    first, second = (
+        e.images[np.ix_([e.seeds.index(seed) for seed in seeds], [e.ids.index(identity) for identity in ids])] for e in (errors, reference)
+    )
+    apart = first - second
+    low, high = interval(apart.mean(axis=0))
+    by_seed = apart.mean(axis=1)
+    return {"mean": apart.mean(), "low": low, "high": high, "least": by_seed.min(), "most": by_seed.max()}
