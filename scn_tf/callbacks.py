@@ -80,7 +80,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if not np.isfinite(logs["loss"]):
             raise TrainingDiverged(
-                f"The loss became {logs['loss']} in epoch {self.epoch + 1}, step {batch + 1}. The last good weights are kept. "
+                f"The loss became {logs['loss']} in epoch {self.epoch + 1}, step {batch + 1}. Weights of the last validation stay. "
                 f"Lower --train.learning_rate (now at most {_rate(self.model.optimizer):.2g}), "
                 "or lower --train.clip_norm; with --train.loss_scale paper rates near 1e-6 are usual."
             )

@@ -255,7 +255,9 @@ def run_study(options):
             raise config.ConfigError(f"--run: expected 0 to {len(runs) - 1}, received {options.index}.")
         run = runs[options.index]
         if study.unfinished(out, [run]):
-            study.check_data(out, runs)
+            if run not in study.check_data(out, runs):
+                print(f"{run.name}: left out, it has no images")
+                return 0
             if study.run_one(out, run) != 0:
                 return _fail(f"{run.name}: failed, see {study.log_file(out, run)}", status=1)
         print(f"{run.name}: finished")

@@ -8,7 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-LINES = (":", "-.", "--", "-")
+# Of the last training size, the one before it, ...
+LINES = ("-", "--", "-.", ":", (0, (7, 3)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (9, 2, 3, 2)))
 
 
 def heatmap_parts(network):
@@ -140,7 +141,7 @@ def error_curve(errors, *, unit, label):
     return figure
 
 
-def image_error_curves(errors, *, unit):
+def image_error_curves(errors, *, unit, systems):
     """Cumulative distributions of the image-specific error, a colour a system and a line style a training size.
 
     The axis of errors ends where the best curve would still be told apart: a system that fails leaves the picture.
@@ -148,19 +149,18 @@ def image_error_curves(errors, *, unit):
     Args:
         errors: (system, size) -> (values,).
         unit: of the errors.
+        systems: all names that have a colour, so that a system has the same one in every figure.
     """
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
-    systems, sizes = (list(dict.fromkeys(key[part] for key in errors)) for part in (0, 1))
+    sizes = list(dict.fromkeys(size for _, size in errors))
     most = [np.percentile(values, 95) for values in errors.values()]
     far = min(max(most), 4 * min(most))
     for (system, size), values in errors.items():
         ordered = np.sort(values)
         share = 100.0 * np.arange(1, len(ordered) + 1) / len(ordered)
-        style = dict(
-            color=f"C{systems.index(system) % 10}", linestyle=LINES[(sizes.index(size) - len(sizes)) % len(LINES)]
-        )  # the last one solid
+        style = dict(color=f"C{systems.index(system) % 10}", linestyle=LINES[(len(sizes) - 1 - sizes.index(size)) % len(LINES)])
         axis.step(ordered, share, where="post", label=f"{system}, {size}: {values.mean():.2f} {unit}", **style)
     axis.set(xlabel=f"image-specific point-to-point error ({unit})", ylabel="images (%)", ylim=(0, 101), xlim=(0, 1.1 * far))
     axis.grid(alpha=0.3)

@@ -6,7 +6,7 @@ import SimpleITK as sitk
 import tensorflow as tf
 
 from scn_tf.data import pipeline
-from scn_tf.data.dataset import DatasetError, open_dataset
+from scn_tf.data.dataset import DatasetError, NoImageLeftError, open_dataset
 from scn_tf.data.images import ImageError
 from tests.conftest import small_config
 
@@ -179,6 +179,23 @@ def test_examples_are_deterministic(hands):
     tf.nest.map_structure(np.testing.assert_array_equal, first, second)
 
 
+def test_another_seed_draws_other_images(hands):
+    opened = open_dataset(hands)
+    draws = {tuple(opened.drawn("train", 3, seed=seed)) for seed in range(6)}
+    assert len(draws) > 3
+    assert opened.drawn("train", 3, seed=4) == opened.drawn("train", 3, seed=4)
+
+
+def test_landmarks_of_a_larger_copy_of_the_images_are_refused(hands):
+    table = hands / "landmarks.csv"
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    doubled = [[row[0], *(str(2 * float(value)) if value else "" for value in row[1:])] for row in rows]
+    table.write_text("\n".join(map(",".join, doubled)))
+    message = r"landmarks\.csv, line \d: \d+ of the \d+ landmarks of hand_\d+ lie outside .* copy of another size"
+    with pytest.raises(DatasetError, match=message):
+        read_all(hands)
+
+
 @pytest.mark.parametrize("name", ["/tmp/val", "../val", "train+../val"])
 def test_a_split_lies_inside_its_set(name, hands):
     with pytest.raises(DatasetError, match="path of a list inside"):
@@ -196,7 +213,7 @@ def test_missing_images_are_counted_and_skipped_on_request(hands):
     with pytest.warns(pipeline.DataWarning, match="2 of the 7 images .* going on with 5"):
         assert len(opened.split("train", missing="skip")) == 5
     (hands / "splits" / "gone.txt").write_text("hand_002\nhand_004\n")
-    with pytest.warns(pipeline.DataWarning), pytest.raises(DatasetError, match="split gone is empty"):
+    with pytest.raises(NoImageLeftError, match="2 of the 2 images of split gone are missing: none is left"):
         opened.split("gone", missing="skip")
 
 

@@ -6,7 +6,7 @@ import pytest
 import scn_tf
 from scn_tf import checkpoints, config, evaluation, forests, geometry, localization, training
 from scn_tf.data import dataset, pipeline
-from scn_tf.forests import features, shape, trees, voting
+from scn_tf.forests import features, files, localize, shape, trees, voting
 from scn_tf.forests.training import impute
 from tests.conftest import small_config
 
@@ -81,6 +81,25 @@ def test_the_shape_model_picks_the_candidates_that_suit_each_other(rng):
         candidates[fooled], heights[fooled] = candidates[fooled][::-1], np.array([1.5, 0.9])
     chosen = shape.choose(model, candidates, heights)
     assert np.linalg.norm(chosen - truth, axis=1).max() < 2
+
+
+def test_the_next_stage_looks_where_the_shape_says_and_without_one_where_most_votes_are(rng):
+    mean = np.array([[8.0, 6.0], [40.0, 8.0], [12.0, 30.0], [38.0, 33.0], [24.0, 18.0]])
+    model = shape.learn(mean + rng.normal(size=(20, *mean.shape)))
+    maps = [voting.vote_map(point[None], np.ones(1), (40, 52), 1.5) for point in mean]
+    wrong = np.array([5.0, 35.0])
+    maps[1] = maps[1] + 1.2 * voting.vote_map(wrong[None], np.ones(1), (40, 52), 1.5)
+    np.testing.assert_array_equal(localize._places(maps, None, distance=4.0)[1], wrong)
+    np.testing.assert_array_equal(localize._places(maps, model, distance=4.0), mean)
+
+
+def test_a_file_of_forests_keeps_the_shape_model(hands_2d, tmp_path, capsys):
+    training.train(small_config(hands_2d, model__name="forest_shape", **SMALL), tmp_path / "run")
+    _, model, _ = files.load(tmp_path / "run" / "model.npz")
+    assert model.mean.shape == (21, 2)
+    files.save(tmp_path / "again.npz", *files.load(tmp_path / "run" / "model.npz"))
+    for kept, own in zip(files.load(tmp_path / "again.npz")[1], model, strict=True):
+        np.testing.assert_array_equal(kept, own)
 
 
 def test_an_absent_landmark_is_put_where_it_lies_on_average():

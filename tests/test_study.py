@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_a_study_runs_goes_on_after_a_failure_and_reports(hands_2d, tmp_path, ca
     arguments = ["study", str(file), "--out", str(out)]
     shown, original = [], report.pictures.image_error_curves
     monkeypatch.setattr(
-        report.pictures, "image_error_curves", lambda errors, unit: (shown.append(list(errors)), original(errors, unit=unit))[1]
+        report.pictures, "image_error_curves", lambda errors, **more: (shown.append(list(errors)), original(errors, **more))[1]
     )
     assert cli.main([*arguments, "--report"]) == 1  # nothing finished yet
     assert "no system has finished" in capsys.readouterr().err
@@ -138,7 +139,19 @@ def test_systems_are_compared_with_all_before_them_and_the_text_shows_the_first(
 def test_a_system_that_fails_does_not_press_the_other_curves_together():
     good, near, failed = (np.full(20, error) for error in (1.0, 2.5, 30.0))
     for errors, end in (({("A", "9"): good, ("B", "9"): near}, 2.75), ({("A", "9"): good, ("C", "9"): failed}, 4.4)):
-        assert pictures.image_error_curves(errors, unit="mm").axes[0].get_xlim() == pytest.approx((0, end))
+        figure = pictures.image_error_curves(errors, unit="mm", systems=["A", "B", "C"])
+        assert figure.axes[0].get_xlim() == pytest.approx((0, end))
+
+
+def test_a_system_keeps_its_colour_and_no_two_curves_look_alike():
+    few = {("B", "all"): np.ones(3), ("C", "all"): np.ones(3)}
+    many = {(system, size): np.ones(3) for size in ("5", "10", "25", "50", "91", "all") for system in ("A", "B", "C")}
+    looks = []
+    for errors in (few, many):
+        lines = pictures.image_error_curves(errors, unit="mm", systems=["A", "B", "C"]).axes[0].get_lines()
+        looks.append(dict(zip(errors, [(line.get_color(), str(line._unscaled_dash_pattern)) for line in lines], strict=True)))
+    assert looks[0] == {key: looks[1][key] for key in few}
+    assert len(set(looks[1].values())) == len(many)
 
 
 def test_sizes_and_folds_may_be_lists_and_splits_may_be_numbers(hands_2d, tmp_path):
@@ -171,6 +184,23 @@ def test_missing_images_are_counted_once_before_anything_runs(hands_2d, tmp_path
         study.check_data(out, study.read_study(write_study(tmp_path, root, systems=systems)).runs())
     with pytest.warns(DataWarning), pytest.raises(DatasetError, match="has 5"):
         study.check_data(out, study.read_study(write_study(tmp_path, root, sizes=[6], settings={"data.missing": "skip"})).runs())
+
+
+def test_a_run_all_of_whose_images_are_missing_is_left_out_and_the_others_go_on(hands_2d, tmp_path, capsys):
+    root = shutil.copytree(hands_2d, tmp_path / "set")
+    (root / "images" / "hand_001.png").unlink()
+    (root / "splits" / "gone.txt").write_text("hand_001\n")
+    sizes = {"gone": {"data.train_split": "gone"}, "all": None}
+    settings = {"train.keep": "last", "train.epochs": 1, "data.missing": "skip"}
+    systems, out = {"forest": {"model.name": "forest"}}, tmp_path / "out"
+    file = write_study(tmp_path, root, systems=systems, sizes=sizes, seeds=[0], settings=settings)
+    with warnings.catch_warnings(action="default"):
+        assert cli.main(["study", str(file), "--out", str(out)]) == 0
+        shown = capsys.readouterr()
+        assert "1 of 2 runs" in shown.out
+        assert "warning: without any image, left out: forest_gone_split_seed0." in shown.err
+        assert cli.main(["study", str(file), "--out", str(out), "--run", "1"]) == 0
+        assert "forest_gone_split_seed0: left out" in capsys.readouterr().out
 
 
 def test_a_folder_whose_configs_are_gone_is_compared_with_its_runs(hands_2d, tmp_path):
@@ -383,11 +413,13 @@ def test_a_seed_draws_nested_training_sets(hands_2d, tmp_path):
     from scn_tf import training
 
     drawn = {}
-    for count in (2, 5):
-        job = training.prepare(small_config(hands_2d, data__train_count=count), tmp_path / str(count), resume=False)
-        drawn[count] = {tuple(example["landmarks"].numpy().ravel()) for example in job.training}
-        assert len(drawn[count]) == count
-    assert drawn[2] < drawn[5]
+    for count, seed in ((2, 0), (5, 0), (5, 1), (5, 2)):
+        settings = small_config(hands_2d, data__train_count=count, train__seed=seed)
+        job = training.prepare(settings, tmp_path / "run", resume=False)
+        drawn[count, seed] = frozenset(tuple(example["landmarks"].numpy().ravel()) for example in job.training)
+        assert len(drawn[count, seed]) == count
+    assert drawn[2, 0] < drawn[5, 0]
+    assert len({drawn[5, seed] for seed in range(3)}) > 1
     with pytest.raises(DatasetError, match=r"data\.train_count: 8 images, but split train .* has 7"):
         training.prepare(small_config(hands_2d, data__train_count=8), tmp_path / "8", resume=False)
 

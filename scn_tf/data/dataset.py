@@ -13,9 +13,15 @@ import yaml
 from scn_tf import geometry
 from scn_tf.data import images
 
+FEW_OUTSIDE = 2  # so many landmarks may lie outside an image, even if they are most of it
+
 
 class DatasetError(ValueError):
     """Something wrong with a data set; the message names file and row."""
+
+
+class NoImageLeftError(DatasetError):
+    """A split all of whose images are missing."""
 
 
 class Normalization(pydantic.BaseModel):
@@ -83,6 +89,7 @@ class Dataset:
 
         Raises:
             DatasetError: no such split, an unknown, doubled or unannotated ID, missing images.
+            NoImageLeftError: all of its images are missing, and were to be skipped.
         """
         ids, absent = [], {}  # absent: ID -> what is missing
         for path, line, identity in self._lines(name):
@@ -102,6 +109,8 @@ class Dataset:
                 message += f"; {len(absent)} of the {len(absent) + len(ids)} images of split {name} are missing"
             if missing == "refuse":
                 raise DatasetError(f"{message}. --data.missing skip goes on without.")
+            if not ids:
+                raise NoImageLeftError(f"{message}: none is left.")
             warnings.warn(f"{message}; going on with {len(ids)}.", DataWarning, stacklevel=2)
         if not ids:
             raise DatasetError(f"{self.root}: split {name} is empty.")
@@ -149,7 +158,7 @@ class Dataset:
         """Landmarks (N, d) of an ID in array pixels of its image, NaN where absent.
 
         Raises:
-            DatasetError: a landmark more than one image size outside: wrong units or frame.
+            DatasetError: a landmark more than one image size outside, or most of them outside: wrong units, frame or image size.
         """
         landmarks = geometry.apply(self.array_from_own(image), self.landmarks[identity])
         with np.errstate(invalid="ignore"):
@@ -160,6 +169,14 @@ class Dataset:
                 f"{self.table}, line {self.rows[identity]}: landmark {self.description.names[number]} of {identity} lies far "
                 f"outside the image ({np.round(landmarks[number], 1).tolist()} in an image of {image.size.tolist()} pixels): "
                 f"are the coordinates {self.description.coordinates!r}, as dataset.yaml says?"
+            )
+        present = np.isfinite(landmarks).all(axis=1)
+        outside = present & ((landmarks < -0.5) | (landmarks > image.size - 0.5)).any(axis=1)
+        if outside.sum() > max(present.sum() / 2, FEW_OUTSIDE):
+            raise DatasetError(
+                f"{self.table}, line {self.rows[identity]}: {outside.sum()} of the {present.sum()} landmarks of {identity} lie outside the "
+                f"image of {image.size.tolist()} pixels: were they set on a copy of another size? If they are rightly there, leave their "
+                "fields empty."
             )
         return landmarks
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from concurrent import futures
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tqdm import tqdm
 from scn_tf import files
 from scn_tf.config import ConfigError, load, warn_if_too_narrow
 from scn_tf.data import synthetic
-from scn_tf.data.dataset import open_dataset
+from scn_tf.data.dataset import DataWarning, NoImageLeftError, open_dataset
 
 # TensorFlow's, NumPy's and scikit-learn's.
 THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
@@ -57,24 +58,45 @@ def check_data(out, runs):
         out: folder of the study.
         runs: all its :class:`scn_tf.study.plan.Run`.
 
+    Returns:
+        the runs that have images: where missing ones are skipped, a run that would have none to train on or to be judged by is
+        left out, with a warning.
+
     Raises:
         ConfigError: a network that cannot be built for these data, or an image that two folds judge.
         DatasetError: no such data set or split, missing images with their count, fewer images than a run draws.
     """
-    opened, drawn, judged = {}, {}, {}
+    opened, drawn, judged, possible = {}, {}, {}, []
     for run in runs:
         data = run.config.data
         if data.root not in opened:
             opened[data.root] = open_dataset(data.root or synthetic.ensure(folder(out, run).parent / "synthetic_hands"))
         description = opened[data.root].description
         warn_if_too_narrow(_resolved(run, description.dims).model, len(description.names))
-        for split, count in ((data.train_split, data.train_count), (data.val_split, None)):
-            if (data.root, split, count, data.missing) not in drawn:
-                drawn[data.root, split, count, data.missing] = opened[data.root].drawn(split, count, seed=0, missing=data.missing)
-        for identity in drawn[data.root, data.val_split, None, data.missing]:
+        keys = [(data.root, split, count, data.missing) for split, count in ((data.train_split, data.train_count), (data.val_split, None))]
+        for key in keys:
+            if key not in drawn:
+                drawn[key] = _drawn(opened[data.root], *key[1:])
+        training, judging = (drawn[key] for key in keys)
+        for identity in judging:
             fold = judged.setdefault((run.system, run.size, data.root, identity), run.fold)
             if fold != run.fold:
                 raise ConfigError(f"{identity}: judged in folds {fold} and {run.fold}, it would count twice; folds must not overlap.")
+        if training and judging:
+            possible.append(run)
+    names = {run.name for run in possible}
+    left_out = [run.name for run in runs if run.name not in names]
+    if left_out:
+        warnings.warn(f"without any image, left out: {', '.join(left_out)}.", DataWarning, stacklevel=2)
+    return possible
+
+
+def _drawn(dataset, split, count, missing):
+    try:
+        return dataset.drawn(split, count, seed=0, missing=missing)
+    except NoImageLeftError as error:
+        warnings.warn(str(error), DataWarning, stacklevel=3)
+        return []
 
 
 def _resolved(run, dims):
@@ -112,7 +134,7 @@ def run_all(out, runs, *, jobs=1, progress=True):
     check_settings(out, runs)
     waiting = unfinished(out, runs)
     if waiting:
-        check_data(out, runs)
+        waiting = unfinished(out, check_data(out, runs))
     failed = []
     bar = tqdm(total=len(runs), initial=len(runs) - len(waiting), desc="Study", unit="run", disable=None if progress else True)
     with bar, futures.ThreadPoolExecutor(jobs) as pool:

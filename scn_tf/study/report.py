@@ -29,9 +29,9 @@ def write_report(out, runs, *, sizes_figure=None):
         ConfigError: no system has finished all folds of a seed; or see :func:`scn_tf.study.statistics.collect`.
     """
     out = Path(out)
-    found = {}
+    found, systems = {}, list(dict.fromkeys(run.system for run in runs))
     for size in dict.fromkeys(run.size for run in runs):
-        for system in dict.fromkeys(run.system for run in runs):
+        for system in systems:
             own = {(r.fold, r.seed): errors_file(out, r) for r in runs if (r.system, r.size) == (system, size)}
             errors = collect(own)
             if errors is not None:
@@ -50,7 +50,8 @@ def write_report(out, runs, *, sizes_figure=None):
     by_size = {key: errors for key, errors in found.items() if sizes_figure is None or key[0] in sizes_figure}
     for name, curves in (("systems", last), ("sizes", by_size)):
         if curves:
-            figure = pictures.image_error_curves({key: errors.images.ravel() for key, errors in curves.items()}, unit=unit)
+            values = {key: errors.images.ravel() for key, errors in curves.items()}
+            figure = pictures.image_error_curves(values, unit=unit, systems=systems)
             with files.replaced(out / f"{name}.png") as temporary:
                 temporary.write_bytes(pictures.png(figure))
     return text
