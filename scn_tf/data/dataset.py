@@ -163,6 +163,7 @@ class Dataset:
         landmarks = geometry.apply(self.array_from_own(image), self.landmarks[identity])
         with np.errstate(invalid="ignore"):
             far = ((landmarks < -image.size) | (landmarks > 2 * image.size)).any(axis=1)
+            outside = ((landmarks < -0.5) | (landmarks > image.size - 0.5)).any(axis=1)
         if far.any():
             number = int(np.flatnonzero(far)[0])
             raise DatasetError(
@@ -171,7 +172,6 @@ class Dataset:
                 f"are the coordinates {self.description.coordinates!r}, as dataset.yaml says?"
             )
         present = np.isfinite(landmarks).all(axis=1)
-        outside = present & ((landmarks < -0.5) | (landmarks > image.size - 0.5)).any(axis=1)
         if outside.sum() > max(present.sum() / 2, FEW_OUTSIDE):
             raise DatasetError(
                 f"{self.table}, line {self.rows[identity]}: {outside.sum()} of the {present.sum()} landmarks of {identity} lie outside the "
