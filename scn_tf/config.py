@@ -133,7 +133,9 @@ class HeatmapConfig(Section):
         "learned", description="one trainable sigma a landmark, one along each of its own axes with their rotation, or all fixed"
     )
     gamma: float | None = Field(None, gt=0, description="scale of the targets; none: 100 in 2D, 1000 in 3D")
-    alpha: float | None = Field(None, ge=0, description="weight of the sigma term; none: 20 in 2D, 100 in 3D, anisotropic 5")
+    alpha: float | None = Field(
+        None, ge=0, description="weight of the sigma term; none: 20 in 2D, 100 in 3D, anisotropic 5, in proportion to gamma squared"
+    )
     decoder: Literal["quadratic", "gaussian", "centroid", "argmax"] = Field(
         "quadratic",
         description="sub-pixel by a parabola, by a parabola through logarithms (DARK), by the centre of mass, or the paper's whole pixel",
@@ -142,9 +144,12 @@ class HeatmapConfig(Section):
     def resolved(self, dims):
         """The same section with every field set for 2 or 3 dimensions."""
         values = self.model_dump()
-        values["gamma"] = values["gamma"] or {2: 100.0, 3: 1000.0}[dims]
+        usual = {2: 100.0, 3: 1000.0}[dims]
+        values["gamma"] = values["gamma"] or usual
         if values["alpha"] is None:
-            values["alpha"] = 5.0 if self.sigma_mode == "anisotropic" else {2: 20.0, 3: 100.0}[dims]
+            alpha = 5.0 if self.sigma_mode == "anisotropic" else {2: 20.0, 3: 100.0}[dims]
+            # As the heatmaps' term grows with gamma squared: lower targets alone would leave the sigmas to alpha, which wants none.
+            values["alpha"] = alpha * (values["gamma"] / usual) ** 2
         return HeatmapConfig(**values)
 
 

@@ -47,7 +47,9 @@ class Trainer(keras.Model):
         self.cost_of_nothing = losses.cost_of_nothing(
             config.train.loss, config.heatmap.sigma, config.heatmap.gamma, network.output_shape[1:-1]
         )
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", "heatmap_loss", "sigma_loss")}
+        # Fixed sigmas have no term: it would be a constant, with low targets a hundred times the rest.
+        terms = ("heatmap_loss", "sigma_loss") if self.targets.trainable_variables else ("heatmap_loss",)
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", *terms)}
         self.built = True
 
     @property
@@ -83,9 +85,10 @@ class Trainer(keras.Model):
         terms = {
             "heatmap_loss": losses.heatmap_loss(
                 predicted, self.targets(landmarks), visible, kind=config.train.loss, peak=self.targets.peak()
-            ),
-            "sigma_loss": self.targets.sigma_loss(visible),
+            )
         }
+        if self.targets.trainable_variables:
+            terms["sigma_loss"] = self.targets.sigma_loss(visible)
         if config.train.loss_scale == "mean":
             terms = {name: value / (self.cost_of_nothing * predicted.shape[-1]) for name, value in terms.items()}
         if config.train.weight_decay > 0:

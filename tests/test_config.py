@@ -71,6 +71,12 @@ def test_the_paper_presets_hold_the_papers_numbers():
     assert (flat.heatmap.gamma, flat.heatmap.alpha, volume.heatmap.gamma, volume.heatmap.alpha) == (100, 20, 1000, 100)
 
 
+def test_the_weight_of_the_sigmas_follows_the_height_of_the_targets():
+    assert config.HeatmapConfig(gamma=10).resolved(2).alpha == pytest.approx(0.2)
+    assert config.HeatmapConfig(gamma=100).resolved(3).alpha == pytest.approx(1.0)
+    assert config.HeatmapConfig(gamma=10, alpha=3).resolved(2).alpha == 3
+
+
 def test_nothing_can_be_changed_afterwards():
     with pytest.raises(ValueError, match="frozen"):
         config.Config().train.epochs = 5
