@@ -16,6 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # training step takes twice as long in 2D and three times in 3D (benchmarks/onednn.py).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+from scn_tf import quiet
+
 __version__ = "0.2.0"
 __all__ = ["__version__", "build_network", "load"]
 
@@ -23,6 +25,7 @@ __all__ = ["__version__", "build_network", "load"]
 def build_network(name="scn", dims=2, **options):
     """See :func:`scn_tf.models.build_network`, which this calls."""
     # Imported on first use: `scn-tf --help` need not wait for TensorFlow.
+    quiet.import_tensorflow()
     from scn_tf import models
 
     return models.build_network(name, dims, **options)
@@ -30,6 +33,7 @@ def build_network(name="scn", dims=2, **options):
 
 def load(path, **options):
     """See :func:`scn_tf.predict.load`, which this calls."""
+    quiet.import_tensorflow()
     from scn_tf import predict
 
     return predict.load(path, **options)

@@ -10,10 +10,12 @@ import sys
 import warnings
 from pathlib import Path
 
-from scn_tf import config
-from scn_tf.quiet import quiet_stderr
+from scn_tf import __version__, config
+from scn_tf.quiet import import_tensorflow
 
 # A first run on the embedded set should end while one is still looking.
+RUN = "run folder, its model file, or name of a model that comes along (scn-tf models)"
+EXPORTS = {".tflite": "tflite", ".onnx": "onnx"}
 SYNTHETIC_DEFAULTS = {"train.minutes": 4.0, "heatmap.sigma": 1.5}
 
 
@@ -23,11 +25,14 @@ def main(arguments=None, *, prog="scn-tf"):
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         return _fail(f"{unknown[0].split('=')[0]}: unknown argument{_suggest(unknown[0], parser, options.command)}", status=2)
+    if options.version:
+        print(__version__)
+        return 0
     if options.command is None:
         parser.print_help()
         return 2
     warnings.showwarning = _show_warning
-    _start_tensorflow()
+    import_tensorflow()
     from scn_tf import callbacks, checkpoints, extras, files, serving
     from scn_tf.data import dataset, images
 
@@ -52,11 +57,14 @@ def main(arguments=None, *, prog="scn-tf"):
 
 def build_parser(prog):
     parser = argparse.ArgumentParser(prog=prog, description="Find anatomical landmarks with SpatialConfiguration-Net.", allow_abbrev=False)
+    parser.add_argument("--version", action="store_true", help="print the version of scn_tf")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     train = commands.add_parser("train", help="train a network", allow_abbrev=False, description=(
         "Train a network. Without options: on synthetic hands, a few minutes. "
-        "Any setting of a config file can be given as --section.field VALUE."))  # fmt: skip
+        "Any setting of a config file can be given as --section.field VALUE. What has no default below depends on the preset and the "
+        "data; config.yaml of the run folder says what was taken. Without a data set "
+        + " and ".join(f"{name} is {value:g}" for name, value in SYNTHETIC_DEFAULTS.items()) + "."))  # fmt: skip
     train.add_argument("--config", type=Path, metavar="FILE", help="YAML file, see configs/")
     train.add_argument("--run_dir", type=Path, metavar="DIR", help="folder to write (default: a new one in runs/)")
     train.add_argument("--resume", action="store_true", help="go on with the run in --run_dir")
@@ -73,14 +81,18 @@ def build_parser(prog):
         )
     train.set_defaults(run=run_train)
 
-    evaluate = commands.add_parser("evaluate", help="measure a run on an annotated split", allow_abbrev=False)
-    evaluate.add_argument("run_folder", type=Path, metavar="RUN", help="run folder")
+    evaluate = commands.add_parser("evaluate", help="measure a run on an annotated split", allow_abbrev=False, description=(
+        "Find the landmarks of a split and compare them with its annotations: point errors in mm (px where no spacing is known), "
+        "a table by landmark, the curve of errors and a report for the browser."))  # fmt: skip
+    evaluate.add_argument("run_folder", type=Path, metavar="RUN", help=RUN)
     evaluate.add_argument("--split", default="val", help="name of the split (default: val)")
     evaluate.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="data set (default: that of the run)")
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: RUN/evaluation/SPLIT)")
     evaluate.set_defaults(run=run_evaluate)
 
-    predict = commands.add_parser("predict", help="find landmarks in images", allow_abbrev=False)
+    predict = commands.add_parser("predict", help="find landmarks in images", allow_abbrev=False, description=(
+        "Find landmarks in image files. Writes a table id,landmark,x,y[,z],score in the coordinates that the model was trained on: "
+        "pixels of the files, or mm."))  # fmt: skip
     predict.add_argument("model", type=Path, metavar="MODEL", help="name of a model that comes along (scn-tf models), "
         "run folder, .keras, .npz, .tflite or .onnx file, or exported SavedModel")  # fmt: skip
     predict.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders of them")
@@ -108,7 +120,7 @@ def build_parser(prog):
     export = commands.add_parser("export", help="write a model for TF Serving, devices or other runtimes", allow_abbrev=False, description=(
         "Write a run as a SavedModel (OUT is a folder; the model goes to OUT/1 or the next free number), "
         "as TFLite (OUT.tflite) or as ONNX (OUT.onnx). The decoder is inside each of them."))  # fmt: skip
-    export.add_argument("run_folder", type=Path, metavar="RUN", help="run folder or .keras file")
+    export.add_argument("run_folder", type=Path, metavar="RUN", help=RUN)
     export.add_argument("out", type=Path, metavar="OUT", help="folder, FILE.tflite or FILE.onnx")
     export.add_argument("--form", choices=("saved_model", "tflite", "onnx"), help="default: by the name of OUT")
     export.add_argument("--quantize", choices=("none", "dynamic", "float16", "int8"), default="none", help="TFLite only (default: none): "
@@ -120,7 +132,7 @@ def build_parser(prog):
     parity = commands.add_parser("check_parity", help="compare exports with the run they were made of", allow_abbrev=False, description=(
         "Send the same images through Keras and every export: largest and mean difference in pixels of the original images, time, size, "
         "mean error. Exit status 1 if an export is too far off."))  # fmt: skip
-    parity.add_argument("run_folder", type=Path, metavar="RUN", help="run folder or .keras file")
+    parity.add_argument("run_folder", type=Path, metavar="RUN", help=RUN)
     parity.add_argument("exports", type=Path, nargs="+", metavar="EXPORT", help="SavedModel folders, .tflite and .onnx files")
     parity.add_argument("--split", help="split of the run's data set (default: its validation split)")
     parity.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="data set (default: that of the run)")
@@ -149,7 +161,7 @@ def build_parser(prog):
     demo = commands.add_parser("demo", help="find landmarks in a web page on this machine", allow_abbrev=False, description=(
         "Build a page that runs the network in the browser, serve it on this machine alone, and open it. "
         "Images stay in the browser. The first time, npm fetches LiteRT.js."))  # fmt: skip
-    demo.add_argument("run_folder", type=Path, metavar="RUN", help="run folder or .keras file of a 2D model")
+    demo.add_argument("run_folder", type=Path, metavar="RUN", help=f"{RUN}; a 2D model")
     demo.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: RUN/demo, or NAME-demo for a file or name)")
     demo.add_argument("--port", type=int, default=8600, help="default: 8600; 0 takes any free one")
     demo.add_argument("--no-open", dest="open", action="store_false", help="do not open a browser")
@@ -204,6 +216,8 @@ def run_predict(options):
 
     paths = predict.find_images(options.images)
     predictor = predict.load(options.model)
+    if options.overlay:
+        files.make_folder(options.overlay)
     found, failures = {}, 0
     for path in tqdm(paths, desc="Finding landmarks", unit="image", leave=False, disable=None):
         identity = images.stem(path)
@@ -287,7 +301,12 @@ def run_models(options):
 def run_export(options):
     from scn_tf import serving
 
-    form = options.form or {".tflite": "tflite", ".onnx": "onnx"}.get(options.out.suffix, "saved_model")
+    suffix = options.out.suffix
+    if options.form is None and suffix[1:].isalpha() and suffix not in EXPORTS:
+        raise config.ConfigError(
+            f"{options.out}: {suffix}: no form that is known{config.nearest(suffix, EXPORTS)} A folder of this name: --form saved_model."
+        )
+    form = options.form or EXPORTS.get(suffix, "saved_model")
     if options.quantize != "none" and form != "tflite":
         raise config.ConfigError(f"--quantize: {options.quantize} is for TFLite; {options.out} would be {form}.")
     if options.heatmaps and form == "saved_model":
@@ -338,14 +357,6 @@ def run_demo(options):
             server.serve_forever()
 
 
-def _start_tensorflow():
-    """Import TensorFlow and find its devices without the lines that its C++ side prints before its log level counts."""
-    with quiet_stderr():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
-
-
 def _fail(message, *, status):
     print(f"error: {message}", file=sys.stderr)
     return status
@@ -360,5 +371,5 @@ def _suggest(argument, parser, command):
     if not argument.startswith("--"):
         return "."
     commands = next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    options = [name[2:] for name in (commands[command] if command else parser)._option_string_actions if name.startswith("--")]
-    return config.nearest(argument[2:].split("=")[0], options)
+    options = [name for name in (commands[command] if command else parser)._option_string_actions if name.startswith("--")]
+    return config.nearest(argument.split("=")[0], options)

@@ -5,13 +5,14 @@ import csv
 import html
 import io
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from scn_tf import checkpoints, config, files, geometry, localization, pictures, runs
 from scn_tf.data import pipeline
-from scn_tf.data.dataset import DatasetError, check_fits_model, open_dataset
+from scn_tf.data.dataset import DatasetError, check_fits_model, open_dataset, warn_of_training_images
 from scn_tf.segmentation import maps
 
 SDR_RADII = ("2", "2.5", "3", "4", "10")
@@ -83,6 +84,7 @@ def evaluate(run_dir, split, *, root=None, out=None):
     names = dataset.description.names
     check_fits_model(dataset, metadata)
     ids = dataset.split(split, missing=settings.data.missing)
+    warn_of_training_images(dataset, split, ids, _trained_on(metadata, settings, dataset))
     data = pipeline.examples(dataset, ids, settings)
     result = localization.localize(locate, data)
     unit = pipeline.unit(dataset)
@@ -99,6 +101,19 @@ def evaluate(run_dir, split, *, root=None, out=None):
     files.write_text(out / "report.html", _report(f"{metadata['name']}, split {split}", summary, names, ids, errors, unit, curve))
     files.write_text(out / "errors.csv", _csv(_errors(ids, names, errors, unit)))  # last: a study takes who has it for finished
     return summary, out
+
+
+def _trained_on(metadata, settings, dataset):
+    """IDs of a data set that a model was trained on, as far as they can be told: by the set's name and the name of the split."""
+    if metadata["name"] != dataset.description.name:
+        return []
+    chosen = settings.data
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of images that are missing, which matter to the training alone
+            return dataset.drawn(chosen.train_split, chosen.train_count, seed=settings.train.seed, missing="skip")
+    except DatasetError:  # a copy of the set without that list
+        return []
 
 
 def predictions_csv(ids, names, landmarks, scores):

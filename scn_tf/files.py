@@ -28,7 +28,8 @@ def replaced(path):
         kept = " The one written before is kept." if path.exists() else ""
         raise WriteError(f"{path}: cannot be written ({error.strerror or error}).{kept}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder may be none
+            temporary.unlink(missing_ok=True)
 
 
 def make_folder(path):

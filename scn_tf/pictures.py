@@ -7,6 +7,9 @@ import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
+from matplotlib.patheffects import withStroke
+
+OUTLINE = withStroke(linewidth=1.5, foreground="black")  # yellow letters on bright bone
 
 # Of the last training size, the one before it, ...
 LINES = ("-", "--", "-.", ":", (0, (7, 3)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (9, 2, 3, 2)))
@@ -121,7 +124,8 @@ def overlay_figure(image, landmarks, names):
     axis.imshow(shown, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
     axis.plot(*landmarks[:, :2].T, "x", color="red", markersize=5)
     for name, (x, y) in zip(names, landmarks[:, :2], strict=True):
-        axis.annotate(name, (x, y), xytext=(3, 3), textcoords="offset points", color="yellow", fontsize=6)
+        label = axis.annotate(name, (x, y), xytext=(3, 3), textcoords="offset points", color="yellow", fontsize=6)
+        label.set_path_effects([OUTLINE])
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
     axis.set_axis_off()

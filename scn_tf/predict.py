@@ -29,6 +29,10 @@ class Prediction(NamedTuple):
     array_landmarks: np.ndarray
     image: images.Image
 
+    def __repr__(self):
+        scores = f"{min(self.scores):.3g} to {max(self.scores):.3g}"
+        return f"Prediction({len(self.names)} landmarks, {self.coordinates} coordinates, scores {scores})"
+
 
 class Predictor:
     """A model with what it needs to know about images.
@@ -42,6 +46,9 @@ class Predictor:
         self.locate, self.metadata = locate, metadata
         self.names = tuple(metadata["landmarks"])
         self._model = config.from_dict(metadata["config"], source="model").model
+
+    def __repr__(self):
+        return f"Predictor({len(self.names)} landmarks of {self.metadata['name']}, {self.metadata['dims']}D)"
 
     def predict(self, image, *, spacing=None):
         """Find the landmarks of one image.

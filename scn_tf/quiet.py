@@ -5,6 +5,16 @@ import os
 import sys
 
 
+def import_tensorflow():
+    """Import TensorFlow and find its devices without the lines that its C++ side prints before its log level counts."""
+    if "tensorflow" in sys.modules:
+        return
+    with quiet_stderr():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
 @contextlib.contextmanager
 def quiet_stderr():
     """Send what the block prints to the process's standard error nowhere; TF_CPP_MIN_LOG_LEVEL=0 shows it."""

@@ -34,6 +34,10 @@ def existing_file(path):
     file = model_file(path)
     if file is None:
         raise checkpoints.CheckpointError(f"{path}: no model there yet (expected {' or '.join(MODEL_FILES)}).")
+    if not file.exists():
+        raise checkpoints.CheckpointError(
+            f"{path}: no such file; expected a run folder, its model file, or a model that comes along: {', '.join(pretrained.names())}."
+        )
     return file
 
 

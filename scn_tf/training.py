@@ -20,7 +20,7 @@ from scn_tf.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Val
 from scn_tf.config import Config, ConfigError, warn_if_too_narrow
 from scn_tf.config import load as load_config
 from scn_tf.data import pipeline, synthetic
-from scn_tf.data.dataset import Dataset, DatasetError, open_dataset
+from scn_tf.data.dataset import Dataset, DatasetError, open_dataset, warn_of_training_images
 from scn_tf.runs import MODEL_FILES
 from scn_tf.segmentation import training as segmentation
 from scn_tf.targets import GaussianTargets
@@ -279,6 +279,7 @@ def prepare(config, run_dir, *, resume):
     chosen, name = config.data, config.model.name
     train_ids = dataset.drawn(chosen.train_split, chosen.train_count, seed=config.train.seed, missing=chosen.missing)
     val_ids = dataset.split(chosen.val_split, missing=chosen.missing)
+    warn_of_training_images(dataset, chosen.val_split, val_ids, train_ids)
     batch_size = min(config.train.batch_size, len(train_ids))
     replicas = strategy(config.train.strategy, batch_size).num_replicas_in_sync
     if batch_size % replicas and name not in ONE_DEVICE:

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+import scn_tf
 from scn_tf import cli
 from tests.conftest import REPOSITORY
 
@@ -56,20 +57,27 @@ def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["train", "--train.epoch", "3"], 2, "--train.epoch: unknown argument; did you mean train.epochs?"),
+        (["train", "--train.epoch", "3"], 2, "--train.epoch: unknown argument; did you mean --train.epochs?"),
         (["train", "--train.epochs", "many"], 1, "train.epochs: input should be a valid integer"),
         (["train", "--config", "none.yaml"], 1, "none.yaml: cannot be read (No such file or directory)"),
         (["train", "--data.root", "missing"], 1, "dataset.yaml: not found"),
         (["train", "--resume"], 1, "--resume: needs --run_dir"),
         (["train", "--resume", "--run_dir", "none"], 1, "config.yaml: cannot be read"),
-        (["evaluate", "none"], 1, "error: none: no such file"),
+        (
+            ["evaluate", "none"],
+            1,
+            "error: none: no such file; expected a run folder, its model file, or a model that comes along: hand_xray.",
+        ),
         (["predict", "none", "none.png"], 1, "none.png: no such file or folder"),
         (["export", "none", "out"], 1, "error: none: no such file"),
-        (["export", "none", "out", "--quantise", "int8"], 2, "--quantise: unknown argument; did you mean quantize?"),
+        (["export", "none", "out.onx"], 1, "out.onx: .onx: no form that is known; did you mean .onnx? A folder of this name: --form"),
+        (["export", "none", "out.onx", "--form", "saved_model"], 1, "error: none: no such file"),
+        (["export", "none", "hand-1.2"], 1, "error: none: no such file"),
+        (["export", "none", "out", "--quantise", "int8"], 2, "--quantise: unknown argument; did you mean --quantize?"),
         (["export", "none", "out", "--quantize", "int8"], 1, "--quantize: int8 is for TFLite"),
         (["check_parity", "none", "out", "--images", "0"], 1, "--images: expected at least 1, received 0"),
         (["serve", "none"], 1, "no exported SavedModel"),
-        (["serve", "none", "--max_batch_size", "3"], 2, "did you mean max_batch?"),
+        (["serve", "none", "--max_batch_size", "3"], 2, "did you mean --max_batch?"),
     ],
 )
 def test_mistakes_are_one_line_without_a_traceback(arguments, status, message, capsys, tmp_path, monkeypatch):
@@ -79,6 +87,25 @@ def test_mistakes_are_one_line_without_a_traceback(arguments, status, message, c
     assert message in captured.err
     assert len(captured.err.strip().splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_overlays_into_a_file_are_refused_before_any_work(run_2d, hands_2d, tmp_path, capsys):
+    picture = tmp_path / "pictures"
+    picture.write_text("kept")
+    assert cli.main(["predict", str(run_2d), str(hands_2d / "images"), "--out", str(tmp_path / "t.csv"), "--overlay", str(picture)]) == 1
+    assert capsys.readouterr().err.splitlines() == [f"error: {picture}: cannot be made (File exists)."]
+    assert (picture.read_text(), list(tmp_path.iterdir())) == ("kept", [picture])
+
+
+def test_the_version_is_printed(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{scn_tf.__version__}\n"
+
+
+def test_importing_the_package_and_loading_a_model_prints_nothing():
+    ended = program("-c", "import scn_tf; print(scn_tf.load('hand_xray'))")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "Predictor(37 landmarks of hand_xray, 2D)\n"
 
 
 def test_help_names_every_field(capsys):

@@ -1,4 +1,7 @@
+import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ import tensorflow as tf
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import DatasetError, NoImageLeftError, open_dataset
 from scn_tf.data.images import ImageError
-from tests.conftest import small_config
+from tests.conftest import REPOSITORY, small_config
 
 
 @pytest.fixture
@@ -54,6 +57,10 @@ def spoil_number(root):
     (root / "landmarks.csv").write_text("\n".join([*lines[:3], ",".join(cells), *lines[4:]]))
 
 
+def put_above(root, line):
+    (root / "landmarks.csv").write_text(f"{line}\n{(root / 'landmarks.csv').read_text()}")
+
+
 def throw_far(root):
     lines = (root / "landmarks.csv").read_text().splitlines()
     cells = lines[3].split(",")
@@ -86,7 +93,7 @@ def volume(root):
     [
         (break_row, r"landmarks\.csv, line 3 \(hand_002\): expected 42 values \(21 landmarks x 2\), received 43"),
         (double_row, r"landmarks\.csv, line 11: hand_001 stands there twice \(first in line 2\)"),
-        (spoil_number, r"landmarks\.csv, line 4 \(hand_003\): .*1O\.5"),
+        (spoil_number, r"landmarks\.csv, line 4 \(hand_003\): x of landmark thumb_tip: expected a number, received '1O\.5'\.$"),
         (throw_far, r"landmarks\.csv, line 4: landmark thumb_tip of hand_003 lies far outside"),
         (drop_row, r"train\.txt, line 3: hand_002 has no row in .*landmarks\.csv"),
         (spoil_image, r"hand_004\.png: cannot be read"),
@@ -98,7 +105,13 @@ def volume(root):
         (lambda root: (root / "splits" / "train.txt").write_text("\n"), "split train is empty"),
         (lambda root: (root / "splits" / "train.txt").unlink(), r"train\.txt: no such split; there are: val"),
         (lambda root: edit(root / "dataset.yaml", "dims: 2", "dims: 4"), r"dataset\.yaml: dims"),
-        (lambda root: edit(root / "dataset.yaml", "name:", "nmae:"), r"dataset\.yaml: name"),
+        (lambda root: edit(root / "dataset.yaml", "name:", "nmae:"), r"dataset\.yaml: nmae: unknown key; did you mean name\?"),
+        (lambda root: edit(root / "dataset.yaml", "dims: 2", ""), r"dataset\.yaml: dims: is missing\.$"),
+        (lambda root: (root / "landmarks.csv").unlink(), r"landmarks\.csv: no such file; .*annotations in dataset\.yaml"),
+        (lambda root: put_above(root, "id,x1,y1"), r"landmarks\.csv, line 1 \(id\): .*received 2\. Is it a header\?"),
+        (lambda root: put_above(root, "id" + ",x" * 42), r"line 1 \(id\): x of landmark thumb_mcp: .*received 'x'\. Is it a header\?"),
+        (lambda root: put_above(root, "hand_000,,"), r"line 1 \(hand_000\): .*received 2\.$"),
+        (lambda root: edit(root / "landmarks.csv", ",", ";"), r"line 1 \(hand_000;.*Columns must be separated by commas\."),
         (lambda root: (root / "dataset.yaml").unlink(), r"dataset\.yaml: not found\. A data set is a folder with"),
         (lambda root: shutil.copy(root / "images" / "hand_001.png", root / "images" / "hand_001.bmp"), r"two images of the ID hand_001"),
     ],
@@ -107,6 +120,30 @@ def test_mistakes_name_file_and_row_before_training(hands, spoil, message):
     spoil(hands)
     with pytest.raises((DatasetError, ImageError), match=message):
         read_all(hands)
+
+
+def test_after_a_bad_image_no_other_is_read_and_no_thread_goes_on(hands):
+    """Threads of TensorFlow that still decode while Python ends abort the process: status 134 behind a good message."""
+    pixels = np.random.default_rng(0).integers(0, 255, (1500, 1500), "uint8")  # slow to decode
+    for path in (hands / "images").iterdir():
+        sitk.WriteImage(sitk.GetImageFromArray(pixels), str(path))
+    (hands / "images" / "hand_000.png").write_text("no image")
+    program = (
+        "import sys; from scn_tf import cli; "
+        f"sys.exit(cli.main(['train', '--data.root', {str(hands)!r}, '--model.image_size', '48,32', '--run_dir', {str(hands / 'run')!r}]))"
+    )
+    for _ in range(2):
+        ended = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+        assert ended.returncode == 1, ended.stderr
+        assert re.fullmatch(r"error: .*hand_000\.png: cannot be read as an image .*\n", ended.stderr)
+
+
+def test_an_image_that_goes_bad_after_the_first_pass_is_never_trained_on(hands):
+    settings = small_config(hands, data__cache="none").resolved(2)
+    data = pipeline.examples(open_dataset(hands), ["hand_001", "hand_002"], settings)
+    (hands / "images" / "hand_002.png").write_text("no image")
+    with pytest.raises(tf.errors.OpError, match="cannot be read"):
+        list(data)
 
 
 def test_a_constant_image_and_a_landmark_off_the_image_warn(hands):

@@ -1,16 +1,19 @@
 import csv
 import json
+import re
+import shutil
+import warnings
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 import scn_tf
-from scn_tf import evaluation
+from scn_tf import evaluation, predict, training
 from scn_tf.checkpoints import CheckpointError
-from scn_tf.data.dataset import DatasetError, open_dataset
+from scn_tf.data.dataset import DatasetError, DataWarning, open_dataset
 from scn_tf.data.images import ImageError
-from tests.conftest import EXACT
+from tests.conftest import EXACT, small_config
 
 
 def test_the_summary_counts_as_the_paper_does():
@@ -70,6 +73,30 @@ def test_an_evaluation_that_fails_leaves_no_table_that_says_it_is_done(run_2d, t
     with pytest.raises(OSError, match="no space"):
         evaluation.evaluate(run_2d, "val", out=tmp_path)
     assert not (tmp_path / "errors.csv").exists()
+
+
+def test_training_images_in_the_measured_split_are_told(run_2d, hands_2d, tmp_path):
+    with pytest.warns(DataWarning, match=r"7 of the 7 images of split train are trained on, too \(the first: hand_000\)"):
+        evaluation.evaluate(run_2d, "train", out=tmp_path / "train")
+    copy = tmp_path / "set"
+    shutil.copytree(hands_2d, copy)
+    (copy / "splits" / "val.txt").write_text("hand_008\nhand_002\n")
+    with pytest.warns(DataWarning, match=r"1 of the 2 images of split val are trained on, too \(the first: hand_002\)"):
+        evaluation.evaluate(run_2d, "val", root=copy, out=tmp_path / "mixed")
+    with pytest.warns(DataWarning, match="1 of the 2 images of split val"):
+        training.prepare(small_config(copy), tmp_path / "run", resume=False)
+    (copy / "dataset.yaml").write_text((copy / "dataset.yaml").read_text().replace("synthetic_hands_2d", "others"))
+    with warnings.catch_warnings():  # another set may give its images the same numbers
+        warnings.simplefilter("error")
+        evaluation.evaluate(run_2d, "val", root=copy, out=tmp_path / "other")
+        evaluation.evaluate(run_2d, "val", out=tmp_path / "val")
+
+
+def test_what_prediction_gives_is_short_when_printed(run_2d, hands_2d):
+    predictor = predict.load(run_2d)
+    found = predictor.predict(hands_2d / "images" / "hand_007.png")
+    assert re.fullmatch(r"Prediction\(21 landmarks, pixel coordinates, scores \S+ to \S+\)", repr(found))
+    assert repr(predictor) == "Predictor(21 landmarks of synthetic_hands_2d, 2D)"
 
 
 def test_prediction_agrees_with_evaluation_and_takes_files_and_arrays(run_2d, hands_2d, tmp_path):

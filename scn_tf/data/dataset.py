@@ -1,60 +1,18 @@
 """The folder format: ``dataset.yaml``, ``images/``, a landmark table and ``splits/``."""
 
-import csv
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-import pydantic
-import yaml
 
 from scn_tf import geometry
 from scn_tf.data import images
+from scn_tf.data.description import Description, read_description, read_text
+from scn_tf.data.errors import DatasetError, DataWarning, NoImageLeftError
+from scn_tf.data.table import read_table
 
 FEW_OUTSIDE = 2  # so many landmarks may lie outside an image, even if they are most of it
-
-
-class DatasetError(ValueError):
-    """Something wrong with a data set; the message names file and row."""
-
-
-class NoImageLeftError(DatasetError):
-    """A split all of whose images are missing."""
-
-
-class Normalization(pydantic.BaseModel):
-    """mm per pixel of each image from the known distance of two landmarks (0-based)."""
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-    landmarks: tuple[int, int]
-    distance_mm: float = pydantic.Field(gt=0)
-
-
-class Description(pydantic.BaseModel):
-    """Contents of ``dataset.yaml``."""
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-    name: str
-    dims: Literal[2, 3]
-    landmarks: int | tuple[str, ...]
-    coordinates: Literal["pixel", "physical"] = "pixel"
-    annotations: str = "landmarks.csv"
-    spacing_mm: tuple[float, ...] | None = None
-    normalization: Normalization | None = None
-    channels: Literal[1, 3] = 1
-    flip_pairs: tuple[tuple[int, int], ...] = ()
-    labels: tuple[str, ...] = ()
-
-    @property
-    def names(self):
-        """Landmark names; their 0-based numbers where the set names none."""
-        return self.landmarks if isinstance(self.landmarks, tuple) else tuple(map(str, range(self.landmarks)))
-
-
-class DataWarning(UserWarning):
-    """Work goes on, but the user should know; names file and row."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +104,7 @@ class Dataset:
             if path is None:
                 known = sorted(p.stem for p in (self.root / "splits").glob("*.txt"))
                 raise DatasetError(f"{places[0]}: no such split; there are: {', '.join(known) or 'none'}.")
-            for line, text in enumerate(_read_text(path).splitlines(), start=1):
+            for line, text in enumerate(read_text(path).splitlines(), start=1):
                 if text.strip():
                     yield path, line, text.strip()
 
@@ -220,6 +178,18 @@ def check_fits_model(dataset, metadata):
         )
 
 
+def warn_of_training_images(dataset, split, ids, trained):
+    """Warn if IDs of a split to be measured are among those trained on: ``train+val`` on purpose, or lists that overlap by mistake."""
+    shared = sorted(set(ids) & set(trained), key=list(ids).index)
+    if shared:
+        warnings.warn(
+            f"{dataset.root}: {len(shared)} of the {len(ids)} images of split {split} are trained on, too (the first: {shared[0]}); "
+            "their errors say nothing about new images.",
+            DataWarning,
+            stacklevel=1,  # from training and from the evaluation that follows it: shown once
+        )
+
+
 def open_dataset(root):
     """Open a data set folder and check its description and table.
 
@@ -229,68 +199,9 @@ def open_dataset(root):
     if root is None:
         raise DatasetError("The model does not say where its data set lies; name the folder with --data.root.")
     root = Path(root)
-    description = _read_description(root / "dataset.yaml")
-    table = root / description.annotations
-    landmarks, rows = _read_table(table, len(description.names), description.dims)
+    description = read_description(root / "dataset.yaml")
+    landmarks, rows = read_table(root / description.annotations, description)
     return Dataset(root, description, landmarks, rows, _find_images(root / "images"))
-
-
-def _read_text(path):
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from None
-    except UnicodeDecodeError:
-        raise DatasetError(f"{path}: is no UTF-8 text.") from None
-
-
-def _read_description(path):
-    if not path.is_file():
-        raise DatasetError(f"{path}: not found. A data set is a folder with dataset.yaml, images/, landmarks.csv and splits/.")
-    try:
-        values = yaml.safe_load(_read_text(path))
-    except yaml.YAMLError as error:
-        raise DatasetError(f"{path}: is no valid YAML ({' '.join(str(error).split())}).") from None
-    try:
-        description = Description.model_validate(values)
-    except pydantic.ValidationError as error:
-        item = error.errors()[0]
-        where = ".".join(str(part) for part in item["loc"])
-        raise DatasetError(f"{path}: {where}: {item['msg']}, received {item.get('input')!r}.") from None
-    count = len(description.names)
-    if count < 1 or len(set(description.names)) < count:
-        raise DatasetError(f"{path}: landmarks: expected at least one landmark and no name twice.")
-    spacing = description.spacing_mm
-    if spacing is not None and (len(spacing) != description.dims or min(spacing) <= 0):
-        raise DatasetError(f"{path}: spacing_mm: expected {description.dims} positive numbers, received {list(spacing)}.")
-    rule = description.normalization
-    if rule is not None and not all(0 <= number < count for number in rule.landmarks):
-        raise DatasetError(f"{path}: normalization.landmarks: expected numbers from 0 to {count - 1}, received {list(rule.landmarks)}.")
-    return description
-
-
-def _read_table(path, count, dims):
-    landmarks, rows = {}, {}
-    for line, row in enumerate(csv.reader(_read_text(path).splitlines()), start=1):
-        if not any(cell.strip() for cell in row):
-            continue
-        identity, values = row[0].strip(), row[1:]
-        if len(values) != count * dims:
-            raise DatasetError(
-                f"{path}, line {line} ({identity}): expected {count * dims} values ({count} landmarks x {dims}), received {len(values)}."
-            )
-        if identity in landmarks:
-            raise DatasetError(f"{path}, line {line}: {identity} stands there twice (first in line {rows[identity]}).")
-        try:
-            numbers = np.array([float(value) if value.strip() else np.nan for value in values]).reshape(count, dims)
-        except ValueError as error:
-            raise DatasetError(f"{path}, line {line} ({identity}): {error}.") from None
-        # Half a point is no point; an infinite one neither.
-        numbers[~np.isfinite(numbers).all(axis=1)] = np.nan
-        landmarks[identity], rows[identity] = numbers, line
-    if not landmarks:
-        raise DatasetError(f"{path}: the table is empty.")
-    return landmarks, rows
 
 
 def _find_images(folder):

@@ -112,16 +112,20 @@ def examples(dataset, ids, config, *, measured=True):
     """
     model, description = config.model, dataset.description
     dims, count = description.dims, len(description.names)
-    failures = []
+    failures, checking = [], True
 
     def read(index):
+        # Of the first pass nothing is raised inside TensorFlow: it would turn the error into a traceback in a string, and its other
+        # threads would go on reading while Python ends, which aborts the process.
+        if checking and failures:
+            return blank
         try:
-            values = prepare(dataset, ids[int(index)], model, measured=measured)
+            return tuple(prepare(dataset, ids[int(index)], model, measured=measured).values())
         except (ImageError, DatasetError) as error:
-            # TensorFlow would turn it into a traceback in a string: keep the error itself.
+            if not checking:
+                raise
             failures.append(error)
-            raise
-        return tuple(values.values())
+            return blank
 
     shapes = dict(
         array=[None] * dims + [description.channels],
@@ -134,6 +138,7 @@ def examples(dataset, ids, config, *, measured=True):
         file_per_pixel=[dims],
         own_from_input=[dims + 1, dims + 1],
     )
+    blank = [np.ones([length or 1 for length in shape], "float32") for shape in shapes.values()]
 
     def load(index):
         values = tf.numpy_function(read, [index], [tf.float32] * len(shapes))
@@ -145,13 +150,11 @@ def examples(dataset, ids, config, *, measured=True):
     if config.data.cache == "memory":
         data = data.cache()
     data = without_autotune(data)
-    try:
-        for _ in tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None):
-            pass
-    except tf.errors.OpError:
-        if failures:
-            raise failures[0] from None
-        raise
+    for _ in tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None):
+        pass
+    if failures:
+        raise failures[0]
+    checking = False
     return data.apply(tf.data.experimental.assert_cardinality(len(ids)))
 
 
