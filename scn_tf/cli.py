@@ -34,11 +34,11 @@ def main(arguments=None, *, prog="scn-tf"):
     warnings.showwarning = _show_warning
     import_tensorflow()
     from scn_tf import callbacks, checkpoints, extras, files, serving
-    from scn_tf.data import dataset, images
+    from scn_tf.data import errors, images
 
     expected = (
         config.ConfigError,
-        dataset.DatasetError,
+        errors.DatasetError,
         images.ImageError,
         checkpoints.CheckpointError,
         files.WriteError,

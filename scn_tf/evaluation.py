@@ -12,7 +12,8 @@ import numpy as np
 
 from scn_tf import checkpoints, config, files, geometry, localization, pictures, runs
 from scn_tf.data import pipeline
-from scn_tf.data.dataset import DatasetError, check_fits_model, open_dataset, warn_of_training_images
+from scn_tf.data.dataset import check_fits_model, open_dataset, warn_of_training_images
+from scn_tf.data.errors import DatasetError
 from scn_tf.segmentation import maps
 
 SDR_RADII = ("2", "2.5", "3", "4", "10")

@@ -20,7 +20,8 @@ from scn_tf.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Val
 from scn_tf.config import Config, ConfigError, warn_if_too_narrow
 from scn_tf.config import load as load_config
 from scn_tf.data import pipeline, synthetic
-from scn_tf.data.dataset import Dataset, DatasetError, open_dataset, warn_of_training_images
+from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
+from scn_tf.data.errors import DatasetError
 from scn_tf.runs import MODEL_FILES
 from scn_tf.segmentation import training as segmentation
 from scn_tf.targets import GaussianTargets

@@ -9,7 +9,8 @@ import SimpleITK as sitk
 import tensorflow as tf
 
 from scn_tf.data import pipeline
-from scn_tf.data.dataset import DatasetError, NoImageLeftError, open_dataset
+from scn_tf.data.dataset import open_dataset
+from scn_tf.data.errors import DatasetError, NoImageLeftError
 from scn_tf.data.images import ImageError
 from tests.conftest import REPOSITORY, small_config
 

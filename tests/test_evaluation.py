@@ -11,7 +11,8 @@ import SimpleITK as sitk
 import scn_tf
 from scn_tf import evaluation, predict, training
 from scn_tf.checkpoints import CheckpointError
-from scn_tf.data.dataset import DatasetError, DataWarning, open_dataset
+from scn_tf.data.dataset import open_dataset
+from scn_tf.data.errors import DatasetError, DataWarning
 from scn_tf.data.images import ImageError
 from tests.conftest import EXACT, small_config
 

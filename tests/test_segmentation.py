@@ -8,7 +8,8 @@ import tensorflow as tf
 
 import scn_tf
 from scn_tf import augment, checkpoints, cli, config, evaluation, geometry, training
-from scn_tf.data.dataset import DatasetError, open_dataset
+from scn_tf.data.dataset import open_dataset
+from scn_tf.data.errors import DatasetError
 from scn_tf.segmentation import maps
 from scn_tf.segmentation.training import warp_labels
 from tests.conftest import small_config

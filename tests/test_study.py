@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from scn_tf import cli, config, files, pictures, study
-from scn_tf.data.dataset import DatasetError, DataWarning
+from scn_tf.data.errors import DatasetError, DataWarning
 from scn_tf.study import cluster, execute, plan, report, statistics
 from tests.conftest import REPOSITORY, small_config
 

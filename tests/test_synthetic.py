@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from scn_tf.data import synthetic
-from scn_tf.data.dataset import DatasetError, open_dataset
+from scn_tf.data.dataset import open_dataset
+from scn_tf.data.errors import DatasetError
 
 
 def test_the_same_seed_gives_the_same_files_and_another_one_others(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from scn_tf import callbacks, checkpoints, config, files, geometry, pictures, training
-from scn_tf.data.dataset import DatasetError
+from scn_tf.data.errors import DatasetError
 from scn_tf.serving import tflite
 from tests.conftest import REPOSITORY, small_config
 

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from scn_tf import augment, geometry
-from scn_tf.data.dataset import DatasetError, DataWarning
+from scn_tf.data.errors import DatasetError, DataWarning
 from scn_tf.data.images import ImageError
 from scn_tf.preprocess import network_input
 

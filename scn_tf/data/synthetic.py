@@ -17,7 +17,7 @@ import SimpleITK as sitk
 import yaml
 
 from scn_tf import files
-from scn_tf.data.dataset import DatasetError
+from scn_tf.data.errors import DatasetError
 
 FINGERS = {
     # angle of the metacarpal (radians from straight up), lengths in mm of metacarpal and phalanges

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from scn_tf import config, files, pictures
 from scn_tf.data import images, pipeline
-from scn_tf.data.dataset import DatasetError
+from scn_tf.data.errors import DatasetError
 
 
 def read_examples(dataset, ids, model):

@@ -10,7 +10,7 @@ from scn_tf import augment, checkpoints, files, models
 from scn_tf.callbacks import Schedule, StopOnNonFinite, history_csv
 from scn_tf.config import ConfigError
 from scn_tf.data import pipeline
-from scn_tf.data.dataset import DatasetError
+from scn_tf.data.errors import DatasetError
 from scn_tf.preprocess import BACKGROUND
 from scn_tf.segmentation.maps import dice, predict_maps, read_examples
 

@@ -12,7 +12,8 @@ from tqdm import tqdm
 from scn_tf import files
 from scn_tf.config import ConfigError, load, warn_if_too_narrow
 from scn_tf.data import synthetic
-from scn_tf.data.dataset import DataWarning, NoImageLeftError, open_dataset
+from scn_tf.data.dataset import open_dataset
+from scn_tf.data.errors import DataWarning, NoImageLeftError
 
 # TensorFlow's, NumPy's and scikit-learn's.
 THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
