@@ -6,6 +6,7 @@ TensorFlow is imported after the command line was read: help and misspelt option
 import argparse
 import contextlib
 import datetime
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -13,9 +14,9 @@ from pathlib import Path
 from scn_tf import __version__, config
 from scn_tf.quiet import import_tensorflow
 
-# A first run on the embedded set should end while one is still looking.
 RUN = "run folder, its model file, or name of a model that comes along (scn-tf models)"
 EXPORTS = {".tflite": "tflite", ".onnx": "onnx"}
+# A first run on the embedded set should end while one is still looking.
 SYNTHETIC_DEFAULTS = {"train.minutes": 4.0, "heatmap.sigma": 1.5}
 
 
@@ -25,9 +26,6 @@ def main(arguments=None, *, prog="scn-tf"):
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         return _fail(f"{unknown[0].split('=')[0]}: unknown argument{_suggest(unknown[0], parser, options.command)}", status=2)
-    if options.version:
-        print(__version__)
-        return 0
     if options.command is None:
         parser.print_help()
         return 2
@@ -57,13 +55,13 @@ def main(arguments=None, *, prog="scn-tf"):
 
 def build_parser(prog):
     parser = argparse.ArgumentParser(prog=prog, description="Find anatomical landmarks with SpatialConfiguration-Net.", allow_abbrev=False)
-    parser.add_argument("--version", action="store_true", help="print the version of scn_tf")
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     train = commands.add_parser("train", help="train a network", allow_abbrev=False, description=(
         "Train a network. Without options: on synthetic hands, a few minutes. "
-        "Any setting of a config file can be given as --section.field VALUE. What has no default below depends on the preset and the "
-        "data; config.yaml of the run folder says what was taken. Without a data set "
+        "Any setting of a config file can be given as --section.field VALUE. Some without a default below depend on the preset and the "
+        "data: config.yaml of the run folder says what was taken. Without a data set "
         + " and ".join(f"{name} is {value:g}" for name, value in SYNTHETIC_DEFAULTS.items()) + "."))  # fmt: skip
     train.add_argument("--config", type=Path, metavar="FILE", help="YAML file, see configs/")
     train.add_argument("--run_dir", type=Path, metavar="DIR", help="folder to write (default: a new one in runs/)")
@@ -188,11 +186,14 @@ def run_train(options):
     run_dir = options.run_dir or Path("runs") / f"{options.config.stem if options.config else 'run'}-{stamp}"
 
     from scn_tf import evaluation, runs, training
+    from scn_tf.data import errors
 
     best = training.train(settings, run_dir, resume=options.resume)
     data = config.load(run_dir / "config.yaml").data
-    # The model file may be older than where the data lie now.
-    summary, out = evaluation.evaluate(run_dir, data.val_split, root=data.root)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.DataWarning)  # said before the training
+        # The model file may be older than where the data lie now.
+        summary, out = evaluation.evaluate(run_dir, data.val_split, root=data.root)
     kept = "Forests" if best["epoch"] is None else f"Best network: epoch {best['epoch']}"
     print(f"\n{kept}, on split {data.val_split}:\n{evaluation.table(summary)}\n")
     for label, path in (("model", runs.model_file(run_dir)), ("history", run_dir / "history.csv"), ("report", out / "report.html")):
@@ -302,9 +303,10 @@ def run_export(options):
     from scn_tf import serving
 
     suffix = options.out.suffix
-    if options.form is None and suffix[1:].isalpha() and suffix not in EXPORTS:
+    if options.form is None and suffix not in EXPORTS and not re.fullmatch(r"(\.v?\d+)?", suffix):  # hands-1.2 is a folder's name
         raise config.ConfigError(
-            f"{options.out}: {suffix}: no form that is known{config.nearest(suffix, EXPORTS)} A folder of this name: --form saved_model."
+            f"{options.out}: {suffix} is no form of export; expected FILE.tflite, FILE.onnx or a folder. "
+            "Should a folder have this name: --form saved_model."
         )
     form = options.form or EXPORTS.get(suffix, "saved_model")
     if options.quantize != "none" and form != "tflite":
@@ -371,5 +373,5 @@ def _suggest(argument, parser, command):
     if not argument.startswith("--"):
         return "."
     commands = next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    options = [name for name in (commands[command] if command else parser)._option_string_actions if name.startswith("--")]
-    return config.nearest(argument.split("=")[0], options)
+    options = [name[2:] for name in (commands[command] if command else parser)._option_string_actions if name.startswith("--")]
+    return config.nearest(argument[2:].split("=")[0], options, prefix="--")

@@ -134,7 +134,10 @@ class HeatmapConfig(Section):
     )
     gamma: float | None = Field(None, gt=0, description="scale of the targets; none: 100 in 2D, 1000 in 3D")
     alpha: float | None = Field(
-        None, ge=0, description="weight of the sigma term; none: 20 in 2D, 100 in 3D, anisotropic 5, in proportion to gamma squared"
+        None,
+        ge=0,
+        description="weight of the term that keeps learned sigmas small; none: 20 in 2D, 100 in 3D, 5 if anisotropic, "
+        "each times the square of gamma over its default",
     )
     decoder: Literal["quadratic", "gaussian", "centroid", "argmax"] = Field(
         "quadratic",
@@ -370,10 +373,16 @@ def _parse(text, annotation):
         return text
 
 
-def nearest(name, names):
-    """The end of a message about an unknown name: the nearest spelling, or all known names."""
+def nearest(name, names, *, prefix=""):
+    """The end of a message about an unknown name: the nearest spelling, or all known names.
+
+    Args:
+        name: as it was written, without ``prefix``.
+        names: the known ones, without it.
+        prefix: what is written before every name.
+    """
     match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; did you mean {match[0]}?" if match else f"; known: {', '.join(names)}"
+    return f"; did you mean {prefix}{match[0]}?" if match else f"; known: {', '.join(prefix + known for known in names)}"
 
 
 def _explain(item, source):

@@ -77,15 +77,14 @@ def evaluate(run_dir, split, *, root=None, out=None):
     metadata = runs.read_metadata(model)
     settings = config.from_dict(metadata["config"], source=str(run_dir))
     dataset = open_dataset(root or settings.data.root)
+    ids = dataset.split(split, missing=settings.data.missing)
+    warn_of_training_images(dataset, split, ids, _trained_on(metadata, settings, dataset))
     if settings.model.name == "segmentation":
         network, _ = checkpoints.load_model(model)
-        ids = dataset.split(split, missing=settings.data.missing)
         return maps.evaluate(network, metadata, dataset, ids, out), out
     locate, _ = runs.open_run(model)
     names = dataset.description.names
     check_fits_model(dataset, metadata)
-    ids = dataset.split(split, missing=settings.data.missing)
-    warn_of_training_images(dataset, split, ids, _trained_on(metadata, settings, dataset))
     data = pipeline.examples(dataset, ids, settings)
     result = localization.localize(locate, data)
     unit = pipeline.unit(dataset)
@@ -105,7 +104,7 @@ def evaluate(run_dir, split, *, root=None, out=None):
 
 
 def _trained_on(metadata, settings, dataset):
-    """IDs of a data set that a model was trained on, as far as they can be told: by the set's name and the name of the split."""
+    """IDs of a data set that a model was trained on, as far as its settings tell: a set of the same name, the list as it is now."""
     if metadata["name"] != dataset.description.name:
         return []
     chosen = settings.data

@@ -18,7 +18,7 @@ def import_tensorflow():
 @contextlib.contextmanager
 def quiet_stderr():
     """Send what the block prints to the process's standard error nowhere; TF_CPP_MIN_LOG_LEVEL=0 shows it."""
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3" or sys.stderr is None:  # a program without a console has none
         yield
         return
     sys.stderr.flush()

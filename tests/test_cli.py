@@ -1,5 +1,6 @@
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,7 +71,10 @@ def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
         ),
         (["predict", "none", "none.png"], 1, "none.png: no such file or folder"),
         (["export", "none", "out"], 1, "error: none: no such file"),
-        (["export", "none", "out.onx"], 1, "out.onx: .onx: no form that is known; did you mean .onnx? A folder of this name: --form"),
+        (["export", "none", "out.onx"], 1, "out.onx: .onx is no form of export; expected FILE.tflite, FILE.onnx or a folder"),
+        (["export", "none", "out.h5"], 1, "out.h5: .h5 is no form of export"),
+        (["train", "--lr", "3"], 2, "--lr: unknown argument; known: --"),
+        (["evaluate", "none", "--root", "x"], 2, "--root: unknown argument; did you mean --data.root?"),
         (["export", "none", "out.onx", "--form", "saved_model"], 1, "error: none: no such file"),
         (["export", "none", "hand-1.2"], 1, "error: none: no such file"),
         (["export", "none", "out", "--quantise", "int8"], 2, "--quantise: unknown argument; did you mean --quantize?"),
@@ -94,11 +98,22 @@ def test_overlays_into_a_file_are_refused_before_any_work(run_2d, hands_2d, tmp_
     picture.write_text("kept")
     assert cli.main(["predict", str(run_2d), str(hands_2d / "images"), "--out", str(tmp_path / "t.csv"), "--overlay", str(picture)]) == 1
     assert capsys.readouterr().err.splitlines() == [f"error: {picture}: cannot be made (File exists)."]
+    table = picture / "found.csv"
+    assert cli.main(["predict", str(run_2d), str(hands_2d / "images" / "hand_007.png"), "--out", str(table)]) == 1
+    assert capsys.readouterr().err.splitlines() == [f"error: {table}: cannot be written (File exists)."]
     assert (picture.read_text(), list(tmp_path.iterdir())) == ("kept", [picture])
 
 
+def test_training_on_what_is_measured_is_told_once(hands_2d, tmp_path):
+    options = ["--model.image_size", "48,32", "--model.levels", "2", "--model.filters", "4", "--train.epochs", "1"]
+    trained = program("train.py", "--data.root", hands_2d, "--run_dir", tmp_path / "run", "--data.train_split", "train+val", *options)
+    assert trained.returncode == 0, trained.stderr
+    assert len(re.findall("warning: .* trained on, too", trained.stderr)) == len(trained.stderr.splitlines()) == 1
+
+
 def test_the_version_is_printed(capsys):
-    assert cli.main(["--version"]) == 0
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
     assert capsys.readouterr().out == f"{scn_tf.__version__}\n"
 
 
@@ -106,6 +121,8 @@ def test_importing_the_package_and_loading_a_model_prints_nothing():
     ended = program("-c", "import scn_tf; print(scn_tf.load('hand_xray'))")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == "Predictor(37 landmarks of hand_xray, 2D)\n"
+    without_console = program("-c", "import sys; sys.stderr = None; import scn_tf; print(scn_tf.load('hand_xray'))")
+    assert (without_console.returncode, without_console.stdout) == (0, ended.stdout)
 
 
 def test_help_names_every_field(capsys):

@@ -123,7 +123,18 @@ def test_mistakes_name_file_and_row_before_training(hands, spoil, message):
         read_all(hands)
 
 
-def test_after_a_bad_image_no_other_is_read_and_no_thread_goes_on(hands):
+def test_after_a_bad_image_no_other_is_read(hands, monkeypatch):
+    read, original = [], pipeline.prepare
+    monkeypatch.setattr(
+        pipeline, "prepare", lambda dataset, identity, *rest, **more: read.append(identity) or original(dataset, identity, *rest, **more)
+    )
+    (hands / "images" / "hand_001.png").write_text("no image")
+    with pytest.raises(ImageError, match=r"hand_001\.png: cannot be read as an image \(it is damaged, or of no known format\)"):
+        pipeline.examples(open_dataset(hands), ["hand_000", "hand_001", "hand_002"], small_config(hands, data__workers=1).resolved(2))
+    assert read == ["hand_000", "hand_001"]
+
+
+def test_a_bad_image_leaves_no_thread_that_reads_on(hands):
     """Threads of TensorFlow that still decode while Python ends abort the process: status 134 behind a good message."""
     pixels = np.random.default_rng(0).integers(0, 255, (1500, 1500), "uint8")  # slow to decode
     for path in (hands / "images").iterdir():
@@ -133,10 +144,9 @@ def test_after_a_bad_image_no_other_is_read_and_no_thread_goes_on(hands):
         "import sys; from scn_tf import cli; "
         f"sys.exit(cli.main(['train', '--data.root', {str(hands)!r}, '--model.image_size', '48,32', '--run_dir', {str(hands / 'run')!r}]))"
     )
-    for _ in range(2):
-        ended = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
-        assert ended.returncode == 1, ended.stderr
-        assert re.fullmatch(r"error: .*hand_000\.png: cannot be read as an image .*\n", ended.stderr)
+    ended = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+    assert ended.returncode == 1, ended.stderr
+    assert re.fullmatch(r"error: .*hand_000\.png: cannot be read as an image .*\n", ended.stderr)
 
 
 def test_an_image_that_goes_bad_after_the_first_pass_is_never_trained_on(hands):

@@ -179,14 +179,14 @@ def check_fits_model(dataset, metadata):
 
 
 def warn_of_training_images(dataset, split, ids, trained):
-    """Warn if IDs of a split to be measured are among those trained on: ``train+val`` on purpose, or lists that overlap by mistake."""
+    """Warn if IDs of a split to be measured are among those to train on: ``train+val`` on purpose, or lists that overlap by mistake."""
     shared = sorted(set(ids) & set(trained), key=list(ids).index)
     if shared:
         warnings.warn(
-            f"{dataset.root}: {len(shared)} of the {len(ids)} images of split {split} are trained on, too (the first: {shared[0]}); "
-            "their errors say nothing about new images.",
+            f"{dataset.root}: {len(shared)} of the {len(ids)} images of split {split} are, by the settings, trained on, too (the first: "
+            f"{shared[0]}); their errors say nothing about new images.",
             DataWarning,
-            stacklevel=1,  # from training and from the evaluation that follows it: shown once
+            stacklevel=2,
         )
 
 

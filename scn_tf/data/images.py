@@ -86,8 +86,8 @@ def read_image(path, *, dims, channels=1):
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].split("): ")[-1].strip()
-        if "ImageIO" in reason:
-            reason = "neither its content nor the end of its name is that of a known format"
+        if "Unable to determine ImageIO reader" in reason:
+            reason = "it is damaged, or of no known format"
         raise ImageError(f"{path}: cannot be read as an image ({reason}).") from None
     return from_itk(image, dims=dims, channels=channels, name=str(path))
 
