@@ -152,7 +152,7 @@ class HeatmapConfig(Section):
         if values["alpha"] is None:
             alpha = 5.0 if self.sigma_mode == "anisotropic" else {2: 20.0, 3: 100.0}[dims]
             # As the heatmaps' term grows with gamma squared: lower targets alone would leave the sigmas to alpha, which wants none.
-            values["alpha"] = alpha * (values["gamma"] / usual) ** 2
+            values["alpha"] = alpha * values["gamma"] ** 2 / usual**2
         return HeatmapConfig(**values)
 
 

@@ -72,8 +72,9 @@ def test_the_paper_presets_hold_the_papers_numbers():
 
 
 def test_the_weight_of_the_sigmas_follows_the_height_of_the_targets():
-    assert config.HeatmapConfig(gamma=10).resolved(2).alpha == pytest.approx(0.2)
-    assert config.HeatmapConfig(gamma=100).resolved(3).alpha == pytest.approx(1.0)
+    assert config.HeatmapConfig(gamma=10).resolved(2).alpha == 0.2
+    assert config.HeatmapConfig(gamma=100).resolved(3).alpha == 1.0
+    assert config.HeatmapConfig(gamma=10, sigma_mode="anisotropic").resolved(2).alpha == 0.05
     assert config.HeatmapConfig(gamma=10, alpha=3).resolved(2).alpha == 3
 
 
