@@ -303,7 +303,8 @@ def run_export(options):
     from scn_tf import serving
 
     suffix = options.out.suffix
-    if options.form is None and suffix not in EXPORTS and not re.fullmatch(r"(\.v?\d+)?", suffix):  # hands-1.2 is a folder's name
+    folder = options.out.is_dir() or re.fullmatch(r"(\.v?\d+)?", suffix)  # hands-1.2 is a folder's name
+    if options.form is None and suffix not in EXPORTS and not folder:
         raise config.ConfigError(
             f"{options.out}: {suffix} is no form of export; expected FILE.tflite, FILE.onnx or a folder. "
             "Should a folder have this name: --form saved_model."

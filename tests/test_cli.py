@@ -93,6 +93,12 @@ def test_mistakes_are_one_line_without_a_traceback(arguments, status, message, c
     assert not (tmp_path / "runs").exists()
 
 
+def test_an_export_goes_into_a_folder_that_is_there_whatever_its_name(tmp_path, capsys):
+    (tmp_path / "served.prod").mkdir()
+    assert cli.main(["export", str(tmp_path / "none"), str(tmp_path / "served.prod")]) == 1
+    assert "none: no such file" in capsys.readouterr().err
+
+
 def test_overlays_into_a_file_are_refused_before_any_work(run_2d, hands_2d, tmp_path, capsys):
     picture = tmp_path / "pictures"
     picture.write_text("kept")
