@@ -125,7 +125,7 @@ def test_parity_passes_for_exports_of_the_run_and_says_how_far_they_are(files, r
     lines = capsys.readouterr().out.splitlines()
     assert status == 0
     assert [line.split()[0] for line in lines] == ["form", "Keras", "saved", "saved,", "none.tflite", "run.onnx"]
-    assert all(line.endswith("ok") for line in lines[1:])
+    assert all(line.endswith("  largest 0.05   ok") for line in lines[1:])
 
 
 def test_parity_fails_for_a_form_that_is_too_far_off(files, run_2d, capsys):
@@ -133,7 +133,7 @@ def test_parity_fails_for_a_form_that_is_too_far_off(files, run_2d, capsys):
     assert unit == "mm"
     assert rows[1].largest > 1e-6  # integers are not floats: a comparison that finds no difference compares nothing
     assert cli.main(["check_parity", str(run_2d), str(files["int8"]), "--images", "2", "--tolerance", "1e-6"]) == 1
-    assert "TOO FAR" in capsys.readouterr().out
+    assert "  largest 1e-06  TOO FAR" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -160,6 +160,7 @@ def test_parity_judges_float_forms_by_points_and_smaller_ones_by_their_error(kin
     np.testing.assert_allclose([second.largest, second.mean, second.error - first.error], [shift, shift / 3, shift / 6], rtol=1e-6)
     assert second.megabytes == 2e-6
     assert second.passed is passes
+    assert second.limit == ("largest 0.05" if kind == "none" else f"error +{parity.MORE_ERROR[kind]:g}")
 
 
 def test_parity_refuses_an_export_of_another_run(files, run_3d):
