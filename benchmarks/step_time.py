@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import scn_tf  # noqa: F401
 from benchmarks import machine
-from scn_tf import config, training
+from scn_tf import config, devices, train_step
 from scn_tf.augment import augment
 from scn_tf.data import pipeline, synthetic
 from scn_tf.data.dataset import open_dataset
@@ -30,7 +30,7 @@ def main():
     parser.add_argument("--steps", type=int, default=6)
     options = parser.parse_args()
     print(machine.describe())
-    training.keep_large_blocks()
+    devices.keep_large_blocks()
     size, landmarks = (options.size, options.size), 37
     settings = config.from_dict(
         {
@@ -47,7 +47,7 @@ def main():
     stream = iter(pipeline.training_batches(examples, count=12, batch_size=options.batch, seed=0))
     host = machine.median_seconds(lambda: next(stream), repeats=15)
 
-    trainer = training.build_trainer(settings, landmarks=landmarks, channels=1)
+    trainer = train_step.build_trainer(settings, landmarks=landmarks, channels=1)
     image = next(stream)["image"]
     points = tf.random.stateless_uniform((options.batch, landmarks, 2), [1, 2], 20.0, options.size - 20.0)
     batch = {"image": image, "landmarks": points, "visible": tf.ones((options.batch, landmarks))}
@@ -55,7 +55,7 @@ def main():
     draw = tf.function(lambda: augment(settings.augment, image, points, batch["visible"], seed=[3, 4]))
     whole = machine.median_seconds(lambda: {k: v.numpy() for k, v in step(batch).items()}, repeats=options.steps)
     device = machine.median_seconds(lambda: draw()[0].numpy(), repeats=options.steps)
-    print(f"{options.size} px, F = {options.filters}, batch {options.batch}, {training.precision('auto')}")
+    print(f"{options.size} px, F = {options.filters}, batch {options.batch}, {devices.precision('auto')}")
     print(f"training step        {whole / options.batch:.3f} s an image")
     print(f"host pipeline        {100 * host / whole:.2f} % of a step")
     print(f"augmentation         {100 * device / whole:.2f} % of a step")

@@ -97,7 +97,7 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
     does not show in its mean loss, and with other draws.
 
     Args:
-        trainer: :class:`scn_tf.training.Trainer`. With ``train.loss_scale paper``, where a loss of 1 means nothing, it does nothing.
+        trainer: :class:`scn_tf.train_step.Trainer`. With ``train.loss_scale paper``, where a loss of 1 means nothing, it does nothing.
         history: rows of the epochs before, of a run that goes on.
     """
 
@@ -136,7 +136,7 @@ class Validation(keras.callbacks.Callback):
     """Every few epochs and at the end: errors, best model, checkpoint, history, TensorBoard.
 
     Args:
-        trainer: :class:`scn_tf.training.Trainer`.
+        trainer: :class:`scn_tf.train_step.Trainer`.
         data: validation examples.
         run_dir: the run's folder.
         metadata: what goes into the model file.

@@ -1,7 +1,6 @@
-"""Train a run: data checked, strategy, augmenting train step, callbacks, ``model.fit``; or forests grown."""
+"""Train a run: data checked, callbacks, ``model.fit``; or forests grown."""
 
 import contextlib
-import ctypes
 import json
 import math
 import sys
@@ -10,12 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import filelock
-import keras
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import __version__, checkpoints, files, forests, localization, losses, models
-from scn_tf.augment import augment
+from scn_tf import __version__, checkpoints, devices, files, forests, localization
 from scn_tf.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Validation
 from scn_tf.config import Config, ConfigError, warn_if_too_narrow
 from scn_tf.config import load as load_config
@@ -24,166 +21,11 @@ from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
 from scn_tf.data.errors import DatasetError
 from scn_tf.runs import MODEL_FILES
 from scn_tf.segmentation import training as segmentation
-from scn_tf.targets import GaussianTargets
+from scn_tf.train_step import build_trainer
 
 NEED_TWO = ("payer2016", "forest_shape")  # networks and forests whose landmarks help each other
 LOCK = "checkpoints/lock"  # held by the process that trains the run; the file stays
 ONE_DEVICE = (*forests.NAMES, "segmentation")
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
-
-
-class Trainer(keras.Model):
-    """A network with what only training needs: augmentation, target sigmas, the loss.
-
-    Args:
-        network: functional model, image to heatmaps.
-        config: resolved :class:`scn_tf.config.Config`.
-    """
-
-    def __init__(self, network, config):
-        super().__init__(name="trainer")
-        self.network = network
-        self.config = config
-        self.targets = GaussianTargets(config.heatmap, network.output_shape[-1], network.output_shape[1:-1])
-        self.cost_of_nothing = losses.cost_of_nothing(
-            config.train.loss, config.heatmap.sigma, config.heatmap.gamma, network.output_shape[1:-1]
-        )
-        # Fixed sigmas have no term: it would be a constant, with low targets a hundred times the rest.
-        terms = ("heatmap_loss", "sigma_loss") if self.targets.trainable_variables else ("heatmap_loss",)
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", *terms)}
-        self.built = True
-
-    @property
-    def metrics(self):
-        return list(self.trackers.values())
-
-    def call(self, images, training=False):
-        return self.network(images, training=training)
-
-    def train_step(self, batch):
-        images, landmarks, visible = batch["image"], batch["landmarks"], batch["visible"]
-        replica = tf.distribute.get_replica_context()
-        # One stream of draws per step and replica; samples differ inside a draw.
-        position = tf.cast(self.optimizer.iterations, tf.int32) * replica.num_replicas_in_sync
-        seed = tf.stack([self.config.train.seed, position + replica.replica_id_in_sync_group])
-        images, landmarks, visible = augment(self.config.augment, images, landmarks, visible, seed=seed)
-        with tf.GradientTape() as tape:
-            terms = self.loss_terms(self.network(images, training=True), landmarks, visible)
-            loss = sum(terms.values())
-        variables = self.trainable_variables
-        # Averaged before clipping, so that the norm is that of the whole batch's gradient; the
-        # optimizer adds the replicas' gradients up again, hence the division.
-        gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, tape.gradient(loss, variables))
-        gradients, _ = tf.clip_by_global_norm(gradients, self.config.train.clip_norm)
-        self.optimizer.apply([g / replica.num_replicas_in_sync for g in gradients], variables)
-        for name, tracker in self.trackers.items():
-            tracker.update_state(loss if name == "loss" else terms[name])
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
-
-    def loss_terms(self, predicted, landmarks, visible):
-        """The terms of the loss by name, scaled as configured."""
-        config = self.config
-        terms = {
-            "heatmap_loss": losses.heatmap_loss(
-                predicted, self.targets(landmarks), visible, kind=config.train.loss, peak=self.targets.peak()
-            )
-        }
-        if self.targets.trainable_variables:
-            terms["sigma_loss"] = self.targets.sigma_loss(visible)
-        if config.train.loss_scale == "mean":
-            terms = {name: value / (self.cost_of_nothing * predicted.shape[-1]) for name, value in terms.items()}
-        if config.train.weight_decay > 0:
-            kernels = [w for w in self.network.trainable_variables if w.path.endswith("kernel")]
-            terms["weight_decay"] = losses.weight_decay(kernels, factor=config.train.weight_decay)
-        return terms
-
-    @contextlib.contextmanager
-    def averaged_weights(self):
-        """Inside, the network has its averaged weights (``train.ema``), which are what is validated and kept."""
-        if not self.config.train.ema or not int(keras.ops.convert_to_numpy(self.optimizer.iterations)):
-            yield
-            return
-        own = [keras.ops.convert_to_numpy(variable) for variable in self.trainable_variables]
-        self.optimizer.finalize_variable_values(self.trainable_variables)
-        try:
-            yield
-        finally:
-            for variable, value in zip(self.trainable_variables, own, strict=True):
-                variable.assign(value)
-
-    def state(self):
-        """All variables that going on needs, in a fixed order."""
-        network = [*self.network.variables, *_seed_states(self.network)]
-        unique = {id(variable): variable for variable in (*network, *self.targets.variables, *self.optimizer.variables)}
-        return list(unique.values())
-
-
-def _seed_states(network):
-    return [layer.seed_generator.state for layer in network.layers if hasattr(layer, "seed_generator")]
-
-
-def strategy(name, batch_size):
-    """``tf.distribute.Strategy`` by its configuration name; ``auto`` mirrors where GPUs can share a batch equally.
-
-    Raises:
-        ConfigError: a strategy that this version cannot run.
-    """
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    if name == "multi_worker":
-        raise ConfigError("train.strategy: multi_worker is not available in this version; use mirrored on one machine.")
-    several_gpus = devices[0].device_type == "GPU" and len(devices) > 1
-    if name == "mirrored" or (name == "auto" and several_gpus and batch_size % len(devices) == 0):
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
-    return tf.distribute.get_strategy()
-
-
-def precision(name):
-    """Keras dtype policy name; ``auto`` is bfloat16 where the processor computes in it."""
-    if name != "auto":
-        return name
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-        return "mixed_bfloat16" if capability >= (8, 0) else "float32"
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return "float32"
-    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
-
-
-def keep_large_blocks():
-    """Let glibc keep the memory of large tensors instead of asking the kernel for it anew each step.
-
-    By default every tensor over 32 MB costs page faults whenever it is made: a quarter of a
-    step at 256 x 256 pixels and batches of 4 on a CPU. Elsewhere than on glibc nothing happens.
-    """
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        for parameter, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**28)):
-            libc.mallopt(parameter, value)
-    except (OSError, AttributeError):
-        pass
-
-
-def build_optimizer(config):
-    """Optimizer of a resolved :class:`scn_tf.config.TrainConfig`; it also keeps the averaged weights."""
-    averaging = dict(use_ema=config.ema > 0, ema_momentum=config.ema)
-    if config.optimizer == "nesterov":
-        return keras.optimizers.SGD(config.learning_rate, momentum=0.99, nesterov=True, **averaging)
-    return keras.optimizers.Adam(config.learning_rate, **averaging)
-
-
-def build_trainer(config, *, landmarks, channels):
-    """Compiled :class:`Trainer` with built optimizer, of a resolved configuration."""
-    # Not 0: tf.data cannot combine a global seed of 0 with the tensor seed of an epoch's order.
-    keras.utils.set_random_seed(1 + config.train.seed)
-    with models.dtype_policy(precision(config.train.precision)):
-        network = models.from_config(config.model, landmarks=landmarks, channels=channels)
-    trainer = Trainer(network, config)
-    trainer.compile(optimizer=build_optimizer(config.train), jit_compile=config.train.compile == "xla")
-    trainer.optimizer.build(trainer.trainable_variables)
-    return trainer
 
 
 def train(config, run_dir, *, resume=False):
@@ -204,7 +46,7 @@ def train(config, run_dir, *, resume=False):
         WriteError: a checkpoint could not be written; the one before is kept.
     """
     started = time.monotonic()
-    keep_large_blocks()
+    devices.keep_large_blocks()
     run_dir = Path(run_dir)
     job = prepare(config, run_dir, resume=resume)
     files.make_folder(run_dir / "checkpoints")
@@ -282,7 +124,7 @@ def prepare(config, run_dir, *, resume):
     val_ids = dataset.split(chosen.val_split, missing=chosen.missing)
     warn_of_training_images(dataset, chosen.val_split, val_ids, train_ids)
     batch_size = min(config.train.batch_size, len(train_ids))
-    replicas = strategy(config.train.strategy, batch_size).num_replicas_in_sync
+    replicas = devices.strategy(config.train.strategy, batch_size).num_replicas_in_sync
     if batch_size % replicas and name not in ONE_DEVICE:
         raise ConfigError(f"train.batch_size: {batch_size} images cannot be shared equally by {replicas} replicas.")
     if name == "segmentation":  # reads label maps too, its own way
@@ -301,7 +143,7 @@ def _fit(job, run_dir, started, *, resume):
     """Train a network; see :func:`train`."""
     config, description, (count, _) = job.config, job.dataset.description, job.counts
     batch_size = min(config.train.batch_size, count)
-    with strategy(config.train.strategy, batch_size).scope():
+    with devices.strategy(config.train.strategy, batch_size).scope():
         trainer = build_trainer(config, landmarks=len(description.names), channels=description.channels)
     progress = {"epoch": 0, "seconds": 0.0, "best": None, "history": [], "finished": False}
     if resume and (run_dir / "checkpoints" / "last.npz").exists():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf import callbacks, checkpoints, config, files, geometry, pictures, training
+from scn_tf import callbacks, checkpoints, config, files, geometry, pictures, train_step, training
 from scn_tf.data.errors import DatasetError, DataWarning
 from scn_tf.serving import tflite
 from tests.conftest import REPOSITORY, small_config
@@ -122,14 +122,14 @@ def test_a_second_run_does_not_overwrite_the_first(hands_2d, run_2d):
 
 
 def test_a_diverging_loss_stops_with_advice_and_keeps_the_last_good_weights(hands_2d, tmp_path, monkeypatch):
-    original = training.Trainer.loss_terms
+    original = train_step.Trainer.loss_terms
 
     def diverge(self, *arguments):
         terms = original(self, *arguments)
         late = tf.cast(self.optimizer.iterations, tf.float32) >= 3.0  # in the second epoch of two steps
         return {**terms, "heatmap_loss": tf.where(late, float("nan"), terms["heatmap_loss"])}
 
-    monkeypatch.setattr(training.Trainer, "loss_terms", diverge)
+    monkeypatch.setattr(train_step.Trainer, "loss_terms", diverge)
     with pytest.raises(callbacks.TrainingDiverged, match=r"nan in epoch 2, step 2.*--train\.learning_rate"):
         training.train(small_config(hands_2d), tmp_path / "run")
     assert all(np.isfinite(array).all() for array in (*weights(tmp_path / "run"), *state(tmp_path / "run")))
@@ -158,7 +158,7 @@ def test_a_collapse_is_taken_back(hands_2d, tmp_path, monkeypatch, capsys):
 
 
 def test_a_collapse_right_after_a_resume_is_taken_back_too(hands_2d):
-    trainer = training.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
+    trainer = train_step.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
     guard = callbacks.GoBackAfterCollapse(trainer, [{"heatmap_loss": 0.5}, {"heatmap_loss": 0.2}])
     guard.on_train_begin()
     good = trainer.network.get_weights()
@@ -170,7 +170,7 @@ def test_a_collapse_right_after_a_resume_is_taken_back_too(hands_2d):
 
 
 def test_a_new_run_never_goes_back_to_the_network_it_began_with(hands_2d):
-    trainer = training.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
+    trainer = train_step.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
     guard = callbacks.GoBackAfterCollapse(trainer)
     guard.on_train_begin()
     for value, loss in ((1.0, 0.25), (0.0, 0.9)):  # learned within the first epoch, collapsed in the second
@@ -330,7 +330,7 @@ def test_oriented_gaussians_learn_widths_and_angles(dims, root, request, tmp_pat
 
     settings = small_config(request.getfixturevalue(root), dims, heatmap__sigma_mode="anisotropic", train__learning_rate=0.02)
     training.train(settings, tmp_path / "run")
-    trainer = training.build_trainer(settings.resolved(dims), landmarks={2: 21, 3: 12}[dims], channels=1)
+    trainer = train_step.build_trainer(settings.resolved(dims), landmarks={2: 21, 3: 12}[dims], channels=1)
     checkpoints.load_state(trainer.state(), tmp_path / "run" / "checkpoints" / "last.npz")
     sigmas, angles = np.asarray(trainer.targets.sigmas), np.asarray(trainer.targets.angles)
     assert sigmas.shape[-1] == dims
@@ -355,7 +355,7 @@ def test_averaged_weights_are_what_is_validated_and_kept_and_training_goes_on_wi
     plain = small_config(hands_2d, train__keep="last", train__learning_rate=0.01)
     training.train(settings, tmp_path / "averaged")
     training.train(plain, tmp_path / "plain")
-    trainer = training.build_trainer(settings.resolved(2), landmarks=21, channels=1)
+    trainer = train_step.build_trainer(settings.resolved(2), landmarks=21, channels=1)
     checkpoints.load_state(trainer.state(), tmp_path / "averaged" / "checkpoints" / "last.npz")
     own = trainer.network.get_weights()
     for mine, theirs in zip(own, weights(tmp_path / "plain"), strict=True):
@@ -383,47 +383,6 @@ def test_the_last_weights_are_kept_on_request(hands_2d, tmp_path, monkeypatch):
     assert (best["epoch"], best["error"]) == (2, 2.0)
 
 
-@pytest.mark.parametrize("kind", ["huber", "adaptive_wing", "cross_entropy"])
-def test_every_kind_of_loss_costs_one_for_nothing_and_trains(kind, hands_2d):
-    settings = small_config(hands_2d, train__loss=kind, heatmap__sigma_mode="fixed").resolved(2)
-    trainer = training.build_trainer(settings, landmarks=21, channels=1)
-    maps = tf.zeros((2, 48, 32, 21))
-    terms = trainer.loss_terms(maps, tf.fill((2, 21, 2), 15.0), tf.ones((2, 21)))
-    np.testing.assert_allclose(terms["heatmap_loss"], 1.0, rtol=0.05)  # predicting nothing costs one
-    image = tf.random.stateless_uniform((2, 48, 32, 1), [1, 2])
-    batch = {"image": image, "landmarks": tf.fill((2, 21, 2), 15.0), "visible": tf.ones((2, 21))}
-    before = trainer.network.get_weights()
-    trainer.train_step(batch)
-    after = trainer.network.get_weights()
-    assert all(np.isfinite(weight).all() for weight in after)
-    assert max(np.abs(new - old).max() for new, old in zip(after, before, strict=True)) > 0
-
-
-def test_lower_targets_leave_the_balance_of_the_terms_as_it_is(hands_2d):
-    shares = []
-    for gamma in (None, 10.0):
-        settings = small_config(hands_2d, heatmap__gamma=gamma, heatmap__sigma_mode="learned").resolved(2)
-        trainer = training.build_trainer(settings, landmarks=21, channels=1)
-        terms = trainer.loss_terms(tf.zeros((1, 48, 32, 21)), tf.fill((1, 21, 2), 15.0), tf.ones((1, 21)))
-        shares.append({name: float(value) for name, value in terms.items()})
-    assert shares[0]["sigma_loss"] > 0.1
-    assert shares[1] == pytest.approx(shares[0], rel=1e-4)
-
-
-def test_learned_sigmas_move_and_fixed_ones_do_not(hands_2d):
-    for mode, moves in (("learned", True), ("fixed", False)):
-        trainer = training.build_trainer(small_config(hands_2d, heatmap__sigma_mode=mode).resolved(2), landmarks=2, channels=1)
-        batch = {
-            "image": tf.random.stateless_normal((3, 48, 32, 1), [1, 2]),
-            "landmarks": tf.fill((3, 2, 2), 12.0),
-            "visible": tf.ones((3, 2)),
-        }
-        logs = {name: float(value) for name, value in trainer.train_step(batch).items()}
-        assert (np.abs(np.asarray(trainer.targets.sigmas) - 2.0).max() > 0) == moves
-        assert logs["loss"] == pytest.approx(logs["heatmap_loss"] + logs.get("sigma_loss", 0.0))
-        assert ("sigma_loss" in logs) == moves
-
-
 def test_a_validation_split_without_landmarks_is_refused(hands_2d, tmp_path):
     root = shutil.copytree(hands_2d, tmp_path / "set")
     lines = (root / "landmarks.csv").read_text().splitlines()
@@ -431,18 +390,3 @@ def test_a_validation_split_without_landmarks_is_refused(hands_2d, tmp_path):
     (root / "landmarks.csv").write_text("\n".join([*lines[:7], *empty]))
     with pytest.raises(DatasetError, match="split val has no annotated landmark"):
         training.train(small_config(root), tmp_path / "run")
-
-
-def test_multi_worker_says_that_it_is_not_there():
-    with pytest.raises(config.ConfigError, match=r"train\.strategy: multi_worker"):
-        training.strategy("multi_worker", 2)
-
-
-@pytest.mark.parametrize(("batch_size", "mirrored"), [(4, True), (2, False)])
-def test_several_gpus_share_batches_that_they_can_share(batch_size, mirrored, monkeypatch):
-    """There is one processor here: its devices are told to be GPUs, and the strategy is not asked to find them."""
-    gpus = [tf.config.LogicalDevice(f"/GPU:{number}", "GPU") for number in range(4)]
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus if kind == "GPU" else [])
-    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: ("mirrored", *names))
-    found = training.strategy("auto", batch_size)
-    assert (found == ("mirrored", "/GPU:0", "/GPU:1", "/GPU:2", "/GPU:3")) == mirrored
