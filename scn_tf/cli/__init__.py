@@ -1,0 +1,59 @@
+"""The ``scn-tf`` command; ``train.py``, ``evaluate.py`` and most of ``export/*.py`` call it too.
+
+TensorFlow is imported after the command line was read: help and misspelt options answer at once.
+"""
+
+import argparse
+import sys
+import warnings
+
+from scn_tf import config
+from scn_tf.cli.arguments import build_parser
+from scn_tf.cli.commands import fail
+from scn_tf.quiet import import_tensorflow
+
+
+def main(arguments=None, *, prog="scn-tf"):
+    """Run a command line; returns the exit status."""
+    parser = build_parser(prog)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        return fail(f"{unknown[0].split('=')[0]}: unknown argument{_suggest(unknown[0], parser, options.command)}", status=2)
+    if options.command is None:
+        parser.print_help()
+        return 2
+    warnings.showwarning = _show_warning
+    import_tensorflow()
+    from scn_tf import callbacks, checkpoints, extras, files, serving
+    from scn_tf.data import errors, images
+
+    expected = (
+        config.ConfigError,
+        errors.DatasetError,
+        images.ImageError,
+        checkpoints.CheckpointError,
+        files.WriteError,
+        callbacks.TrainingDiverged,
+        serving.ConversionError,
+        extras.MissingExtra,
+    )
+    try:
+        return options.run(options) or 0
+    except expected as error:
+        return fail(str(error), status=1)
+    except KeyboardInterrupt:
+        again = "the same command goes on" if options.command == "study" else "a training goes on from its last checkpoint with --resume"
+        return fail(f"interrupted; {again}.", status=130)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def _suggest(argument, parser, command):
+    """The end of the message about an argument that a command does not have."""
+    if not argument.startswith("--"):
+        return "."
+    commands = next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    options = [name[2:] for name in (commands[command] if command else parser)._option_string_actions if name.startswith("--")]
+    return config.nearest(argument[2:].split("=")[0], options, prefix="--")

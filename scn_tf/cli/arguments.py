@@ -1,0 +1,123 @@
+"""What can be typed: the commands, their arguments and their help."""
+
+import argparse
+from pathlib import Path
+
+from scn_tf import __version__, config
+from scn_tf.cli import commands
+
+RUN = "run folder, its model file, or name of a model that comes along (scn-tf models)"
+
+
+def build_parser(prog):
+    parser = argparse.ArgumentParser(prog=prog, description="Find anatomical landmarks with SpatialConfiguration-Net.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=__version__)
+    adding = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    train = adding.add_parser("train", help="train a network", allow_abbrev=False, description=(
+        "Train a network. Without options: on synthetic hands, a few minutes. "
+        "Any setting of a config file can be given as --section.field VALUE. Some without a default below depend on the preset and the "
+        "data: config.yaml of the run folder says what was taken. Without a data set "
+        + " and ".join(f"{name} is {value:g}" for name, value in commands.SYNTHETIC_DEFAULTS.items()) + "."))  # fmt: skip
+    train.add_argument("--config", type=Path, metavar="FILE", help="YAML file, see configs/")
+    train.add_argument("--run_dir", type=Path, metavar="DIR", help="folder to write (default: a new one in runs/)")
+    train.add_argument("--resume", action="store_true", help="go on with the run in --run_dir")
+    for name, field in config.field_names().items():
+        allowed = config.allowed_values(field)
+        hint = f" [{'|'.join(allowed)}]" if allowed else ""
+        default = "" if field.default is None else f" (default: {field.default})"
+        train.add_argument(
+            f"--{name}",
+            metavar="VALUE",
+            nargs="+",
+            default=argparse.SUPPRESS,
+            help=f"{field.description}{hint}{default}".replace("%", "%%"),
+        )
+    train.set_defaults(run=commands.run_train)
+
+    evaluate = adding.add_parser("evaluate", help="measure a run on an annotated split", allow_abbrev=False, description=(
+        "Find the landmarks of a split and compare them with its annotations: point errors in mm (px where no spacing is known), "
+        "a table by landmark, the curve of errors and a report for the browser."))  # fmt: skip
+    evaluate.add_argument("run_folder", type=Path, metavar="RUN", help=RUN)
+    evaluate.add_argument("--split", default="val", help="name of the split (default: val)")
+    evaluate.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="data set (default: that of the run)")
+    evaluate.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: RUN/evaluation/SPLIT)")
+    evaluate.set_defaults(run=commands.run_evaluate)
+
+    predict = adding.add_parser("predict", help="find landmarks in images", allow_abbrev=False, description=(
+        "Find landmarks in image files. Writes a table id,landmark,x,y[,z],score in the coordinates that the model was trained on: "
+        "pixels of the files, or mm."))  # fmt: skip
+    predict.add_argument("model", type=Path, metavar="MODEL", help="name of a model that comes along (scn-tf models), "
+        "run folder, .keras, .npz, .tflite or .onnx file, or exported SavedModel")  # fmt: skip
+    predict.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders of them")
+    predict.add_argument("--out", type=Path, default=Path("predictions.csv"), metavar="FILE", help="table (default: predictions.csv)")
+    predict.add_argument("--overlay", type=Path, metavar="DIR", help="also write pictures with the landmarks drawn in")
+    predict.set_defaults(run=commands.run_predict)
+
+    known = adding.add_parser("models", help="list the models that come with the package", allow_abbrev=False)
+    known.add_argument("name", nargs="?", metavar="NAME", help="show this one's card: data, figures, limits")
+    known.set_defaults(run=commands.run_models)
+
+    compare = adding.add_parser("study", help="compare systems, training sizes, folds and seeds", allow_abbrev=False, description=(
+        "Carry out every run of a study, each an ordinary run folder in OUT/runs; what is finished is not done again. "
+        "Ends with OUT/results.md, the figures systems.png and sizes.png, and tables."))  # fmt: skip
+    compare.add_argument("file", type=Path, metavar="CONFIG", help="YAML file of the study, see configs/studies/")
+    compare.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: studies/NAME)")
+    compare.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="data set (default: that of the base configuration)")
+    compare.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, sharing the cores (default: 1)")
+    compare.add_argument("--run", dest="index", type=int, metavar="I", help="carry out this one alone, counted from 0: for job arrays")
+    compare.add_argument("--list", action="store_true", help="list the runs, carry out none")
+    compare.add_argument("--report", action="store_true", help="write tables and figures of what is finished, carry out none")
+    compare.add_argument("--write", choices=("slurm", "kubernetes"), help="print a file that submits one job a run, carry out none")
+    compare.set_defaults(run=commands.run_study)
+
+    export = adding.add_parser("export", help="write a model for TF Serving, devices or other runtimes", allow_abbrev=False, description=(
+        "Write a run as a SavedModel (OUT is a folder; the model goes to OUT/1 or the next free number), "
+        "as TFLite (OUT.tflite) or as ONNX (OUT.onnx). The decoder is inside each of them."))  # fmt: skip
+    export.add_argument("run_folder", type=Path, metavar="RUN", help=RUN)
+    export.add_argument("out", type=Path, metavar="OUT", help="folder, FILE.tflite or FILE.onnx")
+    export.add_argument("--form", choices=("saved_model", "tflite", "onnx"), help="default: by the name of OUT")
+    export.add_argument("--quantize", choices=("none", "dynamic", "float16", "int8"), default="none", help="TFLite only (default: none): "
+        "float16 and dynamic store smaller weights, int8 also computes in integers, calibrated on the run's training images")  # fmt: skip
+    export.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="int8 only: data set (default: that of the run)")
+    export.add_argument("--heatmaps", action="store_true", help="TFLite and ONNX: also give the heatmaps")
+    export.set_defaults(run=commands.run_export)
+
+    parity = adding.add_parser("check_parity", help="compare exports with the run they were made of", allow_abbrev=False, description=(
+        "Send the same images through Keras and every export: largest and mean difference in pixels of the original images, time, size, "
+        "mean error. Exit status 1 if an export is too far off."))  # fmt: skip
+    parity.add_argument("run_folder", type=Path, metavar="RUN", help=RUN)
+    parity.add_argument("exports", type=Path, nargs="+", metavar="EXPORT", help="SavedModel folders, .tflite and .onnx files")
+    parity.add_argument("--split", help="split of the run's data set (default: its validation split)")
+    parity.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="data set (default: that of the run)")
+    parity.add_argument("--images", type=int, metavar="I", help="at most so many images (default: all)")
+    parity.add_argument("--tolerance", type=float, metavar="PX", help="largest difference that passes (default: 0.05 for float forms; "
+        "float16, dynamic and int8 pass if the mean error grows by at most 0.01, 0.02 and 0.10)")  # fmt: skip
+    parity.set_defaults(run=commands.run_check_parity)
+
+    serve = adding.add_parser("serve", help="answer requests on this machine, with TF Serving's REST routes", allow_abbrev=False)
+    serve.add_argument("out", type=Path, metavar="OUT", help="folder of an exported SavedModel; the highest version in it is served")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
+    serve.add_argument("--port", type=int, default=8501, help="default: 8501; 0 takes any free one")
+    serve.add_argument("--name", default="scn", help="of the model in the routes (default: scn)")
+    for name, kind, default, text in (
+        ("max_batch", int, 8, "images that run together"),
+        ("batch_wait_ms", float, 2, "milliseconds that a lone request waits for company"),
+        ("max_queue", int, 128, "images that wait; further requests get 503"),
+        ("max_body_mb", float, 32, "size of a request; a larger one gets 413"),
+        ("max_megapixels", float, 64, "size of an image, at most 64; a larger one gets 400"),
+        ("body_seconds", float, 60, "time for a request to come in; a slower one gets 408"),
+        ("stop_seconds", float, 30, "time for requests in flight when the server is stopped"),
+    ):
+        serve.add_argument(f"--{name}", type=kind, default=default, metavar="N", help=f"{text} (default: {default})")
+    serve.set_defaults(run=commands.run_serve)
+
+    demo = adding.add_parser("demo", help="find landmarks in a web page on this machine", allow_abbrev=False, description=(
+        "Build a page that runs the network in the browser, serve it on this machine alone, and open it. "
+        "Images stay in the browser. The first time, npm fetches LiteRT.js."))  # fmt: skip
+    demo.add_argument("run_folder", type=Path, metavar="RUN", help=f"{RUN}; a 2D model")
+    demo.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: RUN/demo, or NAME-demo for a file or name)")
+    demo.add_argument("--port", type=int, default=8600, help="default: 8600; 0 takes any free one")
+    demo.add_argument("--no-open", dest="open", action="store_false", help="do not open a browser")
+    demo.set_defaults(run=commands.run_demo)
+    return parser

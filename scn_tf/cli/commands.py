@@ -1,0 +1,217 @@
+"""What the commands do: options in, exit status out (none: 0).
+
+Each imports what it needs when it runs, since TensorFlow takes seconds.
+"""
+
+import contextlib
+import datetime
+import re
+import sys
+import warnings
+from pathlib import Path
+
+from scn_tf import config
+
+EXPORTS = {".tflite": "tflite", ".onnx": "onnx"}
+# A first run on the embedded set should end while one is still looking.
+SYNTHETIC_DEFAULTS = {"train.minutes": 4.0, "heatmap.sigma": 1.5}
+
+
+def run_train(options):
+    given = {name: " ".join(text) for name, text in vars(options).items() if name in config.field_names()}
+    if options.resume:
+        if options.run_dir is None:
+            raise config.ConfigError("--resume: needs --run_dir, the run to go on with.")
+        if set(given) - {"data.root"} or options.config:
+            raise config.ConfigError("--resume: goes on with the run's own settings; of others only --data.root can be given.")
+        settings = config.from_dict(config.override({}, given))
+    else:
+        values = config.read_yaml(options.config) if options.config else {}
+        merged = config.override(values, given)
+        if not (merged.get("data") or {}).get("root"):
+            unset = {n: v for n, v in SYNTHETIC_DEFAULTS.items() if n.split(".")[1] not in (merged.get(n.split(".")[0]) or {})}
+            merged = config.override(merged, unset)
+        settings = config.from_dict(merged, source=str(options.config or "command line"))
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    run_dir = options.run_dir or Path("runs") / f"{options.config.stem if options.config else 'run'}-{stamp}"
+
+    from scn_tf import evaluation, runs, training
+    from scn_tf.data import errors
+
+    best = training.train(settings, run_dir, resume=options.resume)
+    data = config.load(run_dir / "config.yaml").data
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.DataWarning)  # said before the training
+        # The model file may be older than where the data lie now.
+        summary, out = evaluation.evaluate(run_dir, data.val_split, root=data.root)
+    kept = "Forests" if best["epoch"] is None else f"Best network: epoch {best['epoch']}"
+    print(f"\n{kept}, on split {data.val_split}:\n{evaluation.table(summary)}\n")
+    for label, path in (("model", runs.model_file(run_dir)), ("history", run_dir / "history.csv"), ("report", out / "report.html")):
+        if path.exists():
+            print(f"{label:8s} {path}")
+
+
+def run_evaluate(options):
+    from scn_tf import evaluation
+
+    summary, out = evaluation.evaluate(options.run_folder, options.split, root=options.root, out=options.out)
+    print(f"{evaluation.table(summary)}\n\nreport   {out / 'report.html'}")
+
+
+def run_predict(options):
+    import numpy as np
+    from tqdm import tqdm
+
+    from scn_tf import evaluation, files, pictures, predict
+    from scn_tf.data import images
+
+    paths = predict.find_images(options.images)
+    predictor = predict.load(options.model)
+    if options.overlay:
+        files.make_folder(options.overlay)
+    found, failures = {}, 0
+    for path in tqdm(paths, desc="Finding landmarks", unit="image", leave=False, disable=None):
+        identity = images.stem(path)
+        try:
+            if identity in found:
+                raise images.ImageError(f"{path}: the ID {identity} came before; skipped.")
+            found[identity] = predictor.predict(path)
+        except images.ImageError as error:
+            failures += 1
+            fail(str(error), status=1)
+            continue
+        if options.overlay:
+            prediction = found[identity]
+            picture = pictures.overlay_figure(prediction.image.array, prediction.array_landmarks, prediction.names)
+            with files.replaced(options.overlay / f"{identity}.png") as temporary:
+                temporary.write_bytes(pictures.encode_png(picture))
+        found[identity] = found[identity]._replace(image=None)  # keep points, not pixels
+    if found:
+        points = np.stack([prediction.landmarks for prediction in found.values()])
+        scores = np.stack([prediction.scores for prediction in found.values()])
+        files.write_text(options.out, evaluation.predictions_csv(found, predictor.names, points, scores))
+        coordinates = next(iter(found.values())).coordinates
+        number = f"{len(found)} image" + "s" * (len(found) != 1)
+        print(f"{number}, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
+    return 1 if failures else 0
+
+
+def run_study(options):
+    from scn_tf import study
+
+    out = options.out or Path("studies") / options.file.stem
+    planned = study.read_study(options.file)
+    runs = planned.runs(options.root)
+    if options.jobs < 1:
+        raise config.ConfigError(f"--jobs: expected at least 1, received {options.jobs}.")
+    study.check_settings(out, runs)
+    if options.list:
+        waiting = {run.name for run in study.unfinished(out, runs)}
+        for index, run in enumerate(runs):
+            print(f"{index:4d}  {'waiting ' if run.name in waiting else 'finished'}  {run.name}")
+        return 0
+    if options.write:
+        command = ["scn-tf", "study", str(options.file), "--out", str(out)]
+        command += ["--data.root", str(options.root)] if options.root else []
+        write = {"slurm": study.slurm_script, "kubernetes": study.kubernetes_manifest}[options.write]
+        print(write(command, len(runs), name=options.file.stem), end="")
+        return 0
+    if options.index is not None:
+        if not 0 <= options.index < len(runs):
+            raise config.ConfigError(f"--run: expected 0 to {len(runs) - 1}, received {options.index}.")
+        run = runs[options.index]
+        if study.unfinished(out, [run]):
+            if run not in study.check_data(out, runs):
+                print(f"{run.name}: left out, it has no images")
+                return 0
+            if study.run_one(out, run) != 0:
+                return fail(f"{run.name}: failed, see {study.log_file(out, run)}", status=1)
+        print(f"{run.name}: finished")
+        return 0
+    failed = [] if options.report else study.run_all(out, runs, jobs=options.jobs)
+    for name in failed:
+        fail(f"{name}: failed, see {out / 'logs' / name}.log", status=1)
+    print(study.write_report(out, runs, sizes_figure=planned.sizes_figure), end="")
+    print(f"\ntables and figures  {out}")
+    return 1 if failed else 0
+
+
+def run_models(options):
+    from scn_tf import pretrained
+
+    if options.name is not None:
+        if options.name not in pretrained.names():
+            raise config.ConfigError(f"models: {options.name}: no such model{config.nearest(options.name, pretrained.names())}")
+        print(pretrained.card(options.name), end="")
+        return
+    for name in pretrained.names():
+        about = pretrained.describe(name)
+        size = " x ".join(map(str, about["config"]["model"]["image_size"]))
+        print(f"{name:16s} {len(about['landmarks'])} landmarks, {about['dims']}D, {size} pixels; scn-tf models {name} shows its card")
+
+
+def run_export(options):
+    from scn_tf import serving
+
+    suffix = options.out.suffix
+    folder = options.out.is_dir() or re.fullmatch(r"(\.v?\d+)?", suffix)  # hands-1.2 is a folder's name
+    if options.form is None and suffix not in EXPORTS and not folder:
+        raise config.ConfigError(
+            f"{options.out}: {suffix} is no form of export; expected FILE.tflite, FILE.onnx or a folder. "
+            "Should a folder have this name: --form saved_model."
+        )
+    form = options.form or EXPORTS.get(suffix, "saved_model")
+    if options.quantize != "none" and form != "tflite":
+        raise config.ConfigError(f"--quantize: {options.quantize} is for TFLite; {options.out} would be {form}.")
+    if options.heatmaps and form == "saved_model":
+        raise config.ConfigError("--heatmaps: is for TFLite and ONNX; a SavedModel always has the signature serve_heatmaps.")
+    if form == "tflite":
+        path = serving.export_tflite(
+            options.run_folder, options.out, quantize=options.quantize, heatmaps=options.heatmaps, root=options.root
+        )
+    elif form == "onnx":
+        path = serving.export_onnx(options.run_folder, options.out, heatmaps=options.heatmaps)
+    else:
+        path = serving.export_saved_model(options.run_folder, options.out)
+    print(f"{form:11s} {path}")
+
+
+def run_check_parity(options):
+    from scn_tf.serving import parity
+
+    rows, unit = parity.check(
+        options.run_folder, options.exports, split=options.split, root=options.root, images=options.images, tolerance=options.tolerance
+    )
+    print(parity.table(rows, unit))
+    return 0 if all(row.passed for row in rows) else 1
+
+
+def run_serve(options):
+    from scn_tf.serving import server
+
+    limits = server.Limits(**{name: value for name, value in vars(options).items() if name in server.Limits.__dataclass_fields__})
+    server.serve(options.out, host=options.host, port=options.port, name=options.name, limits=limits)
+
+
+def run_demo(options):
+    import webbrowser
+
+    from scn_tf.serving import demo
+
+    run = options.run_folder
+    # Not in a new folder with the name of a model that comes along: it would be found in its place.
+    folder = options.out or (run / "demo" if run.is_dir() else run.parent / f"{run.stem}-demo")
+    with demo.server(folder, options.port) as server:  # before the work: the port may be taken
+        demo.build(run, folder)
+        address = f"http://127.0.0.1:{server.server_port}/"
+        print(f"{folder}: {address} (stop with Ctrl-C)", flush=True)
+        if options.open:
+            webbrowser.open(address)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+def fail(message, *, status):
+    """Say what is wrong; returns ``status``."""
+    print(f"error: {message}", file=sys.stderr)
+    return status

@@ -1,0 +1,32 @@
+"""Every setting of a run: what there is (``settings``), and where it is read from (``reading``)."""
+
+from scn_tf.config.reading import ConfigError, allowed_values, field_names, from_dict, load, nearest, override, read_yaml
+from scn_tf.config.settings import (
+    AugmentConfig,
+    Config,
+    ConfigWarning,
+    ForestConfig,
+    HeatmapConfig,
+    ModelConfig,
+    TrainConfig,
+    warn_if_too_narrow,
+)
+
+__all__ = [
+    "AugmentConfig",
+    "Config",
+    "ConfigError",
+    "ConfigWarning",
+    "ForestConfig",
+    "HeatmapConfig",
+    "ModelConfig",
+    "TrainConfig",
+    "allowed_values",
+    "field_names",
+    "from_dict",
+    "load",
+    "nearest",
+    "override",
+    "read_yaml",
+    "warn_if_too_narrow",
+]

@@ -1,0 +1,123 @@
+"""Settings from YAML files, dicts and ``--section.field`` texts; what is wrong is named with what was meant."""
+
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+import yaml
+
+from scn_tf.config.settings import Config
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be; the message names the field, what is allowed and what came."""
+
+
+def from_dict(values, *, source="configuration"):
+    """Validate a nested dict.
+
+    Raises:
+        ConfigError: unknown section or field (with the nearest spelling) or a bad value.
+    """
+    try:
+        return Config.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise ConfigError("\n".join(_explain(item, source) for item in error.errors())) from None
+
+
+def read_yaml(path):
+    """Nested dict of a YAML file.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML or is no mapping.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text()) or {}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is no valid YAML ({' '.join(str(error).split())}).") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected sections ({', '.join(Config.model_fields)}), received {values!r}.")
+    return values
+
+
+def load(path):
+    """:class:`Config` of a YAML file."""
+    return from_dict(read_yaml(path), source=str(path))
+
+
+def override(values, assignments):
+    """Merge ``{"section.field": text}`` into a nested dict; the text is read as YAML.
+
+    Raises:
+        ConfigError: a name that is no ``section.field``, with the nearest spelling.
+    """
+    merged = {key: dict(section) if isinstance(section, dict) else section for key, section in values.items()}
+    for name, text in assignments.items():
+        if name not in field_names():
+            raise ConfigError(f"--{name}: unknown field{nearest(name, field_names())}")
+        section, field = name.split(".")
+        merged[section] = {**(merged.get(section) or {}), field: _parse(text, field_names()[name].annotation)}
+    return merged
+
+
+def field_names():
+    """All ``section.field`` names, with their pydantic field."""
+    return {
+        f"{section}.{name}": field for section, info in Config.model_fields.items() for name, field in info.annotation.model_fields.items()
+    }
+
+
+def allowed_values(field):
+    """The choices of a field whose type is a Literal, else None."""
+    options = [field.annotation, *typing.get_args(field.annotation)]
+    for option in options:
+        if typing.get_origin(option) is Literal:
+            return typing.get_args(option)
+    return None
+
+
+def _parse(text, annotation):
+    kinds = {annotation, *typing.get_args(annotation)}
+    if not isinstance(text, str):
+        return text
+    if text.lower() in ("none", "null") and types.NoneType in kinds:
+        return None
+    if kinds & {str, Path}:  # a split or folder may be called 042
+        return text
+    for separator in (",", "x", " "):
+        parts = [part for part in text.strip("[]() ").split(separator) if part.strip()]
+        if len(parts) > 1 and all(part.strip().isdigit() for part in parts):
+            return [int(part) for part in parts]
+    try:
+        # YAML 1.1 reads 1e-3 as text, Python as a number.
+        return float(text) if not text.lstrip("-").isdigit() else int(text)
+    except ValueError:
+        return text
+
+
+def nearest(name, names, *, prefix=""):
+    """The end of a message about an unknown name: the nearest spelling, or all known names.
+
+    Args:
+        name: as it was written, without ``prefix``.
+        names: the known ones, without it.
+        prefix: what is written before every name.
+    """
+    match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {prefix}{match[0]}?" if match else f"; known: {', '.join(prefix + known for known in names)}"
+
+
+def _explain(item, source):
+    location = ".".join(str(part) for part in item["loc"] if isinstance(part, str) and "[" not in part)
+    if item["type"] == "extra_forbidden":
+        known = list(field_names()) if "." in location else list(Config.model_fields)
+        return f"{source}: {location}: unknown field{nearest(location, known)}"
+    message = item["msg"].removeprefix("Value error, ")
+    received = item.get("input")
+    shown = "" if isinstance(received, (dict, types.NoneType)) else f", received {received!r}"
+    return f"{source}: {location}: {message[0].lower()}{message[1:]}{shown}"
