@@ -25,7 +25,7 @@ def main():
     for name in DECODERS:
         result = localization.localize(localization.localizer(network, name), data)
         errors = localization.point_errors(result)
-        summary = evaluation.summarize(errors, localization.point_errors(result, "file_per_pixel"), pipeline.unit(dataset))
+        summary = evaluation.summarize(errors, localization.point_errors(result, "file_per_pixel"), dataset.unit)
         print(f"{name:10s} mean {summary['pe_mean_mm']:.4f} mm, within 2 mm {summary['sdr_percent']['2']:.2f} %")
 
 

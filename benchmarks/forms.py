@@ -68,7 +68,7 @@ def main():
         rows = parity.measure(forms, examples)
     sides, filters = " x ".join(map(str, settings.model.image_size)), settings.model.filters
     print(f"{settings.model.name}, {sides} pixels, F = {filters}, {len(ids)} images")
-    print(parity.table(rows, pipeline.unit(dataset)))
+    print(parity.table(rows, dataset.unit))
     times = {row.form: row.milliseconds for row in rows}
     if whole := times.get("saved_model, encoded images"):
         print(f"serving_default / bare network (serve_input): {whole / times['saved_model']:.2f}")

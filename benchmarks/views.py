@@ -54,7 +54,7 @@ def main():
 def report(name, result, dataset):
     """Print the figures of :func:`scn_tf.localization.localize`'s result."""
     errors = localization.point_errors(result)
-    summary = evaluation.summarize(errors, localization.point_errors(result, "file_per_pixel"), pipeline.unit(dataset))
+    summary = evaluation.summarize(errors, localization.point_errors(result, "file_per_pixel"), dataset.unit)
     print(f"{name:32s} mean {summary['pe_mean_mm']:.4f} mm, within 2 mm {summary['sdr_percent']['2']:.2f} %", flush=True)
 
 

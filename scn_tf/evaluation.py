@@ -87,7 +87,7 @@ def evaluate(run_dir, split, *, root=None, out=None):
     check_fits_model(dataset, metadata)
     data = pipeline.examples(dataset, ids, settings)
     result = localization.localize(locate, data)
-    unit = pipeline.unit(dataset)
+    unit = dataset.unit
     errors = localization.point_errors(result)
     summary = summarize(errors, localization.point_errors(result, "file_per_pixel"), unit)
     own = np.stack([geometry.apply(m, p) for m, p in zip(result["own_from_input"], result["predicted"], strict=True)])

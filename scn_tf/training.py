@@ -199,7 +199,7 @@ def _metadata(config, dataset):
         "landmarks": list(description.names),
         "coordinates": description.coordinates,
         "labels": list(description.labels),
-        "unit": pipeline.unit(dataset),
+        "unit": dataset.unit,
         "spacing_mm": description.spacing_mm,
         "config": json.loads(config.model_dump_json()),
     }

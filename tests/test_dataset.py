@@ -129,7 +129,7 @@ def test_after_a_bad_image_no_other_is_read(hands, monkeypatch):
         pipeline, "prepare", lambda dataset, identity, *rest, **more: read.append(identity) or original(dataset, identity, *rest, **more)
     )
     (hands / "images" / "hand_001.png").write_text("no image")
-    with pytest.raises(ImageError, match=r"hand_001\.png: cannot be read as an image \(it is damaged, or of no known format\)"):
+    with pytest.raises(ImageError, match=r"hand_001\.png: cannot be read as an image \(it is damaged, or none of PNG, JPEG, .* and NRRD\)"):
         pipeline.examples(open_dataset(hands), ["hand_000", "hand_001", "hand_002"], small_config(hands, data__workers=1).resolved(2))
     assert read == ["hand_000", "hand_001"]
 
@@ -184,10 +184,26 @@ def test_mm_come_from_the_description_else_the_header_else_nowhere(hands, hands_
     described = read_all(hands)[0]
     np.testing.assert_allclose(described["unit_per_pixel"] / described["file_per_pixel"], 0.9, rtol=1e-5)
     edit(hands / "dataset.yaml", "spacing_mm:\n- 0.9\n- 0.9\n", "")
-    assert pipeline.unit(open_dataset(hands)) == "px"
+    assert open_dataset(hands).unit == "px"
+    read_all(hands)
     volume = open_dataset(hands_3d)
     values = pipeline.prepare(volume, volume.split("train")[0], small_config(hands_3d, 3).resolved(3).model)
     np.testing.assert_allclose(values["unit_per_pixel"] / values["file_per_pixel"], 3.6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_images_with_and_without_a_pixel_size_are_not_averaged(changed, hands):
+    """One of the images becomes a MetaImage, which states 0.9 mm; the others are PNG."""
+    edit(hands / "dataset.yaml", "spacing_mm:\n- 0.9\n- 0.9\n", "")
+    path = sorted((hands / "images").iterdir())[changed]
+    image = sitk.ReadImage(str(path))
+    image.SetSpacing((0.9, 0.9))
+    sitk.WriteImage(image, str(path.with_suffix(".mha")))
+    path.unlink()
+    with pytest.raises(DatasetError, match=r"states (a|no) pixel size, but .*states (a|no) pixel size: .* set spacing_mm"):
+        read_all(hands)
+    (hands / "dataset.yaml").write_text((hands / "dataset.yaml").read_text() + "spacing_mm: [0.9, 0.9]\n")
+    assert len(read_all(hands)) > 1
 
 
 def test_own_coordinates_come_back_from_network_pixels(hands, hands_3d):

@@ -1,8 +1,10 @@
+import struct
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from scn_tf import geometry
+from scn_tf import geometry, predict
 from scn_tf.data import images
 
 
@@ -49,6 +51,29 @@ def test_a_dicom_slice_counts_as_2d_with_its_spacing(tmp_path):
     image = images.read_image(tmp_path / "a.dcm", dims=2)
     assert image.array.shape == (5, 7, 1)
     np.testing.assert_allclose(image.spacing, (0.2, 0.4))
+
+
+def test_a_dicom_without_a_pixel_size_has_none(tmp_path):
+    sitk.WriteImage(sitk.GetImageFromArray(np.arange(35, dtype=np.uint16).reshape(1, 5, 7)), str(tmp_path / "a.dcm"))
+    content = (tmp_path / "a.dcm").read_bytes()
+    without = content
+    for group, element in ((0x0028, 0x0030), (0x0018, 0x2010)):  # the writer takes one or the other
+        without = without.replace(struct.pack("<HH", group, element), struct.pack("<HH", group, element + 1))
+    assert without != content
+    (tmp_path / "b.dcm").write_bytes(without)
+    np.testing.assert_allclose(images.read_image(tmp_path / "a.dcm", dims=2).spacing, (1.0, 1.0))  # said, so believed
+    assert images.read_image(tmp_path / "b.dcm", dims=2).spacing is None
+
+
+def test_a_dicom_needs_no_extension(tmp_path):
+    sitk.WriteImage(sitk.GetImageFromArray(np.arange(35, dtype=np.uint16).reshape(1, 5, 7)), str(tmp_path / "a.dcm"))
+    named = (tmp_path / "a.dcm").rename(tmp_path / "1.2.840.10008")
+    (tmp_path / "notes.txt").write_text("no image")
+    assert images.is_image(named)
+    assert not any(images.is_image(path) for path in (tmp_path / "notes.txt", tmp_path, tmp_path / "gone"))
+    assert images.stem(named) == "1.2.840.10008"
+    assert predict.find_images([tmp_path]) == [named]
+    assert images.read_image(named, dims=2).array.shape == (5, 7, 1)
 
 
 def test_an_inverted_dicom_is_turned_to_bright_bones(tmp_path):

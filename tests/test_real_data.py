@@ -16,7 +16,7 @@ from tests.conftest import SUBPIXEL
 def test_every_real_set_opens_and_its_images_fit(real_data, name, count, train, val):
     dataset = open_dataset(real_data / name)
     assert (len(dataset.split("train")), len(dataset.split("val"))) == (train, val)
-    assert pipeline.unit(dataset) == "mm"
+    assert dataset.unit == "mm"
     size = (64, 64) if dataset.description.dims == 2 else (24, 36, 20)
     model = ModelConfig(image_size=size).resolved(dataset.description.dims)
     for identity in dataset.split("val")[:3]:

@@ -1,5 +1,6 @@
 """The folder format: ``dataset.yaml``, ``images/``, a landmark table and ``splits/``."""
 
+import functools
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,10 +150,21 @@ class Dataset:
             return image.spacing
         return image.along_array_axes(self.description.spacing_mm)
 
+    @functools.cached_property
+    def unit(self):
+        """Of errors: ``"mm"`` where the description or the header of the set's first image gives a spacing, else ``"px"``."""
+        description = self.description
+        if description.spacing_mm or description.normalization or description.coordinates == "physical":
+            return "mm"
+        return "px" if self.read(next(iter(self.files))).spacing is None else "mm"
+
     def mm_per_pixel(self, identity, image):
         """(d,) mm per array pixel, or None where no spacing is known.
 
         By ``spacing_mm``, by the known distance of two landmarks, by the header, in this order.
+
+        Raises:
+            DatasetError: no distance of the two landmarks; a pixel size where the set's first image has none, or the other way round.
         """
         spacing = self.pixel_size(image)
         rule = self.description.normalization
@@ -165,6 +177,13 @@ class Dataset:
                     f"{identity} are absent or the same, normalization needs their distance."
                 )
             return (np.ones(self.description.dims) if spacing is None else spacing) * rule.distance_mm / distance
+        if self.description.coordinates == "pixel" and (spacing is None) != (self.unit == "px"):
+            states = {True: "states no pixel size", False: "states a pixel size"}
+            raise DatasetError(
+                f"{self.files[identity]}: {states[spacing is None]}, but {next(iter(self.files.values()))} {states[spacing is not None]}: "
+                "errors would be mm and pixels in one mean. If all pixels are of one size, set spacing_mm in dataset.yaml; "
+                "else take one format that states it for all images."
+            )
         return spacing
 
 

@@ -10,11 +10,13 @@ from scn_tf import geometry
 from scn_tf.preprocess import GREY_WEIGHTS
 
 # Formats whose header is no statement about the patient: a JPEG's "72 dpi" is no pixel size.
-SPACELESS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
+SPACELESS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 EXTENSIONS = (
     *sorted(SPACELESS),
     *(".dcm", ".mha", ".mhd", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".hdr", ".img.gz", ".gipl", ".mnc", ".vtk"),
 )
+DICOM_SPACING = ("0028|0030", "0018|1164", "0018|2010")  # PixelSpacing, ImagerPixelSpacing, NominalScannedPixelSpacing
+DICOM_CLASS = "0008|0016"  # every DICOM file has one
 
 
 class ImageError(ValueError):
@@ -48,17 +50,23 @@ class Image:
 
 
 def stem(path):
-    """File name without its image extension: ``a/b.nii.gz`` -> ``b``."""
+    """File name without its image extension: ``a/b.nii.gz`` -> ``b``; without one the whole name, which may have dots (a DICOM UID)."""
     name = Path(path).name
     for extension in sorted(EXTENSIONS, key=len, reverse=True):
         if name.lower().endswith(extension):
             return name[: -len(extension)]
-    return Path(name).stem
+    return name
 
 
 def is_image(path):
-    """Whether the extension is one of an image format."""
-    return str(path).lower().endswith(EXTENSIONS)
+    """Whether a file has the extension of an image format, or none of them and a DICOM file's first bytes, as archives export them."""
+    if str(path).lower().endswith(EXTENSIONS):
+        return True
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:  # a folder, or not ours to read
+        return False
 
 
 def read_image(path, *, dims, channels=1):
@@ -87,14 +95,14 @@ def read_image(path, *, dims, channels=1):
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].split("): ")[-1].strip()
         if "Unable to determine ImageIO reader" in reason:
-            reason = "it is damaged, or of no known format"
+            reason = "it is damaged, or none of PNG, JPEG, BMP, TIFF, DICOM, MetaImage, NIfTI and NRRD"
         raise ImageError(f"{path}: cannot be read as an image ({reason}).") from None
     return from_itk(image, dims=dims, channels=channels, name=str(path))
 
 
 def from_itk(image, *, dims, channels=1, name="image"):
     """:class:`Image` of a SimpleITK image; see :func:`read_image`."""
-    found = image.GetDimension()
+    found, states_spacing = image.GetDimension(), _states_spacing(image, name)
     if found == 3 and dims == 2 and image.GetSize()[2] == 1:
         image = _first_slice(image)
     elif found != dims:
@@ -109,10 +117,9 @@ def from_itk(image, *, dims, channels=1, name="image"):
     array = _to_channels(array, channels, name)
     if not np.isfinite(array).all():
         raise ImageError(f"{name}: {np.count_nonzero(~np.isfinite(array))} pixels are NaN or infinite.")
-    spaceless = any(name.lower().endswith(extension) for extension in SPACELESS)
     return Image(
         array=array,
-        spacing=None if spaceless else np.array(image.GetSpacing()),
+        spacing=np.array(image.GetSpacing()) if states_spacing else None,
         physical_from_array=turned,
         file_from_array=np.linalg.inv(stored) @ turned,
     )
@@ -135,6 +142,15 @@ def from_array(array, *, dims, channels=1, spacing=None):
     identity = np.eye(dims + 1)
     physical = np.diag([*(np.ones(dims) if spacing is None else np.asarray(spacing, float)), 1.0])
     return Image(array, None if spacing is None else np.asarray(spacing, float), physical, identity)
+
+
+def _states_spacing(image, name):
+    """Whether the spacing of an image was read, not made up: readers give 1 mm where a file says nothing."""
+    if name.lower().endswith(tuple(SPACELESS)):
+        return False
+    # Of files with several frames the reader knows the spacing, but not the tags that gave it.
+    made_up = image.HasMetaDataKey(DICOM_CLASS) and image.GetSpacing()[:2] == (1.0, 1.0)
+    return not made_up or any(image.HasMetaDataKey(key) for key in DICOM_SPACING)
 
 
 def _first_slice(image):

@@ -23,15 +23,6 @@ from scn_tf.data.images import ImageError
 from scn_tf.preprocess import network_input
 
 
-def unit(dataset):
-    """``"mm"`` where the set's description or its first image's header gives a spacing, else ``"px"``."""
-    description = dataset.description
-    if description.spacing_mm or description.normalization or description.coordinates == "physical":
-        return "mm"
-    first = next(iter(dataset.files))
-    return "px" if dataset.read(first).spacing is None else "mm"
-
-
 def prepare(dataset, identity, model, *, measured=True):
     """Read one image and place it in the network's input (host).
 

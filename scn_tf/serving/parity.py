@@ -15,7 +15,7 @@ from scn_tf.data.dataset import check_fits_model, open_dataset
 from scn_tf.serving import onnx, saved_model, tflite
 from scn_tf.serving.errors import ConversionError
 
-ENCODED = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}  # what serving_default decodes
+ENCODED = {".png", ".jpg", ".jpeg", ".bmp"}  # what serving_default decodes
 FILES = {".tflite": tflite, ".onnx": onnx}
 # Float forms repeat Keras' arithmetic: px of the original image, any point. The others round weights
 # (and int8 activations), so a point between two equal peaks may jump: their mean error may grow by so much.
@@ -87,7 +87,7 @@ def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
         encoded = "jpeg" if any(_is_colour_jpeg(example["file"]) for example in examples) else "none"
     for export in map(Path, exports):
         forms += open_forms(export, metadata, encoded=encoded)
-    return measure(forms, examples, tolerance=tolerance), pipeline.unit(dataset)
+    return measure(forms, examples, tolerance=tolerance), dataset.unit
 
 
 def measure(forms, examples, *, tolerance=None):

@@ -1,0 +1,58 @@
+"""Draws method.png, the README's picture, from a run on the synthetic hands: `python docs/pictures/method.py RUN [--landmark NAME]`."""
+
+import argparse
+from pathlib import Path
+
+import keras
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import scn_tf  # noqa: F401
+from scn_tf import checkpoints, config, localization, pictures, runs
+from scn_tf.data import pipeline
+from scn_tf.data.dataset import open_dataset
+
+TITLES = {
+    "local appearance": "local appearance:\nevery joint looks like it",
+    "spatial configuration": "spatial configuration:\nroughly where it can be",
+    "heatmaps": "their product:\nthe landmark",
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder or .keras file of an SCN")
+    parser.add_argument("--landmark", default="ring_pip")
+    parser.add_argument("--image", type=int, default=0, help="number of the image in the validation split")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("method.png"))
+    options = parser.parse_args()
+    network, metadata = checkpoints.load_model(runs.network_file(options.run))
+    settings = config.from_dict(metadata["config"], source=str(options.run))
+    dataset = open_dataset(settings.data.root)
+    example = next(iter(pipeline.examples(dataset, dataset.split("val")[options.image : options.image + 1], settings)))
+    image, number = example["image"][None], metadata["landmarks"].index(options.landmark)
+    found = np.asarray(localization.localizer(network, settings.heatmap.decoder)(image)[0])[0]
+    parts = pictures.heatmap_parts(network)
+    maps = keras.Model(network.input, parts)(image)
+
+    figure = Figure(figsize=(9.6, 3.6), layout="constrained", dpi=100)
+    FigureCanvasAgg(figure)
+    first, *others = figure.subplots(1, 1 + len(parts))
+    first.set_title(f"all {len(found)} landmarks\nfound at once", fontsize=10)
+    first.imshow(image[0, ..., 0], cmap="gray")
+    first.plot(*found.T, "x", color="red", markersize=4)
+    for axis, (title, tensor) in zip(others, maps.items(), strict=True):
+        shown = np.asarray(tensor)[0, ..., number]
+        limit = np.abs(shown).max()
+        axis.imshow(image[0, ..., 0], cmap="gray", alpha=0.35)
+        axis.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.75)
+        axis.set_title(TITLES[title], fontsize=10)
+    for axis in (first, *others):
+        axis.set_axis_off()
+    options.out.write_bytes(pictures.png(figure))
+    print(options.out)
+
+
+if __name__ == "__main__":
+    main()
