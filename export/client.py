@@ -41,7 +41,8 @@ def main(arguments=None):
     except (client.ClientError, files.WriteError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{len(found)} images, {len(found[0].scores)} landmarks each, pixel coordinates: {options.out}")
+    number = f"{len(found)} image" + "s" * (len(found) != 1)
+    print(f"{number}, {len(found[0].scores)} landmarks each, pixel coordinates: {options.out}")
     return 0
 
 

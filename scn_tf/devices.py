@@ -5,20 +5,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from scn_tf.config import ConfigError
-
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
 def strategy(name, batch_size):
-    """``tf.distribute.Strategy`` by its configuration name; ``auto`` mirrors where GPUs can share a batch equally.
-
-    Raises:
-        ConfigError: a strategy that this version cannot run.
-    """
+    """``tf.distribute.Strategy`` by its configuration name; ``auto`` mirrors where GPUs can share a batch equally."""
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    if name == "multi_worker":
-        raise ConfigError("train.strategy: multi_worker is not available in this version; use mirrored on one machine.")
     several_gpus = devices[0].device_type == "GPU" and len(devices) > 1
     if name == "mirrored" or (name == "auto" and several_gpus and batch_size % len(devices) == 0):
         return tf.distribute.MirroredStrategy([device.name for device in devices])

@@ -2,6 +2,8 @@
 
 import contextlib
 
+INSTALL = "install all that may be missing with: pip install '.[all]' in scn_tf's own folder"
+
 
 class MissingExtra(ValueError):
     """An optional library is not installed; the message says how to get it."""
@@ -18,4 +20,4 @@ def needs_extra(what, library):
     try:
         yield
     except ImportError as error:
-        raise MissingExtra(f"{what}: needs {library} ({error}); install it with: pip install 'scn-tf[all]'.") from None
+        raise MissingExtra(f"{what}: needs {library} ({error}); {INSTALL}.") from None

@@ -59,7 +59,7 @@ def test_without_tensorflow_serving_api_one_warning_and_no_file(run_2d, tmp_path
     if (version / warmup.WARMUP_FILE).exists():
         (version / warmup.WARMUP_FILE).unlink()
         before.remove(version / warmup.WARMUP_FILE)
-    with pytest.warns(warmup.WarmupWarning, match="pip install tensorflow-serving-api") as caught:
+    with pytest.warns(warmup.WarmupWarning, match="pip install 'tensorflow-serving-api>=2.21,<2.22'") as caught:
         assert warmup.write_warmup(version) is None
     assert len(caught) == 1
     assert sorted(tmp_path.rglob("*")) == before

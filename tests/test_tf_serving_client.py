@@ -243,7 +243,7 @@ def test_the_client_imports_without_tensorflow():
         "except module.ClientError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert "grpc is not installed; pip install tensorflow-serving-api, or use REST" in done.stdout
+    assert "grpc is not installed; pip install 'tensorflow-serving-api>=2.21,<2.22', or use REST" in done.stdout
 
 
 def test_metadata_over_grpc_states_the_input(grpc_address):

@@ -190,7 +190,7 @@ class TrainConfig(Section):
     seed: int = Field(0, ge=0, description="of weights, order and augmentation")
     precision: Literal["auto", "float32", "mixed_bfloat16"] = Field("auto", description="auto: mixed_bfloat16 where the processor has it")
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
-        "auto", description="auto: mirrored with several GPUs whose number divides batch_size"
+        "auto", description="auto: mirrored with several GPUs whose number divides batch_size; multi_worker: not in this version"
     )
     compile: Literal["off", "xla"] = Field("off", description="xla: compile the step; slower on CPUs")
     validate_every: int = Field(5, ge=1, description="epochs between two validations and checkpoints")
@@ -209,6 +209,13 @@ class TrainConfig(Section):
     )
     ema: float = Field(0.0, ge=0, lt=1, description="momentum of averaged weights, which are then validated and kept; 0: none")
     weight_decay: float = Field(0.0, ge=0, description="lambda of the squared weights; paper: 1e-3 in 2D, 5e-4 in 3D")
+
+    @pydantic.field_validator("strategy")
+    @classmethod
+    def _one_machine(cls, value):
+        if value == "multi_worker":
+            raise ValueError("multi_worker is not available in this version; use mirrored on one machine")
+        return value
 
     def resolved(self, dims):
         """The same section with every field set for 2 or 3 dimensions."""

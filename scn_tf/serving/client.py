@@ -87,7 +87,7 @@ def predict_grpc(address, paths, *, model="scn", version=None, signature="servin
             import tensorflow as tf
             from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
     except ImportError as error:
-        raise ClientError(f"gRPC: {error.name} is not installed; pip install tensorflow-serving-api, or use REST.") from None
+        raise ClientError(f"gRPC: {error.name} is not installed; pip install 'tensorflow-serving-api>=2.21,<2.22', or use REST.") from None
     found = []
     with grpc.insecure_channel(address) as channel:
         service = prediction_service_pb2_grpc.PredictionServiceStub(channel)

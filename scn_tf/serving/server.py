@@ -4,6 +4,7 @@ import signal
 import socket
 
 from scn_tf.config import ConfigError
+from scn_tf.extras import INSTALL
 from scn_tf.serving import requests, servable
 
 try:
@@ -12,7 +13,7 @@ try:
 
     from scn_tf.serving.routes import Application, Limits
 except ModuleNotFoundError as missing:
-    raise ConfigError(f"serve: needs the library {missing.name}; get all of the server's with pip install 'scn-tf[all]'.") from None
+    raise ConfigError(f"serve: needs the library {missing.name}; {INSTALL}.") from None
 
 IDLE_SECONDS = 30  # a connection without a request is closed after one to two of these
 MOST_CONNECTIONS = 500  # well below the 1024 open files that a process usually has

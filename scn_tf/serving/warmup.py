@@ -44,7 +44,9 @@ def write_warmup(version_folder, *, batch_sizes=(1, LARGEST_BATCH), model="scn")
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError:
-        warnings.warn("warm-up requests are left out: pip install tensorflow-serving-api to have them.", WarmupWarning, stacklevel=2)
+        warnings.warn(
+            "warm-up requests are left out: pip install 'tensorflow-serving-api>=2.21,<2.22' to have them.", WarmupWarning, stacklevel=2
+        )
         return None
     folder = Path(version_folder)
     target = folder / WARMUP_FILE
