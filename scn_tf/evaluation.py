@@ -154,12 +154,17 @@ def per_landmark(names, errors, unit):
     return rows
 
 
+def counted(number, noun):
+    """``1 image``, ``2 images``."""
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
 def table(summary):
     """The summary as lines for people."""
     if "dice_mean" in summary:
         return maps.table(summary)
     unit = summary["unit"]
-    lines = [f"{summary['images']} images, {summary['points']} points"]
+    lines = [f"{counted(summary['images'], 'image')}, {counted(summary['points'], 'point')}"]
     if unit == "mm":
         lines += [
             f"point error   mean {summary['pe_mean_mm']:.3f} mm   median {summary['pe_median_mm']:.3f} mm"

@@ -91,8 +91,7 @@ def run_predict(options):
         scores = np.stack([prediction.scores for prediction in found.values()])
         files.write_text(options.out, evaluation.predictions_csv(found, predictor.names, points, scores))
         coordinates = next(iter(found.values())).coordinates
-        number = f"{len(found)} image" + "s" * (len(found) != 1)
-        print(f"{number}, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
+        print(f"{evaluation.counted(len(found), 'image')}, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
     return 1 if failures else 0
 
 
