@@ -17,6 +17,11 @@ def strategy(name, batch_size):
     return tf.distribute.get_strategy()
 
 
+def kind():
+    """What trains, ``"GPU"`` or ``"CPU"``: whoever owns a GPU should see at once that it is not used."""
+    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+
+
 def precision(name):
     """Keras dtype policy name; ``auto`` is bfloat16 where the processor computes in it."""
     if name != "auto":

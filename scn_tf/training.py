@@ -213,9 +213,10 @@ def _greeting(job, trainer, run_dir):
     else:
         weights = sum(math.prod(w.shape) for w in trainer.network.trainable_variables)
         minutes = "" if config.train.minutes is None else f" or {config.train.minutes:g} minutes"
+        batch_size = min(config.train.batch_size, train_count)
         system = (
             f"Network  {config.model.name}, {weights:,} weights, {size} pixels, {trainer.network.layers[1].dtype_policy.name}\n"
-            f"Training {config.train.epochs} epochs{minutes}, batches of {min(config.train.batch_size, train_count)}\n"
+            f"Training {config.train.epochs} epochs{minutes}, batches of {batch_size}, on the {devices.kind()}\n"
         )
     return (
         f"Data     {job.dataset.description.name} ({job.dataset.root}): {train_count} training, {val_count} validation images, "

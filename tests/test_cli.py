@@ -23,6 +23,7 @@ def test_the_three_programs_work_together(hands_2d, tmp_path):
     options = ["--model.image_size", "48,32", "--model.levels", "2", "--model.filters", "4", "--train.epochs", "1"]
     trained = program("train.py", "--data.root", hands_2d, "--run_dir", run, *options)
     assert trained.returncode == 0, trained.stderr
+    assert "1 epochs, batches of 2, on the " in trained.stdout
     assert "point error" in trained.stdout
     assert str(run / "model.keras") in trained.stdout
     assert trained.stderr.strip() == ""  # TensorFlow's own messages stay away
