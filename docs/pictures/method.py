@@ -36,17 +36,20 @@ def main():
     parts = pictures.heatmap_parts(network)
     maps = keras.Model(network.input, parts)(image)
 
-    figure = Figure(figsize=(9.6, 3.6), layout="constrained", dpi=100)
+    # The two factors may both be negative, which is the same landmark.
+    sign = np.sign(np.asarray(maps["spatial configuration"])[0, ..., number].ravel()[np.asarray(maps["heatmaps"])[0, ..., number].argmax()])
+
+    figure = Figure(figsize=(9.6, 3.0), layout="constrained", dpi=100)
     FigureCanvasAgg(figure)
     first, *others = figure.subplots(1, 1 + len(parts))
     first.set_title(f"all {len(found)} landmarks\nfound at once", fontsize=10)
     first.imshow(image[0, ..., 0], cmap="gray")
     first.plot(*found.T, "x", color="red", markersize=4)
     for axis, (title, tensor) in zip(others, maps.items(), strict=True):
-        shown = np.asarray(tensor)[0, ..., number]
+        shown = np.asarray(tensor)[0, ..., number] * (1 if title == "heatmaps" else sign)
         limit = np.abs(shown).max()
-        axis.imshow(image[0, ..., 0], cmap="gray", alpha=0.35)
-        axis.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.75)
+        axis.imshow(image[0, ..., 0], cmap="gray_r", vmax=3)
+        axis.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=np.minimum(1, 0.1 + 2 * np.abs(shown) / limit))
         axis.set_title(TITLES[title], fontsize=10)
     for axis in (first, *others):
         axis.set_axis_off()
