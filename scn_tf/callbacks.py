@@ -166,6 +166,7 @@ class Validation(keras.callbacks.Callback):
         self.run_progress["finished"] = bool(finished)
         validating = finished or (epoch + 1) % config.validate_every == 0
         if validating:
+            self._check_finite(epoch)
             with self.trainer.averaged_weights():
                 self._validate(row, logs)
                 self._write_pictures(epoch)
@@ -176,6 +177,14 @@ class Validation(keras.callbacks.Callback):
             self.run_progress |= {"epoch": epoch + 1, "seconds": self.schedule.seconds}
             checkpoints.save_state(self.trainer.state(), self.run_dir / "checkpoints" / "last.npz", self.run_progress)
             files.write_text(self.run_dir / "history.csv", history_csv(self.run_progress["history"]))
+
+    def _check_finite(self, epoch):
+        """The last step of an epoch may have broken the weights after its loss was seen; the maximum of NaN is a pixel like any other."""
+        if not all(np.isfinite(keras.ops.convert_to_numpy(variable)).all() for variable in self.trainer.state()):
+            raise TrainingDiverged(
+                f"The weights became nan at the end of epoch {epoch + 1}. Weights of the last validation stay. "
+                "Lower train.learning_rate or train.clip_norm."
+            )
 
     def _validate(self, row, logs):
         errors = localization.point_errors(localization.localize(self.locate, self.data))

@@ -193,6 +193,8 @@ def _report(title, summary, names, ids, errors, unit, curve):
     worst = [("image", "landmark", f"error ({unit})")]
     for flat in np.argsort(-np.nan_to_num(errors, nan=-1.0), axis=None)[:10]:
         image, landmark = np.unravel_index(flat, errors.shape)
+        if not np.isfinite(errors[image, landmark]):
+            break
         worst.append((ids[image], names[landmark], f"{errors[image, landmark]:.2f}"))
     encoded = base64.b64encode(curve).decode()
     return (

@@ -134,7 +134,7 @@ def find_images(paths):
     found = []
     for path in map(Path, paths):
         if path.is_dir():
-            found += sorted(p for p in path.iterdir() if images.is_image(p))
+            found += sorted(p for p in path.iterdir() if not p.name.startswith(".") and images.is_image(p))
         elif path.exists():
             found.append(path)
         else:

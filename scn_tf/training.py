@@ -134,6 +134,8 @@ def prepare(config, run_dir, *, resume):
     if name in NEED_TWO and len(dataset.description.names) < 2:
         raise ConfigError(f"model.name: {config.model.name} places landmarks by each other, {dataset.root} has one.")
     warn_if_too_narrow(config.model, len(dataset.description.names))
+    if not any(example["visible"].numpy().any() for example in training):
+        raise DatasetError(f"{dataset.table}: split {config.data.train_split} has no annotated landmark to train on.")
     if not any(example["annotated"].numpy().any() for example in validation):
         raise DatasetError(f"{dataset.table}: split {config.data.val_split} has no annotated landmark to measure errors with.")
     return Job(config, dataset, (train_ids, val_ids), training, validation)
@@ -161,7 +163,7 @@ def _fit(job, run_dir, started, *, resume):
     )
     print(_greeting(job, trainer, run_dir), flush=True)
     if progress["finished"]:
-        print("This run came to its end before; nothing is left to train.", flush=True)
+        print("This run came to its end before; nothing is left to train. A longer one is a new run.", flush=True)
         return progress["best"]
     trainer.fit(
         pipeline.training_batches(job.training, count=count, batch_size=batch_size, seed=config.train.seed, first_epoch=progress["epoch"]),

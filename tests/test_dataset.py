@@ -191,6 +191,20 @@ def test_mm_come_from_the_description_else_the_header_else_nowhere(hands, hands_
     np.testing.assert_allclose(values["unit_per_pixel"] / values["file_per_pixel"], 3.6, rtol=1e-5)
 
 
+def test_coordinates_in_mm_need_images_with_a_frame(hands):
+    edit(hands / "dataset.yaml", "coordinates: pixel", "coordinates: physical")
+    with pytest.raises(DatasetError, match=r"hand_.*\.png: states no pixel size, so it has no mm for coordinates: physical"):
+        read_all(hands)
+
+
+def test_files_that_concern_nobody_do_not_matter(hands):
+    edit(hands / "dataset.yaml", "spacing_mm:\n- 0.9\n- 0.9\n", "")
+    (hands / "images" / "._hand_001.png").write_text("of a Macintosh")
+    (hands / "images" / "a_first.png").write_text("in no table")
+    assert open_dataset(hands).unit == "px"
+    assert len(read_all(hands)) == 7
+
+
 @pytest.mark.parametrize("changed", [0, 1])
 def test_images_with_and_without_a_pixel_size_are_not_averaged(changed, hands):
     """One of the images becomes a MetaImage, which states 0.9 mm; the others are PNG."""

@@ -204,6 +204,31 @@ def test_a_run_all_of_whose_images_are_missing_is_left_out_and_the_others_go_on(
         assert "forest_gone_split_seed0: left out" in capsys.readouterr().out
 
 
+def test_a_fold_all_of_whose_images_are_missing_leaves_a_report_of_the_others(hands_2d, tmp_path, capsys):
+    root = shutil.copytree(hands_2d, tmp_path / "set")
+    (root / "images" / "hand_001.png").unlink()
+    (root / "splits" / "gone.txt").write_text("hand_001\n")
+    settings = {"train.keep": "last", "train.epochs": 1, "data.missing": "skip"}
+    folds = {"a": {"data.val_split": "val"}, "b": {"data.val_split": "gone"}}
+    systems, out = {"forest": {"model.name": "forest"}}, tmp_path / "out"
+    file = write_study(tmp_path, root, systems=systems, sizes=["all"], folds=folds, seeds=[0], settings=settings)
+    with warnings.catch_warnings(action="default"):
+        assert cli.main(["study", str(file), "--out", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "1 of 2 runs" in shown
+    assert "Left out, without any image: forest_all_b_seed0." in shown
+    assert cli.main(["study", str(file), "--out", str(out), "--list"]) == 0
+    assert "   1  left out  forest_all_b_seed0" in capsys.readouterr().out
+    shutil.copy(hands_2d / "images" / "hand_001.png", root / "images")  # found again
+    study.check_data(out, study.read_study(file).runs())
+    assert study.left_out(out) == set()
+
+
+def test_all_means_all_whatever_the_settings_draw(hands_2d, tmp_path):
+    file = write_study(tmp_path, hands_2d, sizes=[2, "all"], settings={"train.keep": "last", "data.train_count": 3})
+    assert {(run.size, run.config.data.train_count) for run in study.read_study(file).runs()} == {("2", 2), ("all", None)}
+
+
 def test_a_folder_whose_configs_are_gone_is_compared_with_its_runs(hands_2d, tmp_path):
     runs, out = study.read_study(write_study(tmp_path, hands_2d)).runs(), tmp_path / "out"
     files.write_text(execute.folder(out, runs[0]) / "config.yaml", runs[0].config.resolved(2).to_yaml())

@@ -135,6 +135,21 @@ def test_a_diverging_loss_stops_with_advice_and_keeps_the_last_good_weights(hand
     assert all(np.isfinite(array).all() for array in (*weights(tmp_path / "run"), *state(tmp_path / "run")))
 
 
+def test_weights_that_broke_in_the_last_step_of_an_epoch_are_not_kept(hands_2d, tmp_path, monkeypatch):
+    """The loss of that step was still finite; the maximum of a map of NaN would be a point like any other."""
+
+    def spoil(self, epoch, logs=None):
+        if epoch == 2:
+            self.trainer.network.trainable_variables[0].assign(self.trainer.network.trainable_variables[0] * np.nan)
+
+    monkeypatch.setattr(callbacks.GoBackAfterCollapse, "on_epoch_end", spoil)
+    settings = small_config(hands_2d, train__epochs=4, train__validate_every=1, train__keep="last")
+    with pytest.raises(callbacks.TrainingDiverged, match="weights became nan at the end of epoch 3"):
+        training.train(settings, tmp_path / "run")
+    assert all(np.isfinite(weight).all() for weight in weights(tmp_path / "run"))
+    assert all(np.isfinite(value).all() for value in state(tmp_path / "run"))
+
+
 def test_a_collapse_is_taken_back(hands_2d, tmp_path, monkeypatch, capsys):
     """Late in the fourth epoch every weight is set to zero, as a spike would do; losses are told to be those of a trained network."""
     settings = small_config(hands_2d, train__epochs=6, train__validate_every=6)
@@ -390,3 +405,5 @@ def test_a_validation_split_without_landmarks_is_refused(hands_2d, tmp_path):
     (root / "landmarks.csv").write_text("\n".join([*lines[:7], *empty]))
     with pytest.raises(DatasetError, match="split val has no annotated landmark"):
         training.train(small_config(root), tmp_path / "run")
+    with pytest.raises(DatasetError, match="split val has no annotated landmark to train on"):
+        training.train(small_config(root, data__train_split="val", data__val_split="train"), tmp_path / "run")

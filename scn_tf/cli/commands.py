@@ -106,8 +106,10 @@ def run_study(options):
     study.check_settings(out, runs)
     if options.list:
         waiting = {run.name for run in study.unfinished(out, runs)}
+        absent = study.left_out(out)
         for index, run in enumerate(runs):
-            print(f"{index:4d}  {'waiting ' if run.name in waiting else 'finished'}  {run.name}")
+            state = "left out" if run.name in absent else "waiting " if run.name in waiting else "finished"
+            print(f"{index:4d}  {state}  {run.name}")
         return 0
     if options.write:
         command = ["scn-tf", "study", str(options.file), "--out", str(out)]

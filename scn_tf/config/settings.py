@@ -187,7 +187,7 @@ class TrainConfig(Section):
     epochs: int = Field(100, ge=1, description="passes over the training images")
     minutes: float | None = Field(None, gt=0, description="wall-clock budget; whichever ends first")
     batch_size: int = Field(2, ge=1, description="images a step, over all replicas")
-    seed: int = Field(0, ge=0, description="of weights, order and augmentation")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="of weights, order and augmentation")
     precision: Literal["auto", "float32", "mixed_bfloat16"] = Field("auto", description="auto: mixed_bfloat16 where the processor has it")
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
         "auto", description="auto: mirrored with several GPUs whose number divides batch_size; multi_worker: not in this version"
@@ -260,9 +260,12 @@ class Config(Section):
         if network and self.train.loss == "cross_entropy" and self.heatmap.decoder not in ("quadratic", "argmax"):
             # Its maps are logits: their heights mean nothing.
             raise ValueError(f"heatmap.decoder: train.loss cross_entropy needs quadratic or argmax, received {self.heatmap.decoder}.")
+        model = self.model.resolved(dims)
+        if math.ceil(3 * self.augment.blur) >= min(model.image_size):  # the image is mirrored at its borders, once
+            raise ValueError(f"augment.blur: too wide for an input of {list(model.image_size)}, received {self.augment.blur}.")
         return Config(
             data=self.data,
-            model=self.model.resolved(dims),
+            model=model,
             heatmap=self.heatmap.resolved(dims),
             augment=self.augment,
             train=self.train.resolved(dims),

@@ -156,7 +156,12 @@ class Dataset:
         description = self.description
         if description.spacing_mm or description.normalization or description.coordinates == "physical":
             return "mm"
-        return "px" if self.read(next(iter(self.files))).spacing is None else "mm"
+        return "px" if self.read(self._first).spacing is None else "mm"
+
+    @property
+    def _first(self):
+        """ID of the first image that has a row: others may lie in the folder and concern nobody."""
+        return next(identity for identity in self.files if identity in self.landmarks)
 
     def mm_per_pixel(self, identity, image):
         """(d,) mm per array pixel, or None where no spacing is known.
@@ -177,10 +182,15 @@ class Dataset:
                     f"{identity} are absent or the same, normalization needs their distance."
                 )
             return (np.ones(self.description.dims) if spacing is None else spacing) * rule.distance_mm / distance
+        if self.description.coordinates == "physical" and image.spacing is None:
+            raise DatasetError(
+                f"{self.files[identity]}: states no pixel size, so it has no mm for coordinates: physical; use coordinates: pixel "
+                "or a format that has a frame (DICOM, MetaImage, NIfTI, NRRD)."
+            )
         if self.description.coordinates == "pixel" and (spacing is None) != (self.unit == "px"):
             states = {True: "states no pixel size", False: "states a pixel size"}
             raise DatasetError(
-                f"{self.files[identity]}: {states[spacing is None]}, but {next(iter(self.files.values()))} {states[spacing is not None]}: "
+                f"{self.files[identity]}: {states[spacing is None]}, but {self.files[self._first]} {states[spacing is not None]}: "
                 "errors would be mm and pixels in one mean. If all pixels are of one size, set spacing_mm in dataset.yaml; "
                 "else take one format that states it for all images."
             )
@@ -228,7 +238,7 @@ def _find_images(folder):
         raise DatasetError(f"{folder}: no such folder; the images of a data set lie there.")
     files = {}
     for path in sorted(folder.iterdir()):
-        if not images.is_image(path):
+        if path.name.startswith(".") or not images.is_image(path):  # macOS leaves ._hand01.png beside hand01.png
             continue
         identity = images.stem(path)
         if identity in files:

@@ -170,7 +170,7 @@ def ensure(root):
     root = Path(f"{root}_v{VERSION}")
     if (root / "dataset.yaml").exists():
         return root
-    root.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(root.parent)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as temporary:
         generate(Path(temporary) / "set")
         try:

@@ -9,6 +9,7 @@ from scn_tf.forests.trees import grow
 from scn_tf.forests.voting import Stage
 
 REACHES = (0.12, 0.04)  # of the image's largest side: the regions of the stages after the first
+IMPUTATIONS = 30  # rounds that place absent landmarks by those of their image
 MARGIN = 1.5  # training pixels come from a larger region, since an earlier stage errs
 COARSE_SIGHT = 0.5  # of the largest side: how far the first stage's features look
 SIGHT = 2.5  # of its reach: how far a later stage's features look
@@ -24,6 +25,7 @@ def train(config, examples, path, metadata):
         metadata: JSON-like dict that goes into it.
     """
     rng = np.random.default_rng(config.train.seed)
+    examples = [example for example in examples if example["visible"].any()]  # the others say nothing
     tables = [integral(example["image"].mean(axis=-1)) for example in examples]
     landmarks = np.stack([example["landmarks"] for example in examples])  # (I, N, d)
     visible = np.stack([example["visible"] for example in examples]) > 0
@@ -49,10 +51,13 @@ def train(config, examples, path, metadata):
 def impute(landmarks, visible):
     """Absent landmarks (I, N, d) put where they lie on average in relation to the image's others; never seen ones in the middle."""
     weight = visible[..., None].astype(float)
-    mean = (landmarks * weight).sum(axis=0) / np.maximum(weight.sum(axis=0), 1)
+    shift = np.zeros((len(landmarks), landmarks.shape[-1]))
+    # Absence may depend on where an image lies, as in crops: means are of the images shifted on each other.
+    for _ in range(IMPUTATIONS):
+        mean = ((landmarks - shift[:, None]) * weight).sum(axis=0) / np.maximum(weight.sum(axis=0), 1)
+        shift = ((landmarks - mean) * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1)
     never = ~visible.any(axis=0)
     mean[never] = mean[~never].mean(axis=0) if (~never).any() else 0.0
-    shift = ((landmarks - mean) * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1)
     return np.where(visible[..., None], landmarks, mean + shift[:, None])
 
 

@@ -115,7 +115,8 @@ def _nearest(labels, fit, size):
     index, inside = [], True
     for axis, side in enumerate(size):
         coordinate = len(size) - 1 - axis
-        source = np.round((np.arange(side) + 0.5 - fit.translation[coordinate]) / fit.scale[coordinate] - 0.5).astype(int)
+        # The pixel whose area holds the point. Rounding would send ties to even numbers and lose every other pixel.
+        source = np.floor((np.arange(side) + 0.5 - fit.translation[coordinate]) / fit.scale[coordinate]).astype(int)
         shape = [-1 if a == axis else 1 for a in range(len(size))]
         inside = inside & ((source >= 0) & (source < labels.shape[axis])).reshape(shape)
         index.append(np.clip(source, 0, labels.shape[axis] - 1))

@@ -1,7 +1,7 @@
 """Compare systems: models x training sizes x folds x seeds, each an ordinary run, then tables and the paper's curves."""
 
 from scn_tf.study.cluster import kubernetes_manifest, slurm_script
-from scn_tf.study.execute import check_data, check_settings, log_file, run_all, run_one, unfinished
+from scn_tf.study.execute import check_data, check_settings, left_out, log_file, run_all, run_one, unfinished
 from scn_tf.study.plan import Study, read_study
 from scn_tf.study.report import write_report
 
@@ -10,6 +10,7 @@ __all__ = [
     "check_data",
     "check_settings",
     "kubernetes_manifest",
+    "left_out",
     "log_file",
     "read_study",
     "run_all",

@@ -16,6 +16,7 @@ from scn_tf.data.dataset import open_dataset
 from scn_tf.data.errors import DataWarning, NoImageLeftError
 
 # TensorFlow's, NumPy's and scikit-learn's.
+LEFT_OUT = "left_out.txt"
 THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
 
@@ -89,7 +90,16 @@ def check_data(out, runs):
     left_out = [run.name for run in runs if run.name not in names]
     if left_out:
         warnings.warn(f"without any image, left out: {', '.join(left_out)}.", DataWarning, stacklevel=2)
+        files.write_text(Path(out) / LEFT_OUT, "".join(f"{name}\n" for name in left_out))
+    else:
+        (Path(out) / LEFT_OUT).unlink(missing_ok=True)
     return possible
+
+
+def left_out(out):
+    """Names of the runs that :func:`check_data` left out, by what it wrote: a report may be asked for where the data are not."""
+    path = Path(out) / LEFT_OUT
+    return set(path.read_text().split("\n")[:-1]) if path.is_file() else set()
 
 
 def _drawn(dataset, split, count, missing):

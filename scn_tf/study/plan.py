@@ -56,7 +56,7 @@ class Study(pydantic.BaseModel):
             return value
         if any(size != "all" and (isinstance(size, bool) or not isinstance(size, int)) for size in value):
             raise ValueError(f"expected numbers of training images or all, or names with settings, received {value!r}")
-        return {str(size): {} if size == "all" else {"data.train_count": size} for size in value}
+        return {str(size): {"data.train_count": None if size == "all" else size} for size in value}
 
     @pydantic.field_validator("folds", mode="before")
     @classmethod

@@ -9,7 +9,7 @@ import numpy as np
 
 from scn_tf import files, pictures
 from scn_tf.config import ConfigError
-from scn_tf.study.execute import errors_file
+from scn_tf.study.execute import errors_file, left_out
 from scn_tf.study.statistics import collect, difference, figures
 
 
@@ -30,6 +30,8 @@ def write_report(out, runs, *, sizes_figure=None):
     """
     out = Path(out)
     found, systems = {}, list(dict.fromkeys(run.system for run in runs))
+    absent = [run.name for run in runs if run.name in left_out(out)]
+    runs = [run for run in runs if run.name not in absent]
     for size in dict.fromkeys(run.size for run in runs):
         for system in systems:
             own = {(r.fold, r.seed): errors_file(out, r) for r in runs if (r.system, r.size) == (system, size)}
@@ -42,7 +44,9 @@ def write_report(out, runs, *, sizes_figure=None):
     unit = next(iter(found.values())).unit
     compared = _differences(found)
     with_first = [row for row in compared if row["minus"] == runs[0].system]
-    text = _markdown(rows, with_first, unit, done=sum(errors_file(out, run).is_file() for run in runs), planned=len(runs))
+    text = _markdown(rows, with_first, unit, done=sum(errors_file(out, run).is_file() for run in runs), planned=len(runs) + len(absent))
+    if absent:
+        text += f"\nLeft out, without any image: {', '.join(absent)}.\n"
     files.write_text(out / "results.csv", _csv(rows))
     files.write_text(out / "differences.csv", _csv(compared))
     files.write_text(out / "results.md", text)

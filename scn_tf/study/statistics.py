@@ -73,7 +73,7 @@ def figures(errors):
     """Dict of the figures of :class:`Errors`; counts of points and outliers are means over the seeds, all folds together."""
     points = errors.points[np.isfinite(errors.points)]
     low, high = interval(errors.images.mean(axis=0))
-    by_seed = np.nanmean(errors.points, axis=(1, 2))
+    by_seed = errors.images.mean(axis=1)
     seeds = len(by_seed)
     return {
         "seeds": seeds,
