@@ -95,3 +95,8 @@ def test_cross_entropy_takes_no_logits_for_heights(section, message):
     settings = config.from_dict({"train": {"loss": "cross_entropy"}, "heatmap": heatmap})
     with pytest.raises(ValueError, match=message):
         settings.resolved(2)
+
+
+def test_a_blur_wider_than_the_image_is_refused_by_its_name():
+    with pytest.raises(ValueError, match=r"augment\.blur: too wide for an input of \[32, 32\], received 12"):
+        config.from_dict({"model": {"image_size": [32, 32]}, "augment": {"blur": 12}}).resolved(2)

@@ -126,3 +126,11 @@ def test_an_evaluation_on_other_labels_is_refused(hands_2d, hands_3d, tmp_path):
 
 def test_a_landmark_network_is_built_as_before():
     assert scn_tf.build_network("segmentation", landmarks=4, image_size=(32, 48), preset="tiny").output_shape == (None, 32, 48, 4)
+
+
+def test_label_maps_keep_every_pixel_where_ties_fall(hands_2d):
+    """127 columns centred in 128 lie half a pixel off: none may be taken twice while its neighbour is lost."""
+    fit = geometry.fit_to_input(np.array([127, 128]), np.ones(2), (128, 128))
+    labels = np.broadcast_to(np.arange(127, dtype="uint8"), (128, 127))
+    found = maps._nearest(labels, fit, (128, 128))[5]
+    np.testing.assert_array_equal(np.unique(found), np.arange(127))

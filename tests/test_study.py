@@ -370,6 +370,8 @@ def test_figures_are_those_of_hand_made_errors(tmp_path):
     np.testing.assert_allclose(found["pe_mean"], 3.7 + 0.5)
     np.testing.assert_allclose(found["ipe_mean"], (2 + 2 + 6.25) / 3 + 0.5)
     np.testing.assert_allclose(found["seed_std"], np.std([3.7, 4.7], ddof=1))
+    uneven = statistics.Errors((0, 1), ("x", "y"), np.array([[[1.0, 1.0], [2.0, np.nan]], [[1.0, 1.0], [6.0, np.nan]]]), "mm")
+    np.testing.assert_allclose(statistics.figures(uneven)["seed_std"], np.std([1.5, 3.5], ddof=1))  # of image errors, as the mean beside it
     assert found["outliers_10"] == 1.0
     np.testing.assert_allclose(found["sdr_2"], 100 * 3 / 10)
 
