@@ -1,3 +1,4 @@
+import os
 import struct
 
 import numpy as np
@@ -70,7 +71,8 @@ def test_a_dicom_needs_no_extension(tmp_path):
     named = (tmp_path / "a.dcm").rename(tmp_path / "1.2.840.10008")
     (tmp_path / "notes.txt").write_text("no image")
     assert images.is_image(named)
-    assert not any(images.is_image(path) for path in (tmp_path / "notes.txt", tmp_path, tmp_path / "gone"))
+    os.mkfifo(tmp_path / "pipe")  # nobody writes into it: opening it would wait for ever
+    assert not any(images.is_image(path) for path in (tmp_path / "notes.txt", tmp_path, tmp_path / "gone", tmp_path / "pipe"))
     assert images.stem(named) == "1.2.840.10008"
     assert predict.find_images([tmp_path]) == [named]
     assert images.read_image(named, dims=2).array.shape == (5, 7, 1)

@@ -63,9 +63,11 @@ def is_image(path):
     if str(path).lower().endswith(EXTENSIONS):
         return True
     try:
+        if not Path(path).is_file():  # a folder, or a pipe that would never answer
+            return False
         with open(path, "rb") as file:
             return file.read(132)[128:] == b"DICM"
-    except OSError:  # a folder, or not ours to read
+    except OSError:  # not ours to read
         return False
 
 
