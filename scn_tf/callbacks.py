@@ -99,11 +99,12 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
     Args:
         trainer: :class:`scn_tf.train_step.Trainer`. With ``train.loss_scale paper``, where a loss of 1 means nothing, it does nothing.
         history: rows of the epochs before, of a run that goes on.
+        annotated: share of the landmarks that the training images have, which is the loss of predicting nothing.
     """
 
-    def __init__(self, trainer, history=()):
+    def __init__(self, trainer, history=(), *, annotated=1.0):
         super().__init__()
-        self.trainer, self.returns = trainer, 0
+        self.trainer, self.annotated, self.returns = trainer, annotated, 0
         self.lowest = min((row["heatmap_loss"] for row in history), default=float("inf"))
         self.kept = collections.deque(maxlen=2)
 
@@ -118,7 +119,8 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
         if self.trainer.config.train.loss_scale != "mean":
             return
         loss = logs["heatmap_loss"]
-        if self.lowest < LEARNED and loss > COLLAPSED and self.returns < MOST_RETURNS:
+        collapsed = self.lowest < LEARNED * self.annotated and loss > COLLAPSED * self.annotated
+        if collapsed and self.returns < MOST_RETURNS:
             self.returns += 1
             step = keras.ops.convert_to_numpy(self.trainer.optimizer.iterations)
             for variable, value in zip(self.trainer.state(), self.kept[0], strict=True):

@@ -18,7 +18,8 @@ def network_input(array, scale, translation, input_size):
 
     Returns:
         float32 (*input_size, C): the 1st percentile of the image is -1, the 99th +1, clipped
-        to [-2, 2]; -1 outside the image. A constant image becomes 0.
+        to [-2, 2]; -1 outside the image. Minimum and maximum take the percentiles' place where those
+        are the same. A constant image becomes 0.
     """
     dims = len(input_size)
     scale, translation = tf.cast(scale, tf.float32), tf.cast(translation, tf.float32)
@@ -62,13 +63,18 @@ def _source_coordinate(size, scale, translation):
 def _normalise(image, inside):
     inside = tf.broadcast_to(inside, tf.shape(image))
     values = tf.sort(tf.boolean_mask(image, inside))
-    last = tf.cast(tf.size(values) - 1, tf.float32)
+    last = tf.maximum(tf.size(values) - 1, 0)
     # An image wholly outside the input leaves no value: give the sort one to point at.
     values = tf.concat([values, tf.zeros([1])], axis=0)
-    low = values[tf.cast(tf.maximum(last, 0.0) * LOW_PERCENTILE, tf.int32)]
-    high = values[tf.cast(tf.maximum(last, 0.0) * HIGH_PERCENTILE, tf.int32)]
+
+    def limits(first, final):
+        low, high = values[first], values[final]
+        # Resampling a constant image leaves differences in the last digits: they are no contrast.
+        return low, high, high - low > 1e-5 * tf.maximum(tf.abs(low), tf.abs(high))
+
+    inner = limits(*(tf.cast(tf.cast(last, tf.float32) * share, tf.int32) for share in (LOW_PERCENTILE, HIGH_PERCENTILE)))
+    outer = limits(0, last)
+    low, high, contrast = (tf.where(inner[2], a, b) for a, b in zip(inner, outer, strict=True))
     centred = 2.0 * tf.math.divide_no_nan(image - low, high - low) - 1.0
-    # Resampling a constant image leaves differences in the last digits: they are no contrast.
-    contrast = high - low > 1e-5 * tf.maximum(tf.abs(low), tf.abs(high))
     normalised = tf.where(contrast, tf.clip_by_value(centred, -LIMIT, LIMIT), tf.zeros_like(image))
     return tf.where(inside, normalised, tf.fill(tf.shape(image), BACKGROUND))

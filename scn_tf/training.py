@@ -165,13 +165,14 @@ def _fit(job, run_dir, started, *, resume):
     if progress["finished"]:
         print("This run came to its end before; nothing is left to train. A longer one is a new run.", flush=True)
         return progress["best"]
+    annotated = np.mean([np.isfinite(job.dataset.landmarks[identity]).all(axis=-1).mean() for identity in job.ids[0]])
     trainer.fit(
         pipeline.training_batches(job.training, count=count, batch_size=batch_size, seed=config.train.seed, first_epoch=progress["epoch"]),
         epochs=config.train.epochs,
         initial_epoch=progress["epoch"],
         steps_per_epoch=steps,
         shuffle=False,
-        callbacks=[schedule, StopOnNonFinite(), GoBackAfterCollapse(trainer, progress["history"]), validate],
+        callbacks=[schedule, StopOnNonFinite(), GoBackAfterCollapse(trainer, progress["history"], annotated=annotated), validate],
         verbose=1 if sys.stdout.isatty() else 2,
     )
     return progress["best"]

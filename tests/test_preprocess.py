@@ -51,3 +51,14 @@ def test_outside_the_image_is_background_and_one_bright_pixel_changes_little(rng
 def test_a_constant_image_becomes_zero():
     _, image = fitted(np.full((20, 20, 1), 7.0, "float32"), (16, 16))
     np.testing.assert_array_equal(image, 0.0)
+
+
+@pytest.mark.parametrize("grey, spots", [(7.0, 250.0), (200.0, 3.0)])
+def test_a_nearly_flat_image_keeps_what_is_in_it(grey, spots):
+    # 9 of 1600 pixels: both percentiles are the ground's.
+    array = np.full((40, 40, 1), grey, "float32")
+    array[20:23, 11:14] = spots
+    _, image = fitted(array, (40, 40))
+    ground, found = np.sign(grey - spots), np.sign(spots - grey)
+    np.testing.assert_allclose(image[20:23, 11:14], found, atol=1e-5)
+    assert (image == ground).sum() == 40 * 40 - 9

@@ -172,6 +172,24 @@ def test_a_collapse_is_taken_back(hands_2d, tmp_path, monkeypatch, capsys):
     assert steps == (2, 4, 6, 8, 10, 12)  # but draws that were not seen yet
 
 
+def test_a_collapse_is_seen_where_most_landmarks_are_absent_too(hands_2d, tmp_path, monkeypatch, capsys):
+    """Predicting nothing then costs what share is annotated, here a third; losses are told."""
+    root = shutil.copytree(hands_2d, tmp_path / "set")
+    lines = [line.split(",") for line in (root / "landmarks.csv").read_text().splitlines()]
+    for cells in lines:
+        present = (len(cells) - 1) // 2 // 3
+        cells[1 + 2 * present :] = [""] * (len(cells) - 1 - 2 * present)
+    (root / "landmarks.csv").write_text("\n".join(map(",".join, lines)))
+    original = callbacks.GoBackAfterCollapse.on_epoch_end
+
+    def told(self, epoch, logs=None):
+        original(self, epoch, {**logs, "heatmap_loss": [0.3, 0.16, 0.09, 0.32][epoch]})
+
+    monkeypatch.setattr(callbacks.GoBackAfterCollapse, "on_epoch_end", told)
+    training.train(small_config(root, train__epochs=4, train__validate_every=4), tmp_path / "run")
+    assert "Epoch 4: the loss jumped from 0.09 to 0.32" in capsys.readouterr().out
+
+
 def test_a_collapse_right_after_a_resume_is_taken_back_too(hands_2d):
     trainer = train_step.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
     guard = callbacks.GoBackAfterCollapse(trainer, [{"heatmap_loss": 0.5}, {"heatmap_loss": 0.2}])

@@ -232,20 +232,24 @@ def test_nothing_is_asked_of_or_sent_to_another_host(browser, site, pictures):
 
 
 @pytest.mark.parametrize(
-    ("shape", "size", "channels", "spacing"),
+    ("shape", "size", "channels", "spacing", "flat"),
     [
-        ((61, 40, 1), (48, 32), 1, None),
-        ((500, 333, 1), (48, 32), 1, None),
-        ((10, 17, 3), (40, 44), 1, None),
-        ((70, 90, 4), (32, 48), 3, None),
-        ((70, 90, 2), (32, 48), 3, None),
-        ((60, 80, 1), (40, 48), 1, (0.5, 0.7, 0.4)),
-        ((60, 80, 3), (40, 48), 3, (0.5, 0.7, 2.1)),
-        ((1, 1, 1), (8, 8), 1, None),
+        ((61, 40, 1), (48, 32), 1, None, False),
+        ((500, 333, 1), (48, 32), 1, None, False),
+        ((10, 17, 3), (40, 44), 1, None, False),
+        ((70, 90, 4), (32, 48), 3, None, False),
+        ((70, 90, 2), (32, 48), 3, None, False),
+        ((60, 80, 1), (40, 48), 1, (0.5, 0.7, 0.4), False),
+        ((60, 80, 3), (40, 48), 3, (0.5, 0.7, 2.1), False),
+        ((1, 1, 1), (8, 8), 1, None, False),
+        ((200, 180, 1), (96, 96), 1, None, True),
     ],
 )
-def test_the_javascript_preparation_is_that_of_python(page, rng, shape, size, channels, spacing):
+def test_the_javascript_preparation_is_that_of_python(page, rng, shape, size, channels, spacing, flat):
     pixels = rng.integers(0, 65536, shape).astype("uint16")
+    if flat:  # but for a spot: its percentiles are the same
+        pixels[:] = 500
+        pixels[90:100, 50:60] = 40000
     pixel_size, input_spacing = (spacing[:2], spacing[2]) if spacing else ((1.0, 1.0), None)
     model = {"size": size[::-1], "channels": channels, "pixel_size": pixel_size, "spacing": input_spacing}
     image = {"width": shape[1], "height": shape[0], "channels": shape[2], "data": pixels.ravel().tolist()}

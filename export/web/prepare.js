@@ -27,6 +27,7 @@ export function toImage(points, { scale, translation }) {
 
 /**
  * Resample and normalise: the 1st percentile becomes -1, the 99th +1, clipped to [-2, 2]; -1 outside the image; 0 if it is constant.
+ * Where the percentiles are the same, minimum and maximum take their place.
  * @param {{width, height, channels, data}} image interleaved numbers, 1 to 4 channels; the last of 2 or 4 is opacity.
  * @param placement of fit().
  * @param model model.json: size [x, y] and channels (1 or 3) of the input.
@@ -102,9 +103,11 @@ function reader({ data, channels: stored }, wanted) {
 function normalise(values, within) {
   const sorted = values.filter((_, index) => within(index)).sort();
   const at = (share) => sorted[Math.floor(f32(f32(sorted.length - 1) * f32(share)))] ?? 0;
-  const low = at(LOW_PERCENTILE), high = at(HIGH_PERCENTILE);
   // Resampling a constant image leaves differences in the last digits: they are no contrast.
-  const contrast = high - low > 1e-5 * Math.max(Math.abs(low), Math.abs(high));
+  const differ = (low, high) => high - low > 1e-5 * Math.max(Math.abs(low), Math.abs(high));
+  let low = at(LOW_PERCENTILE), high = at(HIGH_PERCENTILE);
+  if (!differ(low, high)) [low, high] = [at(0), at(1)];
+  const contrast = differ(low, high);
   return values.map((value, index) => {
     if (!within(index)) return BACKGROUND;
     return contrast ? Math.min(Math.max((2 * (value - low)) / (high - low) - 1, -LIMIT), LIMIT) : 0;
