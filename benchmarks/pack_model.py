@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import scn_tf  # noqa: F401
 from scn_tf import checkpoints, pretrained, runs
+from scn_tf.serving.saved_model import public
 
 LARGEST_MB = 4
 
@@ -19,7 +20,7 @@ def main():
     options = parser.parse_args()
     source = runs.network_file(options.run)
     _, metadata = checkpoints.load_model(source)
-    metadata["config"]["data"]["root"] = None  # a folder of the machine it was trained on
+    metadata = public(metadata)
     metadata.pop("validation", None)  # of images it was trained on
     target = pretrained.FOLDER / f"{options.name}.keras"
     checkpoints.halve(source, target, metadata)

@@ -28,7 +28,7 @@ class Twin(torch.nn.Module):
                 twin.weight.data, twin.bias.data = kernel.permute(3, 2, 0, 1).contiguous(), bias
                 self.convolutions[layer.name] = twin
         for axis, size in zip("yx", settings.image_size, strict=True):
-            self.register_buffer(f"cubic_{axis}", torch.from_numpy(cubic_matrix(size // self.pooling, self.pooling)))
+            self.register_buffer(f"cubic_{axis}", torch.from_numpy(cubic_matrix(size // self.pooling, size)))
 
     def forward(self, image):
         return _decode(self.heatmaps(image))

@@ -104,12 +104,12 @@ def read_metadata(path):
 
 
 def _float32(network):
-    """The same functional network with every layer computing in float32."""
+    """The same functional network with every layer computing in float32; the networks of an ensemble are layers of layers."""
 
     def clone(layer):
         return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
-    copy = keras.models.clone_model(network, clone_function=clone)
+    copy = keras.models.clone_model(network, clone_function=clone, recursive=True)
     copy.set_weights(network.get_weights())
     return copy
 

@@ -1,6 +1,7 @@
 """A trained network on an annotated split: predictions, errors, report."""
 
 import base64
+import contextlib
 import csv
 import html
 import io
@@ -14,6 +15,7 @@ from scn_tf import checkpoints, config, files, geometry, localization, pictures,
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import check_fits_model, open_dataset, warn_of_training_images
 from scn_tf.data.errors import DatasetError
+from scn_tf.files import counted
 from scn_tf.segmentation import maps
 
 SDR_RADII = ("2", "2.5", "3", "4", "10")
@@ -78,7 +80,7 @@ def evaluate(run_dir, split, *, root=None, out=None):
     settings = config.from_dict(metadata["config"], source=str(run_dir))
     dataset = open_dataset(root or settings.data.root)
     ids = dataset.split(split, missing=settings.data.missing)
-    warn_of_training_images(dataset, split, ids, _trained_on(metadata, settings, dataset))
+    warn_of_training_images(dataset, split, ids, _trained_on(metadata, dataset))
     if settings.model.name == "segmentation":
         network, _ = checkpoints.load_model(model)
         return maps.evaluate(network, metadata, dataset, ids, out), out
@@ -103,17 +105,18 @@ def evaluate(run_dir, split, *, root=None, out=None):
     return summary, out
 
 
-def _trained_on(metadata, settings, dataset):
-    """IDs of a data set that a model was trained on, as far as its settings tell: a set of the same name, the list as it is now."""
+def _trained_on(metadata, dataset):
+    """IDs of a data set that a model, or a member of it, was trained on, as far as settings tell: a set of that name, the lists as now."""
     if metadata["name"] != dataset.description.name:
         return []
-    chosen = settings.data
-    try:
-        with warnings.catch_warnings():
+    found = []
+    for member in metadata.get("members", [metadata["config"]]):
+        settings = config.from_dict(member, source="model")
+        chosen = settings.data
+        with warnings.catch_warnings(), contextlib.suppress(DatasetError):  # a copy of the set without that list
             warnings.simplefilter("ignore")  # of images that are missing, which matter to the training alone
-            return dataset.drawn(chosen.train_split, chosen.train_count, seed=settings.train.seed, missing="skip")
-    except DatasetError:  # a copy of the set without that list
-        return []
+            found += dataset.drawn(chosen.train_split, chosen.train_count, seed=settings.train.seed, missing="skip")
+    return found
 
 
 def predictions_csv(ids, names, landmarks, scores):
@@ -152,11 +155,6 @@ def per_landmark(names, errors, unit):
         figures = (found.mean(), np.median(found), found.max(), 100.0 * (found < 2).mean())
         rows.append((name, found.size, *(f"{value:.4f}" for value in figures)))
     return rows
-
-
-def counted(number, noun):
-    """``1 image``, ``2 images``."""
-    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def table(summary):

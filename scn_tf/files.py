@@ -54,3 +54,8 @@ def first_line(error):
     """What an exception says, for a message of one line: TensorFlow's go on with graphs and stacks."""
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
+
+
+def counted(number, noun):
+    """``1 image``, ``2 images``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -9,22 +9,23 @@ import numpy as np
 from keras import ops
 
 
-def cubic_matrix(size, factor):
+def cubic_matrix(size, outputs):
     """Interpolation matrix of Keys' cubic convolution (a = -1/2) for one axis.
 
     Args:
         size: number of samples along the axis.
-        factor: integer enlargement.
+        outputs: number wanted; where they are fewer, the kernel is as much wider, so that nothing aliases.
 
     Returns:
-        float32 array (size * factor, size). Sample centres follow the half-pixel
+        float32 array (outputs, size). Sample centres follow the half-pixel
         convention; taps outside the axis are dropped and the rest renormalised, so
-        the matrix equals ``tf.image.resize(..., "bicubic")`` at the border as well.
+        the matrix equals ``tf.image.resize(..., "bicubic", antialias=True)`` at the border as well.
 
     Source: Keys, "Cubic convolution interpolation for digital image processing", 1981, eq. 15.
     """
-    centres = (np.arange(size * factor) + 0.5) / factor - 0.5
-    distance = np.abs(centres[:, None] - np.arange(size)[None, :])
+    factor = outputs / size
+    centres = (np.arange(outputs) + 0.5) / factor - 0.5
+    distance = np.abs(centres[:, None] - np.arange(size)[None, :]) * min(factor, 1.0)
     near = (1.5 * distance - 2.5) * distance**2 + 1.0
     far = ((-0.5 * distance + 2.5) * distance - 4.0) * distance + 2.0
     weights = np.where(distance <= 1.0, near, np.where(distance < 2.0, far, 0.0))
@@ -38,12 +39,40 @@ def _check_channels_last(shape, dims):
         raise ValueError(f"Upsampling needs static spatial sizes, received {shape}.")
 
 
-@keras.saving.register_keras_serializable("scn_tf")
-class CubicUpsampling(keras.layers.Layer):
-    """Bicubic or tricubic enlargement by an integer factor.
+class _Cubic(keras.layers.Layer):
+    """Cubic interpolation to :meth:`outputs` samples along each axis.
 
     One small constant matrix an axis, applied as a matrix product: the gradient is
     exact in every precision, XLA compiles it and TFLite has it as a builtin.
+    """
+
+    def build(self, input_shape):
+        _check_channels_last(input_shape, len(input_shape) - 2)
+        space = input_shape[1:-1]
+        self.matrices = [cubic_matrix(size, outputs) for size, outputs in zip(space, self.outputs(space), strict=True)]
+
+    def call(self, inputs):
+        outputs = inputs
+        shape = list(inputs.shape[1:])
+        for axis, matrix in enumerate(self.matrices):
+            if matrix.shape[0] == matrix.shape[1]:
+                continue
+            # (B, before, size, after) x (outputs, size): one product per axis.
+            before = int(np.prod(shape[:axis], dtype=int))
+            after = int(np.prod(shape[axis + 1 :], dtype=int))
+            flat = ops.reshape(outputs, (-1, before, shape[axis], after))
+            flat = ops.matmul(ops.cast(matrix, flat.dtype), flat)
+            shape[axis] = matrix.shape[0]
+            outputs = ops.reshape(flat, (-1, *shape))
+        return outputs
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self.outputs(input_shape[1:-1]), input_shape[-1])
+
+
+@keras.saving.register_keras_serializable("scn_tf")
+class CubicUpsampling(_Cubic):
+    """Bicubic or tricubic enlargement by an integer factor.
 
     Input shape: (B, [D,] H, W, C). Output shape: (B, [D * factor,] H * factor, W * factor, C).
 
@@ -55,28 +84,32 @@ class CubicUpsampling(keras.layers.Layer):
         super().__init__(**kwargs)
         self.factor = int(factor)
 
-    def build(self, input_shape):
-        _check_channels_last(input_shape, len(input_shape) - 2)
-        self.matrices = [cubic_matrix(size, self.factor) for size in input_shape[1:-1]]
-
-    def call(self, inputs):
-        outputs = inputs
-        shape = list(inputs.shape[1:])
-        for axis, matrix in enumerate(self.matrices):
-            # (B, before, size, after) x (size * factor, size): one product per axis.
-            before = int(np.prod(shape[:axis], dtype=int))
-            after = int(np.prod(shape[axis + 1 :], dtype=int))
-            flat = ops.reshape(outputs, (-1, before, shape[axis], after))
-            flat = ops.matmul(ops.cast(matrix, flat.dtype), flat)
-            shape[axis] *= self.factor
-            outputs = ops.reshape(flat, (-1, *shape))
-        return outputs
-
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], *(size * self.factor for size in input_shape[1:-1]), input_shape[-1])
+    def outputs(self, space):
+        return tuple(size * self.factor for size in space)
 
     def get_config(self):
         return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable("scn_tf")
+class CubicResizing(_Cubic):
+    """Bicubic or tricubic resampling to any size, antialiased where it shrinks.
+
+    Input shape: (B, [D,] H, W, C). Output shape: (B, *size, C).
+
+    Args:
+        size: ([D,] H, W) of the output.
+    """
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = tuple(int(side) for side in size)
+
+    def outputs(self, space):
+        return self.size
+
+    def get_config(self):
+        return {**super().get_config(), "size": list(self.size)}
 
 
 @keras.saving.register_keras_serializable("scn_tf")

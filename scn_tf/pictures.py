@@ -148,7 +148,7 @@ def error_curve(errors, *, unit, label):
 def image_error_curves(errors, *, unit, systems):
     """Cumulative distributions of the image-specific error, a colour a system and a line style a training size.
 
-    The axis of errors ends where the best curve would still be told apart: a system that fails leaves the picture.
+    Where some errors are many times others, the axis of errors is logarithmic, so that every curve is whole and told apart.
 
     Args:
         errors: (system, size) -> (values,).
@@ -159,14 +159,18 @@ def image_error_curves(errors, *, unit, systems):
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     sizes = list(dict.fromkeys(size for _, size in errors))
-    most = [np.percentile(values, 95) for values in errors.values()]
-    far = min(max(most), 4 * min(most))
+    largest = [np.percentile(values, 95) for values in errors.values()]
+    logarithmic = max(largest) > 4 * min(largest)
     for (system, size), values in errors.items():
         ordered = np.sort(values)
         share = 100.0 * np.arange(1, len(ordered) + 1) / len(ordered)
         style = dict(color=f"C{systems.index(system) % 10}", linestyle=LINES[(len(sizes) - 1 - sizes.index(size)) % len(LINES)])
         axis.step(ordered, share, where="post", label=f"{system}, {size}: {values.mean():.2f} {unit}", **style)
-    axis.set(xlabel=f"image-specific point-to-point error ({unit})", ylabel="images (%)", ylim=(0, 101), xlim=(0, 1.1 * far))
+    axis.set(xlabel=f"image-specific point-to-point error ({unit})", ylabel="images (%)", ylim=(0, 101))
+    if logarithmic:
+        axis.set_xscale("log")
+    else:
+        axis.set_xlim(0, 1.1 * max(largest))
     axis.grid(alpha=0.3)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, title="system, training images: mean")
     return figure

@@ -1,5 +1,6 @@
 """Open a trained model in any of its forms and find landmarks in images."""
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,9 +10,12 @@ import tensorflow as tf
 from scn_tf import config, geometry, pretrained, runs
 from scn_tf.checkpoints import CheckpointError
 from scn_tf.data import images
+from scn_tf.data.errors import DataWarning
 from scn_tf.data.pipeline import fit_image
 from scn_tf.preprocess import network_input
 from scn_tf.serving import onnx, saved_model, tflite
+
+PICTURES = (".gif", ".webp", ".heic", ".avif", ".jp2", ".svg", ".pdf")  # that people have and SimpleITK does not read
 
 
 class Prediction(NamedTuple):
@@ -70,6 +74,8 @@ class Predictor:
             name, loaded = str(image), images.read_image(image, dims=dims, channels=channels)
         else:
             name, loaded = "array", images.from_array(image, dims=dims, channels=channels, spacing=spacing)
+        if loaded.array.max() == loaded.array.min():
+            warnings.warn(f"{name}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
         pixel = loaded.spacing
         if spacing is None and self.metadata["spacing_mm"]:  # the data set's word against the header's, as in training
             pixel = loaded.along_array_axes(self.metadata["spacing_mm"])
@@ -134,7 +140,15 @@ def find_images(paths):
     found = []
     for path in map(Path, paths):
         if path.is_dir():
-            found += sorted(p for p in path.iterdir() if not p.name.startswith(".") and images.is_image(p))
+            inside = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+            chosen = [p for p in inside if images.is_image(p)]
+            unread = [p.name for p in inside if p.suffix.lower() in PICTURES]
+            if unread:
+                warnings.warn(f"{path}: left out, of a format that is not read: {', '.join(unread)}.", DataWarning, stacklevel=2)
+            if not chosen and any(p.is_dir() for p in inside):
+                folders = ", ".join(p.name for p in inside if p.is_dir())
+                raise images.ImageError(f"{path}: no images there, only folders; name those that hold images: {folders[:200]}.")
+            found += chosen
         elif path.exists():
             found.append(path)
         else:

@@ -14,11 +14,12 @@ import tensorflow as tf
 
 from scn_tf import __version__, checkpoints, devices, files, forests, localization
 from scn_tf.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Validation
-from scn_tf.config import Config, ConfigError, warn_if_too_narrow
+from scn_tf.config import Config, ConfigError, warn_if_too_large, warn_if_too_narrow
 from scn_tf.config import load as load_config
 from scn_tf.data import pipeline, synthetic
 from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
 from scn_tf.data.errors import DatasetError
+from scn_tf.files import counted
 from scn_tf.runs import MODEL_FILES
 from scn_tf.segmentation import training as segmentation
 from scn_tf.train_step import build_trainer
@@ -74,7 +75,9 @@ def _locked(run_dir):
 
 
 def _check_unused(run_dir):
-    """Raises ConfigError if a folder holds the model of a run."""
+    """Raises ConfigError if a folder holds the model of a run, or a data set."""
+    if (run_dir / "dataset.yaml").is_file():
+        raise ConfigError(f"{run_dir}: holds a data set; choose another --run_dir.")
     if run_dir.is_dir() and any((run_dir / name).is_file() for name in MODEL_FILES):
         raise ConfigError(f"{run_dir}: already holds a run; pass --resume to go on with it, or choose another --run_dir.")
 
@@ -83,20 +86,18 @@ def _train(job, run_dir, started, *, resume):
     if job.config.model.name in forests.NAMES:
         return _grow_forests(job, run_dir)
     if job.config.model.name == "segmentation":
-        if resume:
-            raise ConfigError(f"{run_dir}: runs of model.name segmentation cannot be resumed; choose another --run_dir.")
         return segmentation.train(job, run_dir, _metadata(job.config, job.dataset), started)
     return _fit(job, run_dir, started, resume=resume)
 
 
 class Job(NamedTuple):
-    """What a training needs, checked: resolved configuration, data set, IDs and examples of its two splits (None for label maps)."""
+    """What a training needs, checked: resolved configuration, data set, IDs and examples of its two splits; of label maps, arrays."""
 
     config: Config
     dataset: Dataset
     ids: tuple[list, list]
-    training: tf.data.Dataset | None
-    validation: tf.data.Dataset | None
+    training: tf.data.Dataset | tuple
+    validation: tf.data.Dataset | tuple
 
     @property
     def counts(self):
@@ -107,6 +108,8 @@ class Job(NamedTuple):
 def prepare(config, run_dir, *, resume):
     """Open the data of a run and check it whole; see :func:`train`."""
     if resume:
+        if not (run_dir / "config.yaml").is_file():
+            raise ConfigError(f"{run_dir}: no run there to go on with.")
         moved, config = config.data.root, load_config(run_dir / "config.yaml")
         if moved is not None:
             config = config.model_copy(update={"data": config.data.model_copy(update={"root": moved})})
@@ -124,11 +127,14 @@ def prepare(config, run_dir, *, resume):
     val_ids = dataset.split(chosen.val_split, missing=chosen.missing)
     warn_of_training_images(dataset, chosen.val_split, val_ids, train_ids)
     batch_size = min(config.train.batch_size, len(train_ids))
+    warn_if_too_large(config.train, len(train_ids))
     replicas = devices.strategy(config.train.strategy, batch_size).num_replicas_in_sync
     if batch_size % replicas and name not in ONE_DEVICE:
         raise ConfigError(f"train.batch_size: {batch_size} images cannot be shared equally by {replicas} replicas.")
-    if name == "segmentation":  # reads label maps too, its own way
-        return Job(config, dataset, (train_ids, val_ids), None, None)
+    if name == "segmentation":
+        if resume:
+            raise ConfigError(f"{run_dir}: runs of model.name segmentation cannot be resumed; choose another --run_dir.")
+        return Job(config, dataset, (train_ids, val_ids), *segmentation.read(config, dataset, (train_ids, val_ids)))
     training = pipeline.examples(dataset, train_ids, config, measured=False)
     validation = pipeline.examples(dataset, val_ids, config)
     if name in NEED_TWO and len(dataset.description.names) < 2:
@@ -215,11 +221,12 @@ def _greeting(job, trainer, run_dir):
         system = f"Forests  {config.model.name}, {config.forest.trees} trees each, {size} pixels\n"
     else:
         weights = sum(math.prod(w.shape) for w in trainer.network.trainable_variables)
-        minutes = "" if config.train.minutes is None else f" or {config.train.minutes:g} minutes"
+        limit = counted(config.train.epochs, "epoch")
+        limit += "" if config.train.minutes is None else f" or {config.train.minutes:g} minutes"
         batch_size = min(config.train.batch_size, train_count)
         system = (
             f"Network  {config.model.name}, {weights:,} weights, {size} pixels, {trainer.network.layers[1].dtype_policy.name}\n"
-            f"Training {config.train.epochs} epochs{minutes}, batches of {batch_size}, on the {devices.kind()}\n"
+            f"Training {limit}, batches of {batch_size}, on the {devices.kind()}\n"
         )
     return (
         f"Data     {job.dataset.description.name} ({job.dataset.root}): {train_count} training, {val_count} validation images, "

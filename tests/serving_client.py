@@ -30,10 +30,34 @@ def png_header(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
 
 
-def gif(screen, frame):
-    colours = b"\0" * 6
-    image = b"\x2c" + struct.pack("<HHHHB", 0, 0, *frame, 0) + b"\x02\x02\x44\x01\0"
-    return b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + colours + b"\x21\xf9\x04\0\0\0\0\0" + 2 * image + b"\x3b"
+def gif(screen, *frames, corner=(0, 0)):
+    """A GIF whose frames have sizes of their own, each behind its extension."""
+    extension, pixels = b"\x21\xf9\x04\0\0\0\0\0", b"\x02\x02\x44\x01\0"
+    images = [extension + b"\x2c" + struct.pack("<HHHHB", *corner, *frame, 0) + pixels for frame in frames]
+    return b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + b"\0" * 6 + b"".join(images) + b"\x3b"
+
+
+def grey_gif(array):
+    """A GIF of (H, W) numbers below 128, its codes as long as bytes: no code word ever joins two pixels."""
+    height, width = array.shape
+    rows = array.ravel().tobytes()
+    codes = b"".join(b"\x80" + rows[k : k + 100] for k in range(0, len(rows), 100)) + b"\x81"
+    pieces = b"".join(bytes([len(codes[k : k + 255])]) + codes[k : k + 255] for k in range(0, len(codes), 255))
+    colours = b"".join(bytes([k] * 3) for k in range(128))
+    screen, image = struct.pack("<HHBBB", width, height, 0x86, 0, 0), struct.pack("<HHHHB", 0, 0, width, height, 0)
+    return b"GIF89a" + screen + colours + b"\x2c" + image + b"\x07" + pieces + b"\0\x3b"
+
+
+def bmp(palette, rows=(6, 5)):
+    """An 8-bit BMP of (B, G, R) colours."""
+    height, width = rows
+    table = b"".join(bytes((*colour, 0)) for colour in palette)
+    pixels = b"".join(bytes(range(width)) + bytes(-width % 4) for _ in range(height))
+    start = 54 + len(table)
+    header = struct.pack("<IHHI", start + len(pixels), 0, 0, start) + struct.pack(
+        "<IiiHHIIiiII", 40, width, height, 1, 8, 0, 0, 0, 0, len(palette), 0
+    )
+    return b"BM" + header + table + pixels
 
 
 @contextlib.contextmanager

@@ -61,11 +61,11 @@ def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
     ("arguments", "status", "message"),
     [
         (["train", "--train.epoch", "3"], 2, "--train.epoch: unknown argument; did you mean --train.epochs?"),
-        (["train", "--train.epochs", "many"], 1, "train.epochs: input should be a valid integer"),
+        (["train", "--train.epochs", "many"], 1, "train.epochs: expected a whole number, received 'many'"),
         (["train", "--config", "none.yaml"], 1, "none.yaml: cannot be read (No such file or directory)"),
         (["train", "--data.root", "missing"], 1, "dataset.yaml: not found"),
         (["train", "--resume"], 1, "--resume: needs --run_dir"),
-        (["train", "--resume", "--run_dir", "none"], 1, "config.yaml: cannot be read"),
+        (["train", "--resume", "--run_dir", "none"], 1, "none: no run there to go on with"),
         (
             ["evaluate", "none"],
             1,
@@ -82,7 +82,10 @@ def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
         (["export", "none", "out", "--quantise", "int8"], 2, "--quantise: unknown argument; did you mean --quantize?"),
         (["export", "none", "out", "--quantize", "int8"], 1, "--quantize: int8 is for TFLite"),
         (["check_parity", "none", "out", "--images", "0"], 1, "--images: expected at least 1, received 0"),
-        (["serve", "none"], 1, "no exported SavedModel"),
+        (["check_parity", "hand_xray", "none.onnx"], 1, "none.onnx: no such file"),
+        (["combine", "none", "none", "--out", "pair.keras"], 1, "error: none: no such file"),
+        (["combine", "hand_xray", "--out", "pair.keras"], 1, "hand_xray: expected at least two networks to combine"),
+        (["serve", "none"], 1, "none: no such file or folder; expected an exported SavedModel"),
         (["serve", "none", "--max_batch_size", "3"], 2, "did you mean --max_batch?"),
     ],
 )

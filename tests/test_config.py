@@ -27,7 +27,9 @@ def test_every_shipped_configuration_is_valid(path):
         ({"train": {"epochs": 0}}, r"train\.epochs: .*greater than or equal to 1, received 0"),
         ({"model": {"name": "scm"}}, r"model\.name: .*'scn', 'unet'.*, received 'scm'"),
         ({"augment": {"elastic": 0.5}}, r"augment: elastic 0\.5 with a grid of 5 folds the image: at most 0\.112"),
-        ({"train": {"learning_rate": "fast"}}, r"train\.learning_rate: .*received 'fast'"),
+        ({"train": {"learning_rate": "fast"}}, r"train\.learning_rate: expected a number, received 'fast'"),
+        ({"train": {"epochs": 1.5}}, r"train\.epochs: expected a whole number, received 1\.5"),
+        ({"model": {"image_size": 128}}, r"model\.image_size: expected a number for each side, such as 128,128, received 128"),
     ],
 )
 def test_mistakes_are_named_with_what_is_allowed(values, message):
@@ -100,3 +102,18 @@ def test_cross_entropy_takes_no_logits_for_heights(section, message):
 def test_a_blur_wider_than_the_image_is_refused_by_its_name():
     with pytest.raises(ValueError, match=r"augment\.blur: too wide for an input of \[32, 32\], received 12"):
         config.from_dict({"model": {"image_size": [32, 32]}, "augment": {"blur": 12}}).resolved(2)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"heatmap": {"sigma": 500.0}}, r"heatmap\.sigma: too wide for an input of \[128, 128\], received 500"),
+        (
+            {"model": {"image_size": [100_000, 100_000]}},
+            r"model\.image_size: expected at most 134,217,728 pixels, received \[100000, ",
+        ),
+    ],
+)
+def test_what_no_network_can_be_trained_with_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        config.from_dict(values).resolved(2)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
-from scn_tf.data.errors import DatasetError, NoImageLeftError
+from scn_tf.data.errors import DatasetError, DataWarning, NoImageLeftError
 from scn_tf.data.images import ImageError
 from tests.conftest import REPOSITORY, small_config
 
@@ -69,6 +69,18 @@ def throw_far(root):
     (root / "landmarks.csv").write_text("\n".join([*lines[:3], ",".join(cells), *lines[4:]]))
 
 
+def exchange_axes(root):
+    """Wide images and points in (y, x) order."""
+    sitk.WriteImage(sitk.GetImageFromArray(np.eye(100, 500, dtype="uint8")), str(root / "images" / "hand_000.png"))
+    points = np.stack([np.linspace(5, 90, 21), np.linspace(150, 450, 21)], axis=-1)  # all but none outside as (x, y)
+    lines = (root / "landmarks.csv").read_text().splitlines()
+    (root / "landmarks.csv").write_text("\n".join([",".join(["hand_000", *map(str, points.ravel())]), *lines[1:]]))
+
+
+def name_with_ending(root):
+    edit(root / "landmarks.csv", "hand_002,", "hand_002.png,")
+
+
 def drop_row(root):
     lines = (root / "landmarks.csv").read_text().splitlines()
     (root / "landmarks.csv").write_text("\n".join(lines[:2] + lines[3:]))
@@ -92,13 +104,18 @@ def volume(root):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (break_row, r"landmarks\.csv, line 3 \(hand_002\): expected 42 values \(21 landmarks x 2\), received 43"),
+        (break_row, r"landmarks\.csv, line 3 \(hand_002\): expected 42 values \(21 landmarks x 2, all in one row\), received 43"),
         (double_row, r"landmarks\.csv, line 11: hand_001 stands there twice \(first in line 2\)"),
         (spoil_number, r"landmarks\.csv, line 4 \(hand_003\): x of landmark thumb_tip: expected a number, received '1O\.5'\.$"),
         (throw_far, r"landmarks\.csv, line 4: landmark thumb_tip of hand_003 lies far outside"),
+        (
+            exchange_axes,
+            r"csv, line 1: .* all would lie inside with the order of their coordinates reversed: the table has x first\.",
+        ),
+        (name_with_ending, r"train\.txt, line 3: hand_002 has no row in .* An ID has no ending: the row there is of hand_002\.png\."),
         (drop_row, r"train\.txt, line 3: hand_002 has no row in .*landmarks\.csv"),
         (spoil_image, r"hand_004\.png: cannot be read"),
-        (nan_image, r"hand_004\.mha: 72 pixels are NaN"),
+        (nan_image, r"hand_004\.mha: 72 pixels not finite, NaN or infinite"),
         (volume, r"hand_004\.mha: expected a 2D image, received 3D"),
         (lambda root: (root / "images" / "hand_001.png").unlink(), r"hand_001\.\*: missing image \(.*landmarks\.csv, line 2\)"),
         (lambda root: edit(root / "splits" / "train.txt", "hand_005", "hand_555"), r"train\.txt, line 6: unknown ID hand_555"),
@@ -161,6 +178,30 @@ def test_a_constant_image_and_a_landmark_off_the_image_warn(hands):
     sitk.WriteImage(sitk.GetImageFromArray(np.full((256, 192), 7, "uint8")), str(hands / "images" / "hand_002.png"))
     with pytest.warns(pipeline.DataWarning, match=r"hand_002\.png: every pixel has the same value"):
         read_all(hands)
+
+
+@pytest.mark.parametrize("place", ["0", "-1", "-999.0"])
+def test_places_that_mean_absent_elsewhere_are_warned_of(hands, place):
+    lines = (hands / "landmarks.csv").read_text().splitlines()
+    for row in (1, 4):
+        cells = lines[row].split(",")
+        cells[3:5] = place, place
+        lines[row] = ",".join(cells)
+    (hands / "landmarks.csv").write_text("\n".join(lines))
+    shown = f"{float(place):g}"
+    with pytest.warns(DataWarning, match=f"2 landmarks lie at {shown},{shown}, and count as found there"):
+        open_dataset(hands)
+
+
+def test_points_at_the_same_ordinary_place_are_not_warned_of(hands, recwarn):
+    lines = (hands / "landmarks.csv").read_text().splitlines()
+    for row, place in ((0, ("0", "0")), (1, ("5", "5")), (2, ("5", "5")), (3, ("-1", "3")), (4, ("-1", "3"))):  # 0,0 once alone
+        cells = lines[row].split(",")
+        cells[3:5] = place
+        lines[row] = ",".join(cells)
+    (hands / "landmarks.csv").write_text("\n".join(lines))
+    open_dataset(hands)
+    assert not recwarn.list
 
 
 def test_absent_landmarks_are_not_visible_and_finite(hands):

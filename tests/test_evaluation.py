@@ -133,6 +133,25 @@ def test_mistakes_are_named(run_2d, hands_3d, tmp_path):
         scn_tf.load(run_2d).predict(np.full((5, 5), np.nan))
 
 
+def test_what_is_left_out_of_a_folder_is_told(run_2d, hands_2d, tmp_path):
+    for name in ("a.gif", "b.WEBP", "notes.txt", ".hidden.gif"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "series").mkdir()
+    with (
+        pytest.raises(ImageError, match="no images there, only folders; name those that hold images: series"),
+        pytest.warns(DataWarning, match=r"left out, of a format that is not read: a\.gif, b\.WEBP\."),
+    ):
+        predict.find_images([tmp_path])
+    shutil.copy(hands_2d / "images" / "hand_008.png", tmp_path)
+    with pytest.warns(DataWarning, match=r"a\.gif, b\.WEBP"):
+        assert [path.name for path in predict.find_images([tmp_path])] == ["hand_008.png"]
+
+
+def test_an_image_that_holds_nothing_is_told(run_2d):
+    with pytest.warns(DataWarning, match="array: every pixel has the same value, nothing can be found"):
+        scn_tf.load(run_2d).predict(np.full((40, 30), 7.0))
+
+
 def test_a_stated_spacing_follows_the_files_axes_and_an_explicit_one_wins(run_3d, rng, tmp_path):
     predictor = scn_tf.load(run_3d)
     volume = sitk.GetImageFromArray(rng.normal(size=(9, 21, 14)).astype("float32"))

@@ -14,7 +14,7 @@ def test_cubic_upsampling_equals_bicubic_resize(rng):
 def test_cubic_upsampling_is_separable_in_3d(rng):
     line = rng.normal(size=7).astype("float32")
     maps = np.ones((1, 3, 7, 5, 2), "float32") * line[None, None, :, None, None]
-    np.testing.assert_allclose(CubicUpsampling(2)(maps)[0, 0, :, 0, 0], cubic_matrix(7, 2) @ line, atol=1e-5)
+    np.testing.assert_allclose(CubicUpsampling(2)(maps)[0, 0, :, 0, 0], cubic_matrix(7, 14) @ line, atol=1e-5)
 
 
 def test_upsampled_gaussian_peak_is_where_it_was():

@@ -53,7 +53,7 @@ def test_a_constant_image_becomes_zero():
     np.testing.assert_array_equal(image, 0.0)
 
 
-@pytest.mark.parametrize("grey, spots", [(7.0, 250.0), (200.0, 3.0)])
+@pytest.mark.parametrize(("grey", "spots"), [(7.0, 250.0), (200.0, 3.0)])
 def test_a_nearly_flat_image_keeps_what_is_in_it(grey, spots):
     # 9 of 1600 pixels: both percentiles are the ground's.
     array = np.full((40, 40, 1), grey, "float32")

@@ -110,6 +110,7 @@ def test_settings_that_it_does_not_follow_are_refused(hands_2d, tmp_path):
     for name, value in (("ema", 0.9), ("optimizer", "nesterov"), ("precision", "mixed_bfloat16"), ("weight_decay", 0.1)):
         with pytest.raises(config.ConfigError, match=rf"train\.{name}: segmentation has"):
             training.train(small_config(hands_2d, **{**SETTINGS, f"train__{name}": value}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_evaluation_on_other_labels_is_refused(hands_2d, hands_3d, tmp_path):

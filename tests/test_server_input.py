@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from scn_tf import serving
 from scn_tf.serving import headers, servable
-from tests.serving_client import JPEG, NOISE, SMALL_PNG, ask, b64, chunk, gif, png_header, running
+from tests.serving_client import JPEG, NOISE, SMALL_PNG, ask, b64, bmp, chunk, gif, png_header, running
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,12 @@ FLOATS = {"signature_name": "serve_input"}
         ({"instances": [b64(JPEG[: len(JPEG) // 2])]}, "Invalid JPEG data"),
         ({"instances": [b64(JPEG[:3])]}, "JPEG header"),
         ({"instances": [b64(png_header(40_000, 40_000))]}, "at most 1000000 pixels, received one of 1600000000"),
-        ({"instances": [b64(gif((10, 10), (60_000, 60_000)))]}, "received one of 7200000000"),
+        ({"instances": [b64(gif((10, 10), (10, 10), (60_000, 60_000)))]}, "received one of 3600000100"),
+        ({"instances": [b64(gif((10, 10), (10, 10), (60_000, 1), (1, 60_000)))]}, "received one of 3600000000"),
+        ({"instances": [b64(gif((10, 10), (6, 6), corner=(2, 2)))]}, "first frame is not the whole image"),
+        ({"instances": [b64(gif((10, 10), *[(10, 10)] * 600))]}, "more than 1000 blocks"),
+        ({"instances": [b64(SMALL_PNG[:8] + chunk(b"teXt", b"0" * 13) + SMALL_PNG[8:])]}, "image_bytes[0]: it is a damaged PNG"),
+        ({"instances": [b64(bmp([(9, 9, 9), (0, 0, 0)] * 128))]}, "a BMP with a palette"),
         (
             {"instances": [b64(SMALL_PNG[:33] + 20 * chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a" * 10**5)) + SMALL_PNG[33:])]},
             "text chunks",
@@ -132,9 +137,11 @@ def test_a_packed_body_is_refused(port):
         (SMALL_PNG, 3000),
         (JPEG, 3000),
         (tf.io.encode_jpeg(NOISE, format="rgb", progressive=True).numpy(), 3000),
-        (b"BM" + b"\0" * 16 + struct.pack("<ii", 50, -60), 3000),
-        (gif((50, 60), (5, 6)), 3000),
-        (gif((5, 6), (50, 60)), 6000),
+        (b"BM" + b"\0" * 16 + struct.pack("<iiHH", 50, -60, 1, 24), 3000),
+        (bmp([(k, k, k) for k in range(256)]), 30),
+        (bmp([(k, k, k) for k in range(9)]), 30),
+        (gif((50, 60), (50, 60), (5, 6)), 3030),
+        (gif((50, 60), (50, 60), (50, 60)), 6000),
     ],
 )
 def test_headers_say_the_pixels(encoded, pixels):
@@ -143,6 +150,6 @@ def test_headers_say_the_pixels(encoded, pixels):
 
 @pytest.mark.parametrize("length", range(0, 60, 3))
 def test_a_cut_header_is_an_error_or_a_number(length):
-    for encoded in (SMALL_PNG, JPEG, gif((5, 6), (50, 60)), b"BM" + b"\0" * 60):
+    for encoded in (SMALL_PNG, JPEG, gif((5, 6), (5, 6), (50, 60)), b"BM" + b"\0" * 60):
         with contextlib.suppress(headers.HeaderError):
             assert headers.pixels(encoded[:length]) >= 0

@@ -139,9 +139,12 @@ def test_systems_are_compared_with_all_before_them_and_the_text_shows_the_first(
 
 def test_a_system_that_fails_does_not_press_the_other_curves_together():
     good, near, failed = (np.full(20, error) for error in (1.0, 2.5, 30.0))
-    for errors, end in (({("A", "9"): good, ("B", "9"): near}, 2.75), ({("A", "9"): good, ("C", "9"): failed}, 4.4)):
-        figure = pictures.image_error_curves(errors, unit="mm", systems=["A", "B", "C"])
-        assert figure.axes[0].get_xlim() == pytest.approx((0, end))
+    axis = pictures.image_error_curves({("A", "9"): good, ("B", "9"): near}, unit="mm", systems=["A", "B", "C"]).axes[0]
+    assert (axis.get_xscale(), axis.get_xlim()) == ("linear", pytest.approx((0, 2.75)))
+    axis = pictures.image_error_curves({("A", "9"): good, ("C", "9"): failed}, unit="mm", systems=["A", "B", "C"]).axes[0]
+    assert axis.get_xscale() == "log"
+    assert axis.get_xlim()[0] < 1.0  # and neither curve leaves the picture
+    assert axis.get_xlim()[1] > 30.0
 
 
 def test_a_system_keeps_its_colour_and_no_two_curves_look_alike():

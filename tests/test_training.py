@@ -121,6 +121,18 @@ def test_a_second_run_does_not_overwrite_the_first(hands_2d, run_2d):
         training.train(small_config(hands_2d), run_2d)
 
 
+def test_a_data_set_is_no_run_folder(hands_2d, tmp_path):
+    root = shutil.copytree(hands_2d, tmp_path / "set")
+    with pytest.raises(config.ConfigError, match="holds a data set; choose another --run_dir"):
+        training.train(small_config(root), root)
+    assert not (root / "config.yaml").exists()
+
+
+def test_batches_larger_than_the_set_are_warned_of(hands_2d, tmp_path):
+    with pytest.warns(config.ConfigWarning, match="1000, but there are 7 training images: each epoch is one step with all of them"):
+        training.train(small_config(hands_2d, train__batch_size=1000, train__epochs=1), tmp_path / "run")
+
+
 def test_a_diverging_loss_stops_with_advice_and_keeps_the_last_good_weights(hands_2d, tmp_path, monkeypatch):
     original = train_step.Trainer.loss_terms
 

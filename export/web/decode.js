@@ -18,6 +18,7 @@ export async function decode(file) {
   const view = new DataView(bytes.buffer);
   try {
     if (starts(PNG)) {
+      if (String.fromCharCode(...bytes.subarray(12, 16)) !== "IHDR") throw new Error("damaged PNG"); // its size is elsewhere
       refuseLarge(view.getUint32(16), view.getUint32(20));
       // A browser's canvas keeps 8 bits a channel. Palettes and fewer bits than 8 lose nothing there.
       if (bytes[24] >= 8 && bytes[25] !== 3) return checked(decodePng(bytes));

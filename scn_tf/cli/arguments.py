@@ -55,6 +55,13 @@ def build_parser(prog):
     predict.add_argument("--overlay", type=Path, metavar="DIR", help="also write pictures with the landmarks drawn in")
     predict.set_defaults(run=commands.run_predict)
 
+    combine = adding.add_parser("combine", help="make one model of several runs, more accurate than each", allow_abbrev=False, description=(
+        "Write a model whose heatmaps are the mean of those of several networks, trained with other seeds, sizes or settings. "
+        "It is used like any other model, and takes as long as all of them together."))  # fmt: skip
+    combine.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help=f"{RUN}; at least two")
+    combine.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write, such as hands.keras")
+    combine.set_defaults(run=commands.run_combine)
+
     known = adding.add_parser("models", help="list the models that come with the package", allow_abbrev=False)
     known.add_argument("name", nargs="?", metavar="NAME", help="show this one's card: data, figures, limits")
     known.set_defaults(run=commands.run_models)

@@ -74,7 +74,7 @@ def run_predict(options):
         identity = images.stem(path)
         try:
             if identity in found:
-                raise images.ImageError(f"{path}: the ID {identity} came before; skipped.")
+                raise images.ImageError(f"{path}: left out, the ID {identity} came before; predict it by itself, with another --out.")
             found[identity] = predictor.predict(path)
         except images.ImageError as error:
             failures += 1
@@ -91,7 +91,7 @@ def run_predict(options):
         scores = np.stack([prediction.scores for prediction in found.values()])
         files.write_text(options.out, evaluation.predictions_csv(found, predictor.names, points, scores))
         coordinates = next(iter(found.values())).coordinates
-        print(f"{evaluation.counted(len(found), 'image')}, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
+        print(f"{files.counted(len(found), 'image')}, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
     return 1 if failures else 0
 
 
@@ -135,6 +135,14 @@ def run_study(options):
     print(study.write_report(out, runs, sizes_figure=planned.sizes_figure), end="")
     print(f"\ntables and figures  {out}")
     return 1 if failed else 0
+
+
+def run_combine(options):
+    from scn_tf import ensemble
+
+    combined = ensemble.combine(options.run_folders, options.out)
+    size = " x ".join(map(str, combined["config"]["model"]["image_size"]))
+    print(f"{len(combined['members'])} networks, {size} pixels: {options.out}")
 
 
 def run_models(options):

@@ -9,6 +9,7 @@ from scn_tf.config.settings import (
     HeatmapConfig,
     ModelConfig,
     TrainConfig,
+    warn_if_too_large,
     warn_if_too_narrow,
 )
 
@@ -28,5 +29,6 @@ __all__ = [
     "nearest",
     "override",
     "read_yaml",
+    "warn_if_too_large",
     "warn_if_too_narrow",
 ]

@@ -11,6 +11,14 @@ import yaml
 
 from scn_tf.config.settings import Config
 
+# What pydantic says in the words of Python, by its kind of error.
+MESSAGES = {
+    "tuple_type": "expected a number for each side, such as 128,128",
+    "int_from_float": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "float_parsing": "expected a number",
+}
+
 
 class ConfigError(ValueError):
     """A setting that cannot be; the message names the field, what is allowed and what came."""
@@ -117,7 +125,7 @@ def _explain(item, source):
     if item["type"] == "extra_forbidden":
         known = list(field_names()) if "." in location else list(Config.model_fields)
         return f"{source}: {location}: unknown field{nearest(location, known)}"
-    message = item["msg"].removeprefix("Value error, ")
+    message = MESSAGES.get(item["type"], item["msg"]).removeprefix("Value error, ")
     received = item.get("input")
     shown = "" if isinstance(received, (dict, types.NoneType)) else f", received {received!r}"
     return f"{source}: {location}: {message[0].lower()}{message[1:]}{shown}"

@@ -14,6 +14,7 @@ import yaml
 from pydantic import Field
 
 Size = Annotated[tuple[int, ...], Field(min_length=2, max_length=3)]
+MOST_INPUT_PIXELS = 512**3  # no network of ours fits a larger input into memory
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 # {2: ..., 3: ...}: another value in 2D and 3D. Sizes are in array order.
@@ -119,6 +120,8 @@ class ModelConfig(Section):
                     f"model.image_size: every side must be a multiple of {divisor} (poolings of the network), "
                     f"received {side}; nearest: {' or '.join(map(str, near))}."
                 )
+        if math.prod(values["image_size"]) > MOST_INPUT_PIXELS:
+            raise ValueError(f"model.image_size: expected at most {MOST_INPUT_PIXELS:,} pixels, received {list(values['image_size'])}.")
         return ModelConfig(**values)
 
 
@@ -261,6 +264,8 @@ class Config(Section):
             # Its maps are logits: their heights mean nothing.
             raise ValueError(f"heatmap.decoder: train.loss cross_entropy needs quadratic or argmax, received {self.heatmap.decoder}.")
         model = self.model.resolved(dims)
+        if network and 2 * self.heatmap.sigma >= min(model.image_size):
+            raise ValueError(f"heatmap.sigma: too wide for an input of {list(model.image_size)}, received {self.heatmap.sigma}.")
         if math.ceil(3 * self.augment.blur) >= min(model.image_size):  # the image is mirrored at its borders, once
             raise ValueError(f"augment.blur: too wide for an input of {list(model.image_size)}, received {self.augment.blur}.")
         return Config(
@@ -279,6 +284,16 @@ class Config(Section):
 
 class ConfigWarning(UserWarning):
     """A setting that can be, but will disappoint."""
+
+
+def warn_if_too_large(train, images):
+    """:class:`ConfigWarning` if the batches of a resolved :class:`TrainConfig` hold more than all training images."""
+    if train.batch_size > images:
+        warnings.warn(
+            f"train.batch_size: {train.batch_size}, but there are {images} training images: each epoch is one step with all of them.",
+            ConfigWarning,
+            stacklevel=3,
+        )
 
 
 def warn_if_too_narrow(model, landmarks):

@@ -55,7 +55,9 @@ class Dataset:
             if identity in ids or identity in absent:
                 raise DatasetError(f"{path}, line {line}: {identity} stands there twice.")
             if identity in self.files and identity not in self.landmarks:
-                raise DatasetError(f"{path}, line {line}: {identity} has no row in {self.table}.")
+                row = next((row for row in self.landmarks if row.startswith(f"{identity}.")), None)
+                hint = f" An ID has no ending: the row there is of {row}." if row else ""
+                raise DatasetError(f"{path}, line {line}: {identity} has no row in {self.table}.{hint}")
             if identity in self.files:
                 ids.append(identity)
             elif identity in self.landmarks:
@@ -123,17 +125,26 @@ class Dataset:
         with np.errstate(invalid="ignore"):
             far = ((landmarks < -image.size) | (landmarks > 2 * image.size)).any(axis=1)
             outside = ((landmarks < -0.5) | (landmarks > image.size - 0.5)).any(axis=1)
+        present = np.isfinite(landmarks).all(axis=1)
+        many = outside.sum() > max(present.sum() / 2, FEW_OUTSIDE)
+        where = f"{self.table}, line {self.rows[identity]}"
+        if far.any() or many:
+            exchanged = geometry.apply(self.array_from_own(image), self.landmarks[identity][:, ::-1])[present]
+            if ((exchanged >= -0.5) & (exchanged <= image.size - 0.5)).all():
+                raise DatasetError(
+                    f"{where}: landmarks of {identity} lie outside the image of {image.size.tolist()} pixels, but all would lie inside "
+                    "with the order of their coordinates reversed: the table has x first."
+                )
         if far.any():
             number = int(np.flatnonzero(far)[0])
             raise DatasetError(
-                f"{self.table}, line {self.rows[identity]}: landmark {self.description.names[number]} of {identity} lies far "
+                f"{where}: landmark {self.description.names[number]} of {identity} lies far "
                 f"outside the image ({np.round(landmarks[number], 1).tolist()} in an image of {image.size.tolist()} pixels): "
                 f"are the coordinates {self.description.coordinates!r}, as dataset.yaml says?"
             )
-        present = np.isfinite(landmarks).all(axis=1)
-        if outside.sum() > max(present.sum() / 2, FEW_OUTSIDE):
+        if many:
             raise DatasetError(
-                f"{self.table}, line {self.rows[identity]}: {outside.sum()} of the {present.sum()} landmarks of {identity} lie outside the "
+                f"{where}: {outside.sum()} of the {present.sum()} landmarks of {identity} lie outside the "
                 f"image of {image.size.tolist()} pixels: were they set on a copy of another size? If they are rightly there, leave their "
                 "fields empty."
             )

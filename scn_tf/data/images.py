@@ -7,6 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from scn_tf import geometry
+from scn_tf.files import counted
 from scn_tf.preprocess import GREY_WEIGHTS
 
 # Formats whose header is no statement about the patient: a JPEG's "72 dpi" is no pixel size.
@@ -118,7 +119,7 @@ def from_itk(image, *, dims, channels=1, name="image"):
         array = array[..., np.newaxis]
     array = _to_channels(array, channels, name)
     if not np.isfinite(array).all():
-        raise ImageError(f"{name}: {np.count_nonzero(~np.isfinite(array))} pixels are NaN or infinite.")
+        raise ImageError(f"{name}: {counted(np.count_nonzero(~np.isfinite(array)), 'pixel')} not finite, NaN or infinite.")
     return Image(
         array=array,
         spacing=np.array(image.GetSpacing()) if states_spacing else None,

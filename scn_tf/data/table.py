@@ -1,11 +1,12 @@
 """The landmark table."""
 
 import csv
+import warnings
 
 import numpy as np
 
 from scn_tf.data.description import read_text
-from scn_tf.data.errors import DatasetError
+from scn_tf.data.errors import DatasetError, DataWarning
 
 
 def read_table(path, description):
@@ -31,7 +32,7 @@ def read_table(path, description):
         identity, values = row[0].strip(), row[1:]
         if len(values) != count * dims:
             raise DatasetError(
-                f"{path}, line {line} ({identity[:40]}): expected {count * dims} values ({count} landmarks x {dims}), "
+                f"{path}, line {line} ({identity[:40]}): expected {count * dims} values ({count} landmarks x {dims}, all in one row), "
                 f"received {len(values)}.{_hint(line, row)}"
             )
         if identity in landmarks:
@@ -48,7 +49,22 @@ def read_table(path, description):
         landmarks[identity], rows[identity] = numbers, line
     if not landmarks:
         raise DatasetError(f"{path}: the table is empty.")
+    _warn_of_placeholders(path, landmarks)
     return landmarks, rows
+
+
+def _warn_of_placeholders(path, landmarks):
+    """Warn of points such as 0,0 or -1,-1 that come more than once: other programs write absent landmarks so."""
+    points = np.concatenate(list(landmarks.values()))
+    suspects = points[(points <= 0).all(axis=1) & (points == points[:, :1]).all(axis=1) & (points == np.rint(points)).all(axis=1)]
+    for value, times in zip(*np.unique(suspects[:, 0], return_counts=True), strict=True):
+        if times > 1:
+            place = ",".join([f"{value:g}"] * points.shape[1])
+            warnings.warn(
+                f"{path}: {times} landmarks lie at {place}, and count as found there. If they are absent, leave their fields empty.",
+                DataWarning,
+                stacklevel=4,
+            )
 
 
 def _hint(line, row):

@@ -27,6 +27,31 @@ FIXED = {
 LOSSES = {"l2": keras.losses.MeanSquaredError, "cross_entropy": lambda: keras.losses.CategoricalCrossentropy(from_logits=True)}
 
 
+def read(config, dataset, ids):
+    """What a training takes, checked: images and label maps of both splits.
+
+    Args:
+        config: resolved :class:`scn_tf.config.Config`.
+        dataset: :class:`scn_tf.data.dataset.Dataset`.
+        ids: lists of IDs of the training and the validation split.
+
+    Returns:
+        two pairs (images, maps) of :func:`scn_tf.segmentation.maps.read_examples`.
+
+    Raises:
+        ConfigError, DatasetError: settings that it does not follow; label maps that are missing, do not fit or are empty.
+    """
+    if config.train.loss not in LOSSES:
+        raise ConfigError(f"train.loss: segmentation has {' and '.join(LOSSES)}, received {config.train.loss}.")
+    for name, only in FIXED.items():
+        if getattr(config.train, name) not in only:
+            raise ConfigError(f"train.{name}: segmentation has {only[0]}, received {getattr(config.train, name)}.")
+    training, validation = (read_examples(dataset, split, config.model) for split in ids)
+    if not validation[1].any():
+        raise DatasetError(f"{dataset.root / 'labels'}: split {config.data.val_split} has no label but the background.")
+    return training, validation
+
+
 def train(job, run_dir, metadata, started):
     """Train a run with ``model.name segmentation``; see :func:`scn_tf.training.train`. It cannot be resumed.
 
@@ -34,15 +59,8 @@ def train(job, run_dir, metadata, started):
         dict with ``epoch`` and ``dice``, of the kept weights on the validation split.
     """
     config, dataset = job.config, job.dataset
-    if config.train.loss not in LOSSES:
-        raise ConfigError(f"train.loss: segmentation has {' and '.join(LOSSES)}, received {config.train.loss}.")
-    for name, only in FIXED.items():
-        if getattr(config.train, name) not in only:
-            raise ConfigError(f"train.{name}: segmentation has {only[0]}, received {getattr(config.train, name)}.")
-    (train_images, train_maps), (val_images, val_maps) = (read_examples(dataset, ids, config.model) for ids in job.ids)
+    (train_images, train_maps), (val_images, val_maps) = job.training, job.validation
     labels = dataset.description.labels
-    if not val_maps.any():
-        raise DatasetError(f"{dataset.root / 'labels'}: split {config.data.val_split} has no label but the background.")
     keras.utils.set_random_seed(1 + config.train.seed)
     network = models.from_config(config.model, landmarks=len(labels), channels=dataset.description.channels)
     network.compile(keras.optimizers.Adam(config.train.learning_rate, global_clipnorm=config.train.clip_norm), LOSSES[config.train.loss]())

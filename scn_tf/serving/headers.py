@@ -11,6 +11,7 @@ import tensorflow as tf
 
 FORMATS = "PNG, JPEG, BMP or GIF"
 MOST_PACKED_TEXTS = 16  # of a PNG: a thousand of them unpack 8 kB each to 8 MB each; real files have one or two
+MOST_GIF_BLOCKS = 1000  # frames and what goes with them
 MOST_SCANS = 64  # of a progressive JPEG: each passes over the whole image, empty or not; real files have about ten
 
 
@@ -19,13 +20,14 @@ class HeaderError(ValueError):
 
 
 def pixels(encoded):
-    """Pixels that decoding would fill: width x height, of a GIF the sum over its frames.
+    """Pixels that decoding would fill: width x height, of a GIF the largest extents or the sum over its frames.
 
     Args:
         encoded: bytes of a PNG, JPEG, BMP or GIF file.
 
     Raises:
-        HeaderError: another format, nothing at all, a header that ends early, or parts that unpack to a multiple.
+        HeaderError: another format, nothing at all, a header that ends early, parts that unpack to a multiple, or what the decoder gets
+            wrong: palettes of a BMP, a GIF whose first frame is a part of it.
     """
     if not encoded:
         raise HeaderError(f"it is empty; expected the bytes of a {FORMATS} file")
@@ -40,6 +42,8 @@ def pixels(encoded):
 
 def _png(encoded):
     width, height = struct.unpack_from(">II", encoded, 16)
+    if encoded[12:16] != b"IHDR":  # the decoder goes on past other chunks in front, and so to another size
+        raise HeaderError("it is a damaged PNG: it does not begin with its size")
     if sum(encoded.count(kind) for kind in (b"zTXt", b"iTXt", b"iCCP")) > MOST_PACKED_TEXTS:
         raise HeaderError(f"it has more than {MOST_PACKED_TEXTS} text chunks; save it without metadata")
     return width * height
@@ -47,7 +51,12 @@ def _png(encoded):
 
 def _bmp(encoded):
     # A negative height means rows from top to bottom.
-    width, height = struct.unpack_from("<ii", encoded, 18)
+    size, width, height, _, bits = struct.unpack_from("<IiiHH", encoded, 14)
+    if bits <= 8:
+        (colours,) = struct.unpack_from("<I", encoded, 46)
+        table = encoded[14 + size : 14 + size + 4 * min(colours or 256, 256)]
+        if any(len(set(table[k : k + 3])) > 1 or table[k] != k // 4 for k in range(0, len(table) - 3, 4)):
+            raise HeaderError("it is a BMP with a palette, whose colours the decoder does not know; save it as PNG")
     return abs(width * height)
 
 
@@ -62,24 +71,27 @@ def _jpeg(encoded):
 
 
 def _gif(encoded):
-    """The decoder unpacks every frame, and a frame may be larger than the screen that the header tells."""
+    """The decoder makes room for the widest and the tallest of all frames, whatever the screen that the header tells, and unpacks each."""
     screen_width, screen_height, flags = struct.unpack_from("<HHB", encoded, 6)
     position = 13 + _colour_table(flags)
-    total = 0
-    while position < len(encoded):
-        kind = encoded[position]
-        if kind == 0x2C:
-            width, height, flags = struct.unpack_from("<HHB", encoded, position + 5)
+    total, widest, tallest, blocks = 0, screen_width, screen_height, 0
+    while position < len(encoded) and encoded[position] in (0x2C, 0x21):  # else the trailer, or what the decoder will call damaged
+        if encoded[position] == 0x2C:
+            left, top, width, height, flags = struct.unpack_from("<HHHHB", encoded, position + 1)
+            if total == 0 and (left, top, width, height) != (0, 0, screen_width, screen_height):
+                raise HeaderError("it is a GIF whose first frame is not the whole image; save it as PNG")
             total += width * height
+            widest, tallest = max(widest, width), max(tallest, height)
             position += 11 + _colour_table(flags)
-        elif kind == 0x21:
-            position += 2
         else:
-            break  # the trailer, or what the decoder will call damaged
+            position += 2
         while position < len(encoded) and encoded[position]:
             position += encoded[position] + 1
         position += 1
-    return max(screen_width * screen_height, total)
+        blocks += 1
+        if blocks > MOST_GIF_BLOCKS:
+            raise HeaderError(f"it is a GIF of more than {MOST_GIF_BLOCKS} blocks; save it as PNG")
+    return max(widest * tallest, total)
 
 
 def _colour_table(flags):

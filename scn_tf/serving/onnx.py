@@ -65,6 +65,8 @@ def localizer(path, *, threads=2):
     """
     with needs_extra(path, "onnxruntime"):
         import onnxruntime
+    if not Path(path).is_file():
+        raise ConversionError(f"{path}: no such file.")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

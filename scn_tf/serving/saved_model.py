@@ -25,9 +25,13 @@ def load_service(run):
 
 
 def public(metadata):
-    """What an exported file says of itself: all of a run's metadata but the folder of its images."""
-    settings = metadata["config"]
-    return {**metadata, "config": {**settings, "data": {**settings["data"], "root": None}}}
+    """What an exported file says of itself: all of a run's metadata but the folders of images."""
+
+    def without_root(settings):
+        return {**settings, "data": {**settings["data"], "root": None}}
+
+    members = {"members": list(map(without_root, metadata["members"]))} if "members" in metadata else {}
+    return {**metadata, "config": without_root(metadata["config"]), **members}
 
 
 def export_saved_model(run, out):
@@ -46,6 +50,8 @@ def export_saved_model(run, out):
     """
     service, metadata = load_service(run)
     out = Path(out)
+    if (out / "config.yaml").is_file():
+        raise files.WriteError(f"{out}: is a run folder; choose a folder of its own for the export.")
     temporary = None
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -78,7 +84,11 @@ def newest_version(path):
         return path
     versions = [found.parent for found in path.glob("*/saved_model.pb") if found.parent.name.isdecimal()]
     if not versions:
-        raise CheckpointError(f"{path}: no exported SavedModel; write one with export/to_saved_model.py RUN {path}.")
+        if not path.exists():
+            raise CheckpointError(f"{path}: no such file or folder; expected an exported SavedModel.")
+        raise CheckpointError(
+            f"{path}: is no exported SavedModel; write one of a run or model file with scn-tf export RUN FOLDER, and name that FOLDER."
+        )
     return max(versions, key=lambda folder: int(folder.name))
 
 

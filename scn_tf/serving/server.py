@@ -88,6 +88,8 @@ def serve(out, *, host="127.0.0.1", port=8501, name="scn", limits=None):
 
 
 def _bound_socket(host, port):
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"--port {port}: expected 0 to 65535.")
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

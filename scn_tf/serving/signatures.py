@@ -10,8 +10,9 @@ from scn_tf import config, geometry
 from scn_tf.heatmaps import DECODERS
 from scn_tf.pictures import heatmap_parts
 from scn_tf.preprocess import GREY_WEIGHTS, network_input
+from scn_tf.serving.graph_headers import pixel_count
 
-MOST_PIXELS = 64_000_000  # of an encoded image: about 1 GB while it is decoded; larger ones are refused unread
+MOST_PIXELS = 64_000_000  # of an encoded image: 0.3 to 2.2 GB while it is decoded; larger ones are refused unread
 PART_NAMES = {"local appearance": "local", "spatial configuration": "spatial", "heatmaps": "product"}
 IMAGE_SIGNATURES = {"serve_image": tf.float32, "serve_image_uint8": tf.uint8, "serve_image_uint16": tf.uint16}
 
@@ -76,7 +77,7 @@ class Service(tf.Module):
 
     def _prepared(self, prepare, inputs):
         """Prepare one image after the other, find landmarks in all, and go back to the pixels of each."""
-        # Two at a time: ten, the default, of the largest images would take 8 GB.
+        # Two at a time: ten, the default, of the largest images would take 8 GB and more.
         images, scales, translations = tf.map_fn(prepare, inputs, fn_output_signature=(tf.float32,) * 3, parallel_iterations=2)
         result = self.locate(tf.ensure_shape(images, [None, *self.input_shape]))
         # The inverse of geometry.Fit.
@@ -85,7 +86,7 @@ class Service(tf.Module):
 
     def _decoded(self, encoded):
         """Encoded image -> float32 (H, W, C)."""
-        pixels = _pixel_count(encoded)
+        pixels = pixel_count(encoded)
         limit = tf.debugging.Assert(
             pixels <= MOST_PIXELS, [f"image_bytes: expected an image of at most {MOST_PIXELS} pixels, its header says", pixels]
         )
@@ -98,7 +99,7 @@ class Service(tf.Module):
                 (tf.io.is_jpeg(encoded), lambda: _float(tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE"))),
                 (_is_deep_png(encoded), lambda: _float(tf.io.decode_png(encoded, dtype=tf.uint16))),
             ],
-            # A GIF's first frame; _pixel_count has refused what is neither.
+            # A GIF's first frame; pixel_count has refused what is neither.
             default=lambda: _float(tf.io.decode_image(encoded, expand_animations=False)),
         )
         return _with_channels(tf.ensure_shape(image, [None, None, None]), self._channels)
@@ -163,45 +164,3 @@ def _with_channels(image, channels):
     else:
         image = tf.cond(colour, lambda: image[..., :3], lambda: tf.repeat(image[..., :1], channels, axis=-1))
     return tf.ensure_shape(image, [None, None, channels])
-
-
-def _pixel_count(encoded):
-    """Pixels that the header of a PNG, GIF, BMP or JPEG promises, float32; anything else is an error.
-
-    A few bytes can promise gigabytes: who decodes before asking can be made to run out of memory. For the same reason
-    the other formats that TensorFlow decodes stay outside, and so do tricks inside these four that only a walk through
-    the file finds: the local server makes it (:mod:`scn_tf.serving.headers`).
-    """
-
-    def number(start, size, *, big):
-        # Missing bytes of a truncated file read as zero; the decoder then says what is wrong.
-        digits = tf.io.decode_raw(tf.strings.substr(encoded + b"\0" * 32, start, size), tf.uint8)
-        digits = tf.cast(digits if big else digits[::-1], tf.float32)
-        return tf.reduce_sum(digits * tf.constant([256.0**power for power in reversed(range(size))]))
-
-    def starts(magic):
-        return tf.strings.substr(encoded + b"\0" * 32, 0, len(magic)) == magic
-
-    def bmp():
-        # Signed numbers; a negative height means rows from top to bottom.
-        sides = [number(start, 4, big=False) for start in (18, 22)]
-        width, height = [tf.where(side >= 2.0**31, 2.0**32 - side, side) for side in sides]
-        return width * height
-
-    def unknown():
-        error = tf.debugging.Assert(
-            tf.constant(False),
-            ["image_bytes: expected a PNG, JPEG, BMP or GIF file, received", tf.strings.length(encoded), "bytes of something else"],
-        )
-        with tf.control_dependencies([error]):
-            return tf.constant(0.0)
-
-    return tf.case(
-        [
-            (starts(b"\x89PNG"), lambda: number(16, 4, big=True) * number(20, 4, big=True)),
-            (starts(b"GIF8"), lambda: number(6, 2, big=False) * number(8, 2, big=False)),
-            (starts(b"BM"), bmp),
-            (starts(b"\xff\xd8\xff"), lambda: tf.reduce_prod(tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.float32))),
-        ],
-        default=unknown,
-    )

@@ -1,6 +1,7 @@
 """A trained network as one TFLite file: network-size image in, landmarks out, decoder inside, builtins only."""
 
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -86,11 +87,11 @@ def _convert(function, quantize, images):
                 return _convert_int8(converter, _converter(function).convert(), images)
             return converter.convert()
     except Exception as error:  # the converter raises types of its own, some of them private
-        operations = [line.strip() for line in str(error).splitlines() if "is neither a custom op nor a flex op" in line or "tf." in line]
+        operations = sorted(set(re.findall(r"'(tf\.\w+)' op is neither", str(error))))
         if not operations:
             raise ConversionError(f"to_tflite: the conversion failed ({type(error).__name__}: {files.first_line(error)}).") from None
         raise ConversionError(
-            f"to_tflite: TFLite has no builtin for an operation of this network: {operations[0][:300]}. Use to_saved_model or to_onnx."
+            f"to_tflite: TFLite has no builtin for operations of this network ({', '.join(operations)}). Use to_saved_model or to_onnx."
         ) from None
 
 

@@ -1,0 +1,106 @@
+"""Several trained networks as one: the mean of their heatmaps."""
+
+import json
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from scn_tf import checkpoints, runs
+from scn_tf.checkpoints import CheckpointError
+from scn_tf.heatmaps import gaussian_height
+from scn_tf.layers import CubicResizing
+
+SAME = ("dims", "channels", "landmarks", "coordinates", "unit", "spacing_mm")  # of the metadata
+
+
+def combine(paths, out):
+    """Write one model file that answers with the mean of several networks, and is used like any other.
+
+    Each network sees the image at its own size; the maps are enlarged to the largest of these sizes. Each counts relative to
+    the height of its targets, so a score near 1 is a clear landmark.
+
+    Args:
+        paths: run folders, model files or names of models that come along; at least two.
+        out: ``.keras`` file to write, which must not exist.
+
+    Returns:
+        metadata of the new file, dict: that of the network with the largest input, and ``members``, the settings of all.
+
+    Raises:
+        CheckpointError: no network there, or networks that do not answer the same question.
+    """
+    out = Path(out)
+    if out.suffix != ".keras":
+        raise CheckpointError(f"{out}: expected the name of a new model file, such as {out.name or 'hands'}.keras.")
+    if out.exists():
+        raise CheckpointError(f"{out}: is there already; choose another --out.")
+    if len(paths) < 2:
+        raise CheckpointError(f"{paths[0]}: expected at least two networks to combine.")
+    loaded = [checkpoints.load_model(runs.network_file(path)) for path in paths]
+    networks, metadata = zip(*loaded, strict=True)
+    for path, other in zip(paths[1:], metadata[1:], strict=True):
+        _check_same_question(paths[0], metadata[0], path, other)
+    largest = max(metadata, key=lambda own: math.prod(own["config"]["model"]["image_size"]))
+    network = mean_of(networks, [_height(own) for own in metadata], largest["config"]["model"]["image_size"])
+    combined = {**largest, "members": [settings for own in metadata for settings in own.get("members", [own["config"]])]}
+    combined.pop("validation", None)  # of one of them alone
+    checkpoints.save_model(network, out, combined)
+    return combined
+
+
+def mean_of(networks, heights, size):
+    """Functional network, image (B, *size, C) to heatmaps (B, *size, N), the mean of several, each divided by a height.
+
+    Args:
+        networks: functional networks, of any input sizes with the same proportions.
+        heights: of their targets.
+        size: ([D,] H, W).
+    """
+    image = keras.Input((*size, networks[0].input_shape[-1]), name="image")
+    maps = []
+    for number, (network, height) in enumerate(zip(networks, heights, strict=True), start=1):
+        member = keras.Model(network.input, network.output, name=f"member_{number}")
+        fitted = CubicResizing(member.input_shape[1:-1], name=f"image_{number}")(image)
+        heatmaps = CubicResizing(size, name=f"heatmaps_{number}")(member(fitted))
+        maps.append(layers.Rescaling(1.0 / height, name=f"relative_{number}")(heatmaps))
+    return keras.Model(image, layers.Average(name="heatmaps")(maps), name="ensemble")
+
+
+def _height(metadata):
+    """Of a network's targets; maps of an ensemble are relative to it already."""
+    heatmap, size = metadata["config"]["heatmap"], metadata["config"]["model"]["image_size"]
+    return 1.0 if "members" in metadata else gaussian_height(heatmap["sigma"], heatmap["gamma"], len(size))
+
+
+def _check_same_question(path, metadata, other_path, other):
+    """Raises CheckpointError where the maps of two networks have no mean."""
+    for name in SAME:
+        if metadata[name] != other[name]:
+            raise CheckpointError(f"{other_path}: has {name} {_short(other[name])}, {path} has {_short(metadata[name])}.")
+    mine, its = metadata["config"], other["config"]
+    if not np.allclose(_extent(mine["model"]), _extent(its["model"])):
+        raise CheckpointError(
+            f"{other_path}: sees images at {_short(its['model']['image_size'])} pixels, {path} at {_short(mine['model']['image_size'])}: "
+            "the sides must be in the same proportion, and cover as many mm where model.spacing_mm is set."
+        )
+    fixed = all(settings["heatmap"]["sigma_mode"] == "fixed" for settings in (mine, its))
+    logits = [settings["train"]["loss"] == "cross_entropy" for settings in (mine, its)]
+    if logits[0] != logits[1] or not (fixed or mine["heatmap"] == its["heatmap"]):
+        raise CheckpointError(
+            f"{other_path}: its maps do not compare with those of {path}: train.loss must be cross_entropy in all or none, "
+            "and the section heatmap the same unless heatmap.sigma_mode is fixed."
+        )
+
+
+def _extent(model):
+    """What part of the world a network's input shows: sides in mm, or relative to the first where no spacing is set."""
+    unit = model["spacing_mm"] or 1.0 / model["image_size"][0]
+    return [side * unit for side in model["image_size"]]
+
+
+def _short(value):
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

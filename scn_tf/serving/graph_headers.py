@@ -1,0 +1,123 @@
+"""What an encoded image would cost to decode, asked inside the exported graph: the twin of :mod:`scn_tf.serving.headers`.
+
+A few bytes can promise gigabytes: who decodes before asking can be made to run out of memory. For the same reason the other
+formats that TensorFlow decodes stay outside.
+"""
+
+import tensorflow as tf
+
+from scn_tf.serving.headers import FORMATS, MOST_GIF_BLOCKS
+
+PADDING = 32  # bytes past the end read as zero: a number of a truncated header is one, and the decoder then says what is wrong
+
+
+def pixel_count(encoded):
+    """Pixels that decoding would fill, float32.
+
+    Args:
+        encoded: scalar string: bytes of a PNG, JPEG, BMP or GIF file. Another format, a BMP with a palette of colours, and a GIF whose
+            first frame is not the whole image are errors.
+    """
+
+    def starts(magic):
+        return tf.strings.substr(encoded + b"\0" * PADDING, 0, len(magic)) == magic
+
+    def jpeg():
+        return tf.reduce_prod(tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.float32))
+
+    def unknown():
+        return _refused([f"image_bytes: expected a {FORMATS} file, received", tf.strings.length(encoded), "bytes of something else"])
+
+    return tf.case(
+        [
+            (starts(b"\x89PNG"), lambda: _png(_bytes(encoded, 32))),
+            (starts(b"BM"), lambda: _bmp(_bytes(encoded, 4096))),
+            (starts(b"GIF8"), lambda: _gif(_bytes(encoded, -1))),
+            (starts(b"\xff\xd8\xff"), jpeg),
+        ],
+        default=unknown,
+    )
+
+
+def _bytes(encoded, most):
+    """The first ``most`` bytes, all if -1, and the padding: int32."""
+    return tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 0, most) + b"\0" * PADDING, tf.uint8), tf.int32)
+
+
+def _number(data, start, size, *, big=False):
+    """Unsigned number of ``size`` bytes, float32."""
+    digits = tf.cast(data[start : start + size], tf.float32)
+    powers = [256.0**power for power in range(size)]
+    return tf.reduce_sum(digits * tf.constant(powers[::-1] if big else powers))
+
+
+def _refused(words):
+    error = tf.debugging.Assert(tf.constant(False), words)
+    with tf.control_dependencies([error]):
+        return tf.constant(0.0)
+
+
+def _png(data):
+    size = _number(data, 16, 4, big=True) * _number(data, 20, 4, big=True)
+    # The decoder goes on past other chunks in front, and so to another size.
+    return tf.cond(
+        tf.reduce_all(data[12:16] == list(b"IHDR")),
+        lambda: size,
+        lambda: _refused(["image_bytes: is a damaged PNG: it does not begin with its size"]),
+    )
+
+
+def _bmp(data):
+    # Signed numbers; a negative height means rows from top to bottom.
+    sides = [_number(data, start, 4) for start in (18, 22)]
+    width, height = [tf.where(side >= 2.0**31, 2.0**32 - side, side) for side in sides]
+    colours = _number(data, 46, 4)
+    colours = tf.cast(tf.where(colours == 0.0, 256.0, tf.minimum(colours, 256.0)), tf.int32)
+    first = 14 + tf.cast(tf.minimum(_number(data, 14, 4), 1000.0), tf.int32)
+    table = data[first : first + 4 * colours]
+    table = tf.reshape(table[: tf.size(table) // 4 * 4], [-1, 4])[:, :3]
+    grey = tf.reduce_all(table == tf.range(tf.shape(table)[0])[:, tf.newaxis])
+    return tf.cond(
+        (_number(data, 28, 2) > 8.0) | grey,
+        lambda: width * height,
+        lambda: _refused(["image_bytes: is a BMP with a palette, whose colours the decoder does not know; save it as PNG"]),
+    )
+
+
+def _gif(data):
+    """The decoder makes room for the widest and the tallest of all frames, whatever the screen that the header tells, and unpacks each."""
+    screen = [_number(data, start, 2) for start in (6, 8)]
+    # A block's data are pieces, each behind a byte with its length, ended by a length of zero. Where the pieces that begin at any place end
+    # is found for all places at once: each doubling looks twice as far.
+    places = tf.range(tf.size(data))
+    ends = tf.where(data == 0, places, tf.minimum(places + 1 + data, tf.size(data) - 1))
+    _, ends = tf.while_loop(lambda step, _: 2**step < tf.size(data), lambda step, ends: (step + 1, tf.gather(ends, ends)), (0, ends))
+
+    def table(flags):
+        return tf.where(flags >= 128, 3 * 2 ** (flags % 8 + 1), 0)
+
+    def in_file(position):
+        return position < tf.size(data) - PADDING
+
+    def is_block(position, *_):
+        kind = data[tf.minimum(position, tf.size(data) - 1)]
+        return in_file(position) & ((kind == 0x2C) | (kind == 0x21))
+
+    def read(position, total, whole, width, height):
+        framed = data[position] == 0x2C
+        left, top, own_width, own_height = [_number(data, position + start, 2) for start in (1, 3, 5, 7)]
+        covers = (left == 0.0) & (top == 0.0) & (own_width == screen[0]) & (own_height == screen[1])
+        whole = whole & (covers | ~framed | (total > 0.0))
+        total += tf.where(framed, own_width * own_height, 0.0)
+        width, height = [tf.where(framed, tf.maximum(most, own), most) for most, own in ((width, own_width), (height, own_height))]
+        start = position + tf.where(framed, 11 + table(data[position + 9]), 2)
+        after = ends[tf.minimum(start, tf.size(data) - 1)] + 1
+        return after, total, whole, width, height
+
+    first = (13 + table(data[10]), 0.0, True, *screen)
+    position, total, whole, width, height = tf.while_loop(is_block, read, first, maximum_iterations=MOST_GIF_BLOCKS)
+    return tf.cond(
+        whole & ~is_block(position),
+        lambda: tf.maximum(width * height, total),
+        lambda: _refused(["image_bytes: is a GIF of very many blocks, or whose first frame is not the whole image; save it as PNG"]),
+    )
