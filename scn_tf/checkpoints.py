@@ -7,15 +7,18 @@ leaves a loadable one. Arrays and JSON only: nothing in them is executed when th
 import io
 import json
 import zipfile
+import zlib
 
 import h5py
 import keras
 import numpy as np
 
-from scn_tf import files
+from scn_tf import config, files
 from scn_tf.layers import CubicUpsampling  # noqa: F401  (registers the layers that a file names)
 
 METADATA = "scn_tf.json"
+# What keras, h5py, zipfile and json raise on damaged files, encrypted ones and documents nested without end among them.
+DAMAGED = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, TypeError, NotImplementedError, RuntimeError, EOFError)
 
 
 class CheckpointError(ValueError):
@@ -81,9 +84,14 @@ def load_model(path):
     metadata = read_metadata(path)
     try:
         # safe_mode refuses layers that carry code.
-        return _float32(keras.saving.load_model(path, compile=False, safe_mode=True)), metadata
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, TypeError) as error:
+        network = _float32(keras.saving.load_model(path, compile=False, safe_mode=True))
+    except DAMAGED as error:
         raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
+    maps = len(metadata["labels"] if metadata["config"]["model"]["name"] == "segmentation" else metadata["landmarks"])
+    said = (*metadata["config"]["model"]["image_size"], maps)
+    if network.output_shape[1:] != said:
+        raise CheckpointError(f"{path}: is damaged: its network answers with {network.output_shape[1:]}, its settings say {said}.")
+    return network, metadata
 
 
 def read_metadata(path):
@@ -94,13 +102,33 @@ def read_metadata(path):
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(METADATA))
+            if METADATA not in archive.namelist():
+                raise CheckpointError(f"{path}: was not written by scn_tf ({METADATA} is missing).")
+            metadata = json.loads(archive.read(METADATA))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file.") from None
-    except KeyError:
-        raise CheckpointError(f"{path}: was not written by scn_tf ({METADATA} is missing).") from None
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except CheckpointError:
+        raise
+    except DAMAGED as error:
         raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
+    return checked_metadata(metadata, path)
+
+
+def checked_metadata(metadata, path):
+    """What a model file says of itself, if that is whole.
+
+    Raises:
+        CheckpointError: something is missing or cannot be.
+    """
+    try:
+        settings = config.from_dict(metadata["config"], source=METADATA).resolved(metadata["dims"])
+        whole = isinstance(metadata["name"], str) and metadata["channels"] in (1, 3) and bool(metadata["landmarks"])
+        whole = whole and all(name in metadata for name in ("coordinates", "labels", "unit", "spacing_mm")) and settings is not None
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: is damaged: what it says of itself is not whole ({files.first_line(error)}).") from None
+    if not whole:
+        raise CheckpointError(f"{path}: is damaged: what it says of itself is not whole.")
+    return metadata
 
 
 def _float32(network):

@@ -21,15 +21,37 @@ def replaced(path):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        flush(temporary)
         os.replace(temporary, path)
+        flush_listing(path.parent)
     except OSError as error:
         kept = " The one written before is kept." if path.exists() else ""
         raise WriteError(f"{path}: cannot be written ({error.strerror or error}).{kept}") from None
     finally:
         with contextlib.suppress(OSError):  # its folder may be none
             temporary.unlink(missing_ok=True)
+
+
+def flush(path):
+    """Wait until a file is on the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def flush_listing(folder):
+    """Wait until the names in a folder are on the disk, where its file system knows that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def flush_folder(folder):
+    """Wait until everything in a folder is on the disk."""
+    for path in [*Path(folder).rglob("*"), Path(folder)]:
+        (flush_listing if path.is_dir() else flush)(path)
 
 
 def make_folder(path):

@@ -77,7 +77,9 @@ class Predictor:
         if loaded.array.max() == loaded.array.min():
             warnings.warn(f"{name}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
         pixel = loaded.spacing
-        if spacing is None and self.metadata["spacing_mm"]:  # the data set's word against the header's, as in training
+        if from_file and spacing is not None:
+            pixel = loaded.along_array_axes(images.checked_spacing(spacing, dims, name))
+        elif spacing is None and self.metadata["spacing_mm"]:  # the data set's word against the header's, as in training
             pixel = loaded.along_array_axes(self.metadata["spacing_mm"])
         fit = fit_image(loaded, pixel, self._model, name=name)
         network_image = network_input(loaded.array, fit.scale, fit.translation, self._model.image_size)

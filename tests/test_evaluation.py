@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import tensorflow as tf
 
 import scn_tf
 from scn_tf import evaluation, predict, training
@@ -120,6 +121,12 @@ def test_prediction_in_3d_is_physical_for_files_and_pixels_for_arrays(run_3d, ha
     np.testing.assert_allclose(physical.landmarks, pixels.landmarks * 3.6 + np.array(image.GetOrigin()), atol=1e-3)
 
 
+def test_grey_with_transparency_is_named(run_2d, tmp_path):
+    (tmp_path / "clear.png").write_bytes(tf.io.encode_png(np.zeros((9, 8, 2), "uint8")).numpy())
+    with pytest.raises(ImageError, match=r"clear\.png: cannot be read as an image \(pixels of a kind .* transparency; save it without"):
+        scn_tf.load(run_2d).predict(tmp_path / "clear.png")
+
+
 def test_mistakes_are_named(run_2d, hands_3d, tmp_path):
     with pytest.raises(DatasetError, match="12 landmarks in 3D, but the model finds 21 in 2D"):
         evaluation.evaluate(run_2d, "val", root=hands_3d)
@@ -145,6 +152,28 @@ def test_what_is_left_out_of_a_folder_is_told(run_2d, hands_2d, tmp_path):
     shutil.copy(hands_2d / "images" / "hand_008.png", tmp_path)
     with pytest.warns(DataWarning, match=r"a\.gif, b\.WEBP"):
         assert [path.name for path in predict.find_images([tmp_path])] == ["hand_008.png"]
+
+
+@pytest.mark.parametrize("spacing", [(1.0,), (1.0, 1.0, 1.0), 0.5, (0, 0), (-1, -1), (np.nan, 1), (1e300, 1), "fine"])
+def test_a_spacing_that_cannot_be_is_refused(spacing, run_2d, hands_2d, rng):
+    for image in (rng.normal(size=(20, 30)), hands_2d / "images" / "hand_008.png"):
+        with pytest.raises(ImageError, match="expected 2 positive numbers of mm per pixel"):
+            scn_tf.load(run_2d).predict(image, spacing=spacing)
+
+
+def test_a_given_spacing_counts_for_files_as_for_arrays(run_2d, hands_2d):
+    predictor, path = scn_tf.load(run_2d), hands_2d / "images" / "hand_008.png"
+    array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    predictor.metadata = {**predictor.metadata, "spacing_mm": [0.9, 0.9]}
+    for spacing in ((0.9, 0.9), (0.3, 0.7)):
+        of_file, of_array = (predictor.predict(image, spacing=spacing).landmarks for image in (path, array))
+        np.testing.assert_allclose(of_file, of_array, atol=EXACT)
+    assert np.abs(of_file - predictor.predict(path).landmarks).max() > 1
+
+
+def test_numbers_are_expected(run_2d):
+    with pytest.raises(ImageError, match="array: expected numbers, received <U1"):
+        scn_tf.load(run_2d).predict(np.full((5, 5), "a"))
 
 
 def test_an_image_that_holds_nothing_is_told(run_2d):

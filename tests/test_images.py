@@ -114,7 +114,7 @@ def test_bad_images_are_refused_with_their_name(tmp_path):
         ("none.png", "no such file"),
         ("text.png", "cannot be read"),
         ("cut.png", "cannot be read"),
-        ("nan.mha", "1 pixels are NaN"),
+        ("nan.mha", "1 pixel not finite, NaN or infinite"),
         ("volume.mha", "expected a 2D image"),
     ]:
         with pytest.raises(images.ImageError, match=f"{name}.*{message}"):

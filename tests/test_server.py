@@ -1,6 +1,7 @@
 """The prediction server, talked to over real connections; tests/test_server_input.py sends it what is wrong."""
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +21,9 @@ import tensorflow as tf
 
 import scn_tf
 from scn_tf import cli, config, serving
-from scn_tf.serving import servable, server
+from scn_tf.serving import batching, requests, routes, servable, server
 from tests.conftest import REPOSITORY, SUBPIXEL
-from tests.serving_client import SMALL_PNG, ask, b64, eventually, metric, refused, running
+from tests.serving_client import JPEG, SMALL_PNG, ask, b64, eventually, metric, refused, running
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +171,84 @@ def test_a_full_queue_gets_503_and_a_client_that_leaves_frees_its_place(model):
         eventually(lambda: metric(port, 'scn_requests_total{code="499"}') == 3)
         assert ask(port, "/healthz")[0] == 200
         assert metric(port, "scn_batch_images_count") == 0
+
+
+def test_idle_connections_make_room_for_new_ones(model, monkeypatch):
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 5)
+    with running(model) as port, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20)) for _ in range(40)]
+        assert ask(port, body={"instances": [b64(SMALL_PNG)]})[0] == 200
+        with contextlib.suppress(ConnectionResetError):
+            assert clients[0].recv(1) == b""
+
+
+def test_small_requests_are_answered_while_large_ones_come_in_slowly(model):
+    head = b"POST /v1/models/scn:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1990000\r\n\r\n"
+    with running(model, max_body_mb=2) as port, contextlib.ExitStack() as stack:
+        for _ in range(8):  # four fit; more, since what asks below may for a moment keep one out
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            client.sendall(head + b" " * 1_980_000)
+        eventually(lambda: ask(port, body=b" " * 1_500_000)[0] == 503)
+        assert ask(port, body={"instances": [b64(SMALL_PNG)]})[0] == 200
+
+
+def test_what_would_take_minutes_or_gigabytes_is_refused(model, monkeypatch):
+    monkeypatch.setattr(routes, "REQUEST_PIXELS", 5000)
+    monkeypatch.setattr(requests, "MOST_NUMBERS", 150_000)
+    heatmaps = {"signature_name": "serve_heatmaps", "instances": np.zeros((1, 48, 32, 1)).tolist()}
+    with running(model) as port:
+        status, answer = ask(port, body={"instances": [b64(SMALL_PNG)] * 2})
+        assert (status, answer["error"]) == (400, "expected images of at most 5000 pixels in all, received 6000; send fewer at once.")
+        assert ask(port, body=heatmaps)[0] == 200  # 3 maps of 48 x 32 x 21
+        status, answer = ask(port, body={**heatmaps, "instances": heatmaps["instances"] * 2})
+        assert (status, answer["error"].split(",")[0]) == (400, "serve_heatmaps: the answer would have 193536 numbers")
+    assert gc.isenabled()
+
+
+def test_memory_that_runs_out_is_no_fault_of_the_neighbours(model, monkeypatch):
+    """Two requests share a batch; the graph finds no memory for the images of one."""
+    original = servable.run
+
+    def run(signature, inputs):
+        if JPEG in inputs["image_bytes"].tolist():
+            raise servable.Exhausted("OOM")
+        return original(signature, inputs)
+
+    monkeypatch.setattr(servable, "run", run)
+    with running(model, batch_wait_ms=300) as port, ThreadPoolExecutor(2) as clients:
+        answers = [clients.submit(ask, port, body={"instances": [b64(image)]}) for image in (SMALL_PNG, JPEG)]
+        assert [answer.result()[0] for answer in answers] == [200, 503]
+
+
+def test_a_graph_without_memory_is_told_from_bad_input():
+    def full(**_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    signature = servable.Signature("serve_input", {"image": tf.TensorSpec((None, 1), tf.float32)}, {}, full)
+    with pytest.raises(servable.Exhausted, match="OOM when allocating"):
+        servable.run(signature, {"image": np.ones((1, 1))})
+
+
+def test_the_queue_is_limited_by_pixels_too():
+    release = threading.Event()
+    queue = batching.Batcher(
+        lambda signature, inputs: (release.wait(20), inputs)[1],
+        max_batch=1,
+        max_pixels=100,
+        max_queue=99,
+        max_queue_pixels=250,
+        wait=0,
+        observe=lambda rows: None,
+    )
+    signature, row = servable.Signature("s", {}, {}, None), {"image": np.ones((1, 1))}
+    first = queue.submit(signature, row, [1000])  # alone, however large
+    eventually(lambda: queue.waiting() == 0)
+    waiting = [queue.submit(signature, row, [100]) for _ in range(2)]
+    with pytest.raises(batching.QueueFull):
+        queue.submit(signature, row, [100])
+    release.set()
+    assert len([future.result(20) for futures in (first, *waiting) for future in futures]) == 3
+    queue.close()
 
 
 def test_slow_clients_are_not_waited_for(model, monkeypatch):

@@ -1,6 +1,7 @@
 import json
 import shutil
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +94,20 @@ def test_a_folder_that_cannot_be_written_is_named(run_2d, tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(files.WriteError, match="out: cannot be written"):
         serving.export_saved_model(run_2d, tmp_path / "out")
+
+
+def test_a_version_is_on_the_disk_before_it_has_its_name(run_2d, tmp_path, monkeypatch):
+    flushed, original = [], files.flush
+    monkeypatch.setattr(files, "flush", lambda path: (flushed.append(path), original(path)))
+    target = serving.export_saved_model(run_2d, tmp_path / "hands")
+    names = {path.relative_to(target) for path in target.rglob("*") if path.is_file()}
+    assert len(names) > 4
+    assert {Path(*path.parts[path.parts.index("model") + 1 :]) for path in flushed if "model" in path.parts} >= names
+
+
+def test_a_run_folder_takes_no_export(run_2d):
+    with pytest.raises(files.WriteError, match="is a run folder; choose a folder of its own"):
+        serving.export_saved_model(run_2d, run_2d)
 
 
 def test_a_damaged_export_is_named(exported, tmp_path):

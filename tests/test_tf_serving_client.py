@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import grpc
 import numpy as np
@@ -206,6 +207,38 @@ def test_a_server_that_is_not_there_or_no_such_address_is_named(remote, pictures
         predict(nobody, pictures[:1], timeout=5)
     with pytest.raises(client.ClientError, match=r"somewhere: expected"):
         predict("somewhere", pictures[:1])
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), 1e12])
+def test_a_timeout_that_cannot_be_is_named(remote, pictures, timeout):
+    predict, server, _ = remote
+    with pytest.raises(client.ClientError, match="timeout: expected a positive number of seconds"):
+        predict(server, pictures[:1], timeout=timeout)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://a..b:80"])
+def test_an_address_that_cannot_be_is_named(pictures, url):
+    with pytest.raises(client.ClientError, match="cannot be reached"):
+        client.predict_rest(url, pictures[:1])
+
+
+def test_a_server_that_answers_drop_by_drop_is_not_waited_for(pictures):
+    class Drops(RestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(200):
+                    self.wfile.write(b" ")
+                    self.wfile.flush()
+                    time.sleep(0.1)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Drops) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(client.ClientError, match="no answer within 1 s"):
+            client.predict_rest(f"http://127.0.0.1:{server.server_port}", pictures[:1], timeout=1)
+        server.shutdown()
 
 
 def test_files_that_a_server_could_not_read_are_not_sent(remote, servable, tmp_path):

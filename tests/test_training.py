@@ -1,10 +1,12 @@
 import csv
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import keras
 import numpy as np
@@ -329,6 +331,49 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, run_2d):
         checkpoints.load_state([], tmp_path / "cut.npz")
     with pytest.raises(checkpoints.CheckpointError, match="belongs to another network"):
         checkpoints.load_state([keras.Variable(np.ones(3))], run_2d / "checkpoints" / "last.npz")
+
+
+def with_metadata(source, target, text):
+    """A model file that says something else of itself."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, text if name == checkpoints.METADATA else old.read(name))
+    return target
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ("{}", "is damaged: what it says of itself is not whole"),
+        ("[]", "is damaged: what it says of itself is not whole"),
+        ("[" * 100_000, "cannot be loaded"),
+        ({"landmarks": []}, "is damaged: what it says of itself is not whole"),
+        ({"landmarks": ["one"]}, r"its network answers with \(48, 32, 21\), its settings say \(48, 32, 1\)"),
+        ({"dims": 3}, "is damaged: what it says of itself is not whole"),
+        ({"config": {"heatmap": {"decoder": "guess"}}}, "is damaged: what it says of itself is not whole"),
+    ],
+)
+def test_a_model_file_that_says_nonsense_of_itself_is_refused(changes, message, run_2d, tmp_path):
+    own = checkpoints.read_metadata(run_2d / "model.keras")
+    text = changes if isinstance(changes, str) else json.dumps({**own, **changes})
+    path = with_metadata(run_2d / "model.keras", tmp_path / "model.keras", text)
+    with pytest.raises(checkpoints.CheckpointError, match=message):
+        checkpoints.load_model(path)
+
+
+def test_a_packed_model_file_with_a_changed_byte_is_refused(run_2d, tmp_path):
+    checkpoints.halve(run_2d / "model.keras", tmp_path / "packed.keras", checkpoints.read_metadata(run_2d / "model.keras"))
+    content = bytearray((tmp_path / "packed.keras").read_bytes())
+    refused = 0
+    for place in range(100, len(content), len(content) // 25):
+        changed = content.copy()
+        changed[place] ^= 0x55
+        (tmp_path / "changed.keras").write_bytes(changed)
+        try:
+            checkpoints.load_model(tmp_path / "changed.keras")
+        except checkpoints.CheckpointError:
+            refused += 1
+    assert refused > 20
 
 
 def test_two_replicas_train_like_one(hands_2d, tmp_path):

@@ -17,6 +17,7 @@ EXTENSIONS = (
     *(".dcm", ".mha", ".mhd", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".hdr", ".img.gz", ".gipl", ".mnc", ".vtk"),
 )
 DICOM_SPACING = ("0028|0030", "0018|1164", "0018|2010")  # PixelSpacing, ImagerPixelSpacing, NominalScannedPixelSpacing
+MOST_MM = 1e6  # of a pixel: more is no spacing, and no float32 survives it
 DICOM_CLASS = "0008|0016"  # every DICOM file has one
 
 
@@ -99,6 +100,8 @@ def read_image(path, *, dims, channels=1):
         reason = str(error).strip().splitlines()[-1].split("): ")[-1].strip()
         if "Unable to determine ImageIO reader" in reason:
             reason = "it is damaged, or none of PNG, JPEG, BMP, TIFF, DICOM, MetaImage, NIfTI and NRRD"
+        if "Unknown PixelType" in reason:
+            reason = "pixels of a kind that is not known, such as grey with transparency; save it without"
         raise ImageError(f"{path}: cannot be read as an image ({reason}).") from None
     return from_itk(image, dims=dims, channels=channels, name=str(path))
 
@@ -122,7 +125,7 @@ def from_itk(image, *, dims, channels=1, name="image"):
         raise ImageError(f"{name}: {counted(np.count_nonzero(~np.isfinite(array)), 'pixel')} not finite, NaN or infinite.")
     return Image(
         array=array,
-        spacing=np.array(image.GetSpacing()) if states_spacing else None,
+        spacing=checked_spacing(image.GetSpacing(), dims, name) if states_spacing else None,
         physical_from_array=turned,
         file_from_array=np.linalg.inv(stored) @ turned,
     )
@@ -135,6 +138,10 @@ def from_array(array, *, dims, channels=1, spacing=None):
         ImageError: wrong rank or channels, NaN or infinite values.
     """
     array = np.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise ImageError(f"array: expected numbers, received {array.dtype}.")
+    if spacing is not None:
+        spacing = checked_spacing(spacing, dims, "array")
     if array.ndim == dims:
         array = array[..., np.newaxis]
     if array.ndim != dims + 1 or 0 in array.shape:
@@ -143,8 +150,23 @@ def from_array(array, *, dims, channels=1, spacing=None):
     if not np.isfinite(array).all():
         raise ImageError("array: NaN or infinite values.")
     identity = np.eye(dims + 1)
-    physical = np.diag([*(np.ones(dims) if spacing is None else np.asarray(spacing, float)), 1.0])
-    return Image(array, None if spacing is None else np.asarray(spacing, float), physical, identity)
+    physical = np.diag([*(np.ones(dims) if spacing is None else spacing), 1.0])
+    return Image(array, spacing, physical, identity)
+
+
+def checked_spacing(spacing, dims, name):
+    """mm per pixel as (d,) float.
+
+    Raises:
+        ImageError: not d finite positive numbers.
+    """
+    try:
+        values = np.asarray(spacing, float)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.shape != (dims,) or not (np.isfinite(values) & (values > 0) & (values < MOST_MM)).all():
+        raise ImageError(f"{name}: expected {dims} positive numbers of mm per pixel, received {spacing!r}.")
+    return values
 
 
 def _states_spacing(image, name):

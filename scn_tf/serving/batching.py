@@ -40,14 +40,15 @@ class Batcher:
             InputError for what the caller did wrong.
         max_batch: most rows in a batch.
         max_pixels: most pixels in a batch; a single image with more still runs, alone.
-        max_queue: most rows that wait.
+        max_queue, max_queue_pixels: most rows and pixels that wait.
         wait: seconds that a lone request waits for company.
         observe: called with the rows of each batch that ran.
     """
 
-    def __init__(self, run, *, max_batch, max_pixels, max_queue, wait, observe):
+    def __init__(self, run, *, max_batch, max_pixels, max_queue, max_queue_pixels, wait, observe):
         self._run, self._observe = run, observe
-        self._max_batch, self._max_pixels, self._max_queue, self._wait = max_batch, max_pixels, max_queue, wait
+        self._max_batch, self._max_pixels, self._wait = max_batch, max_pixels, wait
+        self._max_queue, self._max_queue_pixels = max_queue, max_queue_pixels
         self._queue, self._changed, self._closed = [], threading.Condition(), False
         # A daemon: a forced stop must not wait for a batch.
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
@@ -87,7 +88,8 @@ class Batcher:
                 start = end
         with self._changed:
             self._queue = [job for job in self._queue if not job.future.cancelled()]
-            if sum(job.rows for job in self._queue) + len(pixels) > self._max_queue or self._closed:
+            rows, waiting = sum(job.rows for job in self._queue), sum(job.pixels for job in self._queue)
+            if rows + len(pixels) > self._max_queue or (waiting and waiting + sum(pixels) > self._max_queue_pixels) or self._closed:
                 raise QueueFull
             self._queue += jobs
             self._changed.notify()
@@ -138,16 +140,15 @@ class Batcher:
         try:
             joined = {name: np.concatenate([job.inputs[name] for job in jobs]) for name in jobs[0].inputs}
             outputs = self._run(jobs[0].signature, joined)
-        except InputError as error:
+        except Exception as error:
+            if not isinstance(error, InputError):
+                logger.exception("a batch of %d requests failed", len(jobs))
             if len(jobs) == 1:
                 jobs[0].future.set_exception(error)
-            # Whose input was bad is known only when each runs alone; the others must not suffer.
-            for job in jobs if len(jobs) > 1 else ():
-                self._execute([job])
-        except Exception as error:
-            logger.exception("a batch of %d requests failed", len(jobs))
+                return
+            # Whose input it was is known only when each runs alone; the others must not suffer.
             for job in jobs:
-                job.future.set_exception(error)
+                self._execute([job])
         else:
             self._observe(sum(job.rows for job in jobs))
             start = 0

@@ -10,6 +10,7 @@ import csv
 import http.client
 import io
 import json
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -22,6 +23,7 @@ from scn_tf.quiet import quiet_stderr
 
 LARGEST_BATCH = 8  # images a request; max_batch_size of export/serving/batching.config
 LONGEST_REFUSAL = 500  # characters of it that are shown: TensorFlow's own may hold whole tensors
+LONGEST_TIMEOUT = 1e6  # seconds
 LARGEST_ANSWER = 64 * 2**20  # bytes; LARGEST_BATCH images with 10 000 landmarks each take 8 MB of JSON
 MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP", b"GIF8": "GIF"}
 
@@ -46,7 +48,7 @@ def predict_rest(url, paths, *, model="scn", version=None, signature="serving_de
         model: name of the model on the server.
         version: number of its version; the newest by default.
         signature: one that takes ``image_bytes``.
-        timeout: seconds that the server may stay silent in one request.
+        timeout: seconds for one request, twice as many at worst: the server may be silent for so long once more.
         batch_size: images a request; a server that batches refuses more than its own largest batch.
 
     Returns:
@@ -55,6 +57,7 @@ def predict_rest(url, paths, *, model="scn", version=None, signature="serving_de
     Raises:
         ClientError: see there.
     """
+    _check_timeout(timeout)
     # Other schemes of urllib would read files.
     if not url.startswith(("http://", "https://")):
         raise ClientError(f"{url}: expected the address of a server, such as http://127.0.0.1:8501.")
@@ -79,6 +82,7 @@ def predict_grpc(address, paths, *, model="scn", version=None, signature="servin
         address: ``HOST:PORT`` of the server, such as ``127.0.0.1:8500``.
         timeout: seconds for one request in all; the other arguments, result and errors are those of :func:`predict_rest`.
     """
+    _check_timeout(timeout)
     if "//" in address or ":" not in address:
         raise ClientError(f"{address}: expected HOST:PORT of a gRPC server, such as 127.0.0.1:8500.")
     try:
@@ -130,6 +134,11 @@ def predictions_csv(paths, found, *, names=None):
     return text.getvalue()
 
 
+def _check_timeout(timeout):
+    if not 0 < timeout < LONGEST_TIMEOUT:
+        raise ClientError(f"timeout: expected a positive number of seconds below {LONGEST_TIMEOUT:g}, received {timeout}.")
+
+
 def _batches(paths, batch_size):
     """Contents of the files, lists of at most ``batch_size``."""
     if batch_size < 1:
@@ -152,13 +161,17 @@ def _read(path):
 
 def _post(endpoint, body, timeout):
     """Send JSON, return the JSON of the answer."""
-    request = urllib.request.Request(endpoint, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    deadline, content = time.monotonic() + timeout, bytearray()
     try:
+        request = urllib.request.Request(endpoint, json.dumps(body).encode(), {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=timeout) as response:
-            content = response.read(LARGEST_ANSWER + 1)
+            while len(content) <= LARGEST_ANSWER and (piece := response.read1(2**20)):
+                content += piece
+                if time.monotonic() > deadline:  # the socket's own limit begins anew with every byte
+                    raise TimeoutError
     except urllib.error.HTTPError as error:
         raise ClientError(f"{endpoint}: refused with status {error.code}: {_refusal(error)}") from None
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             raise ClientError(f"{endpoint}: no answer within {timeout:g} s; raise the timeout or send fewer images at once.") from None
@@ -167,7 +180,7 @@ def _post(endpoint, body, timeout):
         raise ClientError(f"{endpoint}: the answer is longer than {LARGEST_ANSWER} bytes; send fewer images at once.")
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(content)
-    raise ClientError(f"{endpoint}: expected JSON, received {content[:80]!r}; is this the REST port of TensorFlow Serving?")
+    raise ClientError(f"{endpoint}: expected JSON, received {bytes(content[:80])!r}; is this the REST port of TensorFlow Serving?")
 
 
 def _refusal(error):

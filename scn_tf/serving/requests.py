@@ -6,6 +6,8 @@ Row form: ``{"instances": [row, ...]}`` -> ``{"predictions": [row, ...]}``. Colu
 
 import base64
 import binascii
+import contextlib
+import gc
 import math
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ from scn_tf.serving import headers
 from scn_tf.serving.servable import InputError, Signature
 
 DEFAULT_SIGNATURE = "serving_default"
+MOST_NUMBERS = 16_000_000  # of an answer: each takes 20 bytes of JSON, and 100 of memory while that is written
 KEYS = ("signature_name", "instances", "inputs")
 JSON_NAMES = {str: "text", bool: "true or false", type(None): "null", dict: "an object", list: "a list", int: "a number", float: "a number"}
 
@@ -29,14 +32,24 @@ class Call(NamedTuple):
     rows: bool  # row form, else column form
 
 
-def parse(body, signatures, *, most_pixels, most_rows):
+@contextlib.contextmanager
+def without_collector():
+    """Python's search for cycles would look at every list of a large document again and again, while nothing else can run."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def parse(body, signatures, *, most_pixels, most_rows, most_pixels_in_all):
     """Read a request body.
 
     Args:
         body: bytes of the JSON document.
         signatures: :class:`Signature` by name.
         most_pixels: an image with more is refused.
-        most_rows: a request with more is refused.
+        most_rows, most_pixels_in_all: a request with more is refused.
 
     Returns:
         :class:`Call`.
@@ -64,7 +77,15 @@ def parse(body, signatures, *, most_pixels, most_rows):
     lengths = {name: len(array) for name, array in inputs.items()}
     if len(set(lengths.values())) != 1:
         raise InputError(f"expected as many rows in every input, received {lengths}.")
-    return Call(signature, inputs, _pixels(inputs, most_pixels), rows)
+    pixels = _pixels(inputs, most_pixels)
+    if sum(pixels) > most_pixels_in_all:
+        raise InputError(f"expected images of at most {most_pixels_in_all} pixels in all, received {sum(pixels)}; send fewer at once.")
+    numbers = len(pixels) * sum(math.prod(side or 1 for side in spec.shape[1:]) for spec in signature.outputs.values())
+    if numbers > MOST_NUMBERS:
+        raise InputError(
+            f"{signature.name}: the answer would have {numbers} numbers, at most {MOST_NUMBERS} can be sent; send fewer images."
+        )
+    return Call(signature, inputs, pixels, rows)
 
 
 def joined(pieces):

@@ -21,7 +21,9 @@ from scn_tf.serving import requests, servable
 from scn_tf.serving.batching import Batcher, QueueFull
 from scn_tf.serving.signatures import MOST_PIXELS
 
-BODIES = 4  # bodies of the largest size that may be in memory at once
+BODIES = 4  # bodies of the largest size that may be in memory at once,
+SMALL_BODY = 1_000_000  # bytes; these beside them: who sends large ones slowly must not keep all others out
+REQUEST_PIXELS, QUEUE_PIXELS = 4 * MOST_PIXELS, 8 * MOST_PIXELS  # of encoded images: about half a minute, a minute of a core
 DISCARD_SECONDS = 10  # for the rest of a request that was refused
 CLIENT_CLOSED = 499  # nobody reads it; it makes the metrics honest
 ROUTES = "/v1/models/NAME[/versions/N], .../metadata, ...:predict (POST), /healthz, /metrics"
@@ -81,6 +83,7 @@ class Application:
             max_batch=limits.max_batch,
             max_pixels=MOST_PIXELS,
             max_queue=limits.max_queue,
+            max_queue_pixels=QUEUE_PIXELS,
             wait=limits.batch_wait_ms / 1000,
             observe=self.metrics.batches.observe,
         )
@@ -130,7 +133,7 @@ class Application:
             nonlocal size
             if size + count > self.most_bytes:
                 raise HTTPException(413, f"expected a request of at most {self.limits.max_body_mb:g} MB; send fewer or smaller images.")
-            if self.body_bytes + count > BODIES * self.most_bytes:
+            if self.body_bytes + count > BODIES * self.most_bytes and size + count > SMALL_BODY:
                 raise _busy("too many large requests at once")
             size += count
             self.body_bytes += count
@@ -153,19 +156,21 @@ class Application:
         """Body -> response, through parser and queue."""
         in_thread, thread = asyncio.get_running_loop().run_in_executor, self.parser
         try:
-            limits = {"most_pixels": self.most_pixels, "most_rows": self.limits.max_queue}
-            call = await in_thread(thread, lambda: requests.parse(body, self.model.signatures, **limits))
+            limits = {"most_pixels": self.most_pixels, "most_rows": self.limits.max_queue, "most_pixels_in_all": REQUEST_PIXELS}
+            call = await in_thread(thread, lambda: _alone(requests.parse, body, self.model.signatures, **limits))
             futures = self.batcher.submit(call.signature, call.inputs, call.pixels)
             try:
                 pieces = await _unless_gone(request, asyncio.gather(*map(asyncio.wrap_future, futures)))
             finally:
                 for future in futures:  # what still waits there is of no use any more
                     future.cancel()
-            text = await in_thread(thread, lambda: requests.answer(call, requests.joined(pieces)))
+            text = await in_thread(thread, lambda: _alone(requests.answer, call, requests.joined(pieces)))
         except servable.InputError as error:
             raise HTTPException(400, str(error)) from None
+        except servable.Exhausted:
+            raise _busy("not enough memory for this image") from None
         except QueueFull:
-            raise _busy(f"{self.limits.max_queue} images wait already") from None
+            raise _busy(f"{self.limits.max_queue} images wait already, or fewer large ones") from None
         return Response(text, media_type="application/json")
 
     async def _body(self, request, grow):
@@ -199,6 +204,11 @@ class Application:
             raise HTTPException(404, f"Servable not found for request: Latest({name[:60]}); the model here is {self.name}.")
         if version not in (None, self.model.version):
             raise HTTPException(404, f"Servable not found for request: Specific({name}, {version[:20]}); there is {self.model.version}.")
+
+
+def _alone(function, *arguments, **options):
+    with requests.without_collector():
+        return function(*arguments, **options)
 
 
 async def _discard_rest(request):

@@ -64,9 +64,13 @@ def export_saved_model(run, out):
         service.metadata = tf.saved_model.Asset(str(asset))
         tf.saved_model.save(service, str(temporary / "model"), signatures=signatures(service, metadata))
         write_warmup(temporary / "model")
+        files.flush_folder(temporary / "model")
         os.replace(temporary / "model", target)
+        files.flush_listing(out)
     except (OSError, tf.errors.OpError) as error:
-        raise files.WriteError(f"{out}: cannot be written ({getattr(error, 'strerror', None) or files.first_line(error)}).") from None
+        # TensorFlow says where and, at the end, why.
+        reason = getattr(error, "strerror", None) or files.first_line(str(error).rsplit("; ", 1)[-1])
+        raise files.WriteError(f"{out}: cannot be written ({reason}).") from None
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -20,6 +20,10 @@ class InputError(ValueError):
     """What a caller sent cannot be used; the message is for the caller."""
 
 
+class Exhausted(RuntimeError):
+    """There is not enough memory for an input."""
+
+
 class Signature(NamedTuple):
     """One signature of the model: ``inputs`` and ``outputs`` are ``tf.TensorSpec`` by name, with a leading batch axis."""
 
@@ -86,12 +90,15 @@ def run(signature, inputs):
 
     Raises:
         InputError: the graph refused an input.
+        Exhausted: it needs more memory than there is.
     """
     tensors = {name: tf.constant(inputs[name], spec.dtype) for name, spec in signature.inputs.items()}
     try:
         return {name: tensor.numpy() for name, tensor in signature.function(**tensors).items()}
     except tf.errors.InvalidArgumentError as error:
         raise InputError(plain_message(error.message)) from None
+    except tf.errors.ResourceExhaustedError as error:
+        raise Exhausted(plain_message(error.message)) from None
 
 
 def warm_up(model):

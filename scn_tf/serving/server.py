@@ -1,5 +1,6 @@
 """A local prediction server with TF Serving's REST routes, for who has no Docker; docs/server.md shows how to call it."""
 
+import gc
 import signal
 import socket
 
@@ -22,16 +23,25 @@ MOST_CONNECTIONS = 500  # well below the 1024 open files that a process usually 
 class Connection(H11Protocol):
     """An HTTP connection that is closed when no request begins or ends on it for a while.
 
-    uvicorn's own limit begins with the first answer; a client that sends its headers slowly, or nothing, would stay.
+    uvicorn's own limit begins with the first answer; a client that sends its headers slowly, or nothing, would stay. Its limit of
+    connections asks at the first request, and descriptors would run out before: here the one that is idle longest makes room.
     """
 
     def connection_made(self, transport):
         super().connection_made(transport)
+        self.made = self.loop.time()
+        if len(self.connections) > MOST_CONNECTIONS:
+            idle = [connection for connection in self.connections if connection.idle]
+            min(idle, key=lambda connection: connection.made).transport.abort()
         self._watch(last=self)
 
+    @property
+    def idle(self):
+        """Whether no request is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
     def _watch(self, last):
-        idle = self.cycle is None or self.cycle.response_complete
-        if idle and self.cycle is last:
+        if self.idle and self.cycle is last:
             self.transport.abort()
         if not self.transport.is_closing():
             self.loop.call_later(IDLE_SECONDS, self._watch, self.cycle)
@@ -50,7 +60,6 @@ def build_server(application):
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=MOST_CONNECTIONS,
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=application.limits.stop_seconds,
         )
@@ -77,6 +86,8 @@ def serve(out, *, host="127.0.0.1", port=8501, name="scn", limits=None):
     with _bound_socket(host, port) as listener:
         model = servable.load(out)
         servable.warm_up(model)
+        gc.collect()
+        gc.freeze()  # what is here stays: TensorFlow's objects are not to be looked at again with every large request
         application = Application(model, name=name, limits=limits)
         server = build_server(application)
         # uvicorn raises the signal again once it has stopped; a stop that was asked for is no failure.

@@ -190,7 +190,7 @@ def localizer(path, *, threads=2):
         with quiet_stderr():
             interpreter = Interpreter(model_path=str(path), num_threads=threads)
             run = interpreter.get_signature_runner(SIGNATURE)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         raise ConversionError(f"{path}: is no TFLite model of scn_tf ({files.first_line(error)}).") from None
 
     def locate(images):
