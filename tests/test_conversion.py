@@ -119,6 +119,11 @@ def test_files_that_are_no_models_are_named(name, content, tmp_path):
         scn_tf.load(tmp_path / name)
 
 
+def test_an_onnx_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(serving.ConversionError, match=r"none\.onnx: no such file\.$"):
+        onnx.localizer(tmp_path / "none.onnx")
+
+
 def test_parity_passes_for_exports_of_the_run_and_says_how_far_they_are(files, run_2d, tmp_path, capsys):
     saved = serving.export_saved_model(run_2d, tmp_path / "saved").parent
     status = cli.main(["check_parity", str(run_2d), str(saved), str(files["none"]), str(files["onnx"])])

@@ -135,6 +135,20 @@ def test_systems_are_compared_with_all_before_them_and_the_text_shows_the_first(
     assert found == [("B", "A", 2.0), ("C", "A", 1.5), ("C", "B", -0.5)]
     assert "| B | all | A |" in text
     assert "| C | all | B |" not in text
+    assert "seeds |" not in text.replace("| seeds |", "")  # one seed has no spread
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1]])
+def test_tables_have_as_many_cells_in_every_row(seeds, hands_2d, tmp_path):
+    systems = {"A": {"model.filters": 4}, "B": {"model.filters": 5}}
+    runs = study.read_study(write_study(tmp_path, hands_2d, systems=systems, sizes=["all"], seeds=seeds)).runs()
+    for run in runs:
+        file = execute.errors_file(tmp_path, run)
+        file.parent.mkdir(parents=True)
+        file.write_text("image_id,landmark,error_mm\na,0,1\nb,0,2\n")
+    tables = report.write_report(tmp_path, runs).split("\n\n")
+    widths = [{line.count("|") for line in table.splitlines()} for table in tables if table.startswith("|")]
+    assert widths == ([{13}, {6}] if len(seeds) == 1 else [{14}, {7}])
 
 
 def test_a_system_that_fails_does_not_press_the_other_curves_together():
@@ -445,7 +459,7 @@ def test_a_seed_draws_nested_training_sets(hands_2d, tmp_path):
 
     drawn = {}
     for count, seed in ((2, 0), (5, 0), (5, 1), (5, 2)):
-        settings = small_config(hands_2d, data__train_count=count, train__seed=seed)
+        settings = small_config(hands_2d, data__train_count=count, train__seed=seed, train__batch_size=2)
         job = training.prepare(settings, tmp_path / "run", resume=False)
         drawn[count, seed] = frozenset(tuple(example["landmarks"].numpy().ravel()) for example in job.training)
         assert len(drawn[count, seed]) == count

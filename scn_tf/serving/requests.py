@@ -60,7 +60,8 @@ def parse(body, signatures, *, most_pixels, most_rows, most_pixels_in_all):
     try:
         document = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="none")
     except ValueError as error:
-        raise InputError(f"JSON Parse error: {error}; NaN and Infinity are no JSON either.") from None
+        hint = "; NaN and Infinity are no JSON" if b"NaN" in body or b"Infinity" in body else ""
+        raise InputError(f"JSON Parse error: {error}{hint}.") from None
     if not isinstance(document, dict):
         raise InputError(f'expected a JSON object with "instances" or "inputs", received {_kind(document)}.')
     if unknown := set(document) - set(KEYS):

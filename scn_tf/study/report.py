@@ -82,21 +82,24 @@ def _csv(rows):
 
 
 def _markdown(rows, compared, unit, *, done, planned):
+    several = any(row["seeds"] > 1 for row in rows)
     lines = [
         f"{done} of {planned} runs. Errors in {unit}: of points mean +- std and median; of images the mean with its 95 % bootstrap",
         "interval over images; share of points within a radius, and number beyond it, mean over the seeds. A seed counts once",
         "all its folds are done.",
         "",
-        "| system | training images | seeds | images | point error | median | image error | std over seeds "
-        "| < 2 | < 4 | < 10 | >= 2 | >= 10 |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        *_head(
+            *("system", "training images", "seeds", "images", "point error", "median", "image error"),
+            *(["std over seeds"] if several else []),
+            *("< 2", "< 4", "< 10", ">= 2", ">= 10"),
+        ),
     ]
     for row in rows:
         cells = [
             f"{row['system']} | {row['size']} | {row['seeds']} | {row['images']}",
             f"{row['pe_mean']:.3f} +- {row['pe_std']:.3f} | {row['pe_median']:.3f}",
             f"{row['ipe_mean']:.3f} ({row['ipe_low']:.3f} to {row['ipe_high']:.3f})",
-            "" if np.isnan(row["seed_std"]) else f"{row['seed_std']:.3f}",
+            *(["" if np.isnan(row["seed_std"]) else f"{row['seed_std']:.3f}"] if several else []),
             f"{row['sdr_2']:.2f} % | {row['sdr_4']:.2f} % | {row['sdr_10']:.2f} %",
             f"{row['outliers_2']:.1f} | {row['outliers_10']:.1f}",
         ]
@@ -104,14 +107,21 @@ def _markdown(rows, compared, unit, *, done, planned):
     if compared:
         lines += [
             "",
-            "The interval is over images alone, for these trainings; the last column has the differences of single seeds.",
+            "The interval is over images alone, for these trainings"
+            + ("; the last column has the differences of single seeds." if several else "."),
             "",
-            "| system | training images | image error minus that of | difference | 95 % interval, paired | of the seeds |",
-            "|---|---|---|---|---|---|",
+            *_head(
+                *("system", "training images", "image error minus that of", "difference", "95 % interval, paired"),
+                *(["of the seeds"] if several else []),
+            ),
         ]
         for row in compared:
-            lines.append(
-                f"| {row['system']} | {row['size']} | {row['minus']} | {row['mean']:+.3f} | {row['low']:+.3f} to {row['high']:+.3f} "
-                f"| {row['least']:+.3f} to {row['most']:+.3f} |"
-            )
+            cells = [f"{row['system']} | {row['size']} | {row['minus']} | {row['mean']:+.3f} | {row['low']:+.3f} to {row['high']:+.3f}"]
+            cells += [f"{row['least']:+.3f} to {row['most']:+.3f}"] if several else []
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _head(*columns):
+    """Two lines: a table's titles, and the rule below them."""
+    return f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"
