@@ -121,9 +121,9 @@ def checked_metadata(metadata, path):
         CheckpointError: something is missing or cannot be.
     """
     try:
-        settings = config.from_dict(metadata["config"], source=METADATA).resolved(metadata["dims"])
+        config.from_dict(metadata["config"], source=METADATA).resolved(metadata["dims"])
         whole = isinstance(metadata["name"], str) and metadata["channels"] in (1, 3) and bool(metadata["landmarks"])
-        whole = whole and all(name in metadata for name in ("coordinates", "labels", "unit", "spacing_mm")) and settings is not None
+        whole = whole and all(name in metadata for name in ("coordinates", "labels", "unit", "spacing_mm"))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: is damaged: what it says of itself is not whole ({files.first_line(error)}).") from None
     if not whole:

@@ -30,8 +30,10 @@ class Connection(H11Protocol):
     def connection_made(self, transport):
         super().connection_made(transport)
         self.made = self.loop.time()
-        if len(self.connections) > MOST_CONNECTIONS:
-            idle = [connection for connection in self.connections if connection.idle]
+        # One that was closed a moment ago is still listed, and makes no more room.
+        listed = [connection for connection in self.connections if not connection.transport.is_closing()]
+        if len(listed) > MOST_CONNECTIONS:
+            idle = [connection for connection in listed if connection.idle]
             min(idle, key=lambda connection: connection.made).transport.abort()
         self._watch(last=self)
 
