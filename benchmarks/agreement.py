@@ -1,9 +1,11 @@
-"""How far two networks agree, and what the mean of their heatmaps gives: `python benchmarks/agreement.py RUN RUN --data.root FOLDER`.
+"""How far networks agree, and what the means of their points give: `python benchmarks/agreement.py RUN RUN [RUN ...] --data.root FOLDER`.
 
-Where both are off by the same way they agree with each other and not with the annotation: more training of this kind changes little there.
+Where all are off by the same way they agree with each other and not with the annotation: more training of this kind changes little
+there. Each network sees the images at its own size, unlike in an ensemble of `scn-tf combine`, whose heatmaps are averaged.
 """
 
 import argparse
+import itertools
 import sys
 from pathlib import Path
 
@@ -12,40 +14,53 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 import scn_tf  # noqa: F401
-from scn_tf import checkpoints, config, localization, runs
+from scn_tf import config, geometry, localization, runs
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 
 MISS_MM = 2.0
 
 
+def points_in_mm(run, dataset, split):
+    """What a run finds and what is annotated: two arrays (I, N, d), mm in axes of the images, and the errors (I, N), NaN where absent."""
+    locate, metadata = runs.open_run(run)
+    settings = config.from_dict(metadata["config"], source=str(run))
+    result = localization.localize(locate, pipeline.examples(dataset, dataset.split(split), settings))
+    # Pixels of each image are the same for every network; mm a pixel of it too.
+    own_from_input, per_pixel = result["own_from_input"], result["unit_per_pixel"] / result["file_per_pixel"]
+    found, true = (
+        np.stack([geometry.apply(matrix, points) for matrix, points in zip(own_from_input, result[name], strict=True)]) * per_pixel[:, None]
+        for name in ("predicted", "landmarks")
+    )
+    return found, true, localization.point_errors(result)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs=2, metavar="RUN", help="run folder or .keras file; both of one input size")
-    parser.add_argument("--data.root", type=Path, dest="root", help="data set; the second run's own if left out")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders or model files, at least two")
+    parser.add_argument("--data.root", type=Path, dest="root", required=True, help="data set, with coordinates in pixels")
     parser.add_argument("--split", default="val")
     options = parser.parse_args()
-    networks, metadata = zip(*(checkpoints.load_model(runs.network_file(run)) for run in options.runs), strict=True)
-    settings = config.from_dict(metadata[1]["config"], source=str(options.runs[1]))
-    dataset = open_dataset(options.root or settings.data.root)
-    data = pipeline.examples(dataset, dataset.split(options.split), settings).cache()
-
-    def both(images, training):
-        return sum(network(images, training=training) for network in networks) / len(networks)
-
-    found = [localization.localize(localization.localizer(f, settings.heatmap.decoder), data) for f in (*networks, both)]
-    errors = [localization.point_errors(result) for result in found]
-    for name, values in zip((*options.runs, "mean of their heatmaps"), errors, strict=True):
-        values = values[np.isfinite(values)]
-        print(f"{name}: mean {values.mean():.4f} mm, {(values >= MISS_MM).sum()} of {values.size} points beyond {MISS_MM:g} mm")
-    apart = np.linalg.norm((found[0]["predicted"] - found[1]["predicted"]) * found[0]["unit_per_pixel"][:, None], axis=-1)
-    missed = (errors[0] >= MISS_MM) & (errors[1] >= MISS_MM)
-    print(f"the two are {apart.mean():.2f} mm from each other in the mean")
-    if missed.any():
-        print(
-            f"{missed.sum()} points are beyond {MISS_MM:g} mm in both: there the two are {apart[missed].mean():.2f} mm from each other "
-            f"and the first {errors[0][missed].mean():.2f} mm from the annotation"
-        )
+    if len(options.runs) < 2:
+        parser.error("RUN: at least two")
+    dataset = open_dataset(options.root)
+    found, true, errors = map(np.stack, zip(*(points_in_mm(run, dataset, options.split) for run in options.runs), strict=True))
+    annotated = np.isfinite(errors[0])
+    for count in range(1, len(found) + 1):
+        for chosen in map(list, itertools.combinations(range(len(found)), count)):
+            values = np.linalg.norm(found[chosen].mean(axis=0) - true[0], axis=-1)[annotated]
+            names = " + ".join(options.runs[index].name for index in chosen)
+            print(f"{names}: mean {values.mean():.4f} mm, {(values >= MISS_MM).sum()} of {values.size} points beyond {MISS_MM:g} mm")
+    centre = found.mean(axis=0)
+    spread = np.linalg.norm(found - centre, axis=-1).mean(axis=0)
+    print(f"they are {spread[annotated].mean():.2f} mm from their mean")
+    misses = (errors[:, annotated] >= MISS_MM).sum(axis=0)
+    counts = ", ".join(f"{times} in {networks}" for networks, times in enumerate(np.bincount(misses, minlength=len(found) + 1)))
+    print(f"points by the number of networks in which they are beyond {MISS_MM:g} mm: {counts}")
+    if (missed := misses == len(found)).any():
+        off = np.linalg.norm(centre - true[0], axis=-1)[annotated][missed].mean()
+        close = spread[annotated][missed].mean()
+        print(f"those that are in all: the networks are {close:.2f} mm from their mean, it {off:.2f} mm from the annotation")
 
 
 if __name__ == "__main__":
