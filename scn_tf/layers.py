@@ -1,4 +1,4 @@
-"""The layers that Keras lacks: upsampling that trains and exports everywhere.
+"""The layers that Keras lacks: upsampling and resizing that train and export everywhere.
 
 Keras' ``UpSampling2D(interpolation="bicubic")`` has no gradient in bfloat16, no XLA
 kernel and no TFLite builtin, and there is no linear or cubic upsampling in 3D at all.

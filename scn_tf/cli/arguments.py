@@ -57,7 +57,8 @@ def build_parser(prog):
 
     combine = adding.add_parser("combine", help="make one model of several runs", allow_abbrev=False, description=(
         "Write a model whose heatmaps are the mean of those of several networks, trained with other seeds, sizes or settings. "
-        "It is used like any other model, often a little more accurate, and takes as long as all of them together."))  # fmt: skip
+        "It errs a little less than they do in the mean, is used like any other model, "
+        "and takes as long as all of them together."))  # fmt: skip
     combine.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help=f"{RUN}; at least two")
     combine.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write, such as hands.keras")
     combine.set_defaults(run=commands.run_combine)

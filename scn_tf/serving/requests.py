@@ -42,6 +42,7 @@ def without_collector():
         gc.enable()
 
 
+@without_collector()
 def parse(body, signatures, *, most_pixels, most_rows, most_pixels_in_all):
     """Read a request body.
 
@@ -94,6 +95,7 @@ def joined(pieces):
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
+@without_collector()
 def answer(call, outputs):
     """The response body.
 

@@ -157,14 +157,14 @@ class Application:
         in_thread, thread = asyncio.get_running_loop().run_in_executor, self.parser
         try:
             limits = {"most_pixels": self.most_pixels, "most_rows": self.limits.max_queue, "most_pixels_in_all": REQUEST_PIXELS}
-            call = await in_thread(thread, lambda: _alone(requests.parse, body, self.model.signatures, **limits))
+            call = await in_thread(thread, lambda: requests.parse(body, self.model.signatures, **limits))
             futures = self.batcher.submit(call.signature, call.inputs, call.pixels)
             try:
                 pieces = await _unless_gone(request, asyncio.gather(*map(asyncio.wrap_future, futures)))
             finally:
                 for future in futures:  # what still waits there is of no use any more
                     future.cancel()
-            text = await in_thread(thread, lambda: _alone(requests.answer, call, requests.joined(pieces)))
+            text = await in_thread(thread, lambda: requests.answer(call, requests.joined(pieces)))
         except servable.InputError as error:
             raise HTTPException(400, str(error)) from None
         except servable.Exhausted:
@@ -204,11 +204,6 @@ class Application:
             raise HTTPException(404, f"Servable not found for request: Latest({name[:60]}); the model here is {self.name}.")
         if version not in (None, self.model.version):
             raise HTTPException(404, f"Servable not found for request: Specific({name}, {version[:20]}); there is {self.model.version}.")
-
-
-def _alone(function, *arguments, **options):
-    with requests.without_collector():
-        return function(*arguments, **options)
 
 
 async def _discard_rest(request):
