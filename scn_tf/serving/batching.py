@@ -21,11 +21,15 @@ class QueueFull(Exception):
 
 
 class Job(NamedTuple):
-    """Rows of one request that run in one piece. ``key``: jobs with equal ones can be joined."""
+    """Rows of one request that run in one piece.
+
+    ``key``: jobs with equal ones can be joined. ``first``: number of its first row in the request, -1 if that has only one.
+    """
 
     key: tuple
     signature: object
     inputs: dict
+    first: int
     rows: int
     pixels: int
     arrived: float
@@ -84,7 +88,8 @@ class Batcher:
             whole = end == len(pixels) or end - start == self._max_batch or sum(pixels[start : end + 1]) > self._max_pixels
             if whole:
                 piece = {name: array[start:end] for name, array in inputs.items()}
-                jobs.append(Job(key, signature, piece, end - start, sum(pixels[start:end]), now, Future()))
+                first = start if len(pixels) > 1 else -1
+                jobs.append(Job(key, signature, piece, first, end - start, sum(pixels[start:end]), now, Future()))
                 start = end
         with self._changed:
             self._queue = [job for job in self._queue if not job.future.cancelled()]
@@ -144,7 +149,7 @@ class Batcher:
             if not isinstance(error, InputError):
                 logger.exception("a batch of %d requests failed", len(jobs))
             if len(jobs) == 1:
-                jobs[0].future.set_exception(error)
+                jobs[0].future.set_exception(self._of_row(jobs[0], error))
                 return
             # Whose input it was is known only when each runs alone; the others must not suffer.
             for job in jobs:
@@ -155,3 +160,18 @@ class Batcher:
             for job in jobs:
                 job.future.set_result({name: array[start : start + job.rows] for name, array in outputs.items()})
                 start += job.rows
+
+    def _of_row(self, job, error):
+        """The error, with the row that it speaks of: a graph does not say it."""
+        if not isinstance(error, InputError) or job.first < 0:
+            return error
+        for row in range(job.rows):
+            try:
+                self._run(job.signature, {name: array[row : row + 1] for name, array in job.inputs.items()})
+            except InputError as own:
+                name, _, rest = str(own).partition(": ")
+                name, rest = (name, rest) if name in job.inputs else (min(job.inputs), str(own))
+                return InputError(f"{name}[{job.first + row}]: {rest}")
+            except Exception as other:  # memory that ran out only now
+                return other
+        return error
