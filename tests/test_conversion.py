@@ -1,5 +1,8 @@
 """TFLite and ONNX files, and the comparison of all forms with Keras."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -63,6 +66,13 @@ def test_the_decoder_inside_finds_the_maxima(files, module, run_2d, rng):
     whole, heights = expected(run_2d, images)
     assert np.abs(landmarks - whole).max() <= 0.5
     np.testing.assert_allclose(scores, heights, rtol=1e-3, atol=1e-6)
+
+
+def test_the_first_prediction_of_a_program_prints_nothing(files, hands_2d):
+    image = hands_2d / "images" / "hand_008.png"
+    program = f"import scn_tf; scn_tf.load({str(files['none'])!r}).predict({str(image)!r})"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("", "")
 
 
 def test_tflite_has_builtins_fixed_batch_and_names(files):
