@@ -65,7 +65,7 @@ def run_3d(hands_3d, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def real_data():
-    """Folder of real radiographs and volumes; see docs/data.md."""
+    """Folder of real radiographs and volumes; see CONTRIBUTING.md."""
     root = Path(os.environ.get("SCN_TF_DATA", REPOSITORY.parent / "shared" / "data"))
     if not root.is_dir():
         pytest.skip(f"real data: {root} is not there (SCN_TF_DATA names another folder)")

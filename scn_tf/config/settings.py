@@ -71,7 +71,7 @@ class DataConfig(Section):
     root: Path | None = Field(None, description="folder of the data set; none: the embedded synthetic hands")
     train_split: str = Field("train", description="name of the split to train on")
     val_split: str = Field("val", description="name of the split that picks the best weights")
-    train_count: int | None = Field(None, ge=1, description="so many images of the training split, drawn by the seed; none: all")
+    train_count: int | None = Field(None, ge=1, description="use only this many images of the training split, drawn by the seed; none: all")
     missing: Literal["refuse", "skip"] = Field("refuse", description="what to do about images of a split that are not there")
     cache: Literal["memory", "none"] = Field("memory", description="keep fitted images in memory, or read them every epoch")
     workers: int = Field(2, ge=1, description="images decoded at a time")
@@ -91,7 +91,7 @@ class ModelConfig(Section):
     filters: int | None = Field(None, ge=1, description="channels of every convolution")
     levels: int | None = Field(None, ge=1, le=8, description="resolutions of the local appearance part or U-Net")
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="dropout rate")
-    spatial_filters: int | None = Field(None, ge=1, description="channels of the spatial part; none: filters")
+    spatial_filters: int | None = Field(None, ge=1, description="channels of the spatial part; none: as many as filters")
     spatial_kernel: int | None = Field(None, ge=1, description="kernel side of the spatial part, odd")
     spatial_pooling: int | None = Field(None, ge=1, description="reduction of resolution in the spatial part")
 
@@ -130,7 +130,7 @@ class HeatmapConfig(Section):
 
     sigma: float = Field(2.0, gt=0, description="standard deviation at the start, network pixels")
     sigma_mode: Literal["learned", "anisotropic", "fixed"] = Field(
-        "learned", description="one trainable sigma a landmark, one along each of its own axes with their rotation, or all fixed"
+        "learned", description="one trainable sigma per landmark, one along each of its own axes with their rotation, or all fixed"
     )
     gamma: float | None = Field(None, gt=0, description="scale of the targets; none: 100 in 2D, 1000 in 3D")
     alpha: float | None = Field(
@@ -189,7 +189,7 @@ class TrainConfig(Section):
     preset: Literal["default", "paper"] = Field("default", description="values of optimizer to loss_scale that are unset")
     epochs: int = Field(100, ge=1, description="passes over the training images")
     minutes: float | None = Field(None, gt=0, description="wall-clock budget; whichever ends first")
-    batch_size: int = Field(2, ge=1, description="images a step, over all replicas")
+    batch_size: int = Field(2, ge=1, description="images per step, over all replicas")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of weights, order and augmentation")
     precision: Literal["auto", "float32", "mixed_bfloat16"] = Field("auto", description="auto: mixed_bfloat16 where the processor has it")
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
@@ -198,9 +198,9 @@ class TrainConfig(Section):
     compile: Literal["off", "xla"] = Field("off", description="xla: compile the step; slower on CPUs")
     validate_every: int = Field(5, ge=1, description="epochs between two validations and checkpoints")
     optimizer: Literal["adam", "nesterov"] | None = Field(None, description="adam, or SGD with Nesterov momentum 0.99")
-    learning_rate: float | None = Field(None, gt=0, description="at the start")
+    learning_rate: float | None = Field(None, gt=0, description="the highest; the cosine begins at 2 % of it and rises for 4 % of the run")
     schedule: Literal["cosine", "exponential", "constant"] | None = Field(
-        None, description="decay over the run: cosine to zero, exponential to a tenth, none"
+        None, description="over the run: cosine, a short rise and down to zero; exponential, down to a tenth; constant"
     )
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient")
     loss_scale: Literal["mean", "paper"] | None = Field(None, description="see scn_tf/losses.py")
@@ -208,7 +208,7 @@ class TrainConfig(Section):
         "l2", description="of the heatmaps: the paper's squares, Huber's, adaptive wing, or softmax cross-entropy over each map"
     )
     keep: Literal["best", "last"] = Field(
-        "best", description="weights of the best validation, or of the end: for splits that must not take part in training"
+        "best", description="weights of the best validation; or of the end, where the validation split must only judge"
     )
     ema: float = Field(0.0, ge=0, lt=1, description="momentum of averaged weights, which are then validated and kept; 0: none")
     weight_decay: float = Field(0.0, ge=0, description="lambda of the squared weights; paper: 1e-3 in 2D, 5e-4 in 3D")
@@ -236,7 +236,7 @@ class ForestConfig(Section):
 
     trees: int = Field(12, ge=1, description="trees of a forest")
     features: int = Field(240, ge=2, description="box differences that a tree may ask for")
-    samples: int = Field(150, ge=1, description="pixels an image, a stage and a landmark to grow trees on")
+    samples: int = Field(150, ge=1, description="pixels per image, stage and landmark to grow trees on")
     leaf: int = Field(4, ge=1, description="smallest number of samples in a leaf")
 
 
