@@ -28,6 +28,8 @@ def points_in_mm(run, dataset, split):
     result = localization.localize(locate, pipeline.examples(dataset, dataset.split(split), settings))
     # Pixels of each image are the same for every network; mm a pixel of it too.
     own_from_input, per_pixel = result["own_from_input"], result["unit_per_pixel"] / result["file_per_pixel"]
+    if dataset.description.coordinates == "physical":  # mm already
+        per_pixel = np.ones_like(per_pixel)
     found, true = (
         np.stack([geometry.apply(matrix, points) for matrix, points in zip(own_from_input, result[name], strict=True)]) * per_pixel[:, None]
         for name in ("predicted", "landmarks")
@@ -38,7 +40,7 @@ def points_in_mm(run, dataset, split):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders or model files, at least two")
-    parser.add_argument("--data.root", type=Path, dest="root", required=True, help="data set, with coordinates in pixels")
+    parser.add_argument("--data.root", type=Path, dest="root", required=True, help="data set")
     parser.add_argument("--split", default="val")
     options = parser.parse_args()
     if len(options.runs) < 2:

@@ -21,14 +21,22 @@ def main():
     parser.add_argument("--radius", type=float, default=2.0)
     options = parser.parse_args()
     _, errors, unit = statistics.read_errors(options.errors)
-    errors = errors[np.isfinite(errors).any(axis=1)]
-    within = np.where(np.isfinite(errors), errors < options.radius, np.nan)
-    for name, values in (
-        (f"mean error, {unit}", np.nanmean(errors, axis=1)),
-        (f"within {options.radius:g} {unit}, %", 100 * np.nanmean(within, axis=1)),
+    for name, value, low, high in intervals(errors, unit, options.radius):
+        print(f"{name}: {value:.3f}, 95 % interval {low:.3f} to {high:.3f}")
+
+
+def intervals(errors, unit, radius):
+    """Rows (name, value, low, high) of means over all points (errors (I, N), NaN where absent); images are drawn with all their points."""
+    annotated = np.isfinite(errors)
+    counts = annotated.sum(axis=1)
+    for name, sums in (
+        (f"mean error, {unit}", np.nansum(errors, axis=1)),
+        (f"within {radius:g} {unit}, %", 100.0 * (annotated & (errors < radius)).sum(axis=1)),
     ):
-        low, high = statistics.interval(values)
-        print(f"{name}: {values.mean():.3f}, 95 % interval {low:.3f} to {high:.3f}")
+        drawn = np.random.default_rng(0).integers(0, len(errors), (statistics.RESAMPLINGS, len(errors)))
+        points = counts[drawn].sum(axis=1)
+        low, high = np.percentile(sums[drawn].sum(axis=1)[points > 0] / points[points > 0], (2.5, 97.5))
+        yield name, sums.sum() / counts.sum(), low, high
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ def export(folder, size, filters):
 
     settings = config.from_dict({"model": {"preset": "small", "image_size": [size, size], "filters": filters}}).resolved(2)
     metadata = {
+        "name": "untrained",
+        "labels": [],
         "dims": 2,
         "channels": 1,
         "landmarks": [f"landmark_{number}" for number in range(LANDMARKS)],

@@ -201,7 +201,8 @@ class Validation(keras.callbacks.Callback):
         best = self.run_progress["best"]
         if best is None or error < best["error"] or self.trainer.config.train.keep == "last":
             self.run_progress["best"] = {"epoch": epoch + 1, "error": error, "unit": self.unit}
-            metadata = {**self.metadata, "validation": self.run_progress["best"]}
+            peaks = np.atleast_1d(keras.ops.convert_to_numpy(self.trainer.targets.peak())).astype(float).tolist()
+            metadata = {**self.metadata, "validation": self.run_progress["best"], "peaks": peaks}
             checkpoints.save_model(self.trainer.network, self.run_dir / "model.keras", metadata)
 
     def _write_scalars(self, row):

@@ -20,7 +20,8 @@ def combine(paths, out):
     """Write one model file that answers with the mean of several networks, and is used like any other.
 
     Each network sees the image at its own size; the maps are enlarged to the largest of these sizes. Each counts relative to
-    the height of its targets, so a score near 1 is a clear landmark.
+    the height of its targets, so a score near 1 is a clear landmark (but logits, of ``train.loss cross_entropy``, as they are). An
+    ensemble among them counts as many times as it has members.
 
     Args:
         paths: run folders, model files or names of models that come along; at least two.
@@ -44,35 +45,42 @@ def combine(paths, out):
     for path, other in zip(paths[1:], metadata[1:], strict=True):
         _check_same_question(paths[0], metadata[0], path, other)
     largest = max(metadata, key=lambda own: math.prod(own["config"]["model"]["image_size"]))
-    network = mean_of(networks, [_height(own) for own in metadata], largest["config"]["model"]["image_size"])
-    combined = {**largest, "members": [settings for own in metadata for settings in own.get("members", [own["config"]])]}
-    combined.pop("validation", None)  # of one of them alone
+    members = [own.get("members", [own["config"]]) for own in metadata]
+    combined = {**largest, "members": [settings for own in members for settings in own]}
+    factors = [(len(own) / len(combined["members"]) / _heights(its)).tolist() for own, its in zip(members, metadata, strict=True)]
+    network = weighted_sum(networks, factors, largest["config"]["model"]["image_size"])
+    for name in ("validation", "peaks"):  # of one of them alone
+        combined.pop(name, None)
     checkpoints.save_model(network, out, combined)
     return combined
 
 
-def mean_of(networks, heights, size):
-    """Functional network, image (B, *size, C) to heatmaps (B, *size, N), the mean of several, each divided by a height.
+def weighted_sum(networks, factors, size):
+    """Functional network, image (B, *size, C) to heatmaps (B, *size, N), the sum of those of several, each times a factor.
 
     Args:
         networks: functional networks, of any input sizes with the same proportions.
-        heights: of their targets.
+        factors: of each, a number or a list of N.
         size: ([D,] H, W).
     """
     image = keras.Input((*size, networks[0].input_shape[-1]), name="image")
     maps = []
-    for number, (network, height) in enumerate(zip(networks, heights, strict=True), start=1):
+    for number, (network, factor) in enumerate(zip(networks, factors, strict=True), start=1):
         member = keras.Model(network.input, network.output, name=f"member_{number}")
         fitted = CubicResizing(member.input_shape[1:-1], name=f"image_{number}")(image)
         heatmaps = CubicResizing(size, name=f"heatmaps_{number}")(member(fitted))
-        maps.append(layers.Rescaling(1.0 / height, name=f"relative_{number}")(heatmaps))
-    return keras.Model(image, layers.Average(name="heatmaps")(maps), name="ensemble")
+        maps.append(layers.Rescaling(factor, name=f"relative_{number}")(heatmaps))
+    return keras.Model(image, layers.Add(name="heatmaps")(maps), name="ensemble")
 
 
-def _height(metadata):
-    """Of a network's targets; maps of an ensemble are relative to it already."""
-    heatmap, size = metadata["config"]["heatmap"], metadata["config"]["model"]["image_size"]
-    return 1.0 if "members" in metadata else gaussian_height(heatmap["sigma"], heatmap["gamma"], len(size))
+def _heights(metadata):
+    """Of a network's targets, (N,); maps of an ensemble are relative to them already, and logits have none."""
+    count, settings = len(metadata["landmarks"]), metadata["config"]
+    if "members" in metadata or settings["train"]["loss"] == "cross_entropy":
+        return np.ones(count)
+    heatmap, size = settings["heatmap"], settings["model"]["image_size"]
+    # Learned ones are what training made of them; of a file that does not tell, the start is the best guess.
+    return np.array(metadata.get("peaks") or count * [gaussian_height(heatmap["sigma"], heatmap["gamma"], len(size))])
 
 
 def _check_same_question(path, metadata, other_path, other):

@@ -55,13 +55,14 @@ def summarize(errors, errors_px, unit):
     }
 
 
-def evaluate(run_dir, split, *, root=None, out=None):
+def evaluate(run_dir, split, *, root=None, out=None, missing=None):
     """Evaluate a run on a split and write all files of the evaluation.
 
     Args:
         run_dir: folder with ``model.keras`` or ``model.npz``, one of these files, or a name in :mod:`scn_tf.pretrained`.
         split: name of a split.
         root: data set folder; the run's own if None.
+        missing: what to do about images of the split that are not there, ``"refuse"`` or ``"skip"``; as the run's settings say if None.
         out: folder to write; ``run_dir/evaluation/split`` if None, ``NAME-evaluation/split`` for a file or name.
 
     Returns:
@@ -79,7 +80,7 @@ def evaluate(run_dir, split, *, root=None, out=None):
     metadata = runs.read_metadata(model)
     settings = config.from_dict(metadata["config"], source=str(run_dir))
     dataset = open_dataset(root or settings.data.root)
-    ids = dataset.split(split, missing=settings.data.missing)
+    ids = dataset.split(split, missing=missing or settings.data.missing)
     warn_of_training_images(dataset, split, ids, _trained_on(metadata, dataset))
     if settings.model.name == "segmentation":
         network, _ = checkpoints.load_model(model)

@@ -25,7 +25,7 @@ def replaced(path):
         os.replace(temporary, path)
         flush_listing(path.parent)
     except OSError as error:
-        kept = " The one written before is kept." if path.exists() else ""
+        kept = " The one written before is kept." if path.is_file() else ""
         raise WriteError(f"{path}: cannot be written ({error.strerror or error}).{kept}") from None
     finally:
         with contextlib.suppress(OSError):  # its folder may be none
@@ -64,6 +64,20 @@ def make_folder(path):
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"{path}: cannot be made ({error.strerror or error}).") from None
+
+
+def check_writable(path):
+    """Find out before long work whether a file can be written at its end; makes the folders above it.
+
+    Raises:
+        WriteError: a folder lies there, or the one above cannot be made or written into.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise WriteError(f"{path}: is a folder; name a file.")
+    make_folder(path.parent)
+    if not os.access(path.parent, os.W_OK):
+        raise WriteError(f"{path}: cannot be written (no permission for its folder).")
 
 
 def write_text(path, text):

@@ -59,14 +59,15 @@ class Predictor:
 
         Args:
             image: path of an image file, or array ([D,] H, W[, C]) of any numeric dtype.
-            spacing: (d,) mm per pixel (x, y[, z]) of an array; a file's header says its own.
+            spacing: (d,) mm per pixel (x, y[, z]) of an array; a file's header says its own, against which this one counts, but not
+                where landmarks are wanted in mm of the header's frame.
 
         Returns:
             :class:`Prediction`; for a file in the coordinates that the model was trained on
             (pixels of the file or mm), for an array in its pixels.
 
         Raises:
-            ImageError: unreadable, wrong dimension, not finite, no spacing where one is needed.
+            ImageError: unreadable, wrong dimension, not finite, no spacing where one is needed, no frame for mm.
         """
         dims, channels = self.metadata["dims"], self.metadata["channels"]
         from_file = isinstance(image, str | Path)
@@ -76,6 +77,12 @@ class Predictor:
             name, loaded = "array", images.from_array(image, dims=dims, channels=channels, spacing=spacing)
         if loaded.array.max() == loaded.array.min():
             warnings.warn(f"{name}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
+        physical = from_file and self.metadata["coordinates"] == "physical"
+        if physical and (loaded.spacing is None or spacing is not None):
+            raise images.ImageError(
+                f"{name}: this model answers in mm of the frame that the header of a file states, "
+                + ("and this file states none; pass an array for pixels." if loaded.spacing is None else "so it takes no other spacing.")
+            )
         pixel = loaded.spacing
         if from_file and spacing is not None:
             pixel = loaded.along_array_axes(images.checked_spacing(spacing, dims, name))
@@ -85,7 +92,6 @@ class Predictor:
         network_image = network_input(loaded.array, fit.scale, fit.translation, self._model.image_size)
         landmarks, scores = self.locate(network_image[tf.newaxis])
         array_landmarks = geometry.apply(np.linalg.inv(fit.input_from_array), landmarks[0])
-        physical = from_file and self.metadata["coordinates"] == "physical"
         own_from_array = loaded.physical_from_array if physical else loaded.file_from_array
         return Prediction(
             landmarks=geometry.apply(own_from_array, array_landmarks),

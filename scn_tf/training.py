@@ -5,6 +5,7 @@ import json
 import math
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +13,9 @@ import filelock
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import __version__, checkpoints, devices, files, forests, localization
+from scn_tf import __version__, checkpoints, devices, files, forests, localization, models
 from scn_tf.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Validation
-from scn_tf.config import Config, ConfigError, warn_if_too_large, warn_if_too_narrow
+from scn_tf.config import Config, ConfigError, ConfigWarning, ModelConfig, warn_if_too_large, warn_if_too_narrow
 from scn_tf.config import load as load_config
 from scn_tf.data import pipeline, synthetic
 from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
@@ -25,6 +26,7 @@ from scn_tf.segmentation import training as segmentation
 from scn_tf.train_step import build_trainer
 
 NEED_TWO = ("payer2016", "forest_shape")  # networks and forests whose landmarks help each other
+STATE = "checkpoints/last.npz"
 LOCK = "checkpoints/lock"  # held by the process that trains the run; the file stays
 ONE_DEVICE = (*forests.NAMES, "segmentation")
 
@@ -54,6 +56,7 @@ def train(config, run_dir, *, resume=False):
     with _locked(run_dir):
         if not resume:
             _check_unused(run_dir)  # another process may have been faster while this one read its data
+            (run_dir / STATE).unlink(missing_ok=True)  # of a run whose model was removed: --resume would go on with it
         files.write_text(run_dir / "config.yaml", job.config.to_yaml())
         return _train(job, run_dir, started, resume=resume)
 
@@ -115,6 +118,7 @@ def prepare(config, run_dir, *, resume):
             config = config.model_copy(update={"data": config.data.model_copy(update={"root": moved})})
     else:
         _check_unused(run_dir)
+    given = ModelConfig(name=config.model.name) if resume else config.model  # a run's own settings name every field
     root = config.data.root or synthetic.ensure(run_dir.parent / "synthetic_hands")
     dataset = open_dataset(root)
     try:
@@ -140,6 +144,9 @@ def prepare(config, run_dir, *, resume):
     if name in NEED_TWO and len(dataset.description.names) < 2:
         raise ConfigError(f"model.name: {config.model.name} places landmarks by each other, {dataset.root} has one.")
     warn_if_too_narrow(config.model, len(dataset.description.names))
+    if name not in forests.NAMES and (unused := models.unused(given)):
+        fields = ", ".join(f"model.{field}" for field in unused)
+        warnings.warn(f"{fields}: model.name {name} has no such thing, it is ignored.", ConfigWarning, stacklevel=2)
     if not any(example["visible"].numpy().any() for example in training):
         raise DatasetError(f"{dataset.table}: split {config.data.train_split} has no annotated landmark to train on.")
     if not any(example["annotated"].numpy().any() for example in validation):
@@ -154,8 +161,8 @@ def _fit(job, run_dir, started, *, resume):
     with devices.strategy(config.train.strategy, batch_size).scope():
         trainer = build_trainer(config, landmarks=len(description.names), channels=description.channels)
     progress = {"epoch": 0, "seconds": 0.0, "best": None, "history": [], "finished": False}
-    if resume and (run_dir / "checkpoints" / "last.npz").exists():
-        progress = checkpoints.load_state(trainer.state(), run_dir / "checkpoints" / "last.npz")
+    if resume and (run_dir / STATE).exists():
+        progress = checkpoints.load_state(trainer.state(), run_dir / STATE)
     steps = count // batch_size
     schedule = Schedule(config.train, steps=steps, started=started - progress["seconds"], steps_done=steps * progress["epoch"])
     validate = Validation(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import scn_tf  # noqa: F401  (sets the log level before TensorFlow is imported)
-from scn_tf import config
+from scn_tf import config, models
 from scn_tf.data import synthetic
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -42,6 +42,11 @@ def small_config(root, dims=2, **changes):
     for name, value in changes.items():
         section, field = name.split("__")
         values.setdefault(section, {})[field] = value
+    settings = config.from_dict(values)
+    if settings.model.name in models.BUILDERS:
+        for field in models.unused(settings.model):
+            if f"model__{field}" not in changes:
+                del values["model"][field]
     return config.from_dict(values)
 
 

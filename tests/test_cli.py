@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import scn_tf
-from scn_tf import cli
+from scn_tf import cli, pictures
 from tests.conftest import REPOSITORY
 
 
@@ -110,8 +110,34 @@ def test_overlays_into_a_file_are_refused_before_any_work(run_2d, hands_2d, tmp_
     assert capsys.readouterr().err.splitlines() == [f"error: {picture}: cannot be made (File exists)."]
     table = picture / "found.csv"
     assert cli.main(["predict", str(run_2d), str(hands_2d / "images" / "hand_007.png"), "--out", str(table)]) == 1
-    assert capsys.readouterr().err.splitlines() == [f"error: {table}: cannot be written (File exists)."]
+    assert capsys.readouterr().err.splitlines() == [f"error: {picture}: cannot be made (File exists)."]
+    assert cli.main(["predict", str(run_2d), str(hands_2d / "images" / "hand_007.png"), "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.splitlines() == [f"error: {tmp_path}: is a folder; name a file."]
     assert (picture.read_text(), list(tmp_path.iterdir())) == ("kept", [picture])
+
+
+@pytest.mark.parametrize(
+    ("stop", "status", "message"),
+    [
+        (OSError(28, "No space left on device"), 1, "cannot be written (No space left on device)"),
+        (KeyboardInterrupt(), 130, "interrupted; what was"),
+    ],
+)
+def test_what_was_found_before_a_stop_is_written(stop, status, message, run_2d, hands_2d, tmp_path, capsys, monkeypatch):
+    pictures_made = []
+
+    def encode(picture):
+        pictures_made.append(picture)
+        if len(pictures_made) == 2:
+            raise stop
+        return b"png"
+
+    monkeypatch.setattr(pictures, "encode_png", encode)
+    table = tmp_path / "t.csv"
+    options = ["--out", str(table), "--overlay", str(tmp_path / "overlays")]
+    assert cli.main(["predict", str(run_2d), str(hands_2d / "images"), *options]) == status
+    assert message in capsys.readouterr().err
+    assert len({row["id"] for row in csv.DictReader(table.read_text().splitlines())}) == 2
 
 
 def test_training_on_what_is_measured_is_told_once(hands_2d, tmp_path):

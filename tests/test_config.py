@@ -73,6 +73,15 @@ def test_the_paper_presets_hold_the_papers_numbers():
     assert (flat.heatmap.gamma, flat.heatmap.alpha, volume.heatmap.gamma, volume.heatmap.alpha) == (100, 20, 1000, 100)
 
 
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_settings_that_were_written_and_read_mean_the_same(preset, tmp_path):
+    settings = config.from_dict({"model": {"preset": "paper"}, "train": {"preset": preset}})
+    (tmp_path / "config.yaml").write_text(settings.to_yaml())
+    for dims in (2, 3):
+        assert config.load(tmp_path / "config.yaml").resolved(dims) == settings.resolved(dims)
+    assert settings.resolved(3).train.weight_decay == {"default": 0.0, "paper": 5e-4}[preset]
+
+
 def test_the_weight_of_the_sigmas_follows_the_height_of_the_targets():
     assert config.HeatmapConfig(gamma=10).resolved(2).alpha == 0.2
     assert config.HeatmapConfig(gamma=100).resolved(3).alpha == 1.0

@@ -180,6 +180,19 @@ def test_a_constant_image_and_a_landmark_off_the_image_warn(hands):
         read_all(hands)
 
 
+def test_a_landmark_beside_its_image_is_not_trained_on_where_the_input_is_padded(hands):
+    lines = (hands / "landmarks.csv").read_text().splitlines()
+    cells = lines[0].split(",")
+    cells[1] = "-20"
+    (hands / "landmarks.csv").write_text("\n".join([",".join(cells), *lines[1:]]))
+    dataset = open_dataset(hands)
+    settings = small_config(hands, model__image_size=[32, 64]).resolved(2)  # wide: margins left and right
+    with pytest.warns(DataWarning, match=r"line 1: landmarks outside the image or the input, not trained on: thumb_mcp\."):
+        (example,) = pipeline.examples(dataset, [cells[0]], settings)
+    assert 0 < example["landmarks"][0, 0] < 63
+    assert (example["visible"][0], example["annotated"][0], example["visible"].numpy().sum()) == (0, 1, 20)
+
+
 @pytest.mark.parametrize("place", ["0", "-1", "-999.0"])
 def test_places_that_mean_absent_elsewhere_are_warned_of(hands, place):
     lines = (hands / "landmarks.csv").read_text().splitlines()
@@ -326,7 +339,7 @@ def test_missing_images_are_counted_and_skipped_on_request(hands):
         (hands / "images" / f"hand_{number}.png").unlink()
     opened = open_dataset(hands)
     with pytest.raises(
-        DatasetError, match=r"hand_002\.\*: missing image .*; 2 of the 7 images of split train are missing\. --data\.missing skip"
+        DatasetError, match=r"hand_002\.\*: missing image .*; 2 of the 7 images of split train are missing\. With data\.missing skip"
     ):
         opened.split("train")
     with pytest.warns(pipeline.DataWarning, match="2 of the 7 images .* going on with 5"):

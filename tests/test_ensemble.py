@@ -35,15 +35,20 @@ def network(path):
     return checkpoints.load_model(path / "model.keras" if path.is_dir() else path)[0]
 
 
-def height(run):
+def heights(run):
+    """Of the targets that a run ended with: their sigmas are learned."""
+    peaks = np.array(checkpoints.read_metadata(run / "model.keras")["peaks"])
     heatmap = checkpoints.read_metadata(run / "model.keras")["config"]["heatmap"]
-    return gaussian_height(heatmap["sigma"], heatmap["gamma"], 2)
+    started = gaussian_height(heatmap["sigma"], heatmap["gamma"], 2)
+    assert (peaks != started).all()
+    np.testing.assert_allclose(peaks, started, rtol=0.1)
+    return peaks
 
 
 def test_the_heatmaps_are_the_mean_of_those_of_the_members(pair, run_2d, larger, rng):
     image = rng.normal(size=(2, 72, 48, 1)).astype("float32")
     small = network(run_2d)(tf.image.resize(image, (48, 32), "bicubic", antialias=True))
-    expected = (tf.image.resize(small, (72, 48), "bicubic") + network(larger)(image)) / (2 * height(run_2d))
+    expected = (tf.image.resize(small, (72, 48), "bicubic") / heights(run_2d) + network(larger)(image) / heights(larger)) / 2
     np.testing.assert_allclose(network(pair)(image), expected, atol=1e-5)
 
 
@@ -56,7 +61,23 @@ def test_a_network_and_itself_answer_as_it_does_alone(run_2d, hands_2d, tmp_path
     for name in ("twice", "thrice"):
         found = scn_tf.load(tmp_path / f"{name}.keras").predict(image)
         np.testing.assert_allclose(found.landmarks, alone.landmarks, atol=10 * EXACT)
-        np.testing.assert_allclose(found.scores, alone.scores / height(run_2d), rtol=1e-4)
+        np.testing.assert_allclose(found.scores, alone.scores / heights(run_2d), rtol=1e-4)
+
+
+def test_an_ensemble_counts_as_its_members_do(pair, run_2d, larger, tmp_path, rng):
+    ensemble.combine([pair, run_2d], tmp_path / "nested.keras")
+    ensemble.combine([run_2d, larger, run_2d], tmp_path / "flat.keras")
+    image = rng.normal(size=(1, 72, 48, 1)).astype("float32")
+    np.testing.assert_allclose(network(tmp_path / "nested.keras")(image), network(tmp_path / "flat.keras")(image), atol=1e-5)
+
+
+def test_logits_are_no_heights(run_2d, tmp_path, rng):
+    metadata = checkpoints.read_metadata(run_2d / "model.keras")
+    metadata["config"]["train"]["loss"], metadata["config"]["heatmap"]["sigma_mode"] = "cross_entropy", "fixed"
+    checkpoints.save_model(network(run_2d), tmp_path / "logits.keras", metadata)
+    ensemble.combine([tmp_path / "logits.keras"] * 2, tmp_path / "pair.keras")
+    image = rng.normal(size=(1, 48, 32, 1)).astype("float32")
+    np.testing.assert_allclose(network(tmp_path / "pair.keras")(image), network(run_2d)(image), atol=1e-5)
 
 
 def test_a_pair_is_evaluated_and_exported_like_any_model(pair, hands_2d, tmp_path):
@@ -132,6 +153,6 @@ def test_an_ensemble_in_memory_needs_no_files(rng):
     networks = [
         scn_tf.build_network(landmarks=3, image_size=(side, side), filters=4, levels=2, spatial_pooling=4, dropout=0) for side in (16, 24)
     ]
-    together = ensemble.mean_of(networks, [1.0, 1.0], (24, 24))
+    together = ensemble.weighted_sum(networks, [0.5, 0.5], (24, 24))
     assert isinstance(together, keras.Model)
     assert together(rng.normal(size=(2, 24, 24, 1)).astype("float32")).shape == (2, 24, 24, 3)

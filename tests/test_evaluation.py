@@ -2,14 +2,16 @@ import csv
 import json
 import re
 import shutil
+import warnings
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import tensorflow as tf
+import yaml
 
 import scn_tf
-from scn_tf import evaluation, predict, training
+from scn_tf import cli, evaluation, predict, training
 from scn_tf.checkpoints import CheckpointError
 from scn_tf.data.dataset import open_dataset
 from scn_tf.data.errors import DatasetError, DataWarning
@@ -138,6 +140,50 @@ def test_mistakes_are_named(run_2d, hands_3d, tmp_path):
         scn_tf.load(run_2d).predict(np.zeros(5))
     with pytest.raises(ImageError, match="NaN"):
         scn_tf.load(run_2d).predict(np.full((5, 5), np.nan))
+
+
+def test_a_set_with_other_landmarks_or_channels_than_the_model_is_refused(run_2d, hands_2d, tmp_path):
+    shutil.copytree(hands_2d, tmp_path / "set")
+    described = yaml.safe_load((hands_2d / "dataset.yaml").read_text())
+
+    def evaluate(**changes):
+        (tmp_path / "set" / "dataset.yaml").write_text(yaml.safe_dump({**described, **changes}))
+        return evaluation.evaluate(run_2d, "val", root=tmp_path / "set", out=tmp_path / "out")
+
+    names = described["landmarks"]
+    with pytest.raises(DatasetError, match=r"dataset\.yaml: landmark 0 is .*, but the model's is thumb_mcp"):
+        evaluate(landmarks=names[::-1])
+    with pytest.raises(DatasetError, match="landmark 20 is other, but the model's is"):
+        evaluate(landmarks=[*names[:-1], "other"])
+    with pytest.raises(DatasetError, match="channels 3, but the model takes images of 1"):
+        evaluate(channels=3)
+    assert evaluate(landmarks=len(names))[0]["points"] > 0  # counted, not named
+
+
+def test_missing_images_are_left_out_of_an_evaluation_on_request(run_2d, hands_2d, tmp_path, capsys):
+    shutil.copytree(hands_2d, tmp_path / "set")
+    (tmp_path / "set" / "images" / "hand_008.png").unlink()
+    options = ["evaluate", str(run_2d), "--data.root", str(tmp_path / "set"), "--out", str(tmp_path / "out")]
+    assert cli.main(options) == 1
+    assert "With data.missing skip it goes on without them" in capsys.readouterr().err
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert cli.main([*options, "--data.missing", "skip"]) == 0
+    printed = capsys.readouterr()
+    assert "2 images, 42 points" in printed.out
+    assert re.search(r"hand_008\.\*: missing image .*; going on with 2", printed.err)
+
+
+def test_mm_need_the_frame_of_a_file_and_no_other_spacing(run_3d, hands_3d, tmp_path):
+    predictor = scn_tf.load(run_3d)
+    path = hands_3d / "images" / "hand_003.nii.gz"
+    with pytest.raises(ImageError, match="so it takes no other spacing"):
+        predictor.predict(path, spacing=(1, 1, 1))
+    flat = scn_tf.load(run_3d)
+    flat.metadata = {**flat.metadata, "dims": 2}
+    sitk.WriteImage(sitk.GetImageFromArray(np.arange(48, dtype="uint8").reshape(8, 6)), str(tmp_path / "plain.png"))
+    with pytest.raises(ImageError, match="this file states none; pass an array for pixels"):
+        flat.predict(tmp_path / "plain.png")
 
 
 def test_what_is_left_out_of_a_folder_is_told(run_2d, hands_2d, tmp_path):

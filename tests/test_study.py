@@ -253,6 +253,9 @@ def test_a_folder_whose_configs_are_gone_is_compared_with_its_runs(hands_2d, tmp
     files.write_text(execute.folder(out, runs[0]) / "config.yaml", runs[1].config.resolved(2).to_yaml())
     with pytest.raises(config.ConfigError, match="other settings"):
         study.check_settings(out, runs)
+    files.write_text(execute.folder(out, runs[0]) / "config.yaml", small_config(hands_2d, 3).to_yaml())
+    with pytest.raises(config.ConfigError, match="other settings"):
+        study.check_settings(out, runs)
 
 
 def test_a_trained_run_is_evaluated_where_the_data_lie_now(hands_2d, tmp_path):
@@ -342,6 +345,10 @@ def test_a_cluster_gets_one_job_a_run(hands_2d, tmp_path, capsys):
     job = yaml.safe_load(manifest)
     assert (job["spec"]["completionMode"], job["spec"]["completions"]) == ("Indexed", 8)
     assert job["metadata"]["name"] == "scn-tf-fewer-images"
+    # One run that always fails ends no other.
+    assert (job["spec"]["backoffLimitPerIndex"], job["spec"]["maxFailedIndexes"]) == (2, 8)
+    assert "backoffLimit" not in job["spec"]
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
     assert cli.main(["study", str(file), "--run", "8"]) == 1
     assert "--run: expected 0 to 7" in capsys.readouterr().err
     assert cli.main(["study", str(file), "--jobs", "0"]) == 1
@@ -380,6 +387,8 @@ def test_figures_are_those_of_hand_made_errors(tmp_path):
     tables = {("a", 0): table(tmp_path / "a0", first), ("a", 1): table(tmp_path / "a1", first + 1)}
     tables["b", 0] = table(tmp_path / "b0", first, "other")
     tables["b", 1] = tmp_path / "b1"  # does not exist: seed 1 lacks a fold
+    assert statistics.collect(tables).points.shape == (1, 6, 2)
+    del tables["b", 1]  # left out: a list of its own for each seed, with no image that is there
     assert statistics.collect(tables).points.shape == (1, 6, 2)
     errors = statistics.collect({key: path for key, path in tables.items() if key[0] == "a"})
     found = statistics.figures(errors)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 import zipfile
 
 import keras
@@ -97,6 +98,26 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(hands_2d,
     training.train(config.from_dict({"data": {"root": str(hands_2d)}}), tmp_path / "run", resume=True)
     for first, second in zip(weights(run_2d), weights(tmp_path / "run"), strict=True):
         np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_a_new_run_never_goes_on_with_what_is_left_of_an_older_one(hands_2d, run_2d, tmp_path, monkeypatch):
+    run = shutil.copytree(run_2d, tmp_path / "run")
+    (run / "model.keras").unlink()
+    monkeypatch.setattr(training, "_train", lambda *arguments, **options: None)  # killed before its first checkpoint
+    training.train(small_config(hands_2d, train__learning_rate=0.1), run)
+    assert not (run / "checkpoints" / "last.npz").exists()
+
+
+def test_settings_that_a_network_does_not_have_are_told(hands_2d, tmp_path):
+    settings = small_config(hands_2d, model__name="payer2016", model__dropout=0.1, model__levels=2)
+    with pytest.warns(config.ConfigWarning, match=r"^model\.levels, model\.dropout: model\.name payer2016 has no such thing"):
+        training.prepare(settings, tmp_path / "run", resume=False)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(settings.resolved(2).to_yaml())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        training.prepare(config.Config(), tmp_path / "run", resume=True)  # its settings name every field
+        training.prepare(small_config(hands_2d), tmp_path / "other", resume=False)
 
 
 @pytest.mark.parametrize("name", ["payer2016", "forest_shape"])

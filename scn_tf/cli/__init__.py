@@ -12,6 +12,12 @@ from scn_tf.cli.arguments import build_parser
 from scn_tf.cli.commands import fail
 from scn_tf.quiet import import_tensorflow
 
+AFTER_INTERRUPTION = {
+    "study": "; the same command goes on",
+    "train": "; the training goes on from its last checkpoint with --resume",
+    "predict": "; what was found until then is written",
+}
+
 
 def main(arguments=None, *, prog="scn-tf"):
     """Run a command line; returns the exit status."""
@@ -42,8 +48,7 @@ def main(arguments=None, *, prog="scn-tf"):
     except expected as error:
         return fail(str(error), status=1)
     except KeyboardInterrupt:
-        again = "the same command goes on" if options.command == "study" else "a training goes on from its last checkpoint with --resume"
-        return fail(f"interrupted; {again}.", status=130)
+        return fail(f"interrupted{AFTER_INTERRUPTION.get(options.command, '')}.", status=130)
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):

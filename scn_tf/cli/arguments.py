@@ -41,6 +41,8 @@ def build_parser(prog):
     evaluate.add_argument("run_folder", type=Path, metavar="RUN", help=RUN)
     evaluate.add_argument("--split", default="val", help="name of the split (default: val)")
     evaluate.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="data set (default: that of the run)")
+    evaluate.add_argument("--data.missing", dest="missing", choices=("refuse", "skip"), help="images of the split that are not there: "
+        "refuse them, or go on without (default: as the run's settings say)")  # fmt: skip
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="folder to write "
         "(default: RUN/evaluation/SPLIT, or NAME-evaluation/SPLIT for a model file or name)")  # fmt: skip
     evaluate.set_defaults(run=commands.run_evaluate)

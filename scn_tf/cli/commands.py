@@ -54,7 +54,7 @@ def run_train(options):
 def run_evaluate(options):
     from scn_tf import evaluation
 
-    summary, out = evaluation.evaluate(options.run_folder, options.split, root=options.root, out=options.out)
+    summary, out = evaluation.evaluate(options.run_folder, options.split, root=options.root, out=options.out, missing=options.missing)
     print(f"{evaluation.table(summary)}\n\nreport   {out / 'report.html'}")
 
 
@@ -67,31 +67,33 @@ def run_predict(options):
 
     paths = predict.find_images(options.images)
     predictor = predict.load(options.model)
+    files.check_writable(options.out)
     if options.overlay:
         files.make_folder(options.overlay)
     found, failures = {}, 0
-    for path in tqdm(paths, desc="Finding landmarks", unit="image", leave=False, disable=None):
-        identity = images.stem(path)
-        try:
-            if identity in found:
-                raise images.ImageError(f"{path}: left out, the ID {identity} came before; predict it by itself, with another --out.")
-            found[identity] = predictor.predict(path)
-        except images.ImageError as error:
-            failures += 1
-            fail(str(error), status=1)
-            continue
-        if options.overlay:
-            prediction = found[identity]
-            picture = pictures.overlay_figure(prediction.image.array, prediction.array_landmarks, prediction.names)
-            with files.replaced(options.overlay / f"{identity}.png") as temporary:
-                temporary.write_bytes(pictures.encode_png(picture))
-        found[identity] = found[identity]._replace(image=None)  # keep points, not pixels
-    if found:
-        points = np.stack([prediction.landmarks for prediction in found.values()])
-        scores = np.stack([prediction.scores for prediction in found.values()])
-        files.write_text(options.out, evaluation.predictions_csv(found, predictor.names, points, scores))
-        coordinates = next(iter(found.values())).coordinates
-        print(f"{files.counted(len(found), 'image')}, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
+    try:
+        for path in tqdm(paths, desc="Finding landmarks", unit="image", leave=False, disable=None):
+            identity = images.stem(path)
+            try:
+                if identity in found:
+                    raise images.ImageError(f"{path}: left out, the ID {identity} came before; predict it by itself, with another --out.")
+                prediction = predictor.predict(path)
+            except images.ImageError as error:
+                failures += 1
+                fail(str(error), status=1)
+                continue
+            found[identity] = prediction._replace(image=None)  # keep points, not pixels
+            if options.overlay:
+                picture = pictures.overlay_figure(prediction.image.array, prediction.array_landmarks, prediction.names)
+                with files.replaced(options.overlay / f"{identity}.png") as temporary:
+                    temporary.write_bytes(pictures.encode_png(picture))
+    finally:  # after Ctrl-C or with a full disk too: what was found is not lost
+        if found:
+            points = np.stack([prediction.landmarks for prediction in found.values()])
+            scores = np.stack([prediction.scores for prediction in found.values()])
+            files.write_text(options.out, evaluation.predictions_csv(found, predictor.names, points, scores))
+            coordinates = next(iter(found.values())).coordinates
+            print(f"{files.counted(len(found), 'image')}, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
     return 1 if failures else 0
 
 

@@ -54,8 +54,15 @@ NETWORK_PRESETS = {
 
 # The released settings belong to a loss that is a plain sum; see losses.py.
 TRAIN_PRESETS = {
-    "default": dict(optimizer="adam", learning_rate=1e-3, schedule="cosine", clip_norm=1.0, loss_scale="mean"),
-    "paper": dict(optimizer="nesterov", learning_rate={2: 1e-6, 3: 5e-8}, schedule="constant", clip_norm=1e4, loss_scale="paper"),
+    "default": dict(optimizer="adam", learning_rate=1e-3, schedule="cosine", clip_norm=1.0, loss_scale="mean", weight_decay=0.0),
+    "paper": dict(
+        optimizer="nesterov",
+        learning_rate={2: 1e-6, 3: 5e-8},
+        schedule="constant",
+        clip_norm=1e4,
+        loss_scale="paper",
+        weight_decay={2: 1e-3, 3: 5e-4},
+    ),
 }
 
 
@@ -186,7 +193,7 @@ class AugmentConfig(Section):
 class TrainConfig(Section):
     """How it learns."""
 
-    preset: Literal["default", "paper"] = Field("default", description="values of optimizer to loss_scale that are unset")
+    preset: Literal["default", "paper"] = Field("default", description="values of optimizer to weight_decay that are unset")
     epochs: int = Field(100, ge=1, description="passes over the training images")
     minutes: float | None = Field(None, gt=0, description="wall-clock budget; whichever ends first")
     batch_size: int = Field(2, ge=1, description="images per step, over all replicas")
@@ -204,6 +211,7 @@ class TrainConfig(Section):
     )
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient")
     loss_scale: Literal["mean", "paper"] | None = Field(None, description="see scn_tf/losses.py")
+    weight_decay: float | None = Field(None, ge=0, description="lambda of the squared weights; default: 0, paper: 1e-3 in 2D, 5e-4 in 3D")
     loss: Literal["l2", "huber", "adaptive_wing", "cross_entropy"] = Field(
         "l2", description="of the heatmaps: the paper's squares, Huber's, adaptive wing, or softmax cross-entropy over each map"
     )
@@ -211,7 +219,6 @@ class TrainConfig(Section):
         "best", description="weights of the best validation; or of the end, where the validation split must only judge"
     )
     ema: float = Field(0.0, ge=0, lt=1, description="momentum of averaged weights, which are then validated and kept; 0: none")
-    weight_decay: float = Field(0.0, ge=0, description="lambda of the squared weights; paper: 1e-3 in 2D, 5e-4 in 3D")
 
     @pydantic.field_validator("strategy")
     @classmethod
@@ -226,8 +233,6 @@ class TrainConfig(Section):
         for key, value in TRAIN_PRESETS[self.preset].items():
             if values[key] is None:
                 values[key] = value[dims] if isinstance(value, dict) else value
-        if self.preset == "paper" and "weight_decay" not in self.model_fields_set:
-            values["weight_decay"] = {2: 1e-3, 3: 5e-4}[dims]
         return TrainConfig(**values)
 
 

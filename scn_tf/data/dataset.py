@@ -69,7 +69,7 @@ class Dataset:
             if len(absent) > 1:
                 message += f"; {len(absent)} of the {len(absent) + len(ids)} images of split {name} are missing"
             if missing == "refuse":
-                raise DatasetError(f"{message}. --data.missing skip goes on without.")
+                raise DatasetError(f"{message}. With data.missing skip it goes on without them.")
             if not ids:
                 raise NoImageLeftError(f"{message}: none is left.")
             warnings.warn(f"{message}; going on with {len(ids)}.", DataWarning, stacklevel=2)
@@ -209,12 +209,23 @@ class Dataset:
 
 
 def check_fits_model(dataset, metadata):
-    """Raise :class:`DatasetError` if a model's metadata name another dimension or number of landmarks."""
-    description = dataset.description
+    """Raise :class:`DatasetError` if a model's metadata name another dimension, other landmarks or channels.
+
+    Landmarks that only one side names, while the other counts them, are taken to be in the same order.
+    """
+    description, found = dataset.description, metadata["landmarks"]
     if (description.dims, len(description.names)) != (metadata["dims"], len(metadata["landmarks"])):
         raise DatasetError(
             f"{dataset.root}: {len(description.names)} landmarks in {description.dims}D, but the model finds "
             f"{len(metadata['landmarks'])} in {metadata['dims']}D."
+        )
+    names, numbers = list(description.names), [str(number) for number in range(len(found))]
+    if names != found and (set(names) == set(found) or numbers not in (names, found)):
+        number, (own, other) = next((number, pair) for number, pair in enumerate(zip(names, found, strict=True)) if pair[0] != pair[1])
+        raise DatasetError(f"{dataset.root / 'dataset.yaml'}: landmark {number} is {own}, but the model's is {other}.")
+    if description.channels != metadata["channels"]:
+        raise DatasetError(
+            f"{dataset.root / 'dataset.yaml'}: channels {description.channels}, but the model takes images of {metadata['channels']}."
         )
 
 

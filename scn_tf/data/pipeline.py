@@ -4,7 +4,7 @@ An example is a dict; landmarks are in network pixels, heatmaps never leave the 
 
 * ``image`` float32 ([D,] H, W, C), see :func:`scn_tf.preprocess.network_input`
 * ``landmarks`` float32 (N, d), 0 where absent
-* ``visible`` float32 (N,): annotated and inside the input, what the loss counts
+* ``visible`` float32 (N,): annotated and inside image and input, what the loss counts
 * ``annotated`` float32 (N,): what errors count, a landmark that the input cuts off included
 * ``unit_per_pixel`` float32 (d,): mm (or file pixels) per network pixel, for errors; NaN in examples to train on alone
 * ``file_per_pixel`` float32 (d,): file pixels per network pixel
@@ -43,11 +43,13 @@ def prepare(dataset, identity, model, *, measured=True):
     landmarks = geometry.apply(fit.input_from_array, truth)
     present = np.isfinite(landmarks).all(axis=1)
     landmarks = np.where(present[:, None], landmarks, 0.0)
-    visible = present & np.asarray(augment.inside(landmarks.astype("float32"), model.image_size))
+    with np.errstate(invalid="ignore"):
+        in_image = ((truth >= -0.5) & (truth <= image.size - 0.5)).all(axis=1)  # around it an input may be padded
+    visible = present & in_image & np.asarray(augment.inside(landmarks.astype("float32"), model.image_size))
     if (present & ~visible).any():
         numbers = ", ".join(dataset.description.names[n] for n in np.flatnonzero(present & ~visible))
         warnings.warn(
-            f"{dataset.table}, line {dataset.rows[identity]}: landmarks outside the input, not trained on: {numbers}.",
+            f"{dataset.table}, line {dataset.rows[identity]}: landmarks outside the image or the input, not trained on: {numbers}.",
             DataWarning,
             stacklevel=2,
         )

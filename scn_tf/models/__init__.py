@@ -84,6 +84,13 @@ def from_config(config, *, landmarks, channels):
     return build((*config.image_size, channels), landmarks, **options)
 
 
+def unused(config):
+    """Names of settings that a :class:`scn_tf.config.ModelConfig`, not resolved, gives and its network does not have."""
+    taken = inspect.signature(BUILDERS[config.name]).parameters
+    optional = ("filters", "levels", "dropout", "spatial_filters", "spatial_kernel", "spatial_pooling")
+    return [name for name in optional if getattr(config, name) is not None and name not in taken]
+
+
 @contextlib.contextmanager
 def dtype_policy(name):
     """Build layers under a Keras dtype policy, then put the old one back."""

@@ -69,8 +69,10 @@ def kubernetes_manifest(command, count, *, name, image="scn-tf:latest", claim="s
             "completions": count,
             "parallelism": min(count, 8),
             "completionMode": "Indexed",
-            "backoffLimit": 2 * count,
-            "template": {"spec": {"restartPolicy": "OnFailure", "containers": [container], "volumes": [volume]}},
+            # Of each run alone, since Kubernetes 1.29: one that always fails must not end the others.
+            "backoffLimitPerIndex": 2,
+            "maxFailedIndexes": count,
+            "template": {"spec": {"restartPolicy": "Never", "containers": [container], "volumes": [volume]}},
         },
     }
     return KUBERNETES_NOTE + yaml.safe_dump(job, sort_keys=False, width=1000)

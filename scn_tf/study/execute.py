@@ -42,12 +42,10 @@ def check_settings(out, runs):
         ConfigError: naming the run.
     """
     for run in runs:
-        path, expected = settings_file(out, run), run.config
-        if not path.is_file():  # the run's own, with every field set
+        path = settings_file(out, run)
+        if not path.is_file():
             path = folder(out, run) / "config.yaml"
-            if path.is_file():
-                expected = _resolved(run, len(load(path).model.image_size))
-        if path.is_file() and _without_root(load(path)) != _without_root(expected):
+        if path.is_file() and not _same(load(path), run.config):
             raise ConfigError(
                 f"{path}: the study's folder holds this run with other settings; choose another --out, or remove it and runs/{run.name}."
             )
@@ -195,6 +193,16 @@ def run_one(out, run, *, threads=None):
         limits = {} if threads is None else {**dict.fromkeys(THREAD_VARIABLES, str(threads)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
         environment = {**limits, **os.environ, "PYTHONPATH": search_path}
         return subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False, env=environment).returncode
+
+
+def _same(first, second):
+    """Whether two configurations mean the same run, wherever the data lie: one may have every field set, where the other has a preset."""
+    dims = len(first.model.image_size or second.model.image_size or (0, 0))
+    try:
+        first, second = (config.resolved(dims) for config in (first, second))
+    except ValueError:  # of other dimensions
+        return False
+    return _without_root(first) == _without_root(second)
 
 
 def _without_root(config):

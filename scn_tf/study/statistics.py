@@ -55,7 +55,8 @@ def collect(files_of_runs):
     """
     folds = list(dict.fromkeys(fold for fold, _ in files_of_runs))
     seeds = list(dict.fromkeys(seed for _, seed in files_of_runs))
-    whole = [seed for seed in seeds if all(Path(files_of_runs[fold, seed]).is_file() for fold in folds)]
+    # One that has no images with one seed (a list of its own for each) is not among the runs.
+    whole = [seed for seed in seeds if all((fold, seed) in files_of_runs and Path(files_of_runs[fold, seed]).is_file() for fold in folds)]
     if not whole:
         return None
     tables = {key: read_errors(path) for key, path in files_of_runs.items() if key[1] in whole}
