@@ -230,10 +230,4 @@ def augment(config, images, landmarks, visible, *, seed):
     images = warp_images(draw, images)
     images = change_intensities(draw, images, seed=seeds[1], config=config)
     landmarks = transform_points(draw, landmarks, size)
-    return images, landmarks, visible * ops.cast(inside(landmarks, size), visible.dtype)
-
-
-def inside(landmarks, size):
-    """Whether points (..., d) lie on the image, borders of the outer pixels included."""
-    limit = ops.convert_to_tensor(size[::-1], dtype="float32") - 0.5
-    return ops.all(ops.logical_and(landmarks >= -0.5, landmarks <= limit), axis=-1)
+    return images, landmarks, visible * ops.cast(geometry.inside(landmarks, size), visible.dtype)

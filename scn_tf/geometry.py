@@ -102,3 +102,9 @@ def rotations(angles, dims):
     about_y = matrix(cy, zero, sy, zero, one, zero, -sy, zero, cy)
     about_z = matrix(cz, -sz, zero, sz, cz, zero, zero, zero, one)
     return ops.matmul(about_z, ops.matmul(about_y, about_x))
+
+
+def inside(landmarks, size):
+    """Whether points (..., d) lie on an image of ``size`` ([D,] H, W), borders of the outer pixels included."""
+    limit = ops.convert_to_tensor(size[::-1], dtype="float32") - 0.5
+    return ops.all(ops.logical_and(landmarks >= -0.5, landmarks <= limit), axis=-1)

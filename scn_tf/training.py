@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from scn_tf import __version__, checkpoints, devices, files, forests, localization, models
 from scn_tf.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Validation
-from scn_tf.config import Config, ConfigError, ConfigWarning, ModelConfig, warn_if_too_large, warn_if_too_narrow
+from scn_tf.config import Config, ConfigError, ConfigWarning, warn_if_too_large, warn_if_too_narrow
 from scn_tf.config import load as load_config
 from scn_tf.data import pipeline, synthetic
 from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
@@ -118,15 +118,18 @@ def prepare(config, run_dir, *, resume):
             config = config.model_copy(update={"data": config.data.model_copy(update={"root": moved})})
     else:
         _check_unused(run_dir)
-    given = ModelConfig(name=config.model.name) if resume else config.model  # a run's own settings name every field
     root = config.data.root or synthetic.ensure(run_dir.parent / "synthetic_hands")
     dataset = open_dataset(root)
+    given = config.model
     try:
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": Path(root).resolve()})})
-        config = config.resolved(dataset.description.dims)
+        config = _with_precision(config.resolved(dataset.description.dims))
     except ValueError as error:
         raise ConfigError(str(error)) from None
     chosen, name = config.data, config.model.name
+    if name not in forests.NAMES and (unused := models.unused(given, dataset.description.dims)):
+        fields = ", ".join(f"model.{field}" for field in unused)
+        warnings.warn(f"{fields}: model.name {name} has no such thing, it is ignored.", ConfigWarning, stacklevel=2)
     train_ids = dataset.drawn(chosen.train_split, chosen.train_count, seed=config.train.seed, missing=chosen.missing)
     val_ids = dataset.split(chosen.val_split, missing=chosen.missing)
     warn_of_training_images(dataset, chosen.val_split, val_ids, train_ids)
@@ -144,14 +147,18 @@ def prepare(config, run_dir, *, resume):
     if name in NEED_TWO and len(dataset.description.names) < 2:
         raise ConfigError(f"model.name: {config.model.name} places landmarks by each other, {dataset.root} has one.")
     warn_if_too_narrow(config.model, len(dataset.description.names))
-    if name not in forests.NAMES and (unused := models.unused(given)):
-        fields = ", ".join(f"model.{field}" for field in unused)
-        warnings.warn(f"{fields}: model.name {name} has no such thing, it is ignored.", ConfigWarning, stacklevel=2)
     if not any(example["visible"].numpy().any() for example in training):
         raise DatasetError(f"{dataset.table}: split {config.data.train_split} has no annotated landmark to train on.")
     if not any(example["annotated"].numpy().any() for example in validation):
         raise DatasetError(f"{dataset.table}: split {config.data.val_split} has no annotated landmark to measure errors with.")
     return Job(config, dataset, (train_ids, val_ids), training, validation)
+
+
+def _with_precision(config):
+    """What ``auto`` is on this machine, so that the run says it and goes on with it elsewhere."""
+    if config.model.name in ONE_DEVICE:  # forests and label maps have none
+        return config
+    return config.model_copy(update={"train": config.train.model_copy(update={"precision": devices.precision(config.train.precision)})})
 
 
 def _fit(job, run_dir, started, *, resume):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import scn_tf  # noqa: F401  (sets the log level before TensorFlow is imported)
-from scn_tf import config, models
+from scn_tf import config
 from scn_tf.data import synthetic
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -33,6 +33,8 @@ def hands_3d(tmp_path_factory):
 
 def small_config(root, dims=2, **changes):
     """A network that trains in seconds; unequal sides."""
+    from scn_tf import models
+
     size = [48, 32] if dims == 2 else [8, 16, 12]
     values = {
         "data": {"root": str(root)},
@@ -44,7 +46,7 @@ def small_config(root, dims=2, **changes):
         values.setdefault(section, {})[field] = value
     settings = config.from_dict(values)
     if settings.model.name in models.BUILDERS:
-        for field in models.unused(settings.model):
+        for field in models.unused(settings.model, dims):
             if f"model__{field}" not in changes:
                 del values["model"][field]
     return config.from_dict(values)

@@ -66,6 +66,7 @@ def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
         (["train", "--data.root", "missing"], 1, "dataset.yaml: not found"),
         (["train", "--resume"], 1, "--resume: needs --run_dir"),
         (["train", "--resume", "--run_dir", "none"], 1, "none: no run there to go on with"),
+        (["train", "--resume", "--run_dir", "none", "--train.epochs", "3"], 1, "none: no run there to go on with"),
         (
             ["evaluate", "none"],
             1,
@@ -120,7 +121,7 @@ def test_overlays_into_a_file_are_refused_before_any_work(run_2d, hands_2d, tmp_
     ("stop", "status", "message"),
     [
         (OSError(28, "No space left on device"), 1, "cannot be written (No space left on device)"),
-        (KeyboardInterrupt(), 130, "interrupted; what was"),
+        (KeyboardInterrupt(), 130, "error: interrupted."),
     ],
 )
 def test_what_was_found_before_a_stop_is_written(stop, status, message, run_2d, hands_2d, tmp_path, capsys, monkeypatch):
@@ -138,6 +139,11 @@ def test_what_was_found_before_a_stop_is_written(stop, status, message, run_2d, 
     assert cli.main(["predict", str(run_2d), str(hands_2d / "images"), *options]) == status
     assert message in capsys.readouterr().err
     assert len({row["id"] for row in csv.DictReader(table.read_text().splitlines())}) == 2
+
+
+def test_names_of_landmarks_are_no_formulas(rng):
+    image = rng.normal(size=(20, 30, 1)).astype("float32")
+    assert pictures.overlay_figure(image, np.array([[3.0, 4.0], [8.0, 9.0]]), ("A$^$", "a$x_{$")).shape[-1] == 3
 
 
 def test_training_on_what_is_measured_is_told_once(hands_2d, tmp_path):

@@ -1,5 +1,6 @@
 """TFLite and ONNX files, and the comparison of all forms with Keras."""
 
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import scn_tf
 from scn_tf import checkpoints, cli, serving, training
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
+from scn_tf.data.errors import DatasetError
 from scn_tf.serving import onnx, parity, tflite
 from tests.conftest import EXACT, small_config
 
@@ -141,6 +143,16 @@ def test_parity_passes_for_exports_of_the_run_and_says_how_far_they_are(files, r
     assert status == 0
     assert [line.split()[0] for line in lines] == ["form", "Keras", "saved", "saved,", "none.tflite", "run.onnx"]
     assert all(line.endswith("  largest 0.05   ok") for line in lines[1:])
+
+
+def test_parity_without_any_annotation_is_no_verdict(files, run_2d, hands_2d, tmp_path):
+    root = shutil.copytree(hands_2d, tmp_path / "set")
+    lines = (root / "landmarks.csv").read_text().splitlines()
+    first = (root / "splits" / "val.txt").read_text().split()[0]
+    lines = [first + 42 * "," if line.startswith(f"{first},") else line for line in lines]
+    (root / "landmarks.csv").write_text("\n".join(lines))
+    with pytest.raises(DatasetError, match="none of the 1 images has an annotated landmark"):
+        parity.check(run_2d, [files["int8"]], root=root, images=1)
 
 
 def test_parity_fails_for_a_form_that_is_too_far_off(files, run_2d, capsys):

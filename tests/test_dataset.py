@@ -180,6 +180,18 @@ def test_a_constant_image_and_a_landmark_off_the_image_warn(hands):
         read_all(hands)
 
 
+def test_a_stray_quotation_mark_takes_no_other_rows(hands):
+    table = hands / "landmarks.csv"
+    intact = open_dataset(hands).landmarks
+    lines = table.read_text().splitlines()
+    quoted = ['"' + lines[0], '"{}",{}'.format(*lines[1].split(",", 1)), *lines[2:]]
+    table.write_text("\n".join(quoted))
+    np.testing.assert_equal(open_dataset(hands).landmarks, intact)
+    table.write_text("\n".join(['"' + "x" * 200_000, *lines]))
+    with pytest.raises(DatasetError, match=r"line 1 \(x+\): expected 42 values .* received 0"):
+        open_dataset(hands)
+
+
 def test_a_landmark_beside_its_image_is_not_trained_on_where_the_input_is_padded(hands):
     lines = (hands / "landmarks.csv").read_text().splitlines()
     cells = lines[0].split(",")
@@ -339,7 +351,7 @@ def test_missing_images_are_counted_and_skipped_on_request(hands):
         (hands / "images" / f"hand_{number}.png").unlink()
     opened = open_dataset(hands)
     with pytest.raises(
-        DatasetError, match=r"hand_002\.\*: missing image .*; 2 of the 7 images of split train are missing\. With data\.missing skip"
+        DatasetError, match=r"hand_002\.\*: missing image .*; 2 of the 7 images of split train are missing\. With --data\.missing skip"
     ):
         opened.split("train")
     with pytest.warns(pipeline.DataWarning, match="2 of the 7 images .* going on with 5"):

@@ -54,6 +54,55 @@ def test_a_dicom_slice_counts_as_2d_with_its_spacing(tmp_path):
     np.testing.assert_allclose(image.spacing, (0.2, 0.4))
 
 
+SECONDARY_CAPTURE, COMPUTED_RADIOGRAPHY = b"1.2.840.10008.5.1.4.1.1.7\0", b"1.2.840.10008.5.1.4.1.1.1\0"
+ENHANCED_MR = b"1.2.840.10008.5.1.4.1.1.4.1\0"
+
+
+def dicom(path, spacing=(0.2, 0.4, 1.0), **replaced):
+    """Write a DICOM slice, 7 pixels wide and 5 high, with bytes exchanged for others of the same number."""
+    volume = sitk.GetImageFromArray(np.arange(35, dtype=np.uint16).reshape(1, 5, 7))
+    volume.SetSpacing(spacing)
+    sitk.WriteImage(volume, str(path))
+    content = path.read_bytes()
+    for old, new in replaced.values():
+        assert len(old) == len(new)
+        assert old in content
+        content = content.replace(old, new)
+    path.write_bytes(content)
+    return images.read_image(path, dims=2)
+
+
+def tag(element, group=0x0028):
+    return struct.pack("<HH", group, element)
+
+
+def test_a_radiograph_has_the_pixel_size_that_any_of_its_tags_states(tmp_path):
+    # The reader looks at ImagerPixelSpacing alone in such a file, and says 1 mm.
+    image = dicom(tmp_path / "a.dcm", kind=(SECONDARY_CAPTURE, COMPUTED_RADIOGRAPHY))
+    np.testing.assert_allclose(image.spacing, (0.2, 0.4))
+    np.testing.assert_allclose(image.physical_from_array[:2, :2], np.diag([0.2, 0.4]))
+    # In a secondary capture it looks at PixelSpacing alone; NominalScannedPixelSpacing is what its writer writes there.
+    volume = sitk.ReadImage(str(tmp_path / "a.dcm"))
+    stated = {key for key in images.DICOM_SPACING if volume.HasMetaDataKey(key)}
+    assert len(stated) == 1
+    (given,) = stated
+    volume.SetMetaData("0028|0030", "0.7\\0.5")
+    volume.SetMetaData("0018|1164", "0.9\\0.9")
+    np.testing.assert_allclose(images.from_itk(volume, dims=2).spacing, (0.5, 0.7))  # in the patient, before the detector's
+    assert volume.GetSpacing()[:2] == (1.0, 1.0)  # the caller's image stays as it is
+    for key in {given, "0028|0030", "0018|1164"}:
+        volume.SetMetaData(key, "0\\0")
+    assert images.from_itk(volume, dims=2).spacing is None
+
+
+def test_a_pixel_of_one_mm_is_believed_where_files_of_its_kind_must_state_it(tmp_path):
+    volume = sitk.GetImageFromArray(np.zeros((2, 5, 7), np.uint16))
+    volume.SetMetaData("0008|0016", "1.2.840.10008.5.1.4.1.1.7.3")
+    assert images.from_itk(volume, dims=3).spacing is None
+    volume.SetMetaData("0008|0016", ENHANCED_MR.decode())
+    np.testing.assert_allclose(images.from_itk(volume, dims=3).spacing, (1, 1, 1))
+
+
 def test_a_dicom_without_a_pixel_size_has_none(tmp_path):
     sitk.WriteImage(sitk.GetImageFromArray(np.arange(35, dtype=np.uint16).reshape(1, 5, 7)), str(tmp_path / "a.dcm"))
     content = (tmp_path / "a.dcm").read_bytes()

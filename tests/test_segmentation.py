@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -111,6 +112,17 @@ def test_settings_that_it_does_not_follow_are_refused(hands_2d, tmp_path):
         with pytest.raises(config.ConfigError, match=rf"train\.{name}: segmentation has"):
             training.train(small_config(hands_2d, **{**SETTINGS, f"train__{name}": value}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_label_map_whose_header_turns_it_otherwise_is_refused(hands_3d, tmp_path):
+    root = shutil.copytree(hands_3d, tmp_path / "set")
+    path = root / "labels" / "hand_001.nii.gz"
+    turned = sitk.ReadImage(str(path))
+    turned.SetDirection((-1, 0, 0, 0, 1, 0, 0, 0, 1))  # the same voxels
+    sitk.WriteImage(turned, str(path))
+    opened = open_dataset(root)
+    with pytest.raises(DatasetError, match=r"hand_001\.nii\.gz: its header turns the axes otherwise than that of its image"):
+        maps.read_examples(opened, ["hand_001"], small_config(root, 3, model__name="segmentation").resolved(3).model)
 
 
 def test_an_evaluation_on_other_labels_is_refused(hands_2d, hands_3d, tmp_path):

@@ -258,6 +258,17 @@ def test_a_folder_whose_configs_are_gone_is_compared_with_its_runs(hands_2d, tmp
         study.check_settings(out, runs)
 
 
+def test_settings_are_the_same_run_where_they_mean_the_same_in_2d_and_3d():
+    def of(**model):
+        return config.from_dict({"model": {"preset": "tiny", **model}})
+
+    assert config.differences(of(), of(filters=32)) == ["model.filters", "model.spatial_filters"]  # in 2D alone it would be the same
+    deep = config.from_dict({"model": {"preset": "paper", "spatial_pooling": 6}})  # in 3D alone
+    assert config.differences(deep, deep) == []
+    assert config.differences(of(image_size=[32, 32]), of(image_size=[32, 32], filters=32)) == []
+    assert config.differences(of(image_size=[32, 32]), of(image_size=[32, 32, 32])) == ["model.image_size"]
+
+
 def test_a_trained_run_is_evaluated_where_the_data_lie_now(hands_2d, tmp_path):
     before = shutil.copytree(hands_2d, tmp_path / "before")
     file, out = write_study(tmp_path, before), tmp_path / "out"

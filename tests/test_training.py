@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf import callbacks, checkpoints, config, files, geometry, pictures, train_step, training
+from scn_tf import callbacks, checkpoints, cli, config, devices, files, geometry, pictures, train_step, training
 from scn_tf.data.errors import DatasetError, DataWarning
 from scn_tf.serving import tflite
 from tests.conftest import REPOSITORY, small_config
@@ -89,6 +89,28 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(hands_2d, tmp_path, 
     assert len(list(csv.DictReader((tmp_path / "parts" / "history.csv").read_text().splitlines()))) == 4
 
 
+def test_a_command_may_be_repeated_with_resume_and_no_other(hands_2d, run_2d, tmp_path, capsys):
+    run = shutil.copytree(run_2d, tmp_path / "run")
+    (tmp_path / "hands.yaml").write_text(small_config(hands_2d).to_yaml())
+    command = ["train", "--config", str(tmp_path / "hands.yaml"), "--run_dir", str(run), "--resume"]
+    assert cli.main(command) == 0
+    assert "came to its end before" in capsys.readouterr().out
+    for others in (["--train.epochs", "3"], ["--model.levels", "7"], ["--model.image_size", "8,16,12"]):
+        assert cli.main([*command, *others]) == 1
+        message = f"which has others for {others[0][2:]}."
+        assert capsys.readouterr().err == f"error: --resume: goes on with the settings in {run / 'config.yaml'}, {message}\n"
+    assert cli.main(["train", "--run_dir", str(run), "--resume", "--train.epochs", "2", "--data.root", str(hands_2d)]) == 0
+
+
+def test_a_run_says_the_precision_it_was_trained_in(hands_2d, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "precision", lambda name: "mixed_bfloat16" if name == "auto" else name)
+    job = training.prepare(small_config(hands_2d, train__precision="auto"), tmp_path / "run", resume=False)
+    assert job.config.train.precision == "mixed_bfloat16"
+    repeated = small_config(hands_2d, train__precision="auto")
+    assert config.differences(job.config, repeated) == []
+    assert config.differences(job.config, small_config(hands_2d, train__precision="float32")) == ["train.precision"]
+
+
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(hands_2d, run_2d, tmp_path):
     files.write_text(tmp_path / "run" / "config.yaml", small_config("moved").to_yaml())
     with pytest.raises(DatasetError, match="moved"):
@@ -112,11 +134,10 @@ def test_settings_that_a_network_does_not_have_are_told(hands_2d, tmp_path):
     settings = small_config(hands_2d, model__name="payer2016", model__dropout=0.1, model__levels=2)
     with pytest.warns(config.ConfigWarning, match=r"^model\.levels, model\.dropout: model\.name payer2016 has no such thing"):
         training.prepare(settings, tmp_path / "run", resume=False)
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.yaml").write_text(settings.resolved(2).to_yaml())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        training.prepare(config.Config(), tmp_path / "run", resume=True)  # its settings name every field
+        own = small_config(hands_2d, model__name="payer2016").resolved(2)  # with every field set, by its preset
+        training.prepare(config.from_dict(own.model_dump()), tmp_path / "own", resume=False)
         training.prepare(small_config(hands_2d), tmp_path / "other", resume=False)
 
 

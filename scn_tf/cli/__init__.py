@@ -14,8 +14,7 @@ from scn_tf.quiet import import_tensorflow
 
 AFTER_INTERRUPTION = {
     "study": "; the same command goes on",
-    "train": "; the training goes on from its last checkpoint with --resume",
-    "predict": "; what was found until then is written",
+    "train": "; a training goes on from its last checkpoint with --resume",
 }
 
 

@@ -21,7 +21,7 @@ def build_parser(prog):
         + " and ".join(f"{name} is {value:g}" for name, value in commands.SYNTHETIC_DEFAULTS.items()) + "."))  # fmt: skip
     train.add_argument("--config", type=Path, metavar="FILE", help="YAML file, see configs/")
     train.add_argument("--run_dir", type=Path, metavar="DIR", help="folder to write (default: a new one in runs/)")
-    train.add_argument("--resume", action="store_true", help="go on with the run in --run_dir")
+    train.add_argument("--resume", action="store_true", help="go on with the run in --run_dir and its settings")
     for name, field in config.field_names().items():
         allowed = config.allowed_values(field)
         hint = f" [{'|'.join(allowed)}]" if allowed else ""
@@ -75,6 +75,8 @@ def build_parser(prog):
     compare.add_argument("file", type=Path, metavar="CONFIG", help="YAML file of the study, see configs/studies/")
     compare.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: studies/NAME)")
     compare.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="data set (default: that of the base configuration)")
+    compare.add_argument("--data.missing", dest="missing", choices=("refuse", "skip"), help="images of the lists that are not there: "
+        "refuse them, or go on without (default: as the study says)")  # fmt: skip
     compare.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, sharing the cores (default: 1)")
     compare.add_argument("--run", dest="index", type=int, metavar="I", help="carry out this one alone, counted from 0: for job arrays")
     compare.add_argument("--list", action="store_true", help="list the runs, carry out none")

@@ -22,9 +22,8 @@ def run_train(options):
     if options.resume:
         if options.run_dir is None:
             raise config.ConfigError("--resume: needs --run_dir, the run to go on with.")
-        if set(given) - {"data.root"} or options.config:
-            raise config.ConfigError("--resume: goes on with the run's own settings; of others only --data.root can be given.")
-        settings = config.from_dict(config.override({}, given))
+        _check_resumed(options, given)
+        settings = config.from_dict({"data": {"root": given.get("data.root")}})
     else:
         values = config.read_yaml(options.config) if options.config else {}
         merged = config.override(values, given)
@@ -49,6 +48,22 @@ def run_train(options):
     for label, path in (("model", runs.model_file(run_dir)), ("history", run_dir / "history.csv"), ("report", out / "report.html")):
         if path.exists():
             print(f"{label:8s} {path}")
+
+
+def _check_resumed(options, given):
+    """A run goes on with its own settings: the command that it was started with may be repeated, others are refused.
+
+    Raises:
+        ConfigError: naming what the run has differently.
+    """
+    path = options.run_dir / "config.yaml"
+    if not (path.is_file() and (given or options.config)):
+        return
+    values = config.override(config.read_yaml(options.config) if options.config else {}, given)
+    said, own = config.from_dict(values, source=str(options.config or "command line")), config.load(path)
+    named = {f"{section}.{field}" for section, fields in values.items() for field in fields or {}}
+    if changed := [name for name in config.differences(said, own) if name in named]:
+        raise config.ConfigError(f"--resume: goes on with the settings in {path}, which has others for {', '.join(changed)}.")
 
 
 def run_evaluate(options):
@@ -102,7 +117,7 @@ def run_study(options):
 
     out = options.out or Path("studies") / options.file.stem
     planned = study.read_study(options.file)
-    runs = planned.runs(options.root)
+    runs = planned.runs(options.root, missing=options.missing)
     if options.jobs < 1:
         raise config.ConfigError(f"--jobs: expected at least 1, received {options.jobs}.")
     study.check_settings(out, runs)
@@ -116,6 +131,7 @@ def run_study(options):
     if options.write:
         command = ["scn-tf", "study", str(options.file), "--out", str(out)]
         command += ["--data.root", str(options.root)] if options.root else []
+        command += ["--data.missing", options.missing] if options.missing else []
         write = {"slurm": study.slurm_script, "kubernetes": study.kubernetes_manifest}[options.write]
         print(write(command, len(runs), name=options.file.stem), end="")
         return 0

@@ -1,5 +1,6 @@
-"""Every setting of a run: what there is (``settings``), and where it is read from (``reading``)."""
+"""Every setting of a run: what there is (``settings``), where it is read from (``reading``), when two are one (``comparison``)."""
 
+from scn_tf.config.comparison import differences
 from scn_tf.config.reading import ConfigError, allowed_values, field_names, from_dict, load, nearest, override, read_yaml
 from scn_tf.config.settings import (
     AugmentConfig,
@@ -23,6 +24,7 @@ __all__ = [
     "ModelConfig",
     "TrainConfig",
     "allowed_values",
+    "differences",
     "field_names",
     "from_dict",
     "load",

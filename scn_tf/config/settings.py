@@ -50,6 +50,7 @@ NETWORK_PRESETS = {
     "payer2016": dict(spatial_kernel={2: 15, 3: 7}, spatial_pooling={2: 8, 3: 4}),
     "downsampling": dict(levels=3),
     "segmentation": dict(spatial_kernel=5, spatial_pooling=8),
+    "unet": dict(levels=5, dropout=0.0),
 }
 
 # The released settings belong to a loss that is a plain sum; see losses.py.

@@ -10,7 +10,7 @@ import numpy as np
 from scn_tf import geometry
 from scn_tf.data import images
 from scn_tf.data.description import Description, read_description, read_text
-from scn_tf.data.errors import DatasetError, DataWarning, NoImageLeftError
+from scn_tf.data.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.data.table import read_table
 
 FEW_OUTSIDE = 2  # so many landmarks may lie outside an image, even if they are most of it
@@ -69,7 +69,7 @@ class Dataset:
             if len(absent) > 1:
                 message += f"; {len(absent)} of the {len(absent) + len(ids)} images of split {name} are missing"
             if missing == "refuse":
-                raise DatasetError(f"{message}. With data.missing skip it goes on without them.")
+                raise MissingImagesError(f"{message}. With --data.missing skip it goes on without them.", set(absent))
             if not ids:
                 raise NoImageLeftError(f"{message}: none is left.")
             warnings.warn(f"{message}; going on with {len(ids)}.", DataWarning, stacklevel=2)

@@ -5,6 +5,14 @@ class DatasetError(ValueError):
     """Something wrong with a data set; the message names file and row."""
 
 
+class MissingImagesError(DatasetError):
+    """Images of a split are not there, and were not to be skipped; ``absent``: their IDs."""
+
+    def __init__(self, message, absent):
+        super().__init__(message)
+        self.absent = absent
+
+
 class NoImageLeftError(DatasetError):
     """A split all of whose images are missing."""
 

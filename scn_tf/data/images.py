@@ -16,9 +16,12 @@ EXTENSIONS = (
     *sorted(SPACELESS),
     *(".dcm", ".mha", ".mhd", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".hdr", ".img.gz", ".gipl", ".mnc", ".vtk"),
 )
-DICOM_SPACING = ("0028|0030", "0018|1164", "0018|2010")  # PixelSpacing, ImagerPixelSpacing, NominalScannedPixelSpacing
+# PixelSpacing, which is in the patient where it differs from the others; ImagerPixelSpacing; NominalScannedPixelSpacing.
+DICOM_SPACING = ("0028|0030", "0018|1164", "0018|2010")
 MOST_MM = 1e6  # of a pixel: more is no spacing, and no float32 survives it
 DICOM_CLASS = "0008|0016"  # every DICOM file has one
+# Enhanced and converted CT, MR and PET: their pixel size is in sequences, which the reader follows.
+ENHANCED = {f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("2.1", "2.2", "4.1", "4.3", "4.4", "130", "128.1")}
 
 
 class ImageError(ValueError):
@@ -108,7 +111,7 @@ def read_image(path, *, dims, channels=1):
 
 def from_itk(image, *, dims, channels=1, name="image"):
     """:class:`Image` of a SimpleITK image; see :func:`read_image`."""
-    found, states_spacing = image.GetDimension(), _states_spacing(image, name)
+    found, (image, states_spacing) = image.GetDimension(), _with_stated_spacing(image, name)
     if found == 3 and dims == 2 and image.GetSize()[2] == 1:
         image = _first_slice(image)
     elif found != dims:
@@ -169,13 +172,28 @@ def checked_spacing(spacing, dims, name):
     return values
 
 
-def _states_spacing(image, name):
-    """Whether the spacing of an image was read, not made up: readers give 1 mm where a file says nothing."""
+def _with_stated_spacing(image, name):
+    """(image, whether its spacing was read, not made up: readers give 1 mm where a file says nothing).
+
+    Of a DICOM file the tags are asked: which of them the reader takes depends on the kind of file, and a radiograph that has another
+    one than expected would get 1 mm.
+    """
     if name.lower().endswith(tuple(SPACELESS)):
-        return False
+        return image, False
+    if not image.HasMetaDataKey(DICOM_CLASS):
+        return image, True
+    for key in filter(image.HasMetaDataKey, DICOM_SPACING):
+        try:
+            row, column = map(float, image.GetMetaData(key).split("\\"))  # from row to row first: y, x
+        except ValueError:
+            continue
+        if 0 < row < MOST_MM and 0 < column < MOST_MM:
+            image = sitk.Image(image)  # not the caller's
+            image.SetSpacing((column, row, *image.GetSpacing()[2:]))
+            return image, True
     # Of files with several frames the reader knows the spacing, but not the tags that gave it.
-    made_up = image.HasMetaDataKey(DICOM_CLASS) and image.GetSpacing()[:2] == (1.0, 1.0)
-    return not made_up or any(image.HasMetaDataKey(key) for key in DICOM_SPACING)
+    enhanced = image.GetMetaData(DICOM_CLASS).strip("\0 ") in ENHANCED
+    return image, enhanced or image.GetSpacing()[:2] != (1.0, 1.0)
 
 
 def _first_slice(image):

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from scn_tf import augment, geometry
+from scn_tf import geometry
 from scn_tf.data.errors import DatasetError, DataWarning
 from scn_tf.data.images import ImageError
 from scn_tf.preprocess import network_input
@@ -45,7 +45,7 @@ def prepare(dataset, identity, model, *, measured=True):
     landmarks = np.where(present[:, None], landmarks, 0.0)
     with np.errstate(invalid="ignore"):
         in_image = ((truth >= -0.5) & (truth <= image.size - 0.5)).all(axis=1)  # around it an input may be padded
-    visible = present & in_image & np.asarray(augment.inside(landmarks.astype("float32"), model.image_size))
+    visible = present & in_image & np.asarray(geometry.inside(landmarks.astype("float32"), model.image_size))
     if (present & ~visible).any():
         numbers = ", ".join(dataset.description.names[n] for n in np.flatnonzero(present & ~visible))
         warnings.warn(

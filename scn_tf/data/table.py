@@ -1,6 +1,5 @@
 """The landmark table."""
 
-import csv
 import warnings
 
 import numpy as np
@@ -26,7 +25,9 @@ def read_table(path, description):
         raise DatasetError(f"{path}: no such file; the table of the landmarks lies there, or where annotations in dataset.yaml says.")
     names, dims = description.names, description.dims
     count, landmarks, rows = len(names), {}, {}
-    for line, row in enumerate(csv.reader(read_text(path).splitlines()), start=1):
+    for line, text in enumerate(read_text(path).splitlines(), start=1):
+        # No cell has a comma in it. For a reader of CSV an unclosed quotation mark would take all rows that follow.
+        row = [cell.strip().strip('"') for cell in text.split(",")]
         if not any(cell.strip() for cell in row):
             continue
         identity, values = row[0].strip(), row[1:]

@@ -84,11 +84,15 @@ def from_config(config, *, landmarks, channels):
     return build((*config.image_size, channels), landmarks, **options)
 
 
-def unused(config):
-    """Names of settings that a :class:`scn_tf.config.ModelConfig`, not resolved, gives and its network does not have."""
+def unused(config, dims):
+    """Names of settings that a :class:`scn_tf.config.ModelConfig`, not resolved, gives and its network does not have.
+
+    What its preset says anyway is not among them: a run's own settings name every field.
+    """
     taken = inspect.signature(BUILDERS[config.name]).parameters
+    usual = ModelConfig(name=config.name, preset=config.preset, filters=config.filters).resolved(dims)
     optional = ("filters", "levels", "dropout", "spatial_filters", "spatial_kernel", "spatial_pooling")
-    return [name for name in optional if getattr(config, name) is not None and name not in taken]
+    return [name for name in optional if name not in taken and getattr(config, name) not in (None, getattr(usual, name))]
 
 
 @contextlib.contextmanager

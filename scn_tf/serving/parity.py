@@ -12,6 +12,7 @@ from tqdm import tqdm
 from scn_tf import checkpoints, config, geometry, localization, runs
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import check_fits_model, open_dataset
+from scn_tf.data.errors import DatasetError
 from scn_tf.serving import onnx, saved_model, tflite
 from scn_tf.serving.errors import ConversionError
 
@@ -80,6 +81,8 @@ def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
         {**example, "file": dataset.files[identity]}
         for identity, example in zip(ids, pipeline.examples(dataset, ids, settings), strict=True)
     ]
+    if not any(example["annotated"].numpy().any() for example in examples):
+        raise DatasetError(f"{dataset.table}: none of the {len(ids)} images has an annotated landmark to measure errors with.")
     forms = [Form("Keras", path, "none", on_input(localization.localizer(network, settings.heatmap.decoder)))]
     formats = {example["file"].suffix.lower() for example in examples}
     encoded = None

@@ -10,10 +10,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from scn_tf import files
-from scn_tf.config import ConfigError, load, warn_if_too_narrow
+from scn_tf.config import ConfigError, differences, load, warn_if_too_narrow
 from scn_tf.data import synthetic
 from scn_tf.data.dataset import open_dataset
-from scn_tf.data.errors import DataWarning, NoImageLeftError
+from scn_tf.data.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
+from scn_tf.files import counted
 
 # TensorFlow's, NumPy's and scikit-learn's.
 LEFT_OUT = "left_out.txt"
@@ -45,9 +46,10 @@ def check_settings(out, runs):
         path = settings_file(out, run)
         if not path.is_file():
             path = folder(out, run) / "config.yaml"
-        if path.is_file() and not _same(load(path), run.config):
+        if path.is_file() and (fields := differences(load(path), run.config)):
             raise ConfigError(
-                f"{path}: the study's folder holds this run with other settings; choose another --out, or remove it and runs/{run.name}."
+                f"{path}: the study's folder holds this run with other settings ({', '.join(fields)}); "
+                f"choose another --out, or remove it and runs/{run.name}."
             )
 
 
@@ -66,7 +68,7 @@ def check_data(out, runs):
         ConfigError: a network that cannot be built for these data, or an image that two folds judge.
         DatasetError: no such data set or split, missing images with their count, fewer images than a run draws.
     """
-    opened, drawn, judged, possible = {}, {}, {}, []
+    opened, drawn, judged, possible, missing = {}, {}, {}, [], {}
     for run in runs:
         data = run.config.data
         if data.root not in opened:
@@ -76,7 +78,11 @@ def check_data(out, runs):
         keys = [(data.root, split, count, data.missing) for split, count in ((data.train_split, data.train_count), (data.val_split, None))]
         for key in keys:
             if key not in drawn:
-                drawn[key] = _drawn(opened[data.root], *key[1:])
+                try:
+                    drawn[key] = _drawn(opened[data.root], *key[1:])
+                except MissingImagesError as error:
+                    drawn[key] = []
+                    missing.setdefault(data.root, [error, set()])[1].update(error.absent)
         training, judging = (drawn[key] for key in keys)
         for identity in judging:
             fold = judged.setdefault((run.system, run.size, data.root, identity), run.fold)
@@ -84,6 +90,8 @@ def check_data(out, runs):
                 raise ConfigError(f"{identity}: judged in folds {fold} and {run.fold}, it would count twice; folds must not overlap.")
         if training and judging:
             possible.append(run)
+    for first, absent in missing.values():
+        raise DatasetError(f"{first} In all lists of the study {counted(len(absent), 'image')} of this set are missing.")
     names = {run.name for run in possible}
     left_out = [run.name for run in runs if run.name not in names]
     if left_out:
@@ -193,17 +201,3 @@ def run_one(out, run, *, threads=None):
         limits = {} if threads is None else {**dict.fromkeys(THREAD_VARIABLES, str(threads)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
         environment = {**limits, **os.environ, "PYTHONPATH": search_path}
         return subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False, env=environment).returncode
-
-
-def _same(first, second):
-    """Whether two configurations mean the same run, wherever the data lie: one may have every field set, where the other has a preset."""
-    dims = len(first.model.image_size or second.model.image_size or (0, 0))
-    try:
-        first, second = (config.resolved(dims) for config in (first, second))
-    except ValueError:  # of other dimensions
-        return False
-    return _without_root(first) == _without_root(second)
-
-
-def _without_root(config):
-    return config.model_copy(update={"data": config.data.model_copy(update={"root": None})})

@@ -77,11 +77,12 @@ class Study(pydantic.BaseModel):
                 raise ValueError(f"sizes_figure: {name!r} is none of the systems {', '.join(self.systems)}")
         return self
 
-    def runs(self, root=None):
+    def runs(self, root=None, *, missing=None):
         """All :class:`Run`, folds and seeds of a system together.
 
         Args:
             root: data set folder; the base's own if None.
+            missing: ``"refuse"`` or ``"skip"`` for ``data.missing`` of every run; as the study says if None.
 
         Raises:
             ConfigError: a setting that cannot be, with the run it belongs to.
@@ -97,6 +98,8 @@ class Study(pydantic.BaseModel):
             laid = {field: _filled(value, place, name) for field, value in laid.items()}
             if root is not None:
                 laid["data.root"] = str(root)
+            if missing is not None:
+                laid["data.missing"] = missing
             try:
                 values = config.override(base, laid)
             except config.ConfigError as error:
