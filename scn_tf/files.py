@@ -27,7 +27,7 @@ def replaced(path):
         os.replace(temporary, path)
         flush_listing(path.parent)
     except OSError as error:
-        kept = " The one written before is kept." if path.is_file() else ""
+        kept = " The one written before is kept." if os.path.isfile(path) else ""  # of pathlib it may raise
         raise WriteError(f"{path}: cannot be written ({error.strerror or error}).{kept}") from None
     finally:
         with contextlib.suppress(OSError):  # its folder may be none
@@ -75,9 +75,15 @@ def check_writable(path):
         WriteError: a folder lies there, or the one above cannot be made or written into.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise WriteError(f"{path}: is a folder; name a file.")
     make_folder(path.parent)
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise WriteError(f"{path}: cannot be written ({error.strerror or error}).") from None
     if not os.access(path.parent, os.W_OK):
         raise WriteError(f"{path}: cannot be written (no permission for its folder).")
 

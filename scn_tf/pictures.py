@@ -138,7 +138,7 @@ def error_curve(errors, *, unit, label):
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     ordered = np.sort(errors)
-    axis.step(ordered, 100.0 * np.arange(1, len(ordered) + 1) / max(len(ordered), 1), where="post", label=label)
+    axis.step(ordered, 100.0 * np.arange(1, len(ordered) + 1) / max(len(ordered), 1), where="post", label=_plain(label))
     axis.set(xlabel=f"point-to-point error ({unit})", ylabel="points (%)", ylim=(0, 101), xlim=(0, None))
     axis.grid(alpha=0.3)
     axis.legend(loc="lower right")
@@ -165,7 +165,7 @@ def image_error_curves(errors, *, unit, systems):
         ordered = np.sort(values)
         share = 100.0 * np.arange(1, len(ordered) + 1) / len(ordered)
         style = dict(color=f"C{systems.index(system) % 10}", linestyle=LINES[(len(sizes) - 1 - sizes.index(size)) % len(LINES)])
-        axis.step(ordered, share, where="post", label=f"{system}, {size}: {values.mean():.2f} {unit}", **style)
+        axis.step(ordered, share, where="post", label=_plain(f"{system}, {size}: {values.mean():.2f} {unit}"), **style)
     axis.set(xlabel=f"image-specific point-to-point error ({unit})", ylabel="images (%)", ylim=(0, 101))
     if logarithmic:
         axis.set_xscale("log")
@@ -174,6 +174,11 @@ def image_error_curves(errors, *, unit, systems):
     axis.grid(alpha=0.3)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, title="system, training images: mean")
     return figure
+
+
+def _plain(text):
+    """Names are no formulas."""
+    return text.replace("$", r"\$")
 
 
 def render(figure):

@@ -35,8 +35,8 @@ def train(config, run_dir, *, resume=False):
     """Train a run; everything that it finds is in its folder.
 
     Args:
-        config: :class:`scn_tf.config.Config`; with ``resume`` the run's own is read instead, and only where the data lie is taken
-            from this one.
+        config: :class:`scn_tf.config.Config`; with ``resume`` the run's own is read instead, and only ``data.root`` and
+            ``data.missing`` are taken from this one, if set.
         run_dir: folder to write (its files: docs/training.md).
         resume: go on from ``run_dir/checkpoints/last.npz`` to the same end; a run without one begins anew.
 
@@ -113,9 +113,9 @@ def prepare(config, run_dir, *, resume):
     if resume:
         if not (run_dir / "config.yaml").is_file():
             raise ConfigError(f"{run_dir}: no run there to go on with.")
-        moved, config = config.data.root, load_config(run_dir / "config.yaml")
-        if moved is not None:
-            config = config.model_copy(update={"data": config.data.model_copy(update={"root": moved})})
+        given, config = config.data, load_config(run_dir / "config.yaml")
+        changed = {name: getattr(given, name) for name in ("root", "missing") if name in given.model_fields_set}
+        config = config.model_copy(update={"data": config.data.model_copy(update=changed)})
     else:
         _check_unused(run_dir)
     root = config.data.root or synthetic.ensure(run_dir.parent / "synthetic_hands")

@@ -114,6 +114,9 @@ def test_overlays_into_a_file_are_refused_before_any_work(run_2d, hands_2d, tmp_
     assert capsys.readouterr().err.splitlines() == [f"error: {picture}: cannot be made (File exists)."]
     assert cli.main(["predict", str(run_2d), str(hands_2d / "images" / "hand_007.png"), "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err.splitlines() == [f"error: {tmp_path}: is a folder; name a file."]
+    long = tmp_path / f"{'x' * 300}.csv"
+    assert cli.main(["predict", str(run_2d), str(hands_2d / "images" / "hand_007.png"), "--out", str(long)]) == 1
+    assert capsys.readouterr().err.splitlines() == [f"error: {long}: cannot be written (File name too long)."]
     assert (picture.read_text(), list(tmp_path.iterdir())) == ("kept", [picture])
 
 
@@ -143,7 +146,12 @@ def test_what_was_found_before_a_stop_is_written(stop, status, message, run_2d, 
 
 def test_names_of_landmarks_are_no_formulas(rng):
     image = rng.normal(size=(20, 30, 1)).astype("float32")
-    assert pictures.overlay_figure(image, np.array([[3.0, 4.0], [8.0, 9.0]]), ("A$^$", "a$x_{$")).shape[-1] == 3
+    names = ("A$^$", "a$x_{$")
+    assert pictures.overlay_figure(image, np.array([[3.0, 4.0], [8.0, 9.0]]), names).shape[-1] == 3
+    for name in names:
+        curves = pictures.image_error_curves({(name, "10"): np.ones(3)}, unit="mm", systems=[name])
+        for figure in (pictures.error_curve(np.ones(3), unit="mm", label=name), curves):
+            assert pictures.png(figure).startswith(b"\x89PNG")
 
 
 def test_training_on_what_is_measured_is_told_once(hands_2d, tmp_path):

@@ -180,16 +180,22 @@ def test_a_constant_image_and_a_landmark_off_the_image_warn(hands):
         read_all(hands)
 
 
-def test_a_stray_quotation_mark_takes_no_other_rows(hands):
+def test_quoted_cells_are_read_and_a_stray_quotation_mark_is_named(hands):
     table = hands / "landmarks.csv"
     intact = open_dataset(hands).landmarks
     lines = table.read_text().splitlines()
-    quoted = ['"' + lines[0], '"{}",{}'.format(*lines[1].split(",", 1)), *lines[2:]]
-    table.write_text("\n".join(quoted))
-    np.testing.assert_equal(open_dataset(hands).landmarks, intact)
-    table.write_text("\n".join(['"' + "x" * 200_000, *lines]))
-    with pytest.raises(DatasetError, match=r"line 1 \(x+\): expected 42 values .* received 0"):
-        open_dataset(hands)
+    odd = '"a, ""b""",' + lines[0].split(",", 1)[1]
+    table.write_text("\n".join([*lines, '"{}",{}'.format(*lines[0].replace("000", "999").split(",", 1)), odd]))
+    found = open_dataset(hands).landmarks
+    assert list(found) == [*intact, "hand_999", 'a, "b"']
+    np.testing.assert_equal(found['a, "b"'], intact["hand_000"])
+    for text, message in (
+        ('"' + lines[2], r"line 3 \(hand_002,.*\): expected 42 values .* received 0\. Is a quotation mark left open\?"),
+        ('"' + "x" * 200_000, r"line 3: cannot be read \(field larger than field limit"),
+    ):
+        table.write_text("\n".join([*lines[:2], text, *lines[3:]]))
+        with pytest.raises(DatasetError, match=message):
+            open_dataset(hands)
 
 
 def test_a_landmark_beside_its_image_is_not_trained_on_where_the_input_is_padded(hands):
@@ -351,7 +357,7 @@ def test_missing_images_are_counted_and_skipped_on_request(hands):
         (hands / "images" / f"hand_{number}.png").unlink()
     opened = open_dataset(hands)
     with pytest.raises(
-        DatasetError, match=r"hand_002\.\*: missing image .*; 2 of the 7 images of split train are missing\. With --data\.missing skip"
+        DatasetError, match=r"hand_002\.\*: missing image .*; 2 of the 7 images of split train are missing\. With data\.missing skip"
     ):
         opened.split("train")
     with pytest.warns(pipeline.DataWarning, match="2 of the 7 images .* going on with 5"):

@@ -165,7 +165,7 @@ def test_missing_images_are_left_out_of_an_evaluation_on_request(run_2d, hands_2
     (tmp_path / "set" / "images" / "hand_008.png").unlink()
     options = ["evaluate", str(run_2d), "--data.root", str(tmp_path / "set"), "--out", str(tmp_path / "out")]
     assert cli.main(options) == 1
-    assert "With --data.missing skip it goes on without them" in capsys.readouterr().err
+    assert "With data.missing skip it goes on without them" in capsys.readouterr().err
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         assert cli.main([*options, "--data.missing", "skip"]) == 0

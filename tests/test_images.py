@@ -88,19 +88,29 @@ def test_a_radiograph_has_the_pixel_size_that_any_of_its_tags_states(tmp_path):
     (given,) = stated
     volume.SetMetaData("0028|0030", "0.7\\0.5")
     volume.SetMetaData("0018|1164", "0.9\\0.9")
-    np.testing.assert_allclose(images.from_itk(volume, dims=2).spacing, (0.5, 0.7))  # in the patient, before the detector's
+    np.testing.assert_allclose(images.from_itk(volume, dims=2, dicom=True).spacing, (0.5, 0.7))  # in the patient, before the detector's
     assert volume.GetSpacing()[:2] == (1.0, 1.0)  # the caller's image stays as it is
     for key in {given, "0028|0030", "0018|1164"}:
         volume.SetMetaData(key, "0\\0")
-    assert images.from_itk(volume, dims=2).spacing is None
+    assert images.from_itk(volume, dims=2, dicom=True).spacing is None
+
+
+def test_tags_in_files_of_other_formats_are_of_the_images_they_were_made_from(tmp_path):
+    dicom(tmp_path / "a.dcm")
+    resampled = sitk.ReadImage(str(tmp_path / "a.dcm"))
+    resampled.SetSpacing((0.5, 0.6, 1.0))
+    for name in ("b.mha", "b.nrrd"):
+        sitk.WriteImage(resampled, str(tmp_path / name))
+        assert any(sitk.ReadImage(str(tmp_path / name)).HasMetaDataKey(key) for key in images.DICOM_SPACING)
+        np.testing.assert_allclose(images.read_image(tmp_path / name, dims=2).spacing, (0.5, 0.6))
 
 
 def test_a_pixel_of_one_mm_is_believed_where_files_of_its_kind_must_state_it(tmp_path):
     volume = sitk.GetImageFromArray(np.zeros((2, 5, 7), np.uint16))
     volume.SetMetaData("0008|0016", "1.2.840.10008.5.1.4.1.1.7.3")
-    assert images.from_itk(volume, dims=3).spacing is None
+    assert images.from_itk(volume, dims=3, dicom=True).spacing is None
     volume.SetMetaData("0008|0016", ENHANCED_MR.decode())
-    np.testing.assert_allclose(images.from_itk(volume, dims=3).spacing, (1, 1, 1))
+    np.testing.assert_allclose(images.from_itk(volume, dims=3, dicom=True).spacing, (1, 1, 1))
 
 
 def test_a_dicom_without_a_pixel_size_has_none(tmp_path):

@@ -118,11 +118,14 @@ def test_a_label_map_whose_header_turns_it_otherwise_is_refused(hands_3d, tmp_pa
     root = shutil.copytree(hands_3d, tmp_path / "set")
     path = root / "labels" / "hand_001.nii.gz"
     turned = sitk.ReadImage(str(path))
+    sitk.WriteImage(sitk.DICOMOrient(turned, "RAS"), str(path))  # stored otherwise, in the same place
+    opened, model = open_dataset(root), small_config(root, 3, model__name="segmentation").resolved(3).model
+    labels, intact = (maps.read_examples(one, ["hand_001"], model)[1] for one in (opened, open_dataset(hands_3d)))
+    np.testing.assert_array_equal(labels, intact)
     turned.SetDirection((-1, 0, 0, 0, 1, 0, 0, 0, 1))  # the same voxels
     sitk.WriteImage(turned, str(path))
-    opened = open_dataset(root)
     with pytest.raises(DatasetError, match=r"hand_001\.nii\.gz: its header turns the axes otherwise than that of its image"):
-        maps.read_examples(opened, ["hand_001"], small_config(root, 3, model__name="segmentation").resolved(3).model)
+        maps.read_examples(opened, ["hand_001"], model)
 
 
 def test_an_evaluation_on_other_labels_is_refused(hands_2d, hands_3d, tmp_path):

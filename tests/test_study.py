@@ -253,6 +253,10 @@ def test_a_folder_whose_configs_are_gone_is_compared_with_its_runs(hands_2d, tmp
     files.write_text(execute.folder(out, runs[0]) / "config.yaml", runs[1].config.resolved(2).to_yaml())
     with pytest.raises(config.ConfigError, match="other settings"):
         study.check_settings(out, runs)
+    # What the run was trained with counts, not what it was started with.
+    files.write_text(execute.settings_file(out, runs[0]), runs[0].config.to_yaml())
+    with pytest.raises(config.ConfigError, match="other settings"):
+        study.check_settings(out, runs)
     files.write_text(execute.folder(out, runs[0]) / "config.yaml", small_config(hands_2d, 3).to_yaml())
     with pytest.raises(config.ConfigError, match="other settings"):
         study.check_settings(out, runs)
@@ -267,6 +271,9 @@ def test_settings_are_the_same_run_where_they_mean_the_same_in_2d_and_3d():
     assert config.differences(deep, deep) == []
     assert config.differences(of(image_size=[32, 32]), of(image_size=[32, 32], filters=32)) == []
     assert config.differences(of(image_size=[32, 32]), of(image_size=[32, 32, 32])) == ["model.image_size"]
+    impossible = config.from_dict({"model": {"name": "unet", "image_size": [40, 40]}})
+    possible = config.from_dict({"model": {"name": "unet", "image_size": [40, 40], "levels": 4}}).resolved(2)
+    assert config.differences(impossible, possible) == ["model"]
 
 
 def test_a_trained_run_is_evaluated_where_the_data_lie_now(hands_2d, tmp_path):

@@ -99,7 +99,17 @@ def test_a_command_may_be_repeated_with_resume_and_no_other(hands_2d, run_2d, tm
         assert cli.main([*command, *others]) == 1
         message = f"which has others for {others[0][2:]}."
         assert capsys.readouterr().err == f"error: --resume: goes on with the settings in {run / 'config.yaml'}, {message}\n"
-    assert cli.main(["train", "--run_dir", str(run), "--resume", "--train.epochs", "2", "--data.root", str(hands_2d)]) == 0
+    alone = ["train", "--run_dir", str(run), "--resume"]
+    assert cli.main([*alone, "--train.epochs", "2", "--data.root", str(hands_2d)]) == 0
+    # Of a file everything counts, what it leaves to a preset too; but where the data lie and what is missing there may change.
+    (tmp_path / "other.yaml").write_text("data: {root: moved, missing: skip}\n")
+    assert cli.main([*alone, "--config", str(tmp_path / "other.yaml")]) == 1
+    assert "which has others for model.image_size, model.filters, " in capsys.readouterr().err
+    moved = config.from_dict({**small_config(hands_2d).model_dump(), "data": {"root": str(tmp_path / "moved"), "missing": "skip"}})
+    (tmp_path / "other.yaml").write_text(moved.to_yaml())
+    assert cli.main([*alone, "--config", str(tmp_path / "other.yaml")]) == 1
+    assert f"{tmp_path / 'moved'}" in capsys.readouterr().err
+    assert training.prepare(config.from_dict({"data": {"missing": "skip"}}), run, resume=True).config.data.missing == "skip"
 
 
 def test_a_run_says_the_precision_it_was_trained_in(hands_2d, tmp_path, monkeypatch):

@@ -19,18 +19,15 @@ SYNTHETIC_DEFAULTS = {"train.minutes": 4.0, "heatmap.sigma": 1.5}
 
 def run_train(options):
     given = {name: " ".join(text) for name, text in vars(options).items() if name in config.field_names()}
+    if options.resume and options.run_dir is None:
+        raise config.ConfigError("--resume: needs --run_dir, the run to go on with.")
+    values = config.override(config.read_yaml(options.config) if options.config else {}, given)
+    if not ((values.get("data") or {}).get("root") or (options.resume and not options.config)):
+        unset = {n: v for n, v in SYNTHETIC_DEFAULTS.items() if n.split(".")[1] not in (values.get(n.split(".")[0]) or {})}
+        values = config.override(values, unset)
+    settings = config.from_dict(values, source=str(options.config or "command line"))
     if options.resume:
-        if options.run_dir is None:
-            raise config.ConfigError("--resume: needs --run_dir, the run to go on with.")
-        _check_resumed(options, given)
-        settings = config.from_dict({"data": {"root": given.get("data.root")}})
-    else:
-        values = config.read_yaml(options.config) if options.config else {}
-        merged = config.override(values, given)
-        if not (merged.get("data") or {}).get("root"):
-            unset = {n: v for n, v in SYNTHETIC_DEFAULTS.items() if n.split(".")[1] not in (merged.get(n.split(".")[0]) or {})}
-            merged = config.override(merged, unset)
-        settings = config.from_dict(merged, source=str(options.config or "command line"))
+        _check_resumed(options, values, settings)
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     run_dir = options.run_dir or Path("runs") / f"{options.config.stem if options.config else 'run'}-{stamp}"
 
@@ -50,19 +47,22 @@ def run_train(options):
             print(f"{label:8s} {path}")
 
 
-def _check_resumed(options, given):
-    """A run goes on with its own settings: the command that it was started with may be repeated, others are refused.
+def _check_resumed(options, values, settings):
+    """A run goes on with its own settings: the command that it was started with may be repeated, another is refused.
+
+    Without ``--config`` the settings that are named count, and may be fewer.
 
     Raises:
         ConfigError: naming what the run has differently.
     """
     path = options.run_dir / "config.yaml"
-    if not (path.is_file() and (given or options.config)):
-        return
-    values = config.override(config.read_yaml(options.config) if options.config else {}, given)
-    said, own = config.from_dict(values, source=str(options.config or "command line")), config.load(path)
-    named = {f"{section}.{field}" for section, fields in values.items() for field in fields or {}}
-    if changed := [name for name in config.differences(said, own) if name in named]:
+    if not path.is_file():
+        return  # training says it
+    changed = config.differences(settings, config.load(path))
+    if not options.config:
+        named = {f"{section}.{field}" for section, fields in values.items() for field in fields}
+        changed = [name for name in changed if name in named]
+    if changed:
         raise config.ConfigError(f"--resume: goes on with the settings in {path}, which has others for {', '.join(changed)}.")
 
 

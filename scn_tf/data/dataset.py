@@ -69,7 +69,7 @@ class Dataset:
             if len(absent) > 1:
                 message += f"; {len(absent)} of the {len(absent) + len(ids)} images of split {name} are missing"
             if missing == "refuse":
-                raise MissingImagesError(f"{message}. With --data.missing skip it goes on without them.", set(absent))
+                raise MissingImagesError(f"{message}. With data.missing skip it goes on without them.", set(absent))
             if not ids:
                 raise NoImageLeftError(f"{message}: none is left.")
             warnings.warn(f"{message}; going on with {len(ids)}.", DataWarning, stacklevel=2)

@@ -19,7 +19,7 @@ EXTENSIONS = (
 # PixelSpacing, which is in the patient where it differs from the others; ImagerPixelSpacing; NominalScannedPixelSpacing.
 DICOM_SPACING = ("0028|0030", "0018|1164", "0018|2010")
 MOST_MM = 1e6  # of a pixel: more is no spacing, and no float32 survives it
-DICOM_CLASS = "0008|0016"  # every DICOM file has one
+DICOM_CLASS = "0008|0016"
 # Enhanced and converted CT, MR and PET: their pixel size is in sequences, which the reader follows.
 ENHANCED = {f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("2.1", "2.2", "4.1", "4.3", "4.4", "130", "128.1")}
 
@@ -106,12 +106,14 @@ def read_image(path, *, dims, channels=1):
         if "Unknown PixelType" in reason:
             reason = "pixels of a kind that is not known, such as grey with transparency; save it without"
         raise ImageError(f"{path}: cannot be read as an image ({reason}).") from None
-    return from_itk(image, dims=dims, channels=channels, name=str(path))
+    dicom = sitk.ImageFileReader.GetImageIOFromFileName(str(path)) == "GDCMImageIO"
+    return from_itk(image, dims=dims, channels=channels, name=str(path), dicom=dicom)
 
 
-def from_itk(image, *, dims, channels=1, name="image"):
-    """:class:`Image` of a SimpleITK image; see :func:`read_image`."""
-    found, (image, states_spacing) = image.GetDimension(), _with_stated_spacing(image, name)
+def from_itk(image, *, dims, channels=1, name="image", dicom=False):
+    """:class:`Image` of a SimpleITK image, read from a DICOM file or not; see :func:`read_image`."""
+    found = image.GetDimension()
+    image, states_spacing = _with_tagged_spacing(image) if dicom else (image, not name.lower().endswith(tuple(SPACELESS)))
     if found == 3 and dims == 2 and image.GetSize()[2] == 1:
         image = _first_slice(image)
     elif found != dims:
@@ -172,16 +174,12 @@ def checked_spacing(spacing, dims, name):
     return values
 
 
-def _with_stated_spacing(image, name):
-    """(image, whether its spacing was read, not made up: readers give 1 mm where a file says nothing).
+def _with_tagged_spacing(image):
+    """(image of a DICOM file with the pixel size that its tags state, whether it has one).
 
-    Of a DICOM file the tags are asked: which of them the reader takes depends on the kind of file, and a radiograph that has another
-    one than expected would get 1 mm.
+    Which of the tags the reader takes depends on the kind of file: a radiograph that has another one than expected gets 1 mm. Files
+    of other formats may carry the same tags, of the images that they were made from.
     """
-    if name.lower().endswith(tuple(SPACELESS)):
-        return image, False
-    if not image.HasMetaDataKey(DICOM_CLASS):
-        return image, True
     for key in filter(image.HasMetaDataKey, DICOM_SPACING):
         try:
             row, column = map(float, image.GetMetaData(key).split("\\"))  # from row to row first: y, x
@@ -192,7 +190,7 @@ def _with_stated_spacing(image, name):
             image.SetSpacing((column, row, *image.GetSpacing()[2:]))
             return image, True
     # Of files with several frames the reader knows the spacing, but not the tags that gave it.
-    enhanced = image.GetMetaData(DICOM_CLASS).strip("\0 ") in ENHANCED
+    enhanced = image.HasMetaDataKey(DICOM_CLASS) and image.GetMetaData(DICOM_CLASS).strip("\0 ") in ENHANCED
     return image, enhanced or image.GetSpacing()[:2] != (1.0, 1.0)
 
 

@@ -1,5 +1,6 @@
 """The landmark table."""
 
+import csv
 import warnings
 
 import numpy as np
@@ -26,8 +27,10 @@ def read_table(path, description):
     names, dims = description.names, description.dims
     count, landmarks, rows = len(names), {}, {}
     for line, text in enumerate(read_text(path).splitlines(), start=1):
-        # No cell has a comma in it. For a reader of CSV an unclosed quotation mark would take all rows that follow.
-        row = [cell.strip().strip('"') for cell in text.split(",")]
+        try:
+            (row,) = csv.reader([text])  # line by line: a quotation mark left open would take all rows that follow
+        except csv.Error as error:
+            raise DatasetError(f"{path}, line {line}: cannot be read ({error}).{_hint(line, [text])}") from None
         if not any(cell.strip() for cell in row):
             continue
         identity, values = row[0].strip(), row[1:]
@@ -70,6 +73,8 @@ def _warn_of_placeholders(path, landmarks):
 
 def _hint(line, row):
     """What is often wrong with a table whose row does not fit, as the end of a message."""
+    if row[0].count('"') % 2 or "," in row[0]:
+        return " Is a quotation mark left open?"
     if any(mark in row[0] for mark in ";\t"):
         return " Columns must be separated by commas."
     if line == 1 and "".join(row[1:]).strip() and not any(map(_is_number, row[1:])):

@@ -49,7 +49,7 @@ def build_network(
         landmarks: number of landmarks N.
         image_size: (H, W) or (D, H, W) in array order; the preset's if None.
         channels: image channels C.
-        preset: ``"paper"``, ``"small"`` or ``"tiny"``: the values of what is None below.
+        preset: ``"paper"``, ``"small"`` or ``"tiny"``: the values of what is None below (of a U-Net always 5 levels and no dropout).
         filters: channels of every convolution.
         levels: resolutions of the local appearance part or U-Net.
         dropout: dropout rate.

@@ -43,9 +43,9 @@ def check_settings(out, runs):
         ConfigError: naming the run.
     """
     for run in runs:
-        path = settings_file(out, run)
+        path = folder(out, run) / "config.yaml"  # with every field set
         if not path.is_file():
-            path = folder(out, run) / "config.yaml"
+            path = settings_file(out, run)
         if path.is_file() and (fields := differences(load(path), run.config)):
             raise ConfigError(
                 f"{path}: the study's folder holds this run with other settings ({', '.join(fields)}); "
@@ -191,6 +191,7 @@ def run_one(out, run, *, threads=None):
     if (target / "config.yaml").is_file():
         command.append("--resume")
         command += ["--data.root", str(run.config.data.root)] if run.config.data.root else []
+        command += ["--data.missing", run.config.data.missing]
     else:
         command += ["--config", str(settings)]
     log.parent.mkdir(parents=True, exist_ok=True)
