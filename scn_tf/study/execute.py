@@ -40,17 +40,22 @@ def check_settings(out, runs):
     """A study's folder must hold no run with other settings than the study says, but for where the data lie.
 
     Raises:
-        ConfigError: naming the run.
+        ConfigError: naming the run, also one that cannot be.
     """
     for run in runs:
         path = folder(out, run) / "config.yaml"  # with every field set
         if not path.is_file():
             path = settings_file(out, run)
-        if path.is_file() and (fields := differences(load(path), run.config)):
+        if not path.is_file():
+            continue
+        stored = load(path)
+        if fields := differences(stored, run.config):
             raise ConfigError(
                 f"{path}: the study's folder holds this run with other settings ({', '.join(fields)}); "
                 f"choose another --out, or remove it and runs/{run.name}."
             )
+        if stored.model.image_size:  # it tells how many dimensions: what cannot be is said now
+            _resolved(run, len(stored.model.image_size))
 
 
 def check_data(out, runs):
