@@ -82,6 +82,12 @@ def test_settings_that_were_written_and_read_mean_the_same(preset, tmp_path):
     assert settings.resolved(3).train.weight_decay == {"default": 0.0, "paper": 5e-4}[preset]
 
 
+@pytest.mark.parametrize("preset", ["tiny", "small", "paper"])
+def test_a_unet_has_no_dropout_of_scn_whatever_the_preset(preset):
+    model = config.from_dict({"model": {"name": "unet", "preset": preset}}).resolved(2).model
+    assert (model.levels, model.dropout) == (5, 0.0)
+
+
 def test_the_weight_of_the_sigmas_follows_the_height_of_the_targets():
     assert config.HeatmapConfig(gamma=10).resolved(2).alpha == 0.2
     assert config.HeatmapConfig(gamma=100).resolved(3).alpha == 1.0
