@@ -114,7 +114,9 @@ def prepare(config, run_dir, *, resume):
         if not (run_dir / "config.yaml").is_file():
             raise ConfigError(f"{run_dir}: no run there to go on with.")
         given, config = config.data, load_config(run_dir / "config.yaml")
-        changed = {name: getattr(given, name) for name in ("root", "missing") if name in given.model_fields_set}
+        changed = {
+            name: value for name in ("root", "missing") if name in given.model_fields_set and (value := getattr(given, name)) is not None
+        }
         config = config.model_copy(update={"data": config.data.model_copy(update=changed)})
     else:
         _check_unused(run_dir)

@@ -109,7 +109,8 @@ def test_a_command_may_be_repeated_with_resume_and_no_other(hands_2d, run_2d, tm
     (tmp_path / "other.yaml").write_text(moved.to_yaml())
     assert cli.main([*alone, "--config", str(tmp_path / "other.yaml")]) == 1
     assert f"{tmp_path / 'moved'}" in capsys.readouterr().err
-    assert training.prepare(config.from_dict({"data": {"missing": "skip"}}), run, resume=True).config.data.missing == "skip"
+    resumed = training.prepare(config.from_dict({"data": {"missing": "skip", "root": None}}), run, resume=True).config.data
+    assert (resumed.missing, resumed.root) == ("skip", hands_2d.resolve())
 
 
 def test_a_run_says_the_precision_it_was_trained_in(hands_2d, tmp_path, monkeypatch):
