@@ -52,6 +52,26 @@ def small_config(root, dims=2, **changes):
     return config.from_dict(values)
 
 
+def weights(run):
+    """Weights of a run's network, arrays."""
+    from scn_tf import checkpoints
+
+    return checkpoints.load_model(run / "model.keras")[0].get_weights()
+
+
+def state(run):
+    """Everything in a run's checkpoint that going on needs, arrays."""
+    with np.load(run / "checkpoints" / "last.npz", allow_pickle=False) as archive:
+        return [archive[name] for name in sorted(archive.files) if name != "progress"]
+
+
+def errors_table(path, errors, prefix="image"):
+    """Write errors (I, N) as an ``errors.csv``; returns its path."""
+    lines = ["id,landmark,error_mm", *(f"{prefix}{i},{n},{'' if np.isnan(e) else e}" for (i, n), e in np.ndenumerate(errors))]
+    path.write_text("\n".join(lines))
+    return path
+
+
 @pytest.fixture(scope="session")
 def run_2d(hands_2d, tmp_path_factory):
     from scn_tf import training

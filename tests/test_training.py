@@ -1,36 +1,24 @@
 import csv
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 import warnings
-import zipfile
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf import callbacks, checkpoints, cli, config, devices, files, geometry, pictures, train_step, training
+from scn_tf import callbacks, checkpoints, config, devices, geometry, pictures, train_step, training
 from scn_tf.data.errors import DatasetError, DataWarning
 from scn_tf.serving import tflite
-from tests.conftest import REPOSITORY, small_config
+from tests.conftest import REPOSITORY, small_config, state, weights
 
 NO_AUGMENTATION = {
     f"augment__{n}": 0 for n in ("translation", "rotation", "scale", "axis_scale", "elastic", "intensity_shift", "intensity_scale")
 }
-
-
-def weights(run):
-    return checkpoints.load_model(run / "model.keras")[0].get_weights()
-
-
-def state(run):
-    with np.load(run / "checkpoints" / "last.npz", allow_pickle=False) as archive:
-        return [archive[name] for name in sorted(archive.files) if name != "progress"]
 
 
 @pytest.mark.parametrize("run", ["run_2d", "run_3d"])
@@ -69,50 +57,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(hands_2d, r
     assert np.abs(weights(run_2d)[0] - weights(tmp_path / "other")[0]).max() > 1e-3
 
 
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(hands_2d, tmp_path, monkeypatch):
-    settings = small_config(hands_2d, train__epochs=4)
-    training.train(settings, tmp_path / "whole")
-    original = callbacks.Validation.on_epoch_end
-
-    def interrupt(self, epoch, logs=None):
-        original(self, epoch, logs)
-        if epoch == 1:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Validation, "on_epoch_end", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            training.train(settings, tmp_path / "parts")
-    training.train(config.Config(), tmp_path / "parts", resume=True)
-    for first, second in zip(state(tmp_path / "whole"), state(tmp_path / "parts"), strict=True):
-        np.testing.assert_allclose(first, second, atol=1e-5)
-    assert len(list(csv.DictReader((tmp_path / "parts" / "history.csv").read_text().splitlines()))) == 4
-
-
-def test_a_command_may_be_repeated_with_resume_and_no_other(hands_2d, run_2d, tmp_path, capsys):
-    run = shutil.copytree(run_2d, tmp_path / "run")
-    (tmp_path / "hands.yaml").write_text(small_config(hands_2d).to_yaml())
-    command = ["train", "--config", str(tmp_path / "hands.yaml"), "--run_dir", str(run), "--resume"]
-    assert cli.main(command) == 0
-    assert "came to its end before" in capsys.readouterr().out
-    for others in (["--train.epochs", "3"], ["--model.levels", "7"], ["--model.image_size", "8,16,12"]):
-        assert cli.main([*command, *others]) == 1
-        message = f"which has others for {others[0][2:]}."
-        assert capsys.readouterr().err == f"error: --resume: goes on with the settings in {run / 'config.yaml'}, {message}\n"
-    alone = ["train", "--run_dir", str(run), "--resume"]
-    assert cli.main([*alone, "--train.epochs", "2", "--data.root", str(hands_2d)]) == 0
-    # Of a file everything counts, what it leaves to a preset too; but where the data lie and what is missing there may change.
-    (tmp_path / "other.yaml").write_text("data: {root: moved, missing: skip}\n")
-    assert cli.main([*alone, "--config", str(tmp_path / "other.yaml")]) == 1
-    assert "which has others for model.image_size, model.filters, " in capsys.readouterr().err
-    moved = config.from_dict({**small_config(hands_2d).model_dump(), "data": {"root": str(tmp_path / "moved"), "missing": "skip"}})
-    (tmp_path / "other.yaml").write_text(moved.to_yaml())
-    assert cli.main([*alone, "--config", str(tmp_path / "other.yaml")]) == 1
-    assert f"{tmp_path / 'moved'}" in capsys.readouterr().err
-    resumed = training.prepare(config.from_dict({"data": {"missing": "skip", "root": None}}), run, resume=True).config.data
-    assert (resumed.missing, resumed.root) == ("skip", hands_2d.resolve())
-
-
 def test_a_run_says_the_precision_it_was_trained_in(hands_2d, tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "precision", lambda name: "mixed_bfloat16" if name == "auto" else name)
     job = training.prepare(small_config(hands_2d, train__precision="auto"), tmp_path / "run", resume=False)
@@ -120,25 +64,6 @@ def test_a_run_says_the_precision_it_was_trained_in(hands_2d, tmp_path, monkeypa
     repeated = small_config(hands_2d, train__precision="auto")
     assert config.differences(job.config, repeated) == []
     assert config.differences(job.config, small_config(hands_2d, train__precision="float32")) == ["train.precision"]
-
-
-def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(hands_2d, run_2d, tmp_path):
-    files.write_text(tmp_path / "run" / "config.yaml", small_config("moved").to_yaml())
-    with pytest.raises(DatasetError, match="moved"):
-        training.train(config.Config(), tmp_path / "run", resume=True)
-    # The data may lie elsewhere by now; everything else is the run's own.
-    shutil.copy(run_2d / "model.keras", tmp_path / "run")
-    training.train(config.from_dict({"data": {"root": str(hands_2d)}}), tmp_path / "run", resume=True)
-    for first, second in zip(weights(run_2d), weights(tmp_path / "run"), strict=True):
-        np.testing.assert_allclose(first, second, atol=1e-6)
-
-
-def test_a_new_run_never_goes_on_with_what_is_left_of_an_older_one(hands_2d, run_2d, tmp_path, monkeypatch):
-    run = shutil.copytree(run_2d, tmp_path / "run")
-    (run / "model.keras").unlink()
-    monkeypatch.setattr(training, "_train", lambda *arguments, **options: None)  # killed before its first checkpoint
-    training.train(small_config(hands_2d, train__learning_rate=0.1), run)
-    assert not (run / "checkpoints" / "last.npz").exists()
 
 
 def test_settings_that_a_network_does_not_have_are_told(hands_2d, tmp_path):
@@ -161,26 +86,6 @@ def test_one_landmark_alone_is_refused_by_what_places_landmarks_by_each_other(na
     (root / "dataset.yaml").write_text("{name: one, dims: 2, landmarks: 1}")
     with pytest.raises(config.ConfigError, match=f"{name} places landmarks by each other"):
         training.train(small_config(root, model__name=name), tmp_path / "run")
-
-
-def test_a_finished_run_is_not_trained_further(run_2d, capsys):
-    before = state(run_2d)
-    training.train(config.Config(), run_2d, resume=True)
-    assert "nothing is left to train" in capsys.readouterr().out
-    for first, second in zip(before, state(run_2d), strict=True):
-        np.testing.assert_array_equal(first, second)
-
-
-def test_a_second_run_does_not_overwrite_the_first(hands_2d, run_2d):
-    with pytest.raises(config.ConfigError, match="already holds a run; pass --resume"):
-        training.train(small_config(hands_2d), run_2d)
-
-
-def test_a_data_set_is_no_run_folder(hands_2d, tmp_path):
-    root = shutil.copytree(hands_2d, tmp_path / "set")
-    with pytest.raises(config.ConfigError, match="holds a data set; choose another --run_dir"):
-        training.train(small_config(root), root)
-    assert not (root / "config.yaml").exists()
 
 
 def test_batches_larger_than_the_set_are_warned_of(hands_2d, tmp_path):
@@ -257,18 +162,6 @@ def test_a_collapse_is_seen_where_most_landmarks_are_absent_too(hands_2d, tmp_pa
     assert "Epoch 4: the loss jumped from 0.09 to 0.32" in capsys.readouterr().out
 
 
-def test_a_collapse_right_after_a_resume_is_taken_back_too(hands_2d):
-    trainer = train_step.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
-    guard = callbacks.GoBackAfterCollapse(trainer, [{"heatmap_loss": 0.5}, {"heatmap_loss": 0.2}])
-    guard.on_train_begin()
-    good = trainer.network.get_weights()
-    for weight in trainer.network.trainable_variables:
-        weight.assign(weight * 0)
-    guard.on_epoch_end(0, {"heatmap_loss": 1.0})
-    for before, after in zip(good, trainer.network.get_weights(), strict=True):
-        np.testing.assert_array_equal(before, after)
-
-
 def test_a_new_run_never_goes_back_to_the_network_it_began_with(hands_2d):
     trainer = train_step.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
     guard = callbacks.GoBackAfterCollapse(trainer)
@@ -299,134 +192,11 @@ def test_an_image_to_train_on_needs_no_landmarks_that_give_its_mm(hands_2d, tmp_
     assert len(tflite.training_images(metadata)) == 7  # an export with integers measures nothing either
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(hands_2d, tmp_path):
-    lock = tmp_path / "run" / training.LOCK
-    lock.parent.mkdir(parents=True)
-    program = f"import filelock, sys; lock = filelock.FileLock({str(lock)!r}); lock.acquire(); print(flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        other.stdout.readline()
-        with pytest.raises(config.ConfigError, match="another process is training this run"):
-            training.train(small_config(hands_2d), tmp_path / "run")
-        other.kill()  # a lock ends with its process
-        other.wait()
-    training.train(small_config(hands_2d), tmp_path / "run")
-
-
 def test_a_unet_too_narrow_for_its_maps_is_warned_of(hands_2d, tmp_path):
     settings = small_config(hands_2d, model__name="unet", model__filters=20)
     with pytest.warns(config.ConfigWarning, match="20 channels for 21 landmarks"):
         training.prepare(settings, tmp_path / "run", resume=False)
     training.prepare(small_config(hands_2d, model__name="unet", model__filters=21), tmp_path / "run", resume=False)
-
-
-def test_a_run_that_another_process_finished_meanwhile_is_kept(hands_2d, tmp_path, monkeypatch):
-    original, model = training.prepare, tmp_path / "run" / "model.keras"
-
-    def slow(*arguments, **options):
-        job = original(*arguments, **options)
-        files.write_text(model, "the other's")
-        return job
-
-    monkeypatch.setattr(training, "prepare", slow)
-    with pytest.raises(config.ConfigError, match="already holds a run"):
-        training.train(small_config(hands_2d), tmp_path / "run")
-    assert model.read_text() == "the other's"
-
-
-@pytest.mark.parametrize("error", [OSError(37, "No locks available"), NotImplementedError("flock")])
-def test_a_folder_that_cannot_be_locked_is_one_clear_error(error, hands_2d, tmp_path, monkeypatch):
-    def refuse(self):
-        raise error
-
-    monkeypatch.setattr(training.filelock.FileLock, "acquire", refuse)
-    with pytest.raises(files.WriteError, match=r"lock: cannot be locked .*(locks|flock).*--run_dir"):
-        training.train(small_config(hands_2d), tmp_path / "run")
-
-
-def test_a_full_disk_at_checkpoint_time_is_one_clear_error_and_keeps_the_file_before(tmp_path, monkeypatch):
-    variables = [keras.Variable(np.ones(3, "float32"))]
-    path = tmp_path / "last.npz"
-    checkpoints.save_state(variables, path, {"epoch": 1})
-
-    def full(*arguments, **keywords):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(files.WriteError, match=r"last\.npz: cannot be written \(No space left on device\).*kept"):
-        checkpoints.save_state(variables, path, {"epoch": 2})
-    assert checkpoints.load_state(variables, path) == {"epoch": 1}
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_kill_at_any_moment_leaves_loadable_files(hands_2d, tmp_path):
-    folder = tmp_path / "run"
-    command = [sys.executable, "train.py", "--run_dir", str(folder), "--data.root", str(hands_2d), "--model.image_size", "32", "32"]
-    command += ["--model.filters", "4", "--train.epochs", "500", "--train.validate_every", "1"]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while not (folder / "checkpoints" / "last.npz").exists():
-            assert process.poll() is None
-            time.sleep(0.02)
-        time.sleep(1.0)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    assert checkpoints.load_model(folder / "model.keras")
-    assert all(np.isfinite(array).all() for array in state(folder))
-
-
-def test_damaged_and_foreign_files_are_refused(tmp_path, run_2d):
-    (tmp_path / "cut.keras").write_bytes((run_2d / "model.keras").read_bytes()[:5000])
-    (tmp_path / "cut.npz").write_bytes((run_2d / "checkpoints" / "last.npz").read_bytes()[:5000])
-    with pytest.raises(checkpoints.CheckpointError, match=r"cut\.keras: cannot be loaded"):
-        checkpoints.load_model(tmp_path / "cut.keras")
-    with pytest.raises(checkpoints.CheckpointError, match=r"cut\.npz: cannot be loaded"):
-        checkpoints.load_state([], tmp_path / "cut.npz")
-    with pytest.raises(checkpoints.CheckpointError, match="belongs to another network"):
-        checkpoints.load_state([keras.Variable(np.ones(3))], run_2d / "checkpoints" / "last.npz")
-
-
-def with_metadata(source, target, text):
-    """A model file that says something else of itself."""
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
-        for name in old.namelist():
-            new.writestr(name, text if name == checkpoints.METADATA else old.read(name))
-    return target
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ("{}", "is damaged: what it says of itself is not whole"),
-        ("[]", "is damaged: what it says of itself is not whole"),
-        ("[" * 100_000, "cannot be loaded"),
-        ({"landmarks": []}, "is damaged: what it says of itself is not whole"),
-        ({"landmarks": ["one"]}, r"its network answers with \(48, 32, 21\), its settings say \(48, 32, 1\)"),
-        ({"dims": 3}, "is damaged: what it says of itself is not whole"),
-        ({"config": {"heatmap": {"decoder": "guess"}}}, "is damaged: what it says of itself is not whole"),
-    ],
-)
-def test_a_model_file_that_says_nonsense_of_itself_is_refused(changes, message, run_2d, tmp_path):
-    own = checkpoints.read_metadata(run_2d / "model.keras")
-    text = changes if isinstance(changes, str) else json.dumps({**own, **changes})
-    path = with_metadata(run_2d / "model.keras", tmp_path / "model.keras", text)
-    with pytest.raises(checkpoints.CheckpointError, match=message):
-        checkpoints.load_model(path)
-
-
-def test_a_packed_model_file_with_a_changed_byte_is_refused(run_2d, tmp_path):
-    checkpoints.halve(run_2d / "model.keras", tmp_path / "packed.keras", checkpoints.read_metadata(run_2d / "model.keras"))
-    content = bytearray((tmp_path / "packed.keras").read_bytes())
-    refused = 0
-    for place in range(100, len(content), len(content) // 25):
-        changed = content.copy()
-        changed[place] ^= 0x55
-        (tmp_path / "changed.keras").write_bytes(changed)
-        try:
-            checkpoints.load_model(tmp_path / "changed.keras")
-        except checkpoints.CheckpointError:
-            refused += 1
-    assert refused > 20
 
 
 def test_two_replicas_train_like_one(hands_2d, tmp_path):
