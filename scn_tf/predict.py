@@ -15,8 +15,6 @@ from scn_tf.data.pipeline import fit_image
 from scn_tf.preprocess import network_input
 from scn_tf.serving import onnx, saved_model, tflite
 
-PICTURES = (".gif", ".webp", ".heic", ".avif", ".jp2", ".svg", ".pdf")  # that people have and SimpleITK does not read
-
 
 class Prediction(NamedTuple):
     """Landmarks of one image.
@@ -72,7 +70,7 @@ class Predictor:
         dims, channels = self.metadata["dims"], self.metadata["channels"]
         from_file = isinstance(image, str | Path)
         if from_file:
-            name, loaded = str(image), images.read_image(image, dims=dims, channels=channels)
+            name, loaded = images.shown(image), images.read_image(image, dims=dims, channels=channels)
         else:
             name, loaded = "array", images.from_array(image, dims=dims, channels=channels, spacing=spacing)
         if loaded.array.max() == loaded.array.min():
@@ -92,7 +90,7 @@ class Predictor:
         network_image = network_input(loaded.array, fit.scale, fit.translation, self._model.image_size)
         landmarks, scores = self.locate(network_image[tf.newaxis])
         array_landmarks = geometry.apply(np.linalg.inv(fit.input_from_array), landmarks[0])
-        own_from_array = loaded.physical_from_array if physical else loaded.file_from_array
+        own_from_array = loaded.own_from_array("physical" if physical else "pixel", name)
         return Prediction(
             landmarks=geometry.apply(own_from_array, array_landmarks),
             scores=np.asarray(scores[0]),
@@ -137,30 +135,3 @@ def load(path):
         )
         raise CheckpointError(f"{path}: no model there; expected {expected}.") from None
     return Predictor(*saved_model.localizer(folder))
-
-
-def find_images(paths):
-    """Image files of a list of files and folders, in order.
-
-    Raises:
-        ImageError: a path that does not exist, or nothing found.
-    """
-    found = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-            chosen = [p for p in inside if images.is_image(p)]
-            unread = [p.name for p in inside if p.suffix.lower() in PICTURES]
-            if unread:
-                warnings.warn(f"{path}: left out, of a format that is not read: {', '.join(unread)}.", DataWarning, stacklevel=2)
-            if not chosen and any(p.is_dir() for p in inside):
-                folders = ", ".join(p.name for p in inside if p.is_dir())
-                raise images.ImageError(f"{path}: no images there, only folders; name those that hold images: {folders[:200]}.")
-            found += chosen
-        elif path.exists():
-            found.append(path)
-        else:
-            raise images.ImageError(f"{path}: no such file or folder.")
-    if not found:
-        raise images.ImageError(f"{', '.join(map(str, paths))}: no images there.")
-    return found

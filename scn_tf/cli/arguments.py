@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from scn_tf import __version__, config
-from scn_tf.cli import commands
+from scn_tf.cli import commands, prediction
 
 RUN = "run folder, its model file, or name of a model that comes along (scn-tf models)"
 
@@ -52,10 +52,15 @@ def build_parser(prog):
         "pixels of the files, or mm."))  # fmt: skip
     predict.add_argument("model", type=Path, metavar="MODEL", help="name of a model that comes along (scn-tf models), "
         "run folder, .keras, .npz, .tflite or .onnx file, or exported SavedModel")  # fmt: skip
-    predict.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders of them")
-    predict.add_argument("--out", type=Path, default=Path("predictions.csv"), metavar="FILE", help="table (default: predictions.csv)")
+    predict.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="image files, or folders that are searched for them; of volumes, a folder of DICOM slices is one image",
+    )
+    predict.add_argument("--out", type=Path, default=Path("predictions.csv"), metavar="FILE.csv", help="table (default: predictions.csv)")
     predict.add_argument("--overlay", type=Path, metavar="DIR", help="also write pictures with the landmarks drawn in")
-    predict.set_defaults(run=commands.run_predict)
+    predict.set_defaults(run=prediction.run_predict)
 
     combine = adding.add_parser("combine", help="make one model of several runs", allow_abbrev=False, description=(
         "Write a model whose heatmaps are the mean of those of several networks, trained with other seeds, sizes or settings. "

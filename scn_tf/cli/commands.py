@@ -73,45 +73,6 @@ def run_evaluate(options):
     print(f"{evaluation.table(summary)}\n\nreport   {out / 'report.html'}")
 
 
-def run_predict(options):
-    import numpy as np
-    from tqdm import tqdm
-
-    from scn_tf import evaluation, files, pictures, predict
-    from scn_tf.data import images
-
-    paths = predict.find_images(options.images)
-    predictor = predict.load(options.model)
-    files.check_writable(options.out)
-    if options.overlay:
-        files.make_folder(options.overlay)
-    found, failures = {}, 0
-    try:
-        for path in tqdm(paths, desc="Finding landmarks", unit="image", leave=False, disable=None):
-            identity = images.stem(path)
-            try:
-                if identity in found:
-                    raise images.ImageError(f"{path}: left out, the ID {identity} came before; predict it by itself, with another --out.")
-                prediction = predictor.predict(path)
-            except images.ImageError as error:
-                failures += 1
-                fail(str(error), status=1)
-                continue
-            found[identity] = prediction._replace(image=None)  # keep points, not pixels
-            if options.overlay:
-                picture = pictures.overlay_figure(prediction.image.array, prediction.array_landmarks, prediction.names)
-                with files.replaced(options.overlay / f"{identity}.png") as temporary:
-                    temporary.write_bytes(pictures.encode_png(picture))
-    finally:  # after Ctrl-C or with a full disk too: what was found is not lost
-        if found:
-            points = np.stack([prediction.landmarks for prediction in found.values()])
-            scores = np.stack([prediction.scores for prediction in found.values()])
-            files.write_text(options.out, evaluation.predictions_csv(found, predictor.names, points, scores))
-            coordinates = next(iter(found.values())).coordinates
-            print(f"{files.counted(len(found), 'image')}, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
-    return 1 if failures else 0
-
-
 def run_study(options):
     from scn_tf import study
 
@@ -157,7 +118,9 @@ def run_study(options):
 
 def run_combine(options):
     from scn_tf import ensemble
+    from scn_tf.cli.prediction import check_ending
 
+    check_ending(options.out, (".keras",), "--out")
     combined = ensemble.combine(options.run_folders, options.out)
     size = " x ".join(map(str, combined["config"]["model"]["image_size"]))
     print(f"{len(combined['members'])} networks, {size} pixels: {options.out}")

@@ -152,8 +152,7 @@ class Dataset:
 
     def array_from_own(self, image):
         """Matrix from the set's own coordinates (file pixels or mm) to array pixels of an image."""
-        own_from_array = image.physical_from_array if self.description.coordinates == "physical" else image.file_from_array
-        return np.linalg.inv(own_from_array)
+        return np.linalg.inv(image.own_from_array(self.description.coordinates, f"an image of {self.root}"))
 
     def pixel_size(self, image):
         """(d,) mm per array pixel by ``spacing_mm`` or the header; None where neither states it."""
@@ -252,15 +251,18 @@ def open_dataset(root):
     root = Path(root)
     description = read_description(root / "dataset.yaml")
     landmarks, rows = read_table(root / description.annotations, description)
-    return Dataset(root, description, landmarks, rows, _find_images(root / "images"))
+    return Dataset(root, description, landmarks, rows, _find_images(root / "images", description.dims))
 
 
-def _find_images(folder):
+def _find_images(folder: Path, dims: int) -> dict[str, Path]:
+    """Image files by ID; of volumes also folders, each with the slices of a DICOM series."""
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; the images of a data set lie there.")
     files = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not images.is_image(path):  # macOS leaves ._hand01.png beside hand01.png
+        if path.name.startswith("."):  # macOS leaves ._hand01.png beside hand01.png
+            continue
+        if not images.is_image(path) and not (dims == 3 and images.is_series(path)):
             continue
         identity = images.stem(path)
         if identity in files:

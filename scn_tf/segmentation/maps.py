@@ -37,7 +37,8 @@ def read_examples(dataset, ids, model):
         labels = images.read_image(found[identity], dims=description.dims, channels=1)
         if labels.array.shape[:-1] != image.array.shape[:-1]:
             raise DatasetError(f"{found[identity]}: {labels.size.tolist()} pixels, but its image has {image.size.tolist()}.")
-        one_place = np.allclose(labels.physical_from_array, image.physical_from_array, atol=1e-3)
+        frames = labels.physical_from_array, image.physical_from_array
+        one_place = not any(matrix is None for matrix in frames) and np.allclose(*frames, atol=1e-3)
         if not one_place and not np.allclose(labels.file_from_array[:-1, :-1], image.file_from_array[:-1, :-1]):
             raise DatasetError(f"{found[identity]}: its header turns the axes otherwise than that of its image; save both with one header.")
         values = np.unique(labels.array)

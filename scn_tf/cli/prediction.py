@@ -1,0 +1,69 @@
+"""``scn-tf predict``: images in, a table of landmarks out."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from scn_tf import config
+
+ENDINGS = (".csv",)
+
+
+def run_predict(options: argparse.Namespace) -> int:
+    """Find landmarks in every image that can be read; exit status 1 if any was left out."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from scn_tf import evaluation, files, pictures, predict
+    from scn_tf.data import images
+
+    check_ending(options.out, ENDINGS, "--out")
+    predictor = predict.load(options.model)
+    sources, left_out = images.collect(options.images, dims=predictor.metadata["dims"])
+    files.check_writable(options.out)
+    if options.overlay:
+        files.make_folder(options.overlay)
+    found, failures = {}, len(left_out)
+    for line in left_out:
+        _report(line)
+    try:
+        for source in tqdm(sources, desc="Finding landmarks", unit="image", leave=False, disable=None):
+            try:
+                prediction = predictor.predict(source.path)
+            except images.ImageError as error:
+                failures += 1
+                _report(str(error))
+                continue
+            found[source.id] = prediction._replace(image=None)  # keep points, not pixels
+            if options.overlay:
+                picture = pictures.overlay_figure(prediction.image.array, prediction.array_landmarks, prediction.names)
+                with files.replaced(options.overlay / f"{source.id}.png") as temporary:
+                    temporary.write_bytes(pictures.encode_png(picture))
+    finally:  # after Ctrl-C or with a full disk too: what was found is not lost
+        if found:
+            points = np.stack([prediction.landmarks for prediction in found.values()])
+            scores = np.stack([prediction.scores for prediction in found.values()])
+            files.write_text(options.out, evaluation.predictions_csv(found, predictor.names, points, scores))
+            coordinates = next(iter(found.values())).coordinates
+            print(f"{files.counted(len(found), 'image')}, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
+    if failures:
+        _report(f"{files.counted(failures, 'file')} left out, {files.counted(len(found), 'image')} predicted.")
+    return 1 if failures else 0
+
+
+def check_ending(path: Path, endings: tuple[str, ...], option: str) -> None:
+    """Refuse a file whose name states another format than the one that will be written.
+
+    Raises:
+        ConfigError: naming the endings that can be written.
+    """
+    if path.suffix.lower() not in endings:
+        given = f"the ending {path.suffix}" if path.suffix else "no ending"
+        raise config.ConfigError(f"{option}: expected a file name with {' or '.join(endings)}, received {path} with {given}.")
+
+
+def _report(line: str) -> None:
+    """A line on standard error that no progress bar runs into."""
+    from tqdm import tqdm
+
+    tqdm.write(f"error: {line}", file=sys.stderr)

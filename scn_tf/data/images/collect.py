@@ -1,0 +1,117 @@
+"""Which images lie in a list of files and folders, and what each is called."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from scn_tf.data.images.dicom import open_file
+from scn_tf.data.images.formats import is_image, shown, stem
+from scn_tf.data.images.image import ImageError
+from scn_tf.data.images.series import dicom_files
+
+# Formats of pictures that people have, and that are not read.
+UNREAD = (".gif", ".webp", ".heic", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".pdf", ".mnc", ".img", ".czi", ".nd2", ".svs", ".rec")
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+MOST_DEPTH = 32  # of folders in folders
+
+
+class Source(NamedTuple):
+    """One image: its ID, and the file or the folder of its DICOM series."""
+
+    id: str
+    path: Path
+
+
+def collect(paths: Iterable[str | os.PathLike[str]], *, dims: int) -> tuple[list[Source], list[str]]:
+    """The images of files and folders, folders in folders too, in order.
+
+    Of volumes, a folder of DICOM slices is one image.
+
+    Args:
+        paths: files and folders.
+        dims: 2 or 3, what the model expects.
+
+    Returns:
+        (sources with distinct IDs; a line for each file that was left out: of a format that is not read).
+
+    Raises:
+        ImageError: a path that does not exist, or nothing found.
+    """
+    paths = list(map(Path, paths))
+    found, left_out = [], []
+    for path in paths:
+        if path.is_dir():
+            _search(path, dims, found, left_out, MOST_DEPTH)
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ImageError(f"{shown(path)}: no such file or folder.")
+    found = list(dict.fromkeys(found))
+    if not found and not left_out:
+        raise ImageError(f"{', '.join(map(shown, paths))}: no images there.")
+    return [Source(*pair) for pair in zip(distinct_ids(found), found, strict=True)], left_out
+
+
+def _search(folder: Path, dims: int, found: list[Path], left_out: list[str], depth: int) -> None:
+    try:
+        inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        left_out.append(f"{shown(folder)}: cannot be looked into ({error.strerror}).")
+        return
+    slices = set(_slices(folder)) if dims == 3 else set()
+    if slices:
+        found.append(folder)
+    for path in inside:
+        if path.is_dir():
+            if depth and not path.is_symlink():
+                _search(path, dims, found, left_out, depth - 1)
+            else:
+                left_out.append(f"{shown(path)}: not searched, a link to a folder or too deep.")
+        elif path in slices or path.name.upper() == "DICOMDIR":
+            continue
+        elif is_image(path):
+            found.append(path)
+        elif path.name.lower().endswith(UNREAD):
+            left_out.append(f"{shown(path)}: left out, of a format that is not read.")
+        elif path.name.lower().endswith(ARCHIVES):
+            left_out.append(f"{shown(path)}: left out, an archive; unpack it first.")
+
+
+def _slices(folder: Path) -> list[Path]:
+    """The DICOM files of a folder that hold one slice each; files of several frames are volumes of their own."""
+    found = []
+    for path in dicom_files(folder):
+        if path.name.upper() == "DICOMDIR":
+            continue
+        try:
+            frames = int(open_file(path, headers=True).get("NumberOfFrames") or 1)
+        except (ImageError, TypeError, ValueError):  # reading it will report what is wrong
+            frames = 1
+        if frames == 1:
+            found.append(path)
+    return found
+
+
+def distinct_ids(paths: list[Path]) -> list[str]:
+    """An ID per path: its stem, with as many of the folders above it as it takes to tell equal stems apart."""
+    absolute = [path.absolute() for path in paths]
+    parts = [[*map(shown, path.parts[1:-1]), shown(path.name if path.is_dir() else stem(path))] for path in absolute]
+    depth = [1] * len(paths)
+    names = [part[-1] for part in parts]
+    while True:
+        groups: dict[str, list[int]] = {}
+        for index, name in enumerate(names):
+            groups.setdefault(name, []).append(index)
+        alike = [index for group in groups.values() if len(group) > 1 for index in group]
+        growing = [index for index in alike if depth[index] < len(parts[index])]
+        if not growing:
+            break
+        for index in growing:
+            depth[index] += 1
+            names[index] = "_".join(parts[index][-depth[index] :])
+    for group in groups.values():  # such as a.png beside a.jpg
+        for number, index in enumerate(group[1:], start=2):
+            if len(group) > 1:
+                names[index] = f"{names[index]}_{number}"
+    return names

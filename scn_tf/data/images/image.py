@@ -1,0 +1,266 @@
+"""One image in memory, with the frames that its file states."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+
+from scn_tf.files import counted
+
+MOST_MM = 1e6  # of a pixel: more is no spacing, and no float32 survives it
+MOST_VALUES = 2**30  # of a file, 4 GB as float32; asked of the header before memory is taken
+MOST_PLANE_VALUES = 2**28  # of a single plane, 16,384 x 16,384: more is a header that lies
+ORTHONORMAL = 1e-3  # how far direction cosines may be from an orthonormal matrix: headers round them
+IN_PLANE = 0.5  # smallest determinant of a slice's directions in x and y, at which its points still have (x, y) mm of their own
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; the message names the file."""
+
+
+class Stored(NamedTuple):
+    """What a reader finds in a file; axes and pixels as the file has them.
+
+    Attributes:
+        array: ([D,] H, W, C), any real dtype; what a viewer shows bright is large.
+        spacing: (d,) mm per pixel (x, y[, z]); None where the file states none.
+        frame: homogeneous matrix (d + 1, d + 1) from pixels of the file to mm, LPS; None where the file states none.
+    """
+
+    array: np.ndarray
+    spacing: tuple[float, ...] | None
+    frame: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image as loaded.
+
+    Attributes:
+        array: float32 ([D,] H, W, C).
+        spacing: (d,) mm per array pixel, (x, y[, z]); None where the format states none.
+        physical_from_array: homogeneous matrix to mm, LPS; None where the file states no frame, or a plane without (x, y) of its own.
+        file_from_array: homogeneous matrix to pixels of the file as stored.
+    """
+
+    array: np.ndarray
+    spacing: np.ndarray | None
+    physical_from_array: np.ndarray | None
+    file_from_array: np.ndarray
+
+    @property
+    def size(self) -> np.ndarray:
+        """(d,) pixels, (x, y[, z])."""
+        return np.array(self.array.shape[-2::-1])
+
+    def along_array_axes(self, file_spacing: np.ndarray) -> np.ndarray:
+        """mm per pixel (d,) stated for the file's axes, in the order of the array's axes, a permutation of them."""
+        return np.abs(np.linalg.inv(self.file_from_array)[:-1, :-1]) @ np.asarray(file_spacing, float)
+
+    def own_from_array(self, coordinates: str, name: str) -> np.ndarray:
+        """Matrix from array pixels to ``"pixel"`` (of the file) or ``"physical"`` (mm, LPS) coordinates.
+
+        Raises:
+            ImageError: physical coordinates of a file that states no frame.
+        """
+        if coordinates != "physical":
+            return self.file_from_array
+        if self.physical_from_array is not None:
+            return self.physical_from_array
+        if self.spacing is None:
+            raise ImageError(
+                f"{name}: states no pixel size, so it has no mm for coordinates: physical. Use coordinates: pixel, "
+                "or a format that has a frame (DICOM, MetaImage, NIfTI, NRRD)."
+            )
+        raise ImageError(
+            f"{name}: is no axial slice, so its points differ in z, which a 2D model with coordinates: physical does not have. "
+            "Use coordinates: pixel."
+        )
+
+
+def check_count(values: int, name: str, *, planes: int = 1) -> None:
+    """Refuse a header that promises more than fits into memory, before anything is read.
+
+    Args:
+        values: numbers of the whole image.
+        name: of the file.
+        planes: of the image.
+
+    Raises:
+        ImageError: more than ``MOST_VALUES`` in all or ``MOST_PLANE_VALUES`` per plane, or none.
+    """
+    if values < 1 or planes < 1:
+        raise ImageError(f"{name}: its header states an image without pixels.")
+    if values > MOST_VALUES or values // planes > MOST_PLANE_VALUES:
+        raise ImageError(
+            f"{name}: its header states {values:,} values in {counted(planes, 'plane')}; at most {MOST_VALUES:,} in all and "
+            f"{MOST_PLANE_VALUES:,} per plane are read."
+        )
+
+
+def frame(origin: np.ndarray, spacing: np.ndarray, direction: np.ndarray, name: str) -> np.ndarray:
+    """Homogeneous matrix from pixels to mm of a header.
+
+    Args:
+        origin: (d,) mm of the centre of pixel 0.
+        spacing: (d,) mm per pixel.
+        direction: (d, d), column k is the direction of axis k.
+        name: of the file.
+
+    Raises:
+        ImageError: directions that scale or shear, or are not finite.
+    """
+    dims = len(origin)
+    direction, origin = np.asarray(direction, float).reshape(dims, dims), np.asarray(origin, float)
+    if not (np.isfinite(direction).all() and np.isfinite(origin).all()):
+        raise ImageError(f"{name}: its header states a direction or origin that is not finite.")
+    if not np.allclose(direction.T @ direction, np.eye(dims), atol=ORTHONORMAL):
+        raise ImageError(
+            f"{name}: its header states directions that scale or shear ({np.round(direction, 4).tolist()}); resample it to a grid with "
+            "perpendicular axes first."
+        )
+    matrix = np.eye(dims + 1)
+    matrix[:dims, :dims], matrix[:dims, -1] = direction * np.asarray(spacing, float), origin
+    return matrix
+
+
+def from_stored(stored: Stored, *, dims: int, channels: int, name: str) -> Image:
+    """:class:`Image` of what a reader found.
+
+    A volume's axes are turned to LPS (permuted and flipped, never resampled). A volume one pixel deep counts as 2D and keeps its place in
+    the frame. Colour becomes grey unless ``channels`` is 3.
+
+    Raises:
+        ImageError: of the other dimension, pixels that are not finite, a spacing that cannot be.
+    """
+    array, found = stored.array, stored.array.ndim - 1
+    spacing = None if stored.spacing is None else checked_spacing(stored.spacing, found, name)
+    physical = stored.frame
+    if found == 3 and dims == 2 and array.shape[0] == 1:
+        array, spacing, physical = array[0], None if spacing is None else spacing[:2], _plane(physical)
+    elif found == 3 and dims == 3 and array.shape[0] == 1:
+        raise ImageError(f"{name}: expected a volume, received a single slice. Name the folder of its series, or a file of all slices.")
+    elif found != dims:
+        raise ImageError(f"{name}: expected a {dims}D image, received {found}D of size {array.shape[-2::-1]}.")
+    if min(array.shape[:-1]) < 2:
+        raise ImageError(f"{name}: expected an image, received one of size {array.shape[-2::-1]}.")
+    turn = lps_turn(physical) if dims == 3 and physical is not None else np.eye(dims + 1)
+    array, file_from_array = turned(array, turn)
+    array = to_channels(_as_float(array, name), channels, name)
+    if not np.isfinite(array).all():
+        raise ImageError(f"{name}: {counted(np.count_nonzero(~np.isfinite(array)), 'pixel')} not finite, NaN or infinite.")
+    return Image(
+        array=array,
+        spacing=None if spacing is None else np.abs(turn[:-1, :-1]).T @ spacing,
+        physical_from_array=None if physical is None else physical @ file_from_array,
+        file_from_array=file_from_array,
+    )
+
+
+def _as_float(array: np.ndarray, name: str) -> np.ndarray:
+    if array.dtype.kind not in "biuf":
+        raise ImageError(f"{name}: expected real numbers as pixels, received {array.dtype}.")
+    with np.errstate(over="ignore"):  # becomes infinite, which is refused
+        return np.ascontiguousarray(array, "float32")
+
+
+def lps_turn(physical: np.ndarray) -> np.ndarray:
+    """Signed permutation (4, 4): column k holds the file axis that array axis k follows, and its sign; without shifts.
+
+    Args:
+        physical: homogeneous matrix (4, 4) from pixels of the file to mm, LPS.
+    """
+    direction = physical[:3, :3] / np.linalg.norm(physical[:3, :3], axis=0)
+    letters = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction.ravel().tolist())
+    turn = np.eye(4)
+    turn[:3, :3] = 0.0
+    for axis, letter in enumerate(letters):  # of each file axis the side that it points to
+        target = next(number for number, pair in enumerate(("LR", "PA", "SI")) if letter in pair)
+        turn[axis, target] = 1.0 if letter in "LPS" else -1.0
+    return turn
+
+
+def turned(array: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Array ([D,] H, W, C) with its axes permuted and flipped, and the matrix from its pixels to those it had.
+
+    Args:
+        array: as stored.
+        turn: of :func:`lps_turn`, (d + 1, d + 1).
+    """
+    dims = len(turn) - 1
+    sources = np.abs(turn[:-1, :-1]).argmax(axis=0)  # file axis (x, y[, z]) of each array axis
+    # Array axes are [z,] y, x: axis k of coordinates is axis dims - 1 - k of the array.
+    result = np.transpose(array, [*(dims - 1 - sources[dims - 1 - place] for place in range(dims)), dims])
+    signs = turn[:-1, :-1].sum(axis=0)
+    result = result[(*(slice(None, None, int(signs[dims - 1 - place])) for place in range(dims)), slice(None))]
+    matrix = turn.copy()
+    size = np.array(array.shape[-2::-1])
+    for axis, source in enumerate(sources):
+        if signs[axis] < 0:
+            matrix[source, -1] = size[source] - 1
+    return result, matrix
+
+
+def _plane(physical: np.ndarray | None) -> np.ndarray | None:
+    """Matrix (3, 3) from pixels of a slice to its (x, y) mm, LPS; None where the slice's points differ in z instead."""
+    if physical is None:
+        return None
+    axes = physical[:2, :2]
+    if abs(np.linalg.det(axes / np.linalg.norm(physical[:3, :2], axis=0))) < IN_PLANE:
+        return None
+    matrix = np.eye(3)
+    matrix[:2, :2], matrix[:2, 2] = axes, physical[:2, 3]
+    return matrix
+
+
+def from_array(array: np.ndarray, *, dims: int, channels: int = 1, spacing: np.ndarray | None = None) -> Image:
+    """:class:`Image` of a numpy array ([D,] H, W) or ([D,] H, W, C); file, array and frame axes agree.
+
+    Raises:
+        ImageError: wrong rank or channels, NaN or infinite values.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise ImageError(f"array: expected numbers, received {array.dtype}.")
+    if spacing is not None:
+        spacing = checked_spacing(spacing, dims, "array")
+    if array.ndim == dims:
+        array = array[..., np.newaxis]
+    if array.ndim != dims + 1 or 0 in array.shape:
+        raise ImageError(f"array: expected rank {dims} or {dims + 1}, received shape {array.shape}.")
+    array = to_channels(array.astype("float32"), channels, "array")
+    if not np.isfinite(array).all():
+        raise ImageError("array: NaN or infinite values.")
+    identity = np.eye(dims + 1)
+    physical = np.diag([*(np.ones(dims) if spacing is None else spacing), 1.0])
+    return Image(array, spacing, physical, identity)
+
+
+def checked_spacing(spacing: np.ndarray, dims: int, name: str) -> np.ndarray:
+    """mm per pixel as (d,) float.
+
+    Raises:
+        ImageError: not d finite positive numbers.
+    """
+    try:
+        values = np.asarray(spacing, float)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.shape != (dims,) or not (np.isfinite(values) & (values > 0) & (values < MOST_MM)).all():
+        raise ImageError(f"{name}: expected {dims} positive numbers of mm per pixel, received {spacing!r}.")
+    return values
+
+
+def to_channels(array: np.ndarray, channels: int, name: str) -> np.ndarray:
+    """([D,] H, W, 1 to 4) -> ([D,] H, W, channels); a second or fourth channel is opacity and is ignored."""
+    found = array.shape[-1]
+    if found == channels:
+        return array
+    if found in (3, 4):
+        from scn_tf.preprocess import GREY_WEIGHTS  # TensorFlow, which the processes that only read do without
+
+        return (array[..., :3] @ np.array(GREY_WEIGHTS, dtype="float32"))[..., np.newaxis] if channels == 1 else array[..., :3]
+    if found in (1, 2):
+        return np.repeat(array[..., :1], channels, axis=-1)
+    raise ImageError(f"{name}: expected 1 to 4 channels, received {found}.")

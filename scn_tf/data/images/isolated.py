@@ -1,0 +1,179 @@
+"""Readers in a process of their own: a file that crashes a decoder, or that it never finishes, costs that process alone.
+
+GDCM, ITK and the codecs of TIFF are C and C++ that a damaged file can crash. A few such processes are kept and used again.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from scn_tf.data.errors import DataWarning
+from scn_tf.data.images.image import ImageError, Stored
+
+SECONDS = 600  # for a file or series
+MOST_BYTES = 24 * 2**30  # of address space of such a process
+MOST_IDLE = 4
+PROGRAM = "from scn_tf.data.images.formats import read_stored; from scn_tf.data.images.isolated import serve; serve(read_stored)"
+
+_idle: list[subprocess.Popen] = []
+_lock = threading.Lock()
+
+
+def read(path: Path, name: str) -> Stored:
+    """:class:`Stored` of a file or folder, read by another process.
+
+    Args:
+        path: of the file.
+        name: for messages.
+
+    Raises:
+        ImageError: what the reader raises; the reader crashed, or took longer than ``SECONDS``.
+    """
+    process, used_before = _taken()
+    answer = _asked(process, path)
+    if answer is None and used_before:  # a file before this one may have broken it
+        process = _started()
+        answer = _asked(process, path)
+    if answer is None:
+        raise ImageError(f"{name}: is damaged: its decoder crashes, or takes longer than {SECONDS} s.")
+    with _lock:
+        keep = len(_idle) < MOST_IDLE
+        if keep:
+            _idle.append(process)
+    if not keep:
+        _end(process)
+    head, array = answer
+    if "error" in head:
+        raise ImageError(head["error"])
+    for text in head["warnings"]:
+        warnings.warn(text, DataWarning, stacklevel=2)
+    return Stored(array, head["spacing"], None if head["frame"] is None else np.array(head["frame"]))
+
+
+def _asked(process: subprocess.Popen, path: Path) -> tuple[dict, np.ndarray | None] | None:
+    """A process's answer about a path: its first line, and the pixels that follow; None, and the process gone, where there is none."""
+    watch = threading.Timer(SECONDS, process.kill)
+    watch.daemon = True
+    watch.start()
+    whole = False
+    try:
+        process.stdin.write(json.dumps(os.path.abspath(path)).encode() + b"\n")
+        process.stdin.flush()
+        head = json.loads(process.stdout.readline() or b"null")
+        array = None if head is None or "error" in head else _array(head, process.stdout)
+        whole = head is not None and ("error" in head or array is not None)
+        return (head, array) if whole else None
+    except (OSError, ValueError):
+        return None
+    finally:  # after Ctrl-C too: half an answer may lie in the pipe
+        watch.cancel()
+        if not whole:
+            process.kill()
+            _end(process)
+
+
+def _array(head: dict, stream: BinaryIO) -> np.ndarray | None:
+    """The pixels that follow an answer's first line; None if they end early."""
+    array = np.empty(head["shape"], head["dtype"])
+    view = memoryview(array.reshape(-1).view("uint8"))
+    while len(view):
+        count = stream.readinto(view)
+        if not count:
+            return None
+        view = view[count:]
+    return array
+
+
+def _taken() -> tuple[subprocess.Popen, bool]:
+    """A process that waits for a path, and whether it had one before."""
+    with _lock:
+        while _idle:
+            process = _idle.pop()
+            if process.poll() is None:
+                return process, True
+            _end(process)
+    return _started(), False
+
+
+def _started() -> subprocess.Popen:
+    # The working folder may hold another scn_tf: this process' search path counts, and -P keeps the folder out of it.
+    search_path = os.pathsep.join(filter(None, [str(Path(__file__).parents[3]), *sys.path[1:]]))
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # the decoders' own lines name no file
+        env={**os.environ, "PYTHONPATH": search_path},
+        start_new_session=True,  # Ctrl-C is for the process that asked
+    )
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Close a process, which ends with its input."""
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+        process.stdout.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+        return
+    process.kill()
+
+
+@atexit.register
+def _end_all() -> None:
+    with _lock:
+        while _idle:
+            _end(_idle.pop())
+
+
+def _forget_all() -> None:
+    """In a forked child: the processes belong to its parent."""
+    global _lock
+    _lock = threading.Lock()
+    _idle.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def serve(reader: Callable[[Path], Stored]) -> None:
+    """Answer paths on standard input, one JSON text a line, until it ends: a line of JSON, then the bytes of the pixels."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # nothing that a library prints may run into the answers
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for line in sys.stdin.buffer:
+        path = Path(json.loads(line))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", DataWarning)
+            try:
+                stored = reader(path)
+                array = np.ascontiguousarray(stored.array)
+                head = {
+                    "dtype": array.dtype.str,
+                    "shape": array.shape,
+                    "spacing": None if stored.spacing is None else [float(one) for one in stored.spacing],
+                    "frame": None if stored.frame is None else stored.frame.tolist(),
+                    "warnings": [str(one.message) for one in caught if issubclass(one.category, DataWarning)],
+                }
+            except ImageError as error:
+                head = {"error": str(error)}
+        answers.write(json.dumps(head).encode() + b"\n")
+        if "error" not in head:
+            answers.write(array.reshape(-1).view("uint8").data)
+        answers.flush()

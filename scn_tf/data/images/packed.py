@@ -1,0 +1,47 @@
+"""Pixels that are packed, or lie in another file that a header names."""
+
+import bz2
+import zlib
+from pathlib import Path
+
+from scn_tf.data.images.image import ImageError
+
+
+def beside(header: Path, named: str) -> Path:
+    """The one data file that a header names, in the header's own folder or below it.
+
+    Raises:
+        ImageError: a list or pattern of files, a path out of the folder, or nothing there.
+    """
+    if "%" in named or named.split()[:1] == ["LIST"] or "\n" in named:
+        raise ImageError(f"{header}: its pixels lie in several files ({named[:80]}); save it as one.")
+    folder = header.parent.resolve()
+    try:
+        place = (folder / named).resolve()
+    except (OSError, ValueError, RuntimeError):
+        raise ImageError(f"{header}: names a data file that cannot be ({named[:80]!r}).") from None
+    if not place.is_relative_to(folder):
+        raise ImageError(f"{header}: names a data file outside its own folder ({named[:80]}).")
+    if not place.is_file():
+        raise ImageError(f"{header}: its data file {named[:80]} is not there.")
+    return place
+
+
+def unpacked(packed: bytes, size: int, name: str, *, bzip2: bool = False) -> bytes:
+    """The ``size`` bytes that a header states of a zlib, gzip or bzip2 stream, which must end there: its end holds its checksum.
+
+    Raises:
+        ImageError: cut short, damaged, or with more than that; no more than that is unpacked.
+    """
+    unpacker = bz2.BZ2Decompressor() if bzip2 else zlib.decompressobj(47)
+    try:
+        content = unpacker.decompress(packed, size + 1)
+        if not unpacker.eof and len(content) == size:  # the end of the stream may still be to come
+            content += unpacker.decompress(b"" if bzip2 else unpacker.unconsumed_tail, 1)
+    except (zlib.error, OSError, EOFError) as error:
+        raise ImageError(f"{name}: is cut short or damaged ({error}).") from None
+    if len(content) > size:
+        raise ImageError(f"{name}: is damaged: it holds more than the {size:,} bytes that its header states.")
+    if len(content) < size or not unpacker.eof:
+        raise ImageError(f"{name}: is cut short: it holds {len(content):,} of the {size:,} bytes that its header states, or no end.")
+    return content
