@@ -90,7 +90,7 @@ class Predictor:
         network_image = network_input(loaded.array, fit.scale, fit.translation, self._model.image_size)
         landmarks, scores = self.locate(network_image[tf.newaxis])
         array_landmarks = geometry.apply(np.linalg.inv(fit.input_from_array), landmarks[0])
-        own_from_array = loaded.own_from_array("physical" if physical else "pixel", name)
+        own_from_array = loaded.own_from_array("physical" if physical else "pixel")
         return Prediction(
             landmarks=geometry.apply(own_from_array, array_landmarks),
             scores=np.asarray(scores[0]),

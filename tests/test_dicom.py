@@ -1,9 +1,15 @@
 """DICOM files: every tag that changes brightness or place is honoured or refused."""
 
+import io
+
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from PIL import Image
+from pydicom import uid
+from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless, generate_uid
 
 from scn_tf.data import images
@@ -103,6 +109,65 @@ def test_tags_that_cannot_be_honoured_are_refused_by_name(tmp_path, tags, word):
     assert "odd.dcm" in str(caught.value)
 
 
+def packed(path, stream, syntax, pixels, **tags):
+    """A DICOM file around a packed stream."""
+    data = pydicom.dcmread(dicom_files.write(path, pixels, **tags))
+    data.PixelData = encapsulate([stream])
+    data["PixelData"].is_undefined_length = True
+    data.file_meta.TransferSyntaxUID = syntax
+    data.save_as(path)
+    return path
+
+
+def jpeg(pixels, **options):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=98, **options)
+    return stream.getvalue()
+
+
+SMOOTH = (128 + 60 * np.sin(np.arange(48) / 9)[None] + 50 * np.cos(np.arange(64) / 7)[:, None]).astype("uint8")
+TWELVE, SIGNED = SMOOTH.astype("uint16") * 16, SMOOTH.astype("int16") * 16 - 2000
+THREE = np.dstack([SMOOTH, SMOOTH[::-1], 255 - SMOOTH])
+BITS = {"BitsStored": 12, "HighBit": 11}
+
+
+@pytest.mark.parametrize(
+    ("stream", "syntax", "pixels", "tags", "shown", "tolerance"),
+    [
+        (jpeg(SMOOTH), uid.JPEGBaseline8Bit, SMOOTH, {}, SMOOTH, 2),
+        (jpeg(THREE, subsampling=2), uid.JPEGBaseline8Bit, THREE, {"PhotometricInterpretation": "YBR_FULL_422"}, THREE, 10),
+        (jpeg(THREE, keep_rgb=True, subsampling=0), uid.JPEGBaseline8Bit, THREE, {}, THREE, 2),
+        (imagecodecs.jpegls_encode(TWELVE), uid.JPEGLSLossless, TWELVE, BITS, TWELVE, 0),
+        (imagecodecs.jpegls_encode(THREE), uid.JPEGLSLossless, THREE, {}, THREE, 0),
+        (imagecodecs.ljpeg_encode(TWELVE, bitspersample=12), uid.JPEGLosslessSV1, TWELVE, BITS, TWELVE, 0),
+        (imagecodecs.ljpeg_encode(TWELVE, bitspersample=12), uid.JPEGLosslessSV1, TWELVE,
+         {**BITS, "PhotometricInterpretation": "MONOCHROME1"}, 4095.0 - TWELVE, 0),
+        (imagecodecs.jpeg2k_encode(TWELVE, codecformat="j2k", reversible=True, level=0), uid.JPEG2000Lossless, TWELVE, BITS, TWELVE, 0),
+        (imagecodecs.jpeg2k_encode(SIGNED, codecformat="j2k", reversible=True, level=0), uid.JPEG2000Lossless, SIGNED, {}, SIGNED, 0),
+        (imagecodecs.jpeg2k_encode(SIGNED.view("uint16"), codecformat="j2k", reversible=True, level=0), uid.JPEG2000Lossless, SIGNED, {},
+         SIGNED, 0),
+        (imagecodecs.jpeg2k_encode(THREE, codecformat="j2k", reversible=True, level=0, mct=True), uid.JPEG2000Lossless, THREE,
+         {"PhotometricInterpretation": "YBR_RCT"}, THREE, 0),
+    ],
+)  # fmt: skip
+def test_packed_pixels_are_those_that_were_packed(tmp_path, stream, syntax, pixels, tags, shown, tolerance):
+    image = read(packed(tmp_path / "a.dcm", stream, syntax, pixels, **tags), channels=3 if pixels.ndim == 3 else 1)
+    np.testing.assert_allclose(image.array, np.reshape(shown, image.array.shape), atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("stream", "tags", "word"),
+    [
+        (jpeg(THREE), {}, "states RGB"),
+        (jpeg(THREE, keep_rgb=True, subsampling=0), {"PhotometricInterpretation": "YBR_FULL"}, "states YBR_FULL"),
+        (jpeg(THREE), {"PhotometricInterpretation": "YBR_FULL_422", "Rows": 32}, "damaged|cut short"),
+    ],
+)
+def test_streams_that_contradict_their_header_are_refused(tmp_path, stream, tags, word):
+    with pytest.raises(images.ImageError, match=word):
+        read(packed(tmp_path / "a.dcm", stream, uid.JPEGBaseline8Bit, THREE, **tags), channels=3)
+
+
 def test_a_file_without_an_image_is_refused(tmp_path):
     data = pydicom.dcmread(dicom_files.write(tmp_path / "a.dcm", GREY))
     del data.PixelData
@@ -139,7 +204,7 @@ def test_a_slice_keeps_its_place_in_the_patient(tmp_path):
     image = read(dicom_files.write(tmp_path / "sagittal.dcm", GREY, **axes))
     np.testing.assert_allclose(image.spacing, (1, 2))
     with pytest.raises(images.ImageError, match="no axial slice"):
-        image.own_from_array("physical", "sagittal.dcm")
+        image.own_from_array("physical")
 
 
 def itk_series(folder):

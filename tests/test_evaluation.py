@@ -11,8 +11,9 @@ import tensorflow as tf
 import yaml
 
 import scn_tf
-from scn_tf import cli, evaluation, predict, training
+from scn_tf import cli, evaluation, training
 from scn_tf.checkpoints import CheckpointError
+from scn_tf.data import images
 from scn_tf.data.dataset import open_dataset
 from scn_tf.data.errors import DatasetError, DataWarning
 from scn_tf.data.images import ImageError
@@ -95,7 +96,7 @@ def test_training_images_in_the_measured_split_are_told(run_2d, hands_2d, tmp_pa
 
 
 def test_what_prediction_gives_is_short_when_printed(run_2d, hands_2d):
-    predictor = predict.load(run_2d)
+    predictor = scn_tf.load(run_2d)
     found = predictor.predict(hands_2d / "images" / "hand_007.png")
     assert re.fullmatch(r"Prediction\(21 landmarks, pixel coordinates, scores \S+ to \S+\)", repr(found))
     assert repr(predictor) == "Predictor(21 landmarks of synthetic_hands_2d, 2D)"
@@ -123,10 +124,12 @@ def test_prediction_in_3d_is_physical_for_files_and_pixels_for_arrays(run_3d, ha
     np.testing.assert_allclose(physical.landmarks, pixels.landmarks * 3.6 + np.array(image.GetOrigin()), atol=1e-3)
 
 
-def test_grey_with_transparency_is_named(run_2d, tmp_path):
-    (tmp_path / "clear.png").write_bytes(tf.io.encode_png(np.zeros((9, 8, 2), "uint8")).numpy())
-    with pytest.raises(ImageError, match=r"clear\.png: cannot be read as an image \(pixels of a kind .* transparency; save it without"):
-        scn_tf.load(run_2d).predict(tmp_path / "clear.png")
+def test_transparency_is_ignored(run_2d, hands_2d, tmp_path):
+    grey = tf.io.decode_png((hands_2d / "images" / "hand_008.png").read_bytes()).numpy()
+    (tmp_path / "clear.png").write_bytes(tf.io.encode_png(np.dstack([grey, 255 - grey])).numpy())
+    predictor = scn_tf.load(run_2d)
+    found = predictor.predict(tmp_path / "clear.png").landmarks
+    np.testing.assert_array_equal(found, predictor.predict(hands_2d / "images" / "hand_008.png").landmarks)
 
 
 def test_mistakes_are_named(run_2d, hands_3d, tmp_path):
@@ -186,18 +189,20 @@ def test_mm_need_the_frame_of_a_file_and_no_other_spacing(run_3d, hands_3d, tmp_
         flat.predict(tmp_path / "plain.png")
 
 
-def test_what_is_left_out_of_a_folder_is_told(run_2d, hands_2d, tmp_path):
-    for name in ("a.gif", "b.WEBP", "notes.txt", ".hidden.gif"):
+def test_what_is_left_out_of_a_folder_is_reported(hands_2d, tmp_path):
+    for name in ("a.gif", "b.WEBP", "notes.txt", ".hidden.gif", "set.zip"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "series").mkdir()
-    with (
-        pytest.raises(ImageError, match="no images there, only folders; name those that hold images: series"),
-        pytest.warns(DataWarning, match=r"left out, of a format that is not read: a\.gif, b\.WEBP\."),
-    ):
-        predict.find_images([tmp_path])
-    shutil.copy(hands_2d / "images" / "hand_008.png", tmp_path)
-    with pytest.warns(DataWarning, match=r"a\.gif, b\.WEBP"):
-        assert [path.name for path in predict.find_images([tmp_path])] == ["hand_008.png"]
+    found, left_out = images.collect([tmp_path], dims=2)
+    assert not found
+    assert [line.split(": ")[0].split("/")[-1] for line in left_out] == ["a.gif", "b.WEBP", "set.zip"]
+    shutil.copy(hands_2d / "images" / "hand_008.png", tmp_path / "series")
+    found, left_out = images.collect([tmp_path], dims=2)
+    assert [source.path.name for source in found] == ["hand_008.png"]
+    assert len(left_out) == 3
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(ImageError, match="no images there"):
+        images.collect([tmp_path / "nothing"], dims=2)
 
 
 @pytest.mark.parametrize("spacing", [(1.0,), (1.0, 1.0, 1.0), 0.5, (0, 0), (-1, -1), (np.nan, 1), (1e300, 1), "fine"])

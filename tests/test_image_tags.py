@@ -412,6 +412,6 @@ def test_a_metaimage_without_a_pixel_size_has_none(tmp_path):
     image = images.read_image(meta(tmp_path / "a.mha", ElementSpacing=None), dims=3)
     assert image.spacing is None
     with pytest.raises(images.ImageError, match="no pixel size"):
-        image.own_from_array("physical", "a.mha")
+        image.own_from_array("physical")
     image = images.read_image(meta(tmp_path / "b.mha", BinaryDataByteOrderMSB="True"), dims=3)
     np.testing.assert_array_equal(image.array[..., 0], VOLUME.astype(">i2").view("<i2").astype(float))

@@ -17,10 +17,11 @@ def run_predict(options: argparse.Namespace) -> int:
     from scn_tf import evaluation, files, pictures, predict
     from scn_tf.data import images
 
+    files.check_writable(options.out)
     check_ending(options.out, ENDINGS, "--out")
+    images.check_exist(options.images)
     predictor = predict.load(options.model)
     sources, left_out = images.collect(options.images, dims=predictor.metadata["dims"])
-    files.check_writable(options.out)
     if options.overlay:
         files.make_folder(options.overlay)
     found, failures = {}, len(left_out)

@@ -152,7 +152,7 @@ class Dataset:
 
     def array_from_own(self, image):
         """Matrix from the set's own coordinates (file pixels or mm) to array pixels of an image."""
-        return np.linalg.inv(image.own_from_array(self.description.coordinates, f"an image of {self.root}"))
+        return np.linalg.inv(image.own_from_array(self.description.coordinates))
 
     def pixel_size(self, image):
         """(d,) mm per array pixel by ``spacing_mm`` or the header; None where neither states it."""

@@ -3,7 +3,7 @@
 One module per family of formats reads pixels as stored (:class:`Stored`); ``formats`` chooses it, ``image`` turns, checks and converts.
 """
 
-from scn_tf.data.images.collect import Source, collect
+from scn_tf.data.images.collect import Source, check_exist, collect
 from scn_tf.data.images.formats import EXTENSIONS, FORMATS, is_image, read_image, shown, stem
 from scn_tf.data.images.image import Image, ImageError, Stored, checked_spacing, from_array, from_stored
 from scn_tf.data.images.series import is_series
@@ -15,6 +15,7 @@ __all__ = [
     "ImageError",
     "Source",
     "Stored",
+    "check_exist",
     "checked_spacing",
     "collect",
     "from_array",

@@ -38,19 +38,30 @@ def collect(paths: Iterable[str | os.PathLike[str]], *, dims: int) -> tuple[list
     Raises:
         ImageError: a path that does not exist, or nothing found.
     """
-    paths = list(map(Path, paths))
+    paths = check_exist(paths)
     found, left_out = [], []
     for path in paths:
         if path.is_dir():
             _search(path, dims, found, left_out, MOST_DEPTH)
-        elif path.exists():
-            found.append(path)
         else:
-            raise ImageError(f"{shown(path)}: no such file or folder.")
+            found.append(path)
     found = list(dict.fromkeys(found))
     if not found and not left_out:
         raise ImageError(f"{', '.join(map(shown, paths))}: no images there.")
     return [Source(*pair) for pair in zip(distinct_ids(found), found, strict=True)], left_out
+
+
+def check_exist(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The paths, all of which exist.
+
+    Raises:
+        ImageError: one does not.
+    """
+    paths = list(map(Path, paths))
+    for path in paths:
+        if not path.exists():
+            raise ImageError(f"{shown(path)}: no such file or folder.")
+    return paths
 
 
 def _search(folder: Path, dims: int, found: list[Path], left_out: list[str], depth: int) -> None:

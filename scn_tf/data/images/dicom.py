@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom import pixels
+from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGExtended12Bit
 
 from scn_tf.data.images.dicom_frames import functional_group, geometry, pixel_aspect
 from scn_tf.data.images.image import ImageError, Stored, check_count
@@ -108,12 +109,23 @@ def _check_header(data: pydicom.Dataset, name: str) -> int:
         raise ImageError(f"{name}: pixels of {kept} bits up to bit {high} in words of {allocated} are not read.")
     if _is_packed(data, name) and high != kept - 1:
         raise ImageError(f"{name}: packed pixels of {kept} bits up to bit {high} are not read; save it unpacked.")
+    if samples == 3 and data.file_meta.TransferSyntaxUID in (JPEGBaseline8Bit, JPEGExtended12Bit):
+        _check_jpeg_colours(next(generate_frames(data.PixelData, number_of_frames=count)), kind, name)
     for key in ("VOILUTSequence", "ModalityLUTSequence"):
         for table in data.get(key) or []:
             values = np.atleast_1d(table.get("LUTData", 0))
             if len(values) > 1 and isinstance(values[0], int | np.integer) and values[0] > values[-1]:
                 raise ImageError(f"{name}: has a table of brightness ({key}) that shows bright as dark; save it as a viewer shows it.")
     return count
+
+
+def _check_jpeg_colours(frame: bytes, kind: str, name: str) -> None:
+    """Refuse a JPEG whose own markers state other colours than the file's PhotometricInterpretation: decoders believe one or the other."""
+    adobe = frame.find(b"Adobe")
+    transform = frame[adobe + 11] if 0 < adobe < len(frame) - 11 else None
+    is_ycc = transform == 1 or (transform is None and b"JFIF\0" in frame[:64])
+    if (kind == "RGB" and is_ycc) or (kind.startswith("YBR") and transform == 0):
+        raise ImageError(f"{name}: states {kind}, but its packed pixels state {'YBR' if is_ycc else 'RGB'}; save it unpacked.")
 
 
 def _number(data: pydicom.Dataset, key: str, default: float) -> float:

@@ -145,5 +145,5 @@ def _format(path: Path) -> Format:
         other = next((other.name for other in FORMATS if other.magic and head.startswith(other.magic)), None)
         other = "DICOM" if head[128:] == DICOM_MAGIC else other
         hint = f"; it is {other}, so give it that ending" if other else ", or damaged"
-        raise ImageError(f"{path}: cannot be read: it is no {row.name} file{hint}.")
+        raise ImageError(f"{path}: cannot be read as an image: it is no {row.name} file{hint}.")
     return row

@@ -42,12 +42,14 @@ class Image:
         spacing: (d,) mm per array pixel, (x, y[, z]); None where the format states none.
         physical_from_array: homogeneous matrix to mm, LPS; None where the file states no frame, or a plane without (x, y) of its own.
         file_from_array: homogeneous matrix to pixels of the file as stored.
+        name: of the file, for messages.
     """
 
     array: np.ndarray
     spacing: np.ndarray | None
     physical_from_array: np.ndarray | None
     file_from_array: np.ndarray
+    name: str = "array"
 
     @property
     def size(self) -> np.ndarray:
@@ -58,7 +60,7 @@ class Image:
         """mm per pixel (d,) stated for the file's axes, in the order of the array's axes, a permutation of them."""
         return np.abs(np.linalg.inv(self.file_from_array)[:-1, :-1]) @ np.asarray(file_spacing, float)
 
-    def own_from_array(self, coordinates: str, name: str) -> np.ndarray:
+    def own_from_array(self, coordinates: str) -> np.ndarray:
         """Matrix from array pixels to ``"pixel"`` (of the file) or ``"physical"`` (mm, LPS) coordinates.
 
         Raises:
@@ -70,11 +72,11 @@ class Image:
             return self.physical_from_array
         if self.spacing is None:
             raise ImageError(
-                f"{name}: states no pixel size, so it has no mm for coordinates: physical. Use coordinates: pixel, "
+                f"{self.name}: states no pixel size, so it has no mm for coordinates: physical. Use coordinates: pixel, "
                 "or a format that has a frame (DICOM, MetaImage, NIfTI, NRRD)."
             )
         raise ImageError(
-            f"{name}: is no axial slice, so its points differ in z, which a 2D model with coordinates: physical does not have. "
+            f"{self.name}: is no axial slice, so its points differ in z, which a 2D model with coordinates: physical does not have. "
             "Use coordinates: pixel."
         )
 
@@ -155,6 +157,7 @@ def from_stored(stored: Stored, *, dims: int, channels: int, name: str) -> Image
         spacing=None if spacing is None else np.abs(turn[:-1, :-1]).T @ spacing,
         physical_from_array=None if physical is None else physical @ file_from_array,
         file_from_array=file_from_array,
+        name=name,
     )
 
 
