@@ -17,7 +17,7 @@ from scn_tf import __version__, checkpoints, devices, files, forests, localizati
 from scn_tf.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Validation
 from scn_tf.config import Config, ConfigError, ConfigWarning, warn_if_too_large, warn_if_too_narrow
 from scn_tf.config import load as load_config
-from scn_tf.data import pipeline, synthetic
+from scn_tf.data import coverage, evidence, pipeline, synthetic
 from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
 from scn_tf.data.errors import DatasetError
 from scn_tf.files import counted
@@ -89,18 +89,22 @@ def _train(job, run_dir, started, *, resume):
     if job.config.model.name in forests.NAMES:
         return _grow_forests(job, run_dir)
     if job.config.model.name == "segmentation":
-        return segmentation.train(job, run_dir, _metadata(job.config, job.dataset), started)
+        return segmentation.train(job, run_dir, _metadata(job), started)
     return _fit(job, run_dir, started, resume=resume)
 
 
 class Job(NamedTuple):
-    """What a training needs, checked: resolved configuration, data set, IDs and examples of its two splits; of label maps, arrays."""
+    """What a training needs, checked: resolved configuration, data set, IDs and examples of its two splits; of label maps, arrays.
+
+    ``untrained``: names of the landmarks, or labels, that no training image shows.
+    """
 
     config: Config
     dataset: Dataset
     ids: tuple[list, list]
     training: tf.data.Dataset | tuple
     validation: tf.data.Dataset | tuple
+    untrained: tuple[str, ...] = ()
 
     @property
     def counts(self):
@@ -144,16 +148,45 @@ def prepare(config, run_dir, *, resume):
         if resume:
             raise ConfigError(f"{run_dir}: runs of model.name segmentation cannot be resumed; choose another --run_dir.")
         return Job(config, dataset, (train_ids, val_ids), *segmentation.read(config, dataset, (train_ids, val_ids)))
-    training = pipeline.examples(dataset, train_ids, config, measured=False)
-    validation = pipeline.examples(dataset, val_ids, config)
+    training, validation, untrained = _examples(dataset, train_ids, val_ids, config)
     if name in NEED_TWO and len(dataset.description.names) < 2:
         raise ConfigError(f"model.name: {config.model.name} places landmarks by each other, {dataset.root} has one.")
     warn_if_too_narrow(config.model, len(dataset.description.names))
-    if not any(example["visible"].numpy().any() for example in training):
-        raise DatasetError(f"{dataset.table}: split {config.data.train_split} has no annotated landmark to train on.")
-    if not any(example["annotated"].numpy().any() for example in validation):
-        raise DatasetError(f"{dataset.table}: split {config.data.val_split} has no annotated landmark to measure errors with.")
-    return Job(config, dataset, (train_ids, val_ids), training, validation)
+    return Job(config, dataset, (train_ids, val_ids), training, validation, tuple(untrained))
+
+
+def _examples(dataset: Dataset, train_ids: list, val_ids: list, config: Config) -> tuple[tf.data.Dataset, tf.data.Dataset, list[str]]:
+    """Examples of both splits, and the names of the landmarks that no training image shows; warns of what cannot be learned.
+
+    Raises:
+        DatasetError, ImageError: see :func:`scn_tf.data.pipeline.examples`; nothing to train on, or nothing to measure.
+    """
+    names, chosen, table = dataset.description.names, config.data, dataset.table
+    shown, annotated = np.zeros(len(names), int), np.zeros(len(names), int)
+    surroundings = evidence.Surroundings(dataset.description.coordinates)
+
+    def look(example):
+        shown[:] += example["visible"] > 0
+        surroundings.add(example)
+
+    def count(example):
+        annotated[:] += example["annotated"] > 0
+
+    training = pipeline.examples(dataset, train_ids, config, measured=False, observe=look)
+    validation = pipeline.examples(dataset, val_ids, config, observe=count)
+    untrained = coverage.untrained(names, shown)
+    if not shown.any():
+        raise DatasetError(f"{table}: split {chosen.train_split} has no annotated landmark to train on.")
+    if not annotated.any():
+        raise DatasetError(f"{table}: split {chosen.val_split} has no annotated landmark to measure errors with.")
+    if not annotated[shown > 0].any():
+        raise DatasetError(
+            f"{table}: split {chosen.val_split} has no landmark that a training image shows, so nothing measures errors. "
+            f"Only {coverage.listed(untrained)} are annotated there."
+        )
+    coverage.warn_of_coverage(table, names, shown, len(train_ids), annotated=annotated)
+    evidence.warn_of_frame(surroundings, table)
+    return training, validation, untrained
 
 
 def _with_precision(config):
@@ -178,7 +211,7 @@ def _fit(job, run_dir, started, *, resume):
         trainer,
         job.validation,
         run_dir=run_dir,
-        metadata=_metadata(config, job.dataset),
+        metadata=_metadata(job),
         progress=progress,
         schedule=schedule,
         names=description.names,
@@ -203,19 +236,20 @@ def _fit(job, run_dir, started, *, resume):
 def _grow_forests(job, run_dir):
     """Grow the forests of a run; see :func:`train`. There are no epochs: what is resumed begins anew."""
     config, path = job.config, run_dir / forests.MODEL_FILE
-    metadata = _metadata(config, job.dataset)
+    metadata = _metadata(job)
     if not path.exists():
         print(_greeting(job, None, run_dir), flush=True)
         examples = [{name: value.numpy() for name, value in example.items()} for example in job.training]
         forests.train(config, examples, path, metadata)
     locate, _ = forests.load_localizer(path)
-    error = float(np.nanmean(localization.point_errors(localization.localize(locate, job.validation))))
+    errors = localization.point_errors(localization.localize(locate, job.validation))
+    error = float(np.nanmean(errors[:, coverage.trained_columns(metadata["landmarks"], metadata)]))
     return {"epoch": None, "error": error, "unit": metadata["unit"]}
 
 
-def _metadata(config, dataset):
+def _metadata(job):
     """What a model file says of itself, JSON-like: all that prediction and serving need to know."""
-    description = dataset.description
+    config, dataset, description = job.config, job.dataset, job.dataset.description
     return {
         "scn_tf": __version__,
         "name": description.name,
@@ -226,6 +260,7 @@ def _metadata(config, dataset):
         "labels": list(description.labels),
         "unit": dataset.unit,
         "spacing_mm": description.spacing_mm,
+        "untrained": list(job.untrained),
         "config": json.loads(config.model_dump_json()),
     }
 

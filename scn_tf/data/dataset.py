@@ -1,6 +1,7 @@
 """The folder format: ``dataset.yaml``, ``images/``, a landmark table and ``splits/``."""
 
 import functools
+import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,12 +134,12 @@ class Dataset:
         for part in name.split("+"):
             # Files of an evaluation go into a folder of this name.
             if Path(part).is_absolute() or ".." in Path(part).parts:
-                raise DatasetError(f"{part}: expected the name of a split, or the path of a list inside {self.root}.")
+                raise DatasetError(f"{_shown(part)}: expected the name of a split, or the path of a list inside {self.root}.")
             places = (self.root / "splits" / f"{part}.txt", self.root / f"{part}.txt")
-            path = next((place for place in places if place.is_file()), None)
+            path = next((place for place in places if os.path.isfile(place)), None)
             if path is None:
                 known = sorted(p.stem for p in (self.root / "splits").glob("*.txt"))
-                raise DatasetError(f"{places[0]}: no such split; there are: {', '.join(known) or 'none'}.")
+                raise DatasetError(f"{places[0].parent / _shown(places[0].name)}: no such split; there are: {cut(', '.join(known)) or 'none'}.")
             for line, text in enumerate(read_text(path).split("\n"), start=1):
                 if text.strip():
                     yield path, line, text.strip()
