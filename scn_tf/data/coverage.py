@@ -9,6 +9,7 @@ from scn_tf.data.errors import DataWarning
 from scn_tf.files import counted
 from scn_tf.messages import cut, visible
 
+MOST_NAMED = 50
 FEW, MANY_IMAGES = 2, 10  # a landmark in so few images of so many is named
 
 
@@ -58,8 +59,8 @@ def warn_of_coverage(table: object, names: Sequence[str], counts: np.ndarray, im
 
 def listed(names: Sequence[str]) -> str:
     """Names for a message, the first ones where there are many."""
-    text = cut(visible(", ".join(names[:10])), 400)
-    return f"{text} and {len(names) - 10} more" if len(names) > 10 else text
+    text = cut(visible(", ".join(names[:MOST_NAMED])), 1500)
+    return f"{text} and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else text
 
 
 def _them(names):
