@@ -99,7 +99,8 @@ def _images(found, dataset):
 
 def _picture(content, kind, alternative, caption):
     encoded = base64.b64encode(content).decode()
-    return f'<figure><img alt="{_text(alternative)}" src="data:image/{kind};base64,{encoded}"><figcaption>{_text(caption)}</figcaption></figure>'
+    image = f'<img alt="{_text(alternative)}" src="data:image/{kind};base64,{encoded}">'
+    return f"<figure>{image}<figcaption>{_text(caption)}</figcaption></figure>"
 
 
 def _table(rows):

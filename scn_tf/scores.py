@@ -108,6 +108,15 @@ def per_landmark(
     return rows
 
 
+def headline(summary: dict) -> str:
+    """Mean error and share within a threshold in one line, whatever the unit."""
+    if summary["unit"] == "mm":
+        return f"mean {summary['pe_mean_mm']:.4f} mm, within 2 mm {summary['sdr_percent']['2']:.2f} %"
+    if summary["nme_percent"] is None:
+        return f"mean {summary['pe_mean_px']:.4f} px"
+    return f"mean {summary['nme_percent']:.4f} % of the {summary['nme_reference']}, within 1 % {summary['pck_percent']['1']:.2f} %"
+
+
 def table(summary: dict) -> str:
     """The summary as lines for people."""
     if "dice_mean" in summary:

@@ -13,7 +13,7 @@ import filelock
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import __version__, checkpoints, devices, files, forests, localization, models
+from scn_tf import __version__, checkpoints, devices, files, forests, localization, models, sheets
 from scn_tf.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Validation
 from scn_tf.config import Config, ConfigError, ConfigWarning, warn_if_too_large, warn_if_too_narrow
 from scn_tf.config import load as load_config
@@ -27,6 +27,7 @@ from scn_tf.train_step import build_trainer
 
 NEED_TWO = ("payer2016", "forest_shape")  # networks and forests whose landmarks help each other
 STATE = "checkpoints/last.npz"
+ANNOTATIONS = "annotations.png"
 LOCK = "checkpoints/lock"  # held by the process that trains the run; the file stays
 ONE_DEVICE = (*forests.NAMES, "segmentation")
 
@@ -58,6 +59,7 @@ def train(config, run_dir, *, resume=False):
             _check_unused(run_dir)  # another process may have been faster while this one read its data
             (run_dir / STATE).unlink(missing_ok=True)  # of a run whose model was removed: --resume would go on with it
         files.write_text(run_dir / "config.yaml", job.config.to_yaml())
+        _draw_annotations(job, run_dir)
         return _train(job, run_dir, started, resume=resume)
 
 
@@ -89,6 +91,7 @@ def _train(job, run_dir, started, *, resume):
     if job.config.model.name in forests.NAMES:
         return _grow_forests(job, run_dir)
     if job.config.model.name == "segmentation":
+        print(f"Labels   {run_dir / ANNOTATIONS}   (first training images: do the labels lie where they belong?)", flush=True)
         return segmentation.train(job, run_dir, _metadata(job), started)
     return _fit(job, run_dir, started, resume=resume)
 
@@ -247,6 +250,19 @@ def _grow_forests(job, run_dir):
     return {"epoch": None, "error": error, "unit": metadata["unit"]}
 
 
+def _draw_annotations(job: Job, run_dir: Path) -> None:
+    """``annotations.png``: the first training images with their points, or label maps, for people to look at."""
+    ids = job.ids[0]
+    if isinstance(job.training, tuple):
+        content = sheets.label_sheet(*job.training, ids)
+    else:
+        first = job.training.take(sheets.MOST_IMAGES[job.dataset.description.dims])
+        examples = [{name: value.numpy() for name, value in example.items()} for example in first]
+        content = sheets.annotation_sheet(examples, ids, job.dataset.description.names)
+    with files.replaced(run_dir / ANNOTATIONS) as temporary:
+        temporary.write_bytes(content)
+
+
 def _metadata(job):
     """What a model file says of itself, JSON-like: all that prediction and serving need to know."""
     config, dataset, description = job.config, job.dataset, job.dataset.description
@@ -282,5 +298,6 @@ def _greeting(job, trainer, run_dir):
     return (
         f"Data     {job.dataset.description.name} ({job.dataset.root}): {train_count} training, {val_count} validation images, "
         f"{len(job.dataset.description.names)} landmarks\n{system}"
+        f"Points   {run_dir / ANNOTATIONS}   (first training images: do the points lie where they belong?)\n"
         f"Run      {run_dir}" + ("" if trainer is None else f"   (tensorboard --logdir {run_dir}/tensorboard)")
     )

@@ -205,7 +205,9 @@ def test_a_landmark_beside_its_image_is_not_trained_on_where_the_input_is_padded
     (hands / "landmarks.csv").write_text("\n".join([",".join(cells), *lines[1:]]))
     dataset = open_dataset(hands)
     settings = small_config(hands, model__image_size=[32, 64]).resolved(2)  # wide: margins left and right
-    with pytest.warns(DataWarning, match=r"1 landmark of 1 image outside their image: not trained on, but errors count them\. line 1 \(.*\): thumb_mcp\."):
+    with pytest.warns(
+        DataWarning, match=r"1 landmark of 1 image outside their image: not trained on, but errors count them\. line 1 \(.*\): thumb_mcp\."
+    ):
         (example,) = pipeline.examples(dataset, [cells[0]], settings)
     assert 0 < example["landmarks"][0, 0] < 63
     assert (example["visible"][0], example["annotated"][0], example["visible"].numpy().sum()) == (0, 1, 20)
@@ -357,7 +359,8 @@ def test_missing_images_are_counted_and_skipped_on_request(hands):
         (hands / "images" / f"hand_{number}.png").unlink()
     opened = open_dataset(hands)
     with pytest.raises(
-        DatasetError, match=r"hand_002\.\*: missing image .*; 2 of the 7 images of split train are missing\. Add them\. With data\.missing skip"
+        DatasetError,
+        match=r"hand_002\.\*: missing image .*; 2 of the 7 images of split train are missing\. Add them\. With data\.missing skip",
     ):
         opened.split("train")
     with pytest.warns(pipeline.DataWarning, match="2 of the 7 images .* continuing with 5"):

@@ -91,7 +91,9 @@ class DataConfig(Section):
     root: Path | None = Field(None, description="folder of the data set; none: the embedded synthetic hands")
     train_split: str = Field("train", description="name of the split to train on")
     val_split: str = Field("val", description="name of the split that picks the best weights")
-    train_count: int | None = Field(None, ge=1, le=MOST, description="use only this many images of the training split, drawn by the seed; none: all")
+    train_count: int | None = Field(
+        None, ge=1, le=MOST, description="use only this many images of the training split, drawn by the seed; none: all"
+    )
     missing: Literal["refuse", "skip"] = Field("refuse", description="what to do about images of a split that are not there")
     cache: Literal["memory", "none"] = Field("memory", description="keep fitted images in memory, or read them every epoch")
     workers: int = Field(2, ge=1, le=256, description="images decoded at a time")
@@ -220,13 +222,16 @@ class TrainConfig(Section):
     validate_every: int = Field(5, ge=1, le=MOST, description="epochs between two validations and checkpoints")
     optimizer: Literal["adam", "nesterov"] | None = Field(None, description="adam, or SGD with Nesterov momentum 0.99")
     learning_rate: float | None = Field(
-        None, ge=1e-12, le=1e3, description="the highest; the cosine begins at 2 % of it and rises for 4 % of the run")
+        None, ge=1e-12, le=1e3, description="the highest; the cosine begins at 2 % of it and rises for 4 % of the run"
+    )
     schedule: Literal["cosine", "exponential", "constant"] | None = Field(
         None, description="over the run: cosine, a short rise and down to zero; exponential, down to a tenth; constant"
     )
     clip_norm: float | None = Field(None, ge=1e-12, le=1e12, description="largest norm of the whole gradient")
     loss_scale: Literal["mean", "paper"] | None = Field(None, description="see scn_tf/losses.py")
-    weight_decay: float | None = Field(None, ge=0, le=1e6, description="lambda of the squared weights; default: 0, paper: 1e-3 in 2D, 5e-4 in 3D")
+    weight_decay: float | None = Field(
+        None, ge=0, le=1e6, description="lambda of the squared weights; default: 0, paper: 1e-3 in 2D, 5e-4 in 3D"
+    )
     loss: Literal["l2", "huber", "adaptive_wing", "cross_entropy"] = Field(
         "l2", description="of the heatmaps: the paper's squares, Huber's, adaptive wing, or softmax cross-entropy over each map"
     )

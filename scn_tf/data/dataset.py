@@ -77,9 +77,7 @@ class Dataset:
             if len(absent) > 1:
                 message += f"; {len(absent)} of the {len(absent) + len(ids)} images of split {name} are missing"
             if missing == "refuse":
-                raise MissingImagesError(
-                    f"{message}. Add them. With data.missing skip the run continues without them.", set(absent)
-                )
+                raise MissingImagesError(f"{message}. Add them. With data.missing skip the run continues without them.", set(absent))
             if not ids:
                 raise NoImageLeftError(f"{message}: none is left.")
             warnings.warn(f"{message}; continuing with {len(ids)}.", DataWarning, stacklevel=2)
@@ -139,7 +137,9 @@ class Dataset:
             path = next((place for place in places if os.path.isfile(place)), None)
             if path is None:
                 known = sorted(p.stem for p in (self.root / "splits").glob("*.txt"))
-                raise DatasetError(f"{places[0].parent / _shown(places[0].name)}: no such split; there are: {cut(', '.join(known)) or 'none'}.")
+                raise DatasetError(
+                    f"{places[0].parent / _shown(places[0].name)}: no such split; there are: {cut(', '.join(known)) or 'none'}."
+                )
             for line, text in enumerate(read_text(path).split("\n"), start=1):
                 if text.strip():
                     yield path, line, text.strip()

@@ -67,10 +67,11 @@ class Outside:
         size = [_next_side(self.model, axis, int(side)) for axis, side in enumerate(needed)]
         spacing = self.model.spacing_mm * max(needed / sides)
         digits = 2 - math.floor(math.log10(spacing))
+        rounded = math.ceil(spacing * 10**digits) / 10**digits
         shows = " x ".join(f"{side * self.model.spacing_mm:g}" for side in sides)
         return (
             f"An input of {list(self.model.image_size)} pixels of {self.model.spacing_mm:g} mm shows {shows} mm. "
-            f"--model.image_size {','.join(map(str, size))} or --model.spacing_mm {math.ceil(spacing * 10**digits) / 10**digits:g} holds them."
+            f"--model.image_size {','.join(map(str, size))} or --model.spacing_mm {rounded:g} holds them."
         )
 
 

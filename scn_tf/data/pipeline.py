@@ -146,7 +146,9 @@ def examples(dataset, ids, config, *, measured=True, observe=None):
         data = data.cache()
     data = without_autotune(data)
     outside = Outside(dataset, model)
-    for identity, example in zip(ids, tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None), strict=True):
+    for identity, example in zip(
+        ids, tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None), strict=True
+    ):
         if not failures:
             values = {name: value.numpy() for name, value in example.items()}
             outside.add(identity, values)
