@@ -52,9 +52,12 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, yaml.MappingNode):
             seen = {}
             for key, _ in node.value:
-                line = key.start_mark.line + 1
-                if isinstance(key, yaml.ScalarNode) and seen.setdefault((key.tag, key.value), line) != line:
-                    raise DocumentError(f"line {line}: {short(key.value, 60)} stands there twice, first in line {seen[key.tag, key.value]}")
+                name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+                if name in seen:
+                    line = key.start_mark.line + 1
+                    raise DocumentError(f"line {line}: {short(key.value, 60)} stands there twice, first in line {seen[name]}")
+                if name is not None and key.tag != "tag:yaml.org,2002:merge":
+                    seen[name] = key.start_mark.line + 1
         return super().construct_mapping(node, deep)
 
 

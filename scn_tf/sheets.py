@@ -1,6 +1,7 @@
 """Pictures of points on images, to be looked at before a training and after an evaluation."""
 
 import io
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,8 +40,8 @@ def annotation_sheet(examples: Sequence[dict], ids: Sequence[str], names: Sequen
             _label(axis, str(number) if numbered else names[number], points[number], "yellow")
         axis.set_title(f"{_name(identity)}  ({'xyz'[view[0]]} right, {'xyz'[view[1]]} {'up' if view[1] == 2 else 'down'})", fontsize=8)
     if numbered:
-        legend = cut("   ".join(f"{number} {_name(name)}" for number, name in enumerate(names)), 1500)
-        figure.supxlabel("\n".join(legend[start : start + 150] for start in range(0, len(legend), 150)), fontsize=6, parse_math=False)
+        legend = textwrap.wrap("   ".join(f"{number} {_name(name)}" for number, name in enumerate(names)), 150)[:12]
+        figure.supxlabel("\n".join(legend), fontsize=6, parse_math=False)
     return png(figure)
 
 
@@ -100,7 +101,7 @@ def close_up(
     FigureCanvasAgg(figure)
     axis = figure.add_axes((0, 0, 1, 1))
     _show(axis, part, (0, 1), aspect=size[1] / size[0])
-    _pairs(axis, truth[:, :2] - low, found[:, :2] - low, [name if n == number else "" for n, name in enumerate(names)])
+    _pairs(axis, pair[:1] - low, pair[1:] - low, [names[number]])
     return _jpeg(figure)
 
 

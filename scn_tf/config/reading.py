@@ -132,7 +132,7 @@ def nearest(name, names, *, prefix=""):
 def _explain(item, source):
     location = ".".join(cut(visible(str(part)), 60) for part in item["loc"] if isinstance(part, str) and "[" not in part)
     if item["type"] == "extra_forbidden":
-        known = list(field_names()) if "." in location else list(Config.model_fields)
+        known = list(field_names()) if len(item["loc"]) > 1 else list(Config.model_fields)
         return f"{source}: {location}: unknown field{nearest(location, known)}"
     message = cut(MESSAGES.get(item["type"], item["msg"]).removeprefix("Value error, "))
     received = item.get("input")

@@ -71,7 +71,7 @@ def refuse_booleans(value: object) -> object:
     """A check before pydantic's own, which takes true for 1; lists are looked into."""
     values = value if isinstance(value, list | tuple) else [value]
     if any(isinstance(one, bool) for one in values):
-        raise ValueError("expected no boolean (yes, no, true, false)")
+        raise ValueError("expected no boolean (a text such as yes or no needs quotation marks)")
     for one in values:
         if isinstance(one, list | tuple):
             refuse_booleans(one)

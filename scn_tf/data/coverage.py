@@ -57,6 +57,17 @@ def warn_of_coverage(table: object, names: Sequence[str], counts: np.ndarray, im
         )
 
 
+def warn_of_untrained(metadata: dict) -> None:
+    """:class:`DataWarning` if a model has landmarks that none of its training images showed, as far as its file says."""
+    never = metadata.get("untrained") or ()
+    if never:
+        warnings.warn(
+            f"{cut(visible(str(metadata['name'])), 80)}: this model never saw {listed(never)} in training; its points there mean nothing.",
+            DataWarning,
+            stacklevel=4,
+        )
+
+
 def listed(names: Sequence[str]) -> str:
     """Names for a message, the first ones where there are many."""
     text = cut(visible(", ".join(names[:MOST_NAMED])), 1500)
