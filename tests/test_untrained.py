@@ -62,6 +62,12 @@ def test_what_no_training_image_shows_counts_in_no_figure_and_is_listed_apart(ru
     assert evaluation.evaluate(run, "val", root=root, out=tmp_path / "numbers")[0]["untrained_landmarks"] == ["0", "5"]
 
 
+def test_the_picture_of_the_training_points_is_there_before_the_model(run):
+    picture = run / "annotations.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_mtime <= (run / "model.keras").stat().st_mtime
+
+
 def test_whoever_opens_such_a_model_is_warned(run):
     with pytest.warns(DataWarning, match="never saw thumb_mcp, index_dip in training"):
         predict.load(run)

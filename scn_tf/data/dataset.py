@@ -100,7 +100,7 @@ class Dataset:
     def _about_misspelt(self, entries, total):
         """The message about entries of a split that are no IDs, but whose image is there."""
         path, line, identity, meant = entries[0]
-        endings = all(images.stem(entry) == own for _, _, entry, own in entries)
+        endings = all(entry.startswith(own) and images.stem(entry) == own for _, _, entry, own in entries)
         reason = "an ID has no ending" if endings else "an ID is the name of the image file without folder and ending, in the same capitals"
         table = f" Do the same in {self.table}." if identity in self.landmarks else ""
         return (
@@ -168,7 +168,7 @@ class Dataset:
         what = f"{outside.sum()} of the {present.sum()} landmarks of {_shown(identity)} lie outside the image of {size} pixels"
         if hint := frames.likely_frame(image, own, coordinates):
             raise DatasetError(f"{where}: {what}. {hint}")
-        if far.any():
+        if not many:
             number = int(np.flatnonzero(far)[0])
             raise DatasetError(
                 f"{where}: landmark {_shown(self.description.names[number])} of {_shown(identity)} lies far outside the image "

@@ -96,10 +96,11 @@ def _hint(line, row, expected):
     values = row[1:]
     if any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", value) for value in values):
         return " Numbers have a decimal comma. Write a decimal point."
-    if len(values) == 2 * expected and all(value.strip().lstrip("+-").isdigit() for value in values):
+    # Whole numbers have none, so a row may have less than twice as many cells.
+    if 1.5 * expected < len(values) <= 2 * expected and all(value.strip().lstrip("+-").isdigit() for value in values):
         return " Numbers seem to have a decimal comma, which separates columns here. Write a decimal point."
     if len(row) == 1 and len(row[0].split()) == expected + 1:
-        return " Columns must be separated by commas; these are separated by blanks."
+        return " Columns must be separated by commas. These are separated by blanks."
     if line == 1 and "".join(values).strip() and not any(map(_is_number, values)):
         return " Is it a header? Remove it: the table has none."
     return ""
