@@ -43,6 +43,7 @@ def flipped(*axes):
     return in_array(change)
 
 
+UNKNOWN = {("size", ()), ("corner", ())}  # a wrong scale that few images cannot tell from others
 WRONG = {
     "right": (None, None),
     "y from the bottom": (flipped(1), {("flip", (1,))}),
@@ -50,10 +51,10 @@ WRONG = {
     "turned by 180 degrees": (flipped(0, 1), {("flip", (0, 1)), ("negate", (0, 1))}),
     "x and y exchanged": (lambda dataset, image, points: points[:, ::-1], {("reverse", ())}),
     "0 to 1": (lambda dataset, image, points: (points + 0.5) / image.size, {("fraction", ())}),
-    "percent": (lambda dataset, image, points: 100 * (points + 0.5) / image.size, {("square", (100,))}),
-    "of a copy of half the size": (lambda dataset, image, points: (points + 0.5) / 2 - 0.5, {("scale", (2.0,))}),
-    "of a copy of 256 x 256": (lambda dataset, image, points: 256 * (points + 0.5) / image.size - 0.5, {("square", (256,))}),
-    "mm": (lambda dataset, image, points: points * dataset.pixel_size(image), {("mm", ())}),
+    "percent": (lambda dataset, image, points: 100 * (points + 0.5) / image.size, {("square", (100,)), *UNKNOWN}),
+    "of a copy of half the size": (lambda dataset, image, points: (points + 0.5) / 2 - 0.5, {("scale", (2.0,)), *UNKNOWN}),
+    "of a copy of 256 x 256": (lambda dataset, image, points: 256 * (points + 0.5) / image.size - 0.5, {("square", (256,)), *UNKNOWN}),
+    "mm": (lambda dataset, image, points: points * dataset.pixel_size(image), {("mm", ()), *UNKNOWN}),
     "RAS": (lambda dataset, image, points: points * [-1, -1, 1], {("negate", (0, 1))}),
     "pixels": (lambda dataset, image, points: geometry.apply(np.linalg.inv(image.physical_from_array), points), {("index", ())}),
     "z mirrored": (flipped(2), {("flip", (2,))}),

@@ -8,7 +8,7 @@ import yaml
 from scn_tf.messages import cut, short, visible
 
 MOST_BYTES = 2**18  # of a YAML file
-MOST_TABLE_BYTES = 2**28  # of any other text
+MOST_TABLE_BYTES = 2**26  # of any other text
 MOST_NODES = 50_000  # values of a document, with everything that an alias stands for counted again
 MOST_DEPTH = 40
 UTF_16_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

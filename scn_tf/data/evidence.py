@@ -18,6 +18,7 @@ MOST_IMAGES, MOST_LANDMARKS = 60, 40
 RADIUS = {2: 6, 3: 3}  # of the surroundings, pixels of the network's input
 CONTRAST = 0.1  # standard deviation below which surroundings show next to nothing; images span -1 to 1
 LEAST_IMAGES, LEAST_POINTS = 4, 24  # fewer say nothing
+SCALE_IMAGES = 8  # fewer do not tell which scale: there are many
 # A mean correlation that another frame must reach, what it must gain, and on which share of the landmarks.
 AGREES, GAIN, FACTOR, SHARE = 0.25, 0.15, 1.25, 0.7
 CORNER, LEAST_LANDMARKS = 0.25, 5  # all points of so many landmarks in this part of each side: no picture of anything
@@ -75,6 +76,8 @@ class Surroundings:
         frame = max(agreement, key=lambda other: round(float(agreement[other].mean()), 3))
         other = agreement[frame]
         means = float(stated.mean()), float(other.mean())
+        if self.images < SCALE_IMAGES and frame[0] in ("square", "scale", "mm"):
+            frame = ("size", ())
         if cornered:
             return (frame, *means) if means[1] >= max(AGREES, means[0]) else (("corner", ()), np.nan, np.nan)
         known = (stated != 0) | (other != 0)
@@ -125,6 +128,9 @@ def explain(frame: Frame, coordinates: str) -> tuple[str, str]:
         return "the points seem to be in mm, not in pixels.", "Divide them by the pixel size, or write coordinates: physical."
     if kind == "index":
         return "the points seem to be pixels, not mm.", "Write coordinates: pixel in dataset.yaml."
+    if kind == "size":
+        cause = "the points seem to be of another unit, or set on a copy of another size."
+        return cause, "Are they percent, mm, or pixels of a smaller or larger copy? Compare their largest values with the images' sizes."
     if kind == "corner":
         return "all points lie in one corner of the images.", "Are they fractions, percent, mm, or pixels of a smaller copy?"
     if kind == "square" and detail == (100,):
