@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import scn_tf  # noqa: F401
-from scn_tf import checkpoints, config, evaluation, localization, runs
+from scn_tf import checkpoints, config, evaluation, localization, runs, scores
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.heatmaps import DECODERS
@@ -25,8 +25,10 @@ def main():
     for name in DECODERS:
         result = localization.localize(localization.localizer(network, name), data)
         errors = localization.point_errors(result)
-        summary = evaluation.summarize(errors, localization.point_errors(result, "file_per_pixel"), dataset.unit)
-        print(f"{name:10s} mean {summary['pe_mean_mm']:.4f} mm, within 2 mm {summary['sdr_percent']['2']:.2f} %")
+        summary = evaluation.summarize(
+            errors, localization.point_errors(result, "file_per_pixel"), dataset.unit, errors_percent=localization.relative_errors(result)
+        )
+        print(f"{name:10s} {scores.headline(summary)}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import scn_tf  # noqa: F401
-from scn_tf import augment, checkpoints, config, evaluation, localization, runs
+from scn_tf import augment, checkpoints, config, evaluation, localization, runs, scores
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 
@@ -54,8 +54,10 @@ def main():
 def report(name, result, dataset):
     """Print the figures of :func:`scn_tf.localization.localize`'s result."""
     errors = localization.point_errors(result)
-    summary = evaluation.summarize(errors, localization.point_errors(result, "file_per_pixel"), dataset.unit)
-    print(f"{name:32s} mean {summary['pe_mean_mm']:.4f} mm, within 2 mm {summary['sdr_percent']['2']:.2f} %", flush=True)
+    summary = evaluation.summarize(
+        errors, localization.point_errors(result, "file_per_pixel"), dataset.unit, errors_percent=localization.relative_errors(result)
+    )
+    print(f"{name:32s} {scores.headline(summary)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """What happens around the steps of a training: rate, guard, validation with all it writes."""
 
 import collections
-import csv
-import io
 import math
 import time
 
@@ -10,7 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import checkpoints, files, localization, pictures
+from scn_tf import checkpoints, files, localization, pictures, tables
+from scn_tf.data import coverage
 
 WARMUP = 0.04
 # Heatmap losses, 1 being that of a network which predicts nothing.
@@ -189,10 +188,16 @@ class Validation(keras.callbacks.Callback):
             )
 
     def _validate(self, row, logs):
-        errors = localization.point_errors(localization.localize(self.locate, self.data))
+        result = localization.localize(self.locate, self.data)
+        # What no training image shows would choose the epoch by chance.
+        errors = localization.point_errors(result)[:, coverage.trained_columns(self.names, self.metadata)]
         row[f"val_pe_mean_{self.unit}"] = float(np.nanmean(errors))
         row[f"val_pe_median_{self.unit}"] = float(np.nanmedian(errors))
-        row["val_outliers_10"] = int((errors >= 10).sum())
+        if self.unit == "mm":
+            row["val_outliers_10"] = int((errors >= 10).sum())
+        else:  # a number of pixels says nothing about another size of image
+            relative = localization.relative_errors(result)[:, coverage.trained_columns(self.names, self.metadata)]
+            row["val_pck_1_percent"] = float(100 * (relative[np.isfinite(relative)] < 1).mean())
         # The progress bar shows what stands in the logs.
         logs[f"val_pe_{self.unit}"] = row[f"val_pe_mean_{self.unit}"]
 
@@ -247,9 +252,4 @@ def mean_example(data):
 
 def history_csv(rows):
     """CSV text of the history; a value that an epoch does not have stays empty."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return tables.write_dicts(rows)

@@ -47,6 +47,8 @@ def combine(paths, out):
     largest = max(metadata, key=lambda own: math.prod(own["config"]["model"]["image_size"]))
     members = [own.get("members", [own["config"]]) for own in metadata]
     combined = {**largest, "members": [settings for own in members for settings in own]}
+    # A landmark is trained where a member saw it.
+    combined["untrained"] = [name for name in largest["landmarks"] if all(name in own.get("untrained", ()) for own in metadata)]
     factors = [(len(own) / len(combined["members"]) / _heights(its)).tolist() for own, its in zip(members, metadata, strict=True)]
     network = weighted_sum(networks, factors, largest["config"]["model"]["image_size"])
     for name in ("validation", "peaks"):  # of one of them alone

@@ -45,3 +45,19 @@ def point_errors(result, per_pixel="unit_per_pixel"):
     """
     offsets = (result["predicted"] - result["landmarks"]) * result[per_pixel][:, None]
     return np.where(result["annotated"] > 0, np.linalg.norm(offsets, axis=-1), np.nan)
+
+
+def relative_errors(result, reference=None):
+    """Distances (I, N) of predicted and true points in percent of a length of their image, NaN where nothing is annotated.
+
+    Args:
+        result: of :func:`localize`.
+        reference: two landmark numbers, whose true distance is the length (NaN where one of them is absent); the image's diagonal if None.
+    """
+    if reference is None:
+        length = np.linalg.norm(result["size"], axis=-1)
+    else:
+        first, second = (result["landmarks"][:, number] for number in reference)
+        length = np.linalg.norm((first - second) * result["file_per_pixel"], axis=-1)
+        length = np.where((result["annotated"][:, list(reference)] > 0).all(axis=1) & (length > 0), length, np.nan)
+    return 100.0 * point_errors(result, "file_per_pixel") / length[:, None]

@@ -10,6 +10,7 @@ import tensorflow as tf
 from scn_tf import config, geometry, pretrained, runs
 from scn_tf.checkpoints import CheckpointError
 from scn_tf.data import images
+from scn_tf.data.coverage import warn_of_untrained
 from scn_tf.data.errors import DataWarning
 from scn_tf.data.pipeline import fit_image
 from scn_tf.preprocess import network_input
@@ -48,6 +49,7 @@ class Predictor:
         self.locate, self.metadata = locate, metadata
         self.names = tuple(metadata["landmarks"])
         self._model = config.from_dict(metadata["config"], source="model").model
+        warn_of_untrained(metadata)
 
     def __repr__(self):
         return f"Predictor({len(self.names)} landmarks of {self.metadata['name']}, {self.metadata['dims']}D)"

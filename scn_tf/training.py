@@ -13,11 +13,11 @@ import filelock
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import __version__, checkpoints, devices, files, forests, localization, models
+from scn_tf import __version__, checkpoints, devices, files, forests, localization, models, sheets
 from scn_tf.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Validation
 from scn_tf.config import Config, ConfigError, ConfigWarning, warn_if_too_large, warn_if_too_narrow
 from scn_tf.config import load as load_config
-from scn_tf.data import pipeline, synthetic
+from scn_tf.data import coverage, evidence, pipeline, synthetic
 from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
 from scn_tf.data.errors import DatasetError
 from scn_tf.files import counted
@@ -27,6 +27,7 @@ from scn_tf.train_step import build_trainer
 
 NEED_TWO = ("payer2016", "forest_shape")  # networks and forests whose landmarks help each other
 STATE = "checkpoints/last.npz"
+ANNOTATIONS = "annotations.png"
 LOCK = "checkpoints/lock"  # held by the process that trains the run; the file stays
 ONE_DEVICE = (*forests.NAMES, "segmentation")
 
@@ -58,6 +59,7 @@ def train(config, run_dir, *, resume=False):
             _check_unused(run_dir)  # another process may have been faster while this one read its data
             (run_dir / STATE).unlink(missing_ok=True)  # of a run whose model was removed: --resume would go on with it
         files.write_text(run_dir / "config.yaml", job.config.to_yaml())
+        _draw_annotations(job, run_dir)
         return _train(job, run_dir, started, resume=resume)
 
 
@@ -89,18 +91,23 @@ def _train(job, run_dir, started, *, resume):
     if job.config.model.name in forests.NAMES:
         return _grow_forests(job, run_dir)
     if job.config.model.name == "segmentation":
-        return segmentation.train(job, run_dir, _metadata(job.config, job.dataset), started)
+        print(f"Labels   {run_dir / ANNOTATIONS}   (first training images: do the labels lie where they belong?)", flush=True)
+        return segmentation.train(job, run_dir, _metadata(job), started)
     return _fit(job, run_dir, started, resume=resume)
 
 
 class Job(NamedTuple):
-    """What a training needs, checked: resolved configuration, data set, IDs and examples of its two splits; of label maps, arrays."""
+    """What a training needs, checked: resolved configuration, data set, IDs and examples of its two splits; of label maps, arrays.
+
+    ``untrained``: names of the landmarks, or labels, that no training image shows.
+    """
 
     config: Config
     dataset: Dataset
     ids: tuple[list, list]
     training: tf.data.Dataset | tuple
     validation: tf.data.Dataset | tuple
+    untrained: tuple[str, ...] = ()
 
     @property
     def counts(self):
@@ -144,16 +151,45 @@ def prepare(config, run_dir, *, resume):
         if resume:
             raise ConfigError(f"{run_dir}: runs of model.name segmentation cannot be resumed; choose another --run_dir.")
         return Job(config, dataset, (train_ids, val_ids), *segmentation.read(config, dataset, (train_ids, val_ids)))
-    training = pipeline.examples(dataset, train_ids, config, measured=False)
-    validation = pipeline.examples(dataset, val_ids, config)
+    training, validation, untrained = _examples(dataset, train_ids, val_ids, config)
     if name in NEED_TWO and len(dataset.description.names) < 2:
         raise ConfigError(f"model.name: {config.model.name} places landmarks by each other, {dataset.root} has one.")
     warn_if_too_narrow(config.model, len(dataset.description.names))
-    if not any(example["visible"].numpy().any() for example in training):
-        raise DatasetError(f"{dataset.table}: split {config.data.train_split} has no annotated landmark to train on.")
-    if not any(example["annotated"].numpy().any() for example in validation):
-        raise DatasetError(f"{dataset.table}: split {config.data.val_split} has no annotated landmark to measure errors with.")
-    return Job(config, dataset, (train_ids, val_ids), training, validation)
+    return Job(config, dataset, (train_ids, val_ids), training, validation, tuple(untrained))
+
+
+def _examples(dataset: Dataset, train_ids: list, val_ids: list, config: Config) -> tuple[tf.data.Dataset, tf.data.Dataset, list[str]]:
+    """Examples of both splits, and the names of the landmarks that no training image shows; warns of what cannot be learned.
+
+    Raises:
+        DatasetError, ImageError: see :func:`scn_tf.data.pipeline.examples`; nothing to train on, or nothing to measure.
+    """
+    names, chosen, table = dataset.description.names, config.data, dataset.table
+    shown, annotated = np.zeros(len(names), int), np.zeros(len(names), int)
+    surroundings = evidence.Surroundings(dataset.description.coordinates)
+
+    def look(example):
+        shown[:] += example["visible"] > 0
+        surroundings.add(example)
+
+    def count(example):
+        annotated[:] += example["annotated"] > 0
+
+    training = pipeline.examples(dataset, train_ids, config, measured=False, observe=look)
+    validation = pipeline.examples(dataset, val_ids, config, observe=count)
+    untrained = coverage.untrained(names, shown)
+    if not shown.any():
+        raise DatasetError(f"{table}: split {chosen.train_split} has no annotated landmark to train on.")
+    if not annotated.any():
+        raise DatasetError(f"{table}: split {chosen.val_split} has no annotated landmark to measure errors with.")
+    if not annotated[shown > 0].any():
+        raise DatasetError(
+            f"{table}: split {chosen.val_split} has no landmark that a training image shows, so nothing measures errors. "
+            f"Only {coverage.listed(untrained)} are annotated there."
+        )
+    coverage.warn_of_coverage(table, names, shown, len(train_ids), annotated=annotated)
+    evidence.warn_of_frame(surroundings, table)
+    return training, validation, untrained
 
 
 def _with_precision(config):
@@ -178,7 +214,7 @@ def _fit(job, run_dir, started, *, resume):
         trainer,
         job.validation,
         run_dir=run_dir,
-        metadata=_metadata(config, job.dataset),
+        metadata=_metadata(job),
         progress=progress,
         schedule=schedule,
         names=description.names,
@@ -203,19 +239,33 @@ def _fit(job, run_dir, started, *, resume):
 def _grow_forests(job, run_dir):
     """Grow the forests of a run; see :func:`train`. There are no epochs: what is resumed begins anew."""
     config, path = job.config, run_dir / forests.MODEL_FILE
-    metadata = _metadata(config, job.dataset)
+    metadata = _metadata(job)
     if not path.exists():
         print(_greeting(job, None, run_dir), flush=True)
         examples = [{name: value.numpy() for name, value in example.items()} for example in job.training]
         forests.train(config, examples, path, metadata)
     locate, _ = forests.load_localizer(path)
-    error = float(np.nanmean(localization.point_errors(localization.localize(locate, job.validation))))
+    errors = localization.point_errors(localization.localize(locate, job.validation))
+    error = float(np.nanmean(errors[:, coverage.trained_columns(metadata["landmarks"], metadata)]))
     return {"epoch": None, "error": error, "unit": metadata["unit"]}
 
 
-def _metadata(config, dataset):
+def _draw_annotations(job: Job, run_dir: Path) -> None:
+    """``annotations.png``: the first training images with their points, or label maps, for people to look at."""
+    ids = job.ids[0]
+    if isinstance(job.training, tuple):
+        content = sheets.label_sheet(*job.training, ids)
+    else:
+        first = job.training.take(sheets.MOST_IMAGES[job.dataset.description.dims])
+        examples = [{name: value.numpy() for name, value in example.items()} for example in first]
+        content = sheets.annotation_sheet(examples, ids, job.dataset.description.names)
+    with files.replaced(run_dir / ANNOTATIONS) as temporary:
+        temporary.write_bytes(content)
+
+
+def _metadata(job):
     """What a model file says of itself, JSON-like: all that prediction and serving need to know."""
-    description = dataset.description
+    config, dataset, description = job.config, job.dataset, job.dataset.description
     return {
         "scn_tf": __version__,
         "name": description.name,
@@ -226,6 +276,7 @@ def _metadata(config, dataset):
         "labels": list(description.labels),
         "unit": dataset.unit,
         "spacing_mm": description.spacing_mm,
+        "untrained": list(job.untrained),
         "config": json.loads(config.model_dump_json()),
     }
 
@@ -247,5 +298,6 @@ def _greeting(job, trainer, run_dir):
     return (
         f"Data     {job.dataset.description.name} ({job.dataset.root}): {train_count} training, {val_count} validation images, "
         f"{len(job.dataset.description.names)} landmarks\n{system}"
+        f"Points   {run_dir / ANNOTATIONS}   (first training images: do the points lie where they belong?)\n"
         f"Run      {run_dir}" + ("" if trainer is None else f"   (tensorboard --logdir {run_dir}/tensorboard)")
     )

@@ -110,7 +110,7 @@ def volume(root):
         (throw_far, r"landmarks\.csv, line 4: landmark thumb_tip of hand_003 lies far outside"),
         (
             exchange_axes,
-            r"csv, line 1: .* all would lie inside with the order of their coordinates reversed: the table has x first\.",
+            r"csv, line 1: .* All would lie inside if the order of their coordinates were reversed\. The table has x first",
         ),
         (name_with_ending, r"train\.txt, line 3: hand_002 has no row in .* An ID has no ending: the row there is of hand_002\.png\."),
         (drop_row, r"train\.txt, line 3: hand_002 has no row in .*landmarks\.csv"),
@@ -205,7 +205,9 @@ def test_a_landmark_beside_its_image_is_not_trained_on_where_the_input_is_padded
     (hands / "landmarks.csv").write_text("\n".join([",".join(cells), *lines[1:]]))
     dataset = open_dataset(hands)
     settings = small_config(hands, model__image_size=[32, 64]).resolved(2)  # wide: margins left and right
-    with pytest.warns(DataWarning, match=r"line 1: landmarks outside the image or the input, not trained on: thumb_mcp\."):
+    with pytest.warns(
+        DataWarning, match=r"1 landmark of 1 image outside their image: not trained on, but errors count them\. line 1 \(.*\): thumb_mcp\."
+    ):
         (example,) = pipeline.examples(dataset, [cells[0]], settings)
     assert 0 < example["landmarks"][0, 0] < 63
     assert (example["visible"][0], example["annotated"][0], example["visible"].numpy().sum()) == (0, 1, 20)
@@ -357,10 +359,11 @@ def test_missing_images_are_counted_and_skipped_on_request(hands):
         (hands / "images" / f"hand_{number}.png").unlink()
     opened = open_dataset(hands)
     with pytest.raises(
-        DatasetError, match=r"hand_002\.\*: missing image .*; 2 of the 7 images of split train are missing\. With data\.missing skip"
+        DatasetError,
+        match=r"hand_002\.\*: missing image .*; 2 of the 7 images of split train are missing\. Add them\. With data\.missing skip",
     ):
         opened.split("train")
-    with pytest.warns(pipeline.DataWarning, match="2 of the 7 images .* going on with 5"):
+    with pytest.warns(pipeline.DataWarning, match="2 of the 7 images .* continuing with 5"):
         assert len(opened.split("train", missing="skip")) == 5
     (hands / "splits" / "gone.txt").write_text("hand_002\nhand_004\n")
     with pytest.raises(NoImageLeftError, match="2 of the 2 images of split gone are missing: none is left"):

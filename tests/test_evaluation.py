@@ -168,13 +168,13 @@ def test_missing_images_are_left_out_of_an_evaluation_on_request(run_2d, hands_2
     (tmp_path / "set" / "images" / "hand_008.png").unlink()
     options = ["evaluate", str(run_2d), "--data.root", str(tmp_path / "set"), "--out", str(tmp_path / "out")]
     assert cli.main(options) == 1
-    assert "With data.missing skip it goes on without them" in capsys.readouterr().err
+    assert "With data.missing skip the run continues without them" in capsys.readouterr().err
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         assert cli.main([*options, "--data.missing", "skip"]) == 0
     printed = capsys.readouterr()
     assert "2 images, 42 points" in printed.out
-    assert re.search(r"hand_008\.\*: missing image .*; going on with 2", printed.err)
+    assert re.search(r"hand_008\.\*: missing image .*; continuing with 2", printed.err)
 
 
 def test_mm_need_the_frame_of_a_file_and_no_other_spacing(run_3d, hands_3d, tmp_path):

@@ -174,7 +174,7 @@ def test_missing_images_are_counted_once_before_anything_runs(hands_2d, tmp_path
         assert "2 of the 7 images of split train are missing" in capsys.readouterr().err
     assert not (out / "logs").exists()
     skipping = study.read_study(write_study(tmp_path, root, settings={"data.missing": "skip"})).runs()
-    with pytest.warns(DataWarning, match="going on with 5"):
+    with pytest.warns(DataWarning, match="continuing with 5"):
         study.check_data(out, skipping)
     systems = {"A": {"data.missing": "skip"}, "B": None}  # what one may leave out another may not
     with pytest.warns(DataWarning), pytest.raises(DatasetError, match="2 of the 7 images"):

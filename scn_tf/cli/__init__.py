@@ -7,9 +7,12 @@ import argparse
 import sys
 import warnings
 
+from tqdm import tqdm
+
 from scn_tf import config
 from scn_tf.cli.arguments import build_parser
 from scn_tf.cli.commands import fail
+from scn_tf.messages import visible
 from scn_tf.quiet import import_tensorflow
 
 AFTER_INTERRUPTION = {
@@ -51,7 +54,12 @@ def main(arguments=None, *, prog="scn-tf"):
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    print(f"warning: {message}", file=sys.stderr)
+    """A warning on a line of its own: several threads may warn at a time, beside a progress bar."""
+    if sys.stderr is None:
+        return
+    text = " ".join(visible(str(message).replace("\n", " ")).split())
+    with tqdm.external_write_mode(file=sys.stderr):  # takes the bars away, and nobody else writes meanwhile
+        sys.stderr.write(f"warning: {text}\n")
 
 
 def _suggest(argument, parser, command):

@@ -10,6 +10,7 @@ from scn_tf.config.settings import (
     HeatmapConfig,
     ModelConfig,
     TrainConfig,
+    refuse_booleans,
     warn_if_too_large,
     warn_if_too_narrow,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "nearest",
     "override",
     "read_yaml",
+    "refuse_booleans",
     "warn_if_too_large",
     "warn_if_too_narrow",
 ]

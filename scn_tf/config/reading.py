@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 import pydantic
-import yaml
 
+from scn_tf import documents
 from scn_tf.config.settings import Config
+from scn_tf.messages import cut, short, visible
 
 # What pydantic says in the words of Python, by its kind of error.
 MESSAGES = {
@@ -17,7 +18,10 @@ MESSAGES = {
     "int_from_float": "expected a whole number",
     "int_parsing": "expected a whole number",
     "float_parsing": "expected a number",
+    "finite_number": "expected a finite number",
 }
+LONGEST_NAME = 100
+MOST_MISTAKES = 10  # lines of a message
 
 
 class ConfigError(ValueError):
@@ -33,7 +37,11 @@ def from_dict(values, *, source="configuration"):
     try:
         return Config.model_validate(values)
     except pydantic.ValidationError as error:
-        raise ConfigError("\n".join(_explain(item, source) for item in error.errors())) from None
+        found = error.errors(include_url=False)
+        lines = [_explain(item, source) for item in found[:MOST_MISTAKES]]
+        if len(found) > MOST_MISTAKES:
+            lines.append(f"{source}: and {len(found) - MOST_MISTAKES} more mistakes")
+        raise ConfigError("\n".join(lines)) from None
 
 
 def read_yaml(path):
@@ -43,13 +51,11 @@ def read_yaml(path):
         ConfigError: the file is missing, is no YAML or is no mapping.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text()) or {}
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is no valid YAML ({' '.join(str(error).split())}).") from None
+        values = documents.read_yaml(path) or {}
+    except documents.DocumentError as error:
+        raise ConfigError(f"{path}: {error}.") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected sections ({', '.join(Config.model_fields)}), received {values!r}.")
+        raise ConfigError(f"{path}: expected sections ({', '.join(Config.model_fields)}), received {short(values)}.")
     return values
 
 
@@ -64,10 +70,13 @@ def override(values, assignments):
     Raises:
         ConfigError: a name that is no ``section.field``, with the nearest spelling.
     """
+    for key, section in values.items():
+        if key in Config.model_fields and not isinstance(section, dict | types.NoneType):
+            raise ConfigError(f"{key}: expected fields with values, such as {key}: {{...}}, received {short(section)}.")
     merged = {key: dict(section) if isinstance(section, dict) else section for key, section in values.items()}
     for name, text in assignments.items():
         if name not in field_names():
-            raise ConfigError(f"--{name}: unknown field{nearest(name, field_names())}")
+            raise ConfigError(f"--{cut(visible(str(name)), 60)}: unknown field{nearest(str(name), field_names())}")
         section, field = name.split(".")
         merged[section] = {**(merged.get(section) or {}), field: _parse(text, field_names()[name].annotation)}
     return merged
@@ -99,11 +108,11 @@ def _parse(text, annotation):
         return text
     for separator in (",", "x", " "):
         parts = [part for part in text.strip("[]() ").split(separator) if part.strip()]
-        if len(parts) > 1 and all(part.strip().isdigit() for part in parts):
+        if len(parts) > 1 and all(part.strip().isdecimal() for part in parts):
             return [int(part) for part in parts]
     try:
         # YAML 1.1 reads 1e-3 as text, Python as a number.
-        return float(text) if not text.lstrip("-").isdigit() else int(text)
+        return float(text) if not text.lstrip("-").isdecimal() else int(text)
     except ValueError:
         return text
 
@@ -116,16 +125,16 @@ def nearest(name, names, *, prefix=""):
         names: the known ones, without it.
         prefix: what is written before every name.
     """
-    match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name[:LONGEST_NAME], list(names), n=1, cutoff=0.5)
     return f"; did you mean {prefix}{match[0]}?" if match else f"; known: {', '.join(prefix + known for known in names)}"
 
 
 def _explain(item, source):
-    location = ".".join(str(part) for part in item["loc"] if isinstance(part, str) and "[" not in part)
+    location = ".".join(cut(visible(str(part)), 60) for part in item["loc"] if isinstance(part, str) and "[" not in part)
     if item["type"] == "extra_forbidden":
-        known = list(field_names()) if "." in location else list(Config.model_fields)
+        known = list(field_names()) if len(item["loc"]) > 1 else list(Config.model_fields)
         return f"{source}: {location}: unknown field{nearest(location, known)}"
-    message = MESSAGES.get(item["type"], item["msg"]).removeprefix("Value error, ")
+    message = cut(MESSAGES.get(item["type"], item["msg"]).removeprefix("Value error, "))
     received = item.get("input")
-    shown = "" if isinstance(received, (dict, types.NoneType)) else f", received {received!r}"
+    shown = "" if isinstance(received, (dict, types.NoneType)) else f", received {short(received)}"
     return f"{source}: {location}: {message[0].lower()}{message[1:]}{shown}"

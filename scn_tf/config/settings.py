@@ -14,8 +14,8 @@ import yaml
 from pydantic import Field
 
 Size = Annotated[tuple[int, ...], Field(min_length=2, max_length=3)]
+MOST = 10**9  # of what is counted: TensorFlow counts in 32 bits
 MOST_INPUT_PIXELS = 512**3  # no network of ours fits a larger input into memory
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 # {2: ..., 3: ...}: another value in 2D and 3D. Sizes are in array order.
 MODEL_PRESETS = {
@@ -67,10 +67,22 @@ TRAIN_PRESETS = {
 }
 
 
-class Section(pydantic.BaseModel):
-    """Base of all sections: frozen, and nothing unknown gets in."""
+def refuse_booleans(value: object) -> object:
+    """A check before pydantic's own, which takes true for 1; lists are looked into."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(one, bool) for one in values):
+        raise ValueError("expected no boolean (a text such as yes or no needs quotation marks)")
+    for one in values:
+        if isinstance(one, list | tuple):
+            refuse_booleans(one)
+    return value
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+class Section(pydantic.BaseModel):
+    """Base of all sections: frozen, nothing unknown gets in, every number is finite."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+    _no_booleans = pydantic.field_validator("*", mode="before")(refuse_booleans)
 
 
 class DataConfig(Section):
@@ -79,10 +91,12 @@ class DataConfig(Section):
     root: Path | None = Field(None, description="folder of the data set; none: the embedded synthetic hands")
     train_split: str = Field("train", description="name of the split to train on")
     val_split: str = Field("val", description="name of the split that picks the best weights")
-    train_count: int | None = Field(None, ge=1, description="use only this many images of the training split, drawn by the seed; none: all")
+    train_count: int | None = Field(
+        None, ge=1, le=MOST, description="use only this many images of the training split, drawn by the seed; none: all"
+    )
     missing: Literal["refuse", "skip"] = Field("refuse", description="what to do about images of a split that are not there")
     cache: Literal["memory", "none"] = Field("memory", description="keep fitted images in memory, or read them every epoch")
-    workers: int = Field(2, ge=1, description="images decoded at a time")
+    workers: int = Field(2, ge=1, le=256, description="images decoded at a time")
 
 
 class ModelConfig(Section):
@@ -95,13 +109,13 @@ class ModelConfig(Section):
     )
     preset: Literal["paper", "small", "tiny"] = Field("tiny", description="values of the fields below that are unset")
     image_size: Size | None = Field(None, description="sides of the network's input in array order: H W or D H W")
-    spacing_mm: float | None = Field(None, gt=0, description="mm per input pixel; none: the image fills the input")
-    filters: int | None = Field(None, ge=1, description="channels of every convolution")
+    spacing_mm: float | None = Field(None, ge=1e-6, le=1e6, description="mm per input pixel; none: the image fills the input")
+    filters: int | None = Field(None, ge=1, le=4096, description="channels of every convolution")
     levels: int | None = Field(None, ge=1, le=8, description="resolutions of the local appearance part or U-Net")
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="dropout rate")
-    spatial_filters: int | None = Field(None, ge=1, description="channels of the spatial part; none: as many as filters")
-    spatial_kernel: int | None = Field(None, ge=1, description="kernel side of the spatial part, odd")
-    spatial_pooling: int | None = Field(None, ge=1, description="reduction of resolution in the spatial part")
+    spatial_filters: int | None = Field(None, ge=1, le=4096, description="channels of the spatial part; none: as many as filters")
+    spatial_kernel: int | None = Field(None, ge=1, le=255, description="kernel side of the spatial part, odd")
+    spatial_pooling: int | None = Field(None, ge=1, le=1024, description="reduction of resolution in the spatial part")
 
     def resolved(self, dims):
         """The same section with every field set for 2 or 3 dimensions, sides checked.
@@ -136,14 +150,15 @@ class ModelConfig(Section):
 class HeatmapConfig(Section):
     """The Gaussian targets and the way back."""
 
-    sigma: float = Field(2.0, gt=0, description="standard deviation at the start, network pixels")
+    sigma: float = Field(2.0, ge=1e-3, le=1e4, description="standard deviation at the start, network pixels")
     sigma_mode: Literal["learned", "anisotropic", "fixed"] = Field(
         "learned", description="one trainable sigma per landmark, one along each of its own axes with their rotation, or all fixed"
     )
-    gamma: float | None = Field(None, gt=0, description="scale of the targets; none: 100 in 2D, 1000 in 3D")
+    gamma: float | None = Field(None, ge=1e-6, le=1e9, description="scale of the targets; none: 100 in 2D, 1000 in 3D")
     alpha: float | None = Field(
         None,
         ge=0,
+        le=1e12,
         description="weight of the term that keeps learned sigmas small; none: 20 in 2D, 100 in 3D, 5 if anisotropic, "
         "each times the square of gamma over its default",
     )
@@ -171,12 +186,12 @@ class AugmentConfig(Section):
     rotation: float = Field(0.25, ge=0, le=3.15, description="radians, about every axis in 3D")
     scale: float = Field(0.2, ge=0, le=0.9, description="common factor 1 +- scale")
     axis_scale: float = Field(0.1, ge=0, le=0.9, description="factor 1 +- axis_scale of each axis")
-    elastic: float = Field(0.03, ge=0, description="displacement of control points, fraction of each input side")
-    elastic_grid: int = Field(5, ge=2, description="control points along each side")
-    intensity_shift: float = Field(0.25, ge=0, description="added, images span about -1 to 1")
+    elastic: float = Field(0.03, ge=0, le=1, description="displacement of control points, fraction of each input side")
+    elastic_grid: int = Field(5, ge=2, le=64, description="control points along each side")
+    intensity_shift: float = Field(0.25, ge=0, le=100, description="added, images span about -1 to 1")
     intensity_scale: float = Field(0.25, ge=0, le=0.9, description="factor 1 +- intensity_scale")
-    noise: float = Field(0.0, ge=0, description="largest standard deviation of added Gaussian noise")
-    blur: float = Field(0.0, ge=0, description="largest standard deviation of a Gaussian blur, pixels")
+    noise: float = Field(0.0, ge=0, le=100, description="largest standard deviation of added Gaussian noise")
+    blur: float = Field(0.0, ge=0, le=1000, description="largest standard deviation of a Gaussian blur, pixels")
 
     @pydantic.model_validator(mode="after")
     def _elastic_can_be_inverted(self):
@@ -195,24 +210,28 @@ class TrainConfig(Section):
     """How it learns."""
 
     preset: Literal["default", "paper"] = Field("default", description="values of optimizer to weight_decay that are unset")
-    epochs: int = Field(100, ge=1, description="passes over the training images")
-    minutes: float | None = Field(None, gt=0, description="wall-clock budget; whichever ends first")
-    batch_size: int = Field(2, ge=1, description="images per step, over all replicas")
+    epochs: int = Field(100, ge=1, le=MOST, description="passes over the training images")
+    minutes: float | None = Field(None, gt=0, le=1e7, description="wall-clock budget; whichever ends first")
+    batch_size: int = Field(2, ge=1, le=MOST, description="images per step, over all replicas")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of weights, order and augmentation")
     precision: Literal["auto", "float32", "mixed_bfloat16"] = Field("auto", description="auto: mixed_bfloat16 where the processor has it")
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
         "auto", description="auto: mirrored with several GPUs whose number divides batch_size; multi_worker: not in this version"
     )
     compile: Literal["off", "xla"] = Field("off", description="xla: compile the step; slower on CPUs")
-    validate_every: int = Field(5, ge=1, description="epochs between two validations and checkpoints")
+    validate_every: int = Field(5, ge=1, le=MOST, description="epochs between two validations and checkpoints")
     optimizer: Literal["adam", "nesterov"] | None = Field(None, description="adam, or SGD with Nesterov momentum 0.99")
-    learning_rate: float | None = Field(None, gt=0, description="the highest; the cosine begins at 2 % of it and rises for 4 % of the run")
+    learning_rate: float | None = Field(
+        None, ge=1e-12, le=1e3, description="the highest; the cosine begins at 2 % of it and rises for 4 % of the run"
+    )
     schedule: Literal["cosine", "exponential", "constant"] | None = Field(
         None, description="over the run: cosine, a short rise and down to zero; exponential, down to a tenth; constant"
     )
-    clip_norm: float | None = Field(None, gt=0, description="largest norm of the whole gradient")
+    clip_norm: float | None = Field(None, ge=1e-12, le=1e12, description="largest norm of the whole gradient")
     loss_scale: Literal["mean", "paper"] | None = Field(None, description="see scn_tf/losses.py")
-    weight_decay: float | None = Field(None, ge=0, description="lambda of the squared weights; default: 0, paper: 1e-3 in 2D, 5e-4 in 3D")
+    weight_decay: float | None = Field(
+        None, ge=0, le=1e6, description="lambda of the squared weights; default: 0, paper: 1e-3 in 2D, 5e-4 in 3D"
+    )
     loss: Literal["l2", "huber", "adaptive_wing", "cross_entropy"] = Field(
         "l2", description="of the heatmaps: the paper's squares, Huber's, adaptive wing, or softmax cross-entropy over each map"
     )
@@ -240,10 +259,10 @@ class TrainConfig(Section):
 class ForestConfig(Section):
     """Random regression forests (``model.name`` forest or forest_shape); networks ignore it."""
 
-    trees: int = Field(12, ge=1, description="trees of a forest")
-    features: int = Field(240, ge=2, description="box differences that a tree may ask for")
-    samples: int = Field(150, ge=1, description="pixels per image, stage and landmark to grow trees on")
-    leaf: int = Field(4, ge=1, description="smallest number of samples in a leaf")
+    trees: int = Field(12, ge=1, le=10_000, description="trees of a forest")
+    features: int = Field(240, ge=2, le=100_000, description="box differences that a tree may ask for")
+    samples: int = Field(150, ge=1, le=100_000, description="pixels per image, stage and landmark to grow trees on")
+    leaf: int = Field(4, ge=1, le=MOST, description="smallest number of samples in a leaf")
 
 
 class Config(Section):

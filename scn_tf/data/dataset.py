@@ -1,6 +1,7 @@
 """The folder format: ``dataset.yaml``, ``images/``, a landmark table and ``splits/``."""
 
 import functools
+import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from scn_tf import geometry
-from scn_tf.data import images
+from scn_tf.data import frames, images
 from scn_tf.data.description import Description, read_description, read_text
 from scn_tf.data.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.data.table import read_table
+from scn_tf.messages import cut, visible
 
 FEW_OUTSIDE = 2  # so many landmarks may lie outside an image, even if they are most of it
 
@@ -50,32 +52,61 @@ class Dataset:
             DatasetError: no such split, an unknown, doubled or unannotated ID, missing images.
             NoImageLeftError: all of its images are missing, and were to be skipped.
         """
-        ids, absent = [], {}  # absent: ID -> what is missing
+        ids, absent, misspelt = [], {}, []  # absent: ID -> what is missing; misspelt: (file, line, ID as written, ID of the image)
         for path, line, identity in self._lines(name):
             if identity in ids or identity in absent:
-                raise DatasetError(f"{path}, line {line}: {identity} stands there twice.")
+                raise DatasetError(f"{path}, line {line}: {_shown(identity)} stands there twice.")
             if identity in self.files and identity not in self.landmarks:
                 row = next((row for row in self.landmarks if row.startswith(f"{identity}.")), None)
-                hint = f" An ID has no ending: the row there is of {row}." if row else ""
-                raise DatasetError(f"{path}, line {line}: {identity} has no row in {self.table}.{hint}")
+                hint = f" An ID has no ending: the row there is of {_shown(row)}. Remove the endings from the table." if row else ""
+                raise DatasetError(f"{path}, line {line}: {_shown(identity)} has no row in {self.table}.{hint}")
             if identity in self.files:
                 ids.append(identity)
-            elif identity in self.landmarks:
-                absent[identity] = f"{self.root / 'images' / identity}.*: missing image ({self.table}, line {self.rows[identity]})"
+                continue
+            if (meant := self._meant(identity)) is not None:
+                misspelt.append((path, line, identity, meant))
+            if identity in self.landmarks:
+                place = self.root / "images" / _shown(identity)
+                absent[identity] = f"{place}.*: missing image ({self.table}, line {self.rows[identity]})"
             else:
-                absent[identity] = f"{path}, line {line}: unknown ID {identity}: neither in {self.table} nor in images/"
+                absent[identity] = f"{path}, line {line}: unknown ID {_shown(identity)}: neither in {self.table} nor in images/"
+        if misspelt:
+            raise DatasetError(self._about_misspelt(misspelt, len(ids) + len(absent)))
         if absent:
             message = next(iter(absent.values()))
             if len(absent) > 1:
                 message += f"; {len(absent)} of the {len(absent) + len(ids)} images of split {name} are missing"
             if missing == "refuse":
-                raise MissingImagesError(f"{message}. With data.missing skip it goes on without them.", set(absent))
+                raise MissingImagesError(f"{message}. Add them. With data.missing skip the run continues without them.", set(absent))
             if not ids:
                 raise NoImageLeftError(f"{message}: none is left.")
-            warnings.warn(f"{message}; going on with {len(ids)}.", DataWarning, stacklevel=2)
+            warnings.warn(f"{message}; continuing with {len(ids)}.", DataWarning, stacklevel=2)
         if not ids:
             raise DatasetError(f"{self.root}: split {name} is empty.")
         return ids
+
+    def _meant(self, identity):
+        """ID of the image that an entry of a list means: with an ending, a folder or quotation marks, or in other capitals; else None."""
+        bare = identity.strip("\"'").replace("\\", "/").rsplit("/", 1)[-1]
+        for name in (bare, images.stem(bare), bare.split(",")[0]):
+            if name in self.files:
+                return name
+        return self._by_lower_case.get(images.stem(bare).lower())
+
+    @functools.cached_property
+    def _by_lower_case(self):
+        return {identity.lower(): identity for identity in self.files}
+
+    def _about_misspelt(self, entries, total):
+        """The message about entries of a split that are no IDs, but whose image is there."""
+        path, line, identity, meant = entries[0]
+        endings = all(entry.startswith(own) and images.stem(entry) == own for _, _, entry, own in entries)
+        reason = "an ID has no ending" if endings else "an ID is the name of the image file without folder and ending, in the same capitals"
+        table = f" Do the same in {self.table}." if identity in self.landmarks else ""
+        return (
+            f"{path}, line {line}: {_shown(identity)} is no ID, but {self.files[meant].name} is there: {reason}. "
+            f"Write {_shown(meant)}; {len(entries)} of the {total} IDs of the split need it.{table}"
+        )
 
     def drawn(self, name, count, *, seed, missing="refuse"):
         """``count`` IDs of a split, drawn by a seed, in the split's order; a larger count of the same seed holds a smaller one's.
@@ -101,13 +132,15 @@ class Dataset:
         for part in name.split("+"):
             # Files of an evaluation go into a folder of this name.
             if Path(part).is_absolute() or ".." in Path(part).parts:
-                raise DatasetError(f"{part}: expected the name of a split, or the path of a list inside {self.root}.")
+                raise DatasetError(f"{_shown(part)}: expected the name of a split, or the path of a list inside {self.root}.")
             places = (self.root / "splits" / f"{part}.txt", self.root / f"{part}.txt")
-            path = next((place for place in places if place.is_file()), None)
+            path = next((place for place in places if os.path.isfile(place)), None)
             if path is None:
                 known = sorted(p.stem for p in (self.root / "splits").glob("*.txt"))
-                raise DatasetError(f"{places[0]}: no such split; there are: {', '.join(known) or 'none'}.")
-            for line, text in enumerate(read_text(path).splitlines(), start=1):
+                raise DatasetError(
+                    f"{places[0].parent / _shown(places[0].name)}: no such split; there are: {cut(', '.join(known)) or 'none'}."
+                )
+            for line, text in enumerate(read_text(path).split("\n"), start=1):
                 if text.strip():
                     yield path, line, text.strip()
 
@@ -128,27 +161,31 @@ class Dataset:
         present = np.isfinite(landmarks).all(axis=1)
         many = outside.sum() > max(present.sum() / 2, FEW_OUTSIDE)
         where = f"{self.table}, line {self.rows[identity]}"
-        if far.any() or many:
-            exchanged = geometry.apply(self.array_from_own(image), self.landmarks[identity][:, ::-1])[present]
-            if ((exchanged >= -0.5) & (exchanged <= image.size - 0.5)).all():
-                raise DatasetError(
-                    f"{where}: landmarks of {identity} lie outside the image of {image.size.tolist()} pixels, but all would lie inside "
-                    "with the order of their coordinates reversed: the table has x first."
-                )
-        if far.any():
+        if not far.any() and not many:
+            return landmarks
+        own, size = self.landmarks[identity][present], " x ".join(map(str, image.size))
+        coordinates = self.description.coordinates
+        what = f"{outside.sum()} of the {present.sum()} landmarks of {_shown(identity)} lie outside the image of {size} pixels"
+        if hint := frames.likely_frame(image, own, coordinates):
+            raise DatasetError(f"{where}: {what}. {hint}")
+        if not many:
             number = int(np.flatnonzero(far)[0])
             raise DatasetError(
-                f"{where}: landmark {self.description.names[number]} of {identity} lies far "
-                f"outside the image ({np.round(landmarks[number], 1).tolist()} in an image of {image.size.tolist()} pixels): "
-                f"are the coordinates {self.description.coordinates!r}, as dataset.yaml says?"
+                f"{where}: landmark {_shown(self.description.names[number])} of {_shown(identity)} lies far outside the image "
+                f"(pixel {np.round(landmarks[number], 1).tolist()} in an image of {size} pixels). Are the coordinates {coordinates!r}, as "
+                "dataset.yaml says? If the landmark is absent, leave its fields empty."
             )
-        if many:
+        if coordinates == "physical":
+            low, high = np.round(own.min(axis=0), 1).tolist(), np.round(own.max(axis=0), 1).tolist()
             raise DatasetError(
-                f"{where}: {outside.sum()} of the {present.sum()} landmarks of {identity} lie outside the "
-                f"image of {image.size.tolist()} pixels: were they set on a copy of another size? If they are rightly there, leave their "
-                "fields empty."
+                f"{where}: {what}. The table has {low} to {high}; coordinates: physical are mm (LPS) in the frame of the image's header. "
+                "If they belong to another image or are absent, correct them or leave their fields empty."
             )
-        return landmarks
+        low, high = np.round(landmarks[present].min(axis=0), 1).tolist(), np.round(landmarks[present].max(axis=0), 1).tolist()
+        raise DatasetError(
+            f"{where}: {what}. They reach from {low} to {high}: were they set on a copy of another size? If they are rightly there, leave "
+            "their fields empty."
+        )
 
     def array_from_own(self, image):
         """Matrix from the set's own coordinates (file pixels or mm) to array pixels of an image."""
@@ -164,7 +201,8 @@ class Dataset:
     def unit(self):
         """Of errors: ``"mm"`` where the description or the header of the set's first image gives a spacing, else ``"px"``."""
         description = self.description
-        if description.spacing_mm or description.normalization or description.coordinates == "physical":
+        known = description.normalization is not None and description.normalization.distance_mm is not None
+        if description.spacing_mm or known or description.coordinates == "physical":
             return "mm"
         return "px" if self.read(self._first).spacing is None else "mm"
 
@@ -183,7 +221,7 @@ class Dataset:
         """
         spacing = self.pixel_size(image)
         rule = self.description.normalization
-        if self.description.spacing_mm is None and rule is not None:
+        if self.description.spacing_mm is None and rule is not None and rule.distance_mm is not None:
             first, second = geometry.apply(self.array_from_own(image), self.landmarks[identity])[list(rule.landmarks)]
             distance = np.linalg.norm((first - second) * (spacing if spacing is not None else 1.0))
             if not distance > 0:
@@ -238,6 +276,11 @@ def warn_of_training_images(dataset, split, ids, trained):
             DataWarning,
             stacklevel=2,
         )
+
+
+def _shown(name):
+    """A name of the user's, short and in one line."""
+    return cut(visible(str(name)), 80)
 
 
 def open_dataset(root):

@@ -1,92 +1,151 @@
 """``dataset.yaml``: what a data set says of itself."""
 
-from typing import Literal
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated, Literal
 
 import pydantic
-import yaml
 
-from scn_tf.config import nearest
+from scn_tf import documents
+from scn_tf.config import nearest, refuse_booleans
 from scn_tf.data.errors import DatasetError
+from scn_tf.messages import UNPRINTABLE, cut, short
+
+MOST_LANDMARKS = 10_000
+LONGEST_NAME = 200
+LEAST_MM, MOST_MM = 1e-6, 1e6  # of a pixel, as for headers of images
+Number = Annotated[int, pydantic.Field(ge=1, le=MOST_LANDMARKS)]
+Millimetres = Annotated[float, pydantic.Field(ge=LEAST_MM, le=MOST_MM)]
 
 
-class Normalization(pydantic.BaseModel):
-    """mm per pixel of each image from the known distance of two landmarks (0-based)."""
+class Part(pydantic.BaseModel):
+    """Base of what stands in a description: frozen, nothing unknown, no NaN, no boolean for a number."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    _no_booleans = pydantic.field_validator("*", mode="before")(refuse_booleans)
+
+
+class Normalization(Part):
+    """The distance of two landmarks (0-based): with ``distance_mm`` it gives mm per pixel of each image, without it errors are shown
+    relative to it, too."""
+
     landmarks: tuple[int, int]
-    distance_mm: float = pydantic.Field(gt=0)
+    distance_mm: Millimetres | None = None
 
 
-class Description(pydantic.BaseModel):
+class Description(Part):
     """Contents of ``dataset.yaml``."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
     name: str
     dims: Literal[2, 3]
-    landmarks: int | tuple[str, ...]
+    landmarks: Number | tuple[str, ...]
     coordinates: Literal["pixel", "physical"] = "pixel"
     annotations: str = "landmarks.csv"
-    spacing_mm: tuple[float, ...] | None = None
+    spacing_mm: tuple[Millimetres, ...] | None = None
     normalization: Normalization | None = None
     channels: Literal[1, 3] = 1
     flip_pairs: tuple[tuple[int, int], ...] = ()
     labels: tuple[str, ...] = ()
 
     @property
-    def names(self):
+    def names(self) -> tuple[str, ...]:
         """Landmark names; their 0-based numbers where the set names none."""
         return self.landmarks if isinstance(self.landmarks, tuple) else tuple(map(str, range(self.landmarks)))
 
 
-def read_description(path):
+def read_description(path: Path) -> Description:
     """:class:`Description` of a ``dataset.yaml``.
 
     Raises:
         DatasetError: missing or malformed; names the key.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # pathlib's raises for a name that is too long
         raise DatasetError(f"{path}: not found. A data set is a folder with dataset.yaml, images/, landmarks.csv and splits/.")
     try:
-        values = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise DatasetError(f"{path}: is no valid YAML ({' '.join(str(error).split())}).") from None
+        values = documents.read_yaml(path)
+    except documents.DocumentError as error:
+        raise DatasetError(f"{path}: {error}.") from None
+    if not isinstance(values, dict):
+        raise DatasetError(f"{path}: expected keys and values (name: hands, dims: 2, ...), received {short(values)}.")
     try:
         description = Description.model_validate(values)
     except pydantic.ValidationError as error:
-        raise DatasetError(f"{path}: {_explain(error.errors())}") from None
-    count = len(description.names)
-    if count < 1 or len(set(description.names)) < count:
-        raise DatasetError(f"{path}: landmarks: expected at least one landmark and no name twice.")
-    spacing = description.spacing_mm
-    if spacing is not None and (len(spacing) != description.dims or min(spacing) <= 0):
-        raise DatasetError(f"{path}: spacing_mm: expected {description.dims} positive numbers, received {list(spacing)}.")
-    rule = description.normalization
-    if rule is not None and not all(0 <= number < count for number in rule.landmarks):
-        raise DatasetError(f"{path}: normalization.landmarks: expected numbers from 0 to {count - 1}, received {list(rule.landmarks)}.")
+        raise DatasetError(f"{path}: {_explain(error.errors(include_url=False))}") from None
+    if wrong := _mistake(description):
+        raise DatasetError(f"{path}: {wrong}")
     return description
 
 
-def _explain(errors):
+def _mistake(description: Description) -> str | None:
+    """What fields that are of the right kind say together or cannot say, one sentence; None if all is well."""
+    count, rule = len(description.names), description.normalization
+    for key, names in (("landmarks", description.names), ("labels", description.labels)):
+        if wrong := _bad_names(names):
+            return f"{key}: {wrong}"
+    if not 1 <= count <= MOST_LANDMARKS:
+        return f"landmarks: expected at least one landmark and no name twice, at most {MOST_LANDMARKS}, received {count}."
+    if wrong := _bad_names((description.name,)):
+        return f"name: {wrong}"
+    if wrong := _bad_place(description.annotations):
+        return f"annotations: {wrong}"
+    spacing = description.spacing_mm
+    if spacing is not None and len(spacing) != description.dims:
+        return f"spacing_mm: expected {description.dims} positive numbers, received {short(list(spacing))}."
+    if rule is not None and not (all(0 <= number < count for number in rule.landmarks) and rule.landmarks[0] != rule.landmarks[1]):
+        return f"normalization.landmarks: expected two different numbers from 0 to {count - 1}, received {short(list(rule.landmarks))}."
+    flipped = [number for pair in description.flip_pairs for number in pair]
+    if not all(0 <= number < count for number in flipped) or len(set(flipped)) < len(flipped):
+        pairs = short(list(map(list, description.flip_pairs)))
+        return f"flip_pairs: expected numbers from 0 to {count - 1}, each in one pair, received {pairs}."
+    if len(description.labels) > 256:
+        return f"labels: expected at most 256, received {len(description.labels)}."
+    return None
+
+
+def _bad_names(names: Sequence[str]) -> str | None:
+    for name in names:
+        if not name.strip() or len(name) > LONGEST_NAME or UNPRINTABLE.search(name):
+            return f"expected names in one line of 1 to {LONGEST_NAME} characters, received {short(name, 80)}."
+    if len(set(names)) < len(names):
+        twice = next(name for number, name in enumerate(names) if name in names[:number])
+        return f"expected at least one landmark and no name twice, received {short(twice, 80)} twice."
+    return None
+
+
+def _bad_place(text: str) -> str | None:
+    """What is wrong with the path of a file inside the data set, on any system."""
+    parts = PurePosixPath(text.replace("\\", "/")).parts
+    outside = PurePosixPath(text).is_absolute() or PureWindowsPath(text).drive or text.startswith("\\") or ".." in parts
+    if outside or not parts or UNPRINTABLE.search(text) or len(text) > 1000:
+        return f"expected the path of a file inside the folder of the data set, received {short(text, 80)}."
+    return None
+
+
+def _explain(errors: list) -> str:
     """One line about the first of a description's mistakes; a misspelt key comes before the one that is missing without it."""
     item = next((item for item in errors if item["type"] == "extra_forbidden"), errors[0])
-    where = ".".join(str(part) for part in item["loc"])
+    key = ".".join(cut(str(part), 60) for part in item["loc"][: 2 if item["loc"][0] == "normalization" else 1])
     if item["type"] == "extra_forbidden":
         model = Normalization if len(item["loc"]) > 1 else Description
-        return f"{where}: unknown key{nearest(str(item['loc'][-1]), model.model_fields)}"
+        return f"{key}: unknown key{nearest(cut(str(item['loc'][-1]), 60), model.model_fields)}"
     if item["type"] == "missing":
-        return f"{where}: is missing."
-    return f"{where}: {item['msg']}, received {item.get('input')!r}."
+        return f"{key}: is missing."
+    message = item["msg"].removeprefix("Value error, ")
+    if key == "landmarks":
+        message = f"expected a number of landmarks from 1 to {MOST_LANDMARKS}, or a list of names (numbers and yes, no in quotation marks)"
+    elif isinstance(item.get("input"), bool | int) and item["type"] == "string_type":
+        message = "expected a text (put it in quotation marks)"
+    return f"{key}: {message[0].lower()}{message[1:]}, received {short(item.get('input'), 80)}."
 
 
-def read_text(path):
+def read_text(path: Path) -> str:
     """Text of a file of a data set.
 
     Raises:
         DatasetError: missing, unreadable, no UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from None
-    except UnicodeDecodeError:
-        raise DatasetError(f"{path}: is no UTF-8 text.") from None
+        return documents.read_text(path)
+    except documents.DocumentError as error:
+        raise DatasetError(f"{path}: {error}.") from None

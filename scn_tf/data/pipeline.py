@@ -8,6 +8,8 @@ An example is a dict; landmarks are in network pixels, heatmaps never leave the 
 * ``annotated`` float32 (N,): what errors count, a landmark that the input cuts off included
 * ``unit_per_pixel`` float32 (d,): mm (or file pixels) per network pixel, for errors; NaN in examples to train on alone
 * ``file_per_pixel`` float32 (d,): file pixels per network pixel
+* ``size`` float32 (d,): pixels of the image, axes as loaded
+* ``spacing`` float32 (d,): mm of such a pixel, NaN where the set states none
 * ``own_from_input`` float32 (d + 1, d + 1): network pixels to the set's own coordinates
 """
 
@@ -20,6 +22,7 @@ from tqdm import tqdm
 from scn_tf import geometry
 from scn_tf.data.errors import DatasetError, DataWarning
 from scn_tf.data.images import ImageError
+from scn_tf.data.outside import Outside
 from scn_tf.preprocess import network_input
 
 
@@ -38,7 +41,8 @@ def prepare(dataset, identity, model, *, measured=True):
     image = dataset.read(identity)
     if image.array.max() == image.array.min():
         warnings.warn(f"{dataset.files[identity]}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
-    fit = fit_image(image, dataset.pixel_size(image), model, name=str(dataset.files[identity]))
+    pixel_size = dataset.pixel_size(image)
+    fit = fit_image(image, pixel_size, model, name=str(dataset.files[identity]))
     truth = dataset.truth_in_array(identity, image)
     landmarks = geometry.apply(fit.input_from_array, truth)
     present = np.isfinite(landmarks).all(axis=1)
@@ -46,13 +50,6 @@ def prepare(dataset, identity, model, *, measured=True):
     with np.errstate(invalid="ignore"):
         in_image = ((truth >= -0.5) & (truth <= image.size - 0.5)).all(axis=1)  # around it an input may be padded
     visible = present & in_image & np.asarray(geometry.inside(landmarks.astype("float32"), model.image_size))
-    if (present & ~visible).any():
-        numbers = ", ".join(dataset.description.names[n] for n in np.flatnonzero(present & ~visible))
-        warnings.warn(
-            f"{dataset.table}, line {dataset.rows[identity]}: landmarks outside the image or the input, not trained on: {numbers}.",
-            DataWarning,
-            stacklevel=2,
-        )
     mm = dataset.mm_per_pixel(identity, image) if measured else np.full_like(fit.scale, np.nan)
     return dict(
         array=image.array,
@@ -63,6 +60,8 @@ def prepare(dataset, identity, model, *, measured=True):
         annotated=present.astype("float32"),
         unit_per_pixel=((np.ones_like(fit.scale) if mm is None else mm) / fit.scale).astype("float32"),
         file_per_pixel=(1.0 / fit.scale).astype("float32"),
+        size=image.size.astype("float32"),
+        spacing=np.broadcast_to(np.nan if pixel_size is None else pixel_size, fit.scale.shape).astype("float32"),
         own_from_input=np.linalg.inv(fit.input_from_array @ dataset.array_from_own(image)).astype("float32"),
     )
 
@@ -86,7 +85,7 @@ def fit_image(image, pixel_size, model, *, name):
     return geometry.fit_to_input(image.size, pixel_size, model.image_size[::-1], spacing=model.spacing_mm)
 
 
-def examples(dataset, ids, config, *, measured=True):
+def examples(dataset, ids, config, *, measured=True, observe=None):
     """Fitted examples of a split, in order, decoded in parallel, cached.
 
     Errors are raised here, before training starts: the whole split is read once.
@@ -96,6 +95,7 @@ def examples(dataset, ids, config, *, measured=True):
         ids: list of IDs.
         config: resolved :class:`scn_tf.config.Config`.
         measured: errors will be measured, so that mm must be known; images to train on may lack the landmarks that give them.
+        observe: called with every example of the first pass, dict of arrays, in order.
 
     Returns:
         finite ``tf.data.Dataset`` of examples.
@@ -129,6 +129,8 @@ def examples(dataset, ids, config, *, measured=True):
         annotated=[count],
         unit_per_pixel=[dims],
         file_per_pixel=[dims],
+        size=[dims],
+        spacing=[dims],
         own_from_input=[dims + 1, dims + 1],
     )
     blank = [np.ones([length or 1 for length in shape], "float32") for shape in shapes.values()]
@@ -143,10 +145,18 @@ def examples(dataset, ids, config, *, measured=True):
     if config.data.cache == "memory":
         data = data.cache()
     data = without_autotune(data)
-    for _ in tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None):
-        pass
+    outside = Outside(dataset, model)
+    for identity, example in zip(
+        ids, tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None), strict=True
+    ):
+        if not failures:
+            values = {name: value.numpy() for name, value in example.items()}
+            outside.add(identity, values)
+            if observe is not None:
+                observe(values)
     if failures:
         raise failures[0]
+    outside.warn()
     checking = False
     return data.apply(tf.data.experimental.assert_cardinality(len(ids)))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import config, files, pictures
+from scn_tf import config, files, pictures, tables
 from scn_tf.data import images, pipeline
 from scn_tf.data.errors import DatasetError
 
@@ -74,14 +74,19 @@ def evaluate(network, metadata, dataset, ids, out):
     arrays, truth = read_examples(dataset, ids, model)
     found = predict_maps(network, arrays)
     scores = dice(found, truth, len(names))
+    never = [name for name in metadata.get("untrained", ()) if name in names[1:]]
+    trained = [name not in never for name in names[1:]]
+    if not np.isfinite(scores[:, trained]).any():
+        raise DatasetError(f"{dataset.root / 'labels'}: the split has no label that the network was trained on.")
     means = [float(np.nanmean(column)) if np.isfinite(column).any() else None for column in scores.T]
     by_label = dict(zip(names[1:], means, strict=True))
-    summary = {"images": len(ids), "dice_mean": float(np.nanmean(scores)), "dice": by_label}
-    rows = [",".join(("id", *names[1:]))]
-    rows += [",".join((identity, *("" if np.isnan(v) else f"{v:.5f}" for v in row))) for identity, row in zip(ids, scores, strict=True)]
+    mean = float(np.nanmean(scores[:, trained]))
+    summary = {"images": len(ids), "dice_mean": mean, "dice": by_label, "untrained_labels": never}
+    rows = [("id", *names[1:])]
+    rows += [(identity, *("" if np.isnan(v) else f"{v:.5f}" for v in row)) for identity, row in zip(ids, scores, strict=True)]
     out = Path(out)
     files.write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
-    files.write_text(out / "dice.csv", "\n".join(rows) + "\n")
+    files.write_text(out / "dice.csv", tables.write(rows))
     with files.replaced(out / "segmentation.png") as temporary:
         temporary.write_bytes(pictures.encode_png(pictures.label_figure(arrays[0], truth[0], found[0], count=len(names))))
     return summary
@@ -90,7 +95,9 @@ def evaluate(network, metadata, dataset, ids, out):
 def table(summary):
     """The summary as lines for people."""
     each = "   ".join(f"{name} {'none' if value is None else f'{value:.3f}'}" for name, value in summary["dice"].items())
-    return f"{summary['images']} images\nDice   mean {summary['dice_mean']:.4f}\n       {each}"
+    never = summary.get("untrained_labels")
+    note = f"\nnot trained   {', '.join(never)}: in no training image, left out of the mean" if never else ""
+    return f"{summary['images']} images\nDice   mean {summary['dice_mean']:.4f}\n       {each}{note}"
 
 
 def predict_maps(network, arrays):

@@ -1,6 +1,7 @@
 """Train a network for label maps; ``train.loss cross_entropy`` takes them for logits of a softmax, ``l2`` for heatmaps."""
 
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -10,7 +11,8 @@ from scn_tf import augment, checkpoints, files, models
 from scn_tf.callbacks import Schedule, StopOnNonFinite, history_csv
 from scn_tf.config import ConfigError
 from scn_tf.data import pipeline
-from scn_tf.data.errors import DatasetError
+from scn_tf.data.coverage import listed
+from scn_tf.data.errors import DatasetError, DataWarning
 from scn_tf.preprocess import BACKGROUND
 from scn_tf.segmentation.maps import dice, predict_maps, read_examples
 
@@ -36,7 +38,7 @@ def read(config, dataset, ids):
         ids: lists of IDs of the training and the validation split.
 
     Returns:
-        two pairs (images, maps) of :func:`scn_tf.segmentation.maps.read_examples`.
+        two pairs (images, maps) of :func:`scn_tf.segmentation.maps.read_examples`, and the names of labels in no training image.
 
     Raises:
         ConfigError, DatasetError: settings that it does not follow; label maps that are missing, do not fit or are empty.
@@ -49,7 +51,19 @@ def read(config, dataset, ids):
     training, validation = (read_examples(dataset, split, config.model) for split in ids)
     if not validation[1].any():
         raise DatasetError(f"{dataset.root / 'labels'}: split {config.data.val_split} has no label but the background.")
-    return training, validation
+    labels = dataset.description.labels
+    seen = set(np.unique(training[1]).tolist())
+    untrained = tuple(label for number, label in enumerate(labels) if number > 0 and number not in seen)
+    if not set(np.unique(validation[1]).tolist()) & seen - {0}:
+        raise DatasetError(f"{dataset.root / 'labels'}: split {config.data.val_split} has no label that a training image has.")
+    if untrained:
+        warnings.warn(
+            f"{dataset.root / 'labels'}: no training image has {listed(untrained)}. The network cannot learn what it looks like, and it "
+            "is left out of the mean Dice that chooses and reports.",
+            DataWarning,
+            stacklevel=3,
+        )
+    return training, validation, untrained
 
 
 def train(job, run_dir, metadata, started):
@@ -61,6 +75,7 @@ def train(job, run_dir, metadata, started):
     config, dataset = job.config, job.dataset
     (train_images, train_maps), (val_images, val_maps) = job.training, job.validation
     labels = dataset.description.labels
+    trained = [label not in job.untrained for label in labels[1:]]
     keras.utils.set_random_seed(1 + config.train.seed)
     network = models.from_config(config.model, landmarks=len(labels), channels=dataset.description.channels)
     network.compile(keras.optimizers.Adam(config.train.learning_rate, global_clipnorm=config.train.clip_norm), LOSSES[config.train.loss]())
@@ -73,7 +88,7 @@ def train(job, run_dir, metadata, started):
         progress["history"].append(row)
         if (epoch + 1) % config.train.validate_every and epoch + 1 < config.train.epochs and not network.stop_training:
             return
-        row["val_dice"] = float(np.nanmean(dice(predict_maps(network, val_images), val_maps, len(labels))))
+        row["val_dice"] = float(np.nanmean(dice(predict_maps(network, val_images), val_maps, len(labels))[:, trained]))
         if row["val_dice"] > progress["dice"] or config.train.keep == "last":
             progress.update(epoch=epoch + 1, dice=row["val_dice"])
             metadata["validation"] = {"epoch": epoch + 1, "dice": row["val_dice"]}

@@ -6,9 +6,7 @@ gRPC needs tensorflow-serving-api, whose messages import TensorFlow.
 
 import base64
 import contextlib
-import csv
 import http.client
-import io
 import json
 import time
 import urllib.error
@@ -19,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scn_tf import tables
 from scn_tf.quiet import quiet_stderr
 
 LARGEST_BATCH = 8  # images a request; max_batch_size of export/serving/batching.config
@@ -122,16 +121,11 @@ def predictions_csv(paths, found, *, names=None):
     Raises:
         ClientError: N is another number.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("id", "landmark", "x", "y", "score"))
-    for path, one in zip(paths, found, strict=True):
-        labels = range(len(one.scores)) if names is None else names
+    labels = range(len(found[0].scores) if found else 0) if names is None else names
+    for one in found:
         if len(labels) != len(one.scores):
             raise ClientError(f"names: expected {len(one.scores)}, as many as the server finds landmarks, received {len(labels)}.")
-        for label, point, score in zip(labels, one.landmarks, one.scores, strict=True):
-            writer.writerow((Path(path).stem, label, *(f"{c:.4f}" for c in point), f"{score:.5g}"))
-    return text.getvalue()
+    return tables.points([Path(path).stem for path in paths], labels, [one.landmarks for one in found], [one.scores for one in found])
 
 
 def _check_timeout(timeout):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pydantic
 
 from scn_tf import config
+from scn_tf.messages import cut, short, visible
 
 Overrides = dict[str, object]
 
@@ -45,7 +46,7 @@ class Study(pydantic.BaseModel):
     def _nothing_set(cls, value):
         # `SCN:` without anything behind it is what one writes for the base as it is.
         if not isinstance(value, dict):
-            raise ValueError(f"expected names with settings, received {value!r}")
+            raise ValueError(f"expected names with settings, received {short(value)}")
         return {str(name): {} if settings is None else settings for name, settings in value.items()}
 
     # The checks of a field run from the last to the first: lists become names with settings before they get to the one above.
@@ -55,7 +56,7 @@ class Study(pydantic.BaseModel):
         if not isinstance(value, list):
             return value
         if any(size != "all" and (isinstance(size, bool) or not isinstance(size, int)) for size in value):
-            raise ValueError(f"expected numbers of training images or all, or names with settings, received {value!r}")
+            raise ValueError(f"expected numbers of training images or all, or names with settings, received {short(value)}")
         return {str(size): {"data.train_count": None if size == "all" else size} for size in value}
 
     @pydantic.field_validator("folds", mode="before")
@@ -67,14 +68,14 @@ class Study(pydantic.BaseModel):
     @classmethod
     def _seeds_differ(cls, value):
         if len(set(value)) < len(value):
-            raise ValueError(f"expected every seed once, received {value}")
+            raise ValueError(f"expected every seed once, received {short(value)}")
         return value
 
     @pydantic.model_validator(mode="after")
     def _figure_shows_known_systems(self):
         for name in self.sizes_figure or []:
             if name not in self.systems:
-                raise ValueError(f"sizes_figure: {name!r} is none of the systems {', '.join(self.systems)}")
+                raise ValueError(f"sizes_figure: {short(name, 60)} is none of the systems {cut(', '.join(self.systems))}")
         return self
 
     def runs(self, root=None, *, missing=None):
@@ -130,10 +131,10 @@ def read_study(path):
         study = Study.model_validate(config.read_yaml(path))
     except pydantic.ValidationError as error:
         item = error.errors()[0]
-        where = ".".join(map(str, item["loc"]))
+        where = ".".join(cut(visible(str(part)), 60) for part in item["loc"])
         hint = config.nearest(where, list(Study.model_fields)) if item["type"] == "extra_forbidden" else ""
         place = f"{where}: " if where else ""  # a check of the whole study names the place itself
-        raise config.ConfigError(f"{path}: {place}{item['msg'].removeprefix('Value error, ')}{hint}") from None
+        raise config.ConfigError(f"{path}: {place}{cut(item['msg'].removeprefix('Value error, '), 300)}{hint}") from None
     return study.model_copy(update={"base": path.parent / study.base})
 
 
@@ -143,4 +144,4 @@ def _filled(value, place, name):
     try:
         return value.format(**place)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        raise config.ConfigError(f"run {name}: {value!r}: only {{size}}, {{fold}} and {{seed}} can be filled in.") from None
+        raise config.ConfigError(f"run {name}: {short(value)}: only {{size}}, {{fold}} and {{seed}} can be filled in.") from None

@@ -1,16 +1,19 @@
 """What a study found: tables and the paper's two figures."""
 
-import csv
-import io
 import itertools
 from pathlib import Path
 
 import numpy as np
 
-from scn_tf import files, pictures
+from scn_tf import files, pictures, tables
 from scn_tf.config import ConfigError
 from scn_tf.study.execute import errors_file, left_out
 from scn_tf.study.statistics import collect, difference, figures
+
+MEASURES = {
+    True: "share of points within a radius, and number beyond it, mean over the seeds",
+    False: "error relative to a length of each image (its diagonal, or the distance of two landmarks), share of points below parts of it",
+}
 
 
 def write_report(out, runs, *, sizes_figure=None):
@@ -73,25 +76,20 @@ def _differences(found):
 
 
 def _csv(rows):
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: f"{v:.6g}" if isinstance(v, float | np.floating) else v for name, v in row.items()} for row in rows)
-    return text.getvalue()
+    return tables.write_dicts([{name: f"{v:.6g}" if isinstance(v, float | np.floating) else v for name, v in row.items()} for row in rows])
 
 
 def _markdown(rows, compared, unit, *, done, planned):
     several = any(row["seeds"] > 1 for row in rows)
     lines = [
         f"{done} of {planned} runs. Errors in {unit}: of points mean +- std and median; of images the mean with its 95 % bootstrap",
-        "interval over images; share of points within a radius, and number beyond it, mean over the seeds. A seed counts once",
+        f"interval over images; {MEASURES[unit == 'mm']}. A seed counts once",
         "all its folds are done.",
         "",
         *_head(
             *("system", "training images", "seeds", "images", "point error", "median", "image error"),
             *(["std over seeds"] if several else []),
-            *("< 2", "< 4", "< 10", ">= 2", ">= 10"),
+            *(("< 2", "< 4", "< 10", ">= 2", ">= 10") if unit == "mm" else ("relative error", "< 0.5 %", "< 1 %", "< 2 %", "< 5 %")),
         ),
     ]
     for row in rows:
@@ -100,8 +98,7 @@ def _markdown(rows, compared, unit, *, done, planned):
             f"{row['pe_mean']:.3f} +- {row['pe_std']:.3f} | {row['pe_median']:.3f}",
             f"{row['ipe_mean']:.3f} ({row['ipe_low']:.3f} to {row['ipe_high']:.3f})",
             *(["" if np.isnan(row["seed_std"]) else f"{row['seed_std']:.3f}"] if several else []),
-            f"{row['sdr_2']:.2f} % | {row['sdr_4']:.2f} % | {row['sdr_10']:.2f} %",
-            f"{row['outliers_2']:.1f} | {row['outliers_10']:.1f}",
+            *_shares(row, unit),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     if compared:
@@ -120,6 +117,15 @@ def _markdown(rows, compared, unit, *, done, planned):
             cells += [f"{row['least']:+.3f} to {row['most']:+.3f}"] if several else []
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _shares(row: dict, unit: str) -> list[str]:
+    """Cells of the shares within thresholds; those in mm say nothing about pixels."""
+    if unit == "mm":
+        shares = [f"{row[f'sdr_{radius}']:.2f} %" for radius in (2, 4, 10)]
+        return [*shares, f"{row['outliers_2']:.1f}", f"{row['outliers_10']:.1f}"]
+    values = [row["nme_percent"], *(row[f"pck_{limit}"] for limit in ("0.5", "1", "2", "5"))]
+    return ["" if np.isnan(value) else f"{value:.2f} %" for value in values]
 
 
 def _head(*columns):

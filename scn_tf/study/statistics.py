@@ -1,24 +1,29 @@
 """Figures of a system from the errors of its runs, and how sure they are."""
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from scn_tf import tables
 from scn_tf.config import ConfigError
 
 RADII = (2.0, 2.5, 3.0, 4.0, 10.0)
+PERCENT = (0.5, 1.0, 2.0, 5.0)  # of a length of the image, where no mm are known
 RESAMPLINGS = 10_000
 
 
 class Errors(NamedTuple):
-    """Errors of a system with one training size: ``points`` (S, I, N) over ``seeds``, images of all folds, landmarks, NaN where absent."""
+    """Errors of a system with one training size: ``points`` (S, I, N) over ``seeds``, images of all folds, landmarks, NaN where absent.
+
+    ``relative`` (S, I, N) are those in percent of a length of the image, None where ``unit`` is mm or a table does not have them.
+    """
 
     seeds: tuple[int, ...]
     ids: tuple[str, ...]
     points: np.ndarray
     unit: str
+    relative: np.ndarray | None = None
 
     @property
     def images(self):
@@ -26,18 +31,22 @@ class Errors(NamedTuple):
         return np.nanmean(self.points, axis=-1)
 
 
-def read_errors(path):
+def read_errors(path: str | Path) -> tuple[list[str], np.ndarray, str]:
     """(ids, errors (I, N), unit) of an ``errors.csv``."""
-    with open(path, newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    unit = header[-1].removeprefix("error_")
-    ids = list(dict.fromkeys(row[0] for row in rows))
-    landmarks = list(dict.fromkeys(row[1] for row in rows))
-    errors = np.full((len(ids), len(landmarks)), np.nan)
-    for identity, landmark, value in rows:
-        if value:
-            errors[ids.index(identity), landmarks.index(landmark)] = float(value)
-    return ids, errors, unit
+    return read_all_errors(path)[:3]
+
+
+def read_all_errors(path: str | Path) -> tuple[list[str], np.ndarray, str, np.ndarray | None]:
+    """(ids, errors (I, N), unit, errors in percent of a length of the image (I, N) or None) of an ``errors.csv``."""
+    header, *rows = tables.read(path)
+    unit = header[2].removeprefix("error_")
+    ids, landmarks = ({name: number for number, name in enumerate(dict.fromkeys(row[column] for row in rows))} for column in (0, 1))
+    found = np.full((len(header) - 2, len(ids), len(landmarks)), np.nan)
+    for identity, landmark, *values in rows:
+        for column, value in enumerate(values):
+            if value:
+                found[column, ids[identity], landmarks[landmark]] = float(value)
+    return list(ids), found[0], unit, found[1] if len(found) > 1 else None
 
 
 def collect(files_of_runs):
@@ -59,15 +68,19 @@ def collect(files_of_runs):
     whole = [seed for seed in seeds if all((fold, seed) in files_of_runs and Path(files_of_runs[fold, seed]).is_file() for fold in folds)]
     if not whole:
         return None
-    tables = {key: read_errors(path) for key, path in files_of_runs.items() if key[1] in whole}
-    for fold, seed in tables:
-        (first, second), paths = ((tables[fold, s] for s in (whole[0], seed)), [files_of_runs[fold, s] for s in (whole[0], seed)])
+    read = {key: read_all_errors(path) for key, path in files_of_runs.items() if key[1] in whole}
+    for fold, seed in read:
+        (first, second), paths = ((read[fold, s] for s in (whole[0], seed)), [files_of_runs[fold, s] for s in (whole[0], seed)])
         if first[0] != second[0] or first[1].shape != second[1].shape:
             raise ConfigError(f"{paths[0]} and {paths[1]}: not the same images; seeds of a fold must be judged on one split.")
-    ids = [f"{fold}/{identity}" for fold in folds for identity in tables[fold, whole[0]][0]]
-    points = np.stack([np.concatenate([tables[fold, seed][1] for fold in folds]) for seed in whole])
-    kept = np.isfinite(points).any(axis=(0, 2))
-    return Errors(tuple(whole), tuple(np.array(ids)[kept].tolist()), points[:, kept], tables[folds[0], whole[0]][2])
+    ids = [f"{fold}/{identity}" for fold in folds for identity in read[fold, whole[0]][0]]
+    points = np.stack([np.concatenate([read[fold, seed][1] for fold in folds]) for seed in whole])
+    # With one seed an image may have only landmarks that no training image showed.
+    kept = np.isfinite(points).any(axis=2).all(axis=0)
+    relative = None
+    if all(table[3] is not None for table in read.values()):
+        relative = np.stack([np.concatenate([read[fold, seed][3] for fold in folds]) for seed in whole])[:, kept]
+    return Errors(tuple(whole), tuple(np.array(ids)[kept].tolist()), points[:, kept], read[folds[0], whole[0]][2], relative)
 
 
 def figures(errors):
@@ -87,9 +100,23 @@ def figures(errors):
         "ipe_low": low,
         "ipe_high": high,
         "seed_std": by_seed.std(ddof=1) if seeds > 1 else np.nan,
+        **(_by_radius(points, seeds) if errors.unit == "mm" else _by_share(errors.relative)),
+    }
+
+
+def _by_radius(points: np.ndarray, seeds: int) -> dict[str, float]:
+    return {
         **{f"sdr_{radius:g}": 100.0 * (points < radius).mean() for radius in RADII},
         **{f"outliers_{radius:g}": (points >= radius).sum() / seeds for radius in (2.0, 4.0, 10.0)},
     }
+
+
+def _by_share(relative: np.ndarray | None) -> dict[str, float]:
+    """Mean relative error and shares within a part of a length of the image: pixels of images of several sizes do not compare."""
+    values = np.empty(0) if relative is None else relative[np.isfinite(relative)]
+    known = values.size > 0
+    shares = {f"pck_{limit:g}": 100.0 * (values < limit).mean() if known else np.nan for limit in PERCENT}
+    return {"nme_percent": values.mean() if known else np.nan, **shares}
 
 
 def interval(values, *, seed=0):
@@ -113,9 +140,15 @@ def difference(errors, reference):
     if not ids or not seeds:
         return None
     first, second = (
-        e.images[np.ix_([e.seeds.index(seed) for seed in seeds], [e.ids.index(identity) for identity in ids])] for e in (errors, reference)
+        e.points[np.ix_([e.seeds.index(seed) for seed in seeds], [e.ids.index(identity) for identity in ids])] for e in (errors, reference)
     )
-    apart = first - second
+    if first.shape == second.shape:  # on the landmarks that both have: one may have been trained without some of them
+        both = np.isfinite(first) & np.isfinite(second)
+        kept = both.any(axis=2).all(axis=0)
+        if not kept.any():
+            return None
+        first, second = (np.where(both, points, np.nan)[:, kept] for points in (first, second))
+    apart = np.nanmean(first, axis=-1) - np.nanmean(second, axis=-1)
     low, high = interval(apart.mean(axis=0))
     by_seed = apart.mean(axis=1)
     return {"mean": apart.mean(), "low": low, "high": high, "least": by_seed.min(), "most": by_seed.max()}

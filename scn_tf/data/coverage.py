@@ -1,0 +1,89 @@
+"""Which landmarks the training images show: what none of them shows cannot be learned, and its errors say nothing."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from scn_tf.data.errors import DataWarning
+from scn_tf.files import counted
+from scn_tf.messages import cut, visible
+
+MOST_NAMED = 50
+FEW, MANY_IMAGES = 2, 10  # a landmark in so few images of so many is named
+
+
+def untrained(names: Sequence[str], counts: np.ndarray) -> list[str]:
+    """Names of the landmarks that no training image shows.
+
+    Args:
+        names: N names.
+        counts: (N,) training images that show each landmark, inside image and input.
+    """
+    return [name for name, count in zip(names, counts, strict=True) if count == 0]
+
+
+def warn_of_coverage(table: object, names: Sequence[str], counts: np.ndarray, images: int, *, annotated: np.ndarray) -> None:
+    """:class:`DataWarning` for landmarks that cannot be learned, that hardly can, or that nothing measures.
+
+    Args:
+        table: path of the landmark table.
+        names: N names.
+        counts: (N,) training images that show each landmark.
+        images: number of training images.
+        annotated: (N,) validation images that have each landmark.
+    """
+    missing = untrained(names, counts)
+    if missing:
+        warnings.warn(
+            f"{table}: no training image shows {listed(missing)}. The model cannot learn {_them(missing)}, and its points there mean "
+            "nothing. They are left out of the errors that choose the best epoch and of the means of evaluations.",
+            DataWarning,
+            stacklevel=3,
+        )
+    few = [f"{name} ({count})" for name, count in zip(names, counts, strict=True) if 0 < count <= FEW]
+    if few and images >= MANY_IMAGES:
+        warnings.warn(
+            f"{table}: {FEW} or fewer of the {counted(images, 'training image')} show {listed(few)}. Expect large errors there.",
+            DataWarning,
+            stacklevel=3,
+        )
+    unmeasured = [name for name, count, seen in zip(names, counts, annotated, strict=True) if count > 0 and seen == 0]
+    if unmeasured:
+        warnings.warn(
+            f"{table}: no validation image has {listed(unmeasured)}. Nothing measures {_them(unmeasured)} during the training.",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_untrained(metadata: dict) -> None:
+    """:class:`DataWarning` if a model has landmarks that none of its training images showed, as far as its file says."""
+    never = metadata.get("untrained") or ()
+    if never:
+        warnings.warn(
+            f"{cut(visible(str(metadata['name'])), 80)}: this model never saw {listed(never)} in training; its points there mean nothing.",
+            DataWarning,
+            stacklevel=4,
+        )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message, the first ones where there are many."""
+    text = cut(visible(", ".join(names[:MOST_NAMED])), 1500)
+    return f"{text} and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else text
+
+
+def _them(names):
+    return "it" if len(names) == 1 else "them"
+
+
+def trained_columns(landmarks: Sequence[str], metadata: dict) -> np.ndarray:
+    """(N,) bool: whether a model's training images showed each of its landmarks, as far as its file says.
+
+    Args:
+        landmarks: N names, in the model's order.
+        metadata: of the model file.
+    """
+    never = set(metadata.get("untrained", ()))
+    return np.array([name not in never for name in landmarks])

@@ -1,0 +1,87 @@
+"""Landmarks that their image or the network's input does not show: which, how many, and the input that would hold them."""
+
+import math
+import warnings
+
+import numpy as np
+
+from scn_tf.config import ModelConfig
+from scn_tf.data.errors import DataWarning
+from scn_tf.files import counted
+from scn_tf.messages import cut, visible
+
+MOST_NAMED = 3  # images
+
+
+class Outside:
+    """What lies outside in the examples of a split.
+
+    Args:
+        dataset: :class:`scn_tf.data.dataset.Dataset`.
+        model: resolved :class:`scn_tf.config.ModelConfig`.
+    """
+
+    def __init__(self, dataset: object, model: ModelConfig) -> None:
+        self.dataset, self.model = dataset, model
+        self.image, self.input = {}, {}  # ID -> names
+        self.reach = np.zeros(dataset.description.dims)
+
+    def add(self, identity: str, example: dict) -> None:
+        """Look at one more example (see :mod:`scn_tf.data.pipeline`), dict of arrays."""
+        missed = (example["annotated"] > 0) & (example["visible"] == 0)
+        if not missed.any():
+            return
+        centre = (np.array(self.model.image_size[::-1]) - 1) / 2  # of image and input
+        away = np.abs(example["landmarks"].astype(float) - centre)
+        in_image = (away <= example["size"] / example["file_per_pixel"] / 2 + 1e-3).all(axis=1)
+        for found, chosen in ((self.image, missed & ~in_image), (self.input, missed & in_image)):
+            if chosen.any():
+                found[identity] = [self.dataset.description.names[number] for number in np.flatnonzero(chosen)]
+        if (missed & in_image).any():
+            self.reach = np.maximum(self.reach, away[missed & in_image].max(axis=0))
+
+    def warn(self) -> None:
+        """A :class:`DataWarning` for images, and one for the input with the sizes that would hold all."""
+        if self.image:
+            warnings.warn(
+                f"{self._listed(self.image, 'their image')} If they are absent, leave their fields empty.", DataWarning, stacklevel=3
+            )
+        if self.input:
+            warnings.warn(f"{self._listed(self.input, 'the network input')} {self._remedy()}", DataWarning, stacklevel=3)
+
+    def _listed(self, found, place):
+        number = sum(map(len, found.values()))
+        shown = [
+            f"line {self.dataset.rows[identity]} ({cut(visible(identity), 40)}): {cut(visible(', '.join(names)), 120)}"
+            for identity, names in list(found.items())[:MOST_NAMED]
+        ]
+        more = f"; and {counted(len(found) - MOST_NAMED, 'more image')}" if len(found) > MOST_NAMED else ""
+        return (
+            f"{self.dataset.table}: {counted(number, 'landmark')} of {counted(len(found), 'image')} outside {place}: not trained on, "
+            f"but errors count them. {'; '.join(shown)}{more}."
+        )
+
+    def _remedy(self):
+        sides = np.array(self.model.image_size)
+        needed = np.maximum(np.ceil(2 * self.reach[::-1] + 1), sides).astype(int)
+        size = [_next_side(self.model, axis, int(side)) for axis, side in enumerate(needed)]
+        spacing = self.model.spacing_mm * max(needed / sides)
+        digits = 2 - math.floor(math.log10(spacing))
+        rounded = math.ceil(spacing * 10**digits) / 10**digits
+        shows = " x ".join(f"{side * self.model.spacing_mm:g}" for side in sides)
+        return (
+            f"An input of {list(self.model.image_size)} pixels of {self.model.spacing_mm:g} mm shows {shows} mm. "
+            f"--model.image_size {','.join(map(str, size))} or --model.spacing_mm {rounded:g} holds them."
+        )
+
+
+def _next_side(model, axis, side):
+    """The smallest side from ``side`` that the network's poolings divide."""
+    for longer in range(side, side + 1024):
+        size = list(model.image_size)
+        size[axis] = longer
+        try:
+            return model.model_copy(update={"image_size": tuple(size)}).resolved(len(size)).image_size[axis]
+        except ValueError:
+            continue
+    return side

@@ -1,0 +1,117 @@
+"""Text and YAML files that users write, read within limits: size, depth, and what aliases unfold to."""
+
+import codecs
+from pathlib import Path
+
+import yaml
+
+from scn_tf.messages import cut, short, visible
+
+MOST_BYTES = 2**18  # of a YAML file
+MOST_TABLE_BYTES = 2**26  # of any other text
+MOST_NODES = 50_000  # values of a document, with everything that an alias stands for counted again
+MOST_DEPTH = 40
+UTF_16_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class DocumentError(ValueError):
+    """A file that cannot be read as what it should be; the message is the reason alone, the caller names the file."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without what unfolds: depth and values are counted, a key stands once in a mapping."""
+
+    depth = nodes = 0
+
+    def compose_node(self, parent, index):
+        """One node; see :class:`yaml.composer.Composer`. An alias counts as many values as it stands for."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            if event.anchor in self.anchors and not hasattr(self.anchors[event.anchor], "weight"):
+                raise DocumentError(f"line {event.start_mark.line + 1}: the alias {event.anchor[:40]} stands inside what it names")
+            node = super().compose_node(parent, index)
+            self._count(node.weight)
+            return node
+        self.depth += 1
+        if self.depth > MOST_DEPTH:
+            raise DocumentError(f"is nested more than {MOST_DEPTH} levels deep")
+        before = self.nodes
+        self._count(1)
+        node = super().compose_node(parent, index)
+        node.weight = self.nodes - before
+        self.depth -= 1
+        return node
+
+    def _count(self, number):
+        self.nodes += number
+        if self.nodes > MOST_NODES:
+            raise DocumentError(f"holds more than {MOST_NODES:,} values, those that aliases (*name) stand for included")
+
+    def construct_mapping(self, node, deep=False):
+        """A dict; a key that stands twice is refused."""
+        if isinstance(node, yaml.MappingNode):
+            seen = {}
+            for key, _ in node.value:
+                name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+                if name in seen:
+                    line = key.start_mark.line + 1
+                    raise DocumentError(f"line {line}: {short(key.value, 60)} stands there twice, first in line {seen[name]}")
+                if name is not None and key.tag != "tag:yaml.org,2002:merge":
+                    seen[name] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str) -> object:
+    """Values of a YAML text.
+
+    Raises:
+        DocumentError: no YAML, larger or deeper than the limits, or a key that stands twice.
+    """
+    if len(text) > MOST_BYTES:
+        raise DocumentError(f"has more than {MOST_BYTES:,} characters")
+    loader = None
+    try:
+        loader = _Loader(text)
+        return loader.get_single_data()
+    except yaml.YAMLError as error:
+        raise DocumentError(f"is no valid YAML ({cut(visible(' '.join(str(error).split())))})") from None
+    except DocumentError:
+        raise
+    except (ValueError, OverflowError, TypeError, RecursionError) as error:  # a date such as 2020-13-45, a number of 5000 digits
+        raise DocumentError(f"is no valid YAML ({cut(visible(str(error)))})") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def read_yaml(path: str | Path) -> object:
+    """:func:`parse_yaml` of a file, UTF-8."""
+    return parse_yaml(read_text(path, most=MOST_BYTES))
+
+
+def read_text(path: str | Path, *, most: int = MOST_TABLE_BYTES) -> str:
+    """Text of a UTF-8 file, with or without a byte order mark; line ends become line feeds.
+
+    Raises:
+        DocumentError: missing, unreadable, longer than ``most`` bytes, or no UTF-8 text: the message says what to save it as.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(most + 1)  # not its size: a device or pipe states none
+    except OSError as error:
+        raise DocumentError(f"cannot be read ({error.strerror})") from None
+    except ValueError:  # a null character in the name
+        raise DocumentError("cannot be read (no name of a file)") from None
+    if len(content) > most:
+        raise DocumentError(f"has more than {most:,} bytes")
+    if content.startswith(UTF_16_32):
+        raise DocumentError("is UTF-16 or UTF-32 text; save it as UTF-8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DocumentError(f"is no UTF-8 text (byte 0x{content[error.start]:02x} in line {line}); save it as UTF-8") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DocumentError(f"is no text: it holds a null byte in line {line}; save it as UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

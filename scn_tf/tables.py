@@ -1,0 +1,77 @@
+"""CSV tables for people and spreadsheets: one line a row, and no cell that a spreadsheet would execute."""
+
+import csv
+import io
+import numbers
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from scn_tf.messages import visible
+
+# What a spreadsheet takes for the start of a formula; full-width forms count in East Asian versions.
+FORMULA = re.compile("'*[=+@\uff1d\uff0b\uff20\uff0d-]")
+
+
+def write(rows: Iterable[Sequence]) -> str:
+    """CSV text of rows, lines ended by a line feed.
+
+    Numbers stay numbers. A text that a spreadsheet would execute gets an apostrophe in front. Control characters become visible
+    escapes, so that a row is a line.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([cell(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def write_dicts(rows: Sequence[dict]) -> str:
+    """CSV text with a header; columns are all keys in the order of their first row, a value that a row lacks stays empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return write([names, *([row.get(name, "") for name in names] for row in rows)]) if rows else ""
+
+
+def cell(value: object) -> object:
+    """What stands in the file for a value."""
+    if value is None:
+        return ""
+    if isinstance(value, numbers.Number):
+        return value
+    text = visible(str(value))
+    return f"'{text}" if FORMULA.match(text) and not _is_number(text) else text
+
+
+def original(text: str) -> str:
+    """The text of a cell that :func:`cell` wrote; escapes of control characters stay."""
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
+
+
+def read(path: str | Path) -> Iterator[list[str]]:
+    """Rows of a CSV file that :func:`write` wrote, with the texts as they were given to it."""
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.reader(file):
+            yield [original(text) for text in row]
+
+
+def points(ids: Iterable, names: Sequence, landmarks: Iterable, scores: Iterable) -> str:
+    """``id,landmark,x,y[,z],score``, one row a point.
+
+    Args:
+        ids: I names.
+        names: N landmark names.
+        landmarks: (I, N, d).
+        scores: (I, N).
+    """
+    rows, dims = [], 2
+    for identity, found, values in zip(ids, landmarks, scores, strict=True):
+        for name, point, score in zip(names, found, values, strict=True):
+            dims = len(point)
+            rows.append((identity, name, *(f"{c:.4f}" for c in point), f"{score:.5g}"))
+    return write([("id", "landmark", *("x", "y", "z")[:dims], "score"), *rows])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text

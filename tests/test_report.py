@@ -1,0 +1,197 @@
+"""Figures without mm, and the report that shows the worst images."""
+
+import base64
+import csv
+import io
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from PIL import Image
+
+from scn_tf import evaluation, localization, report, scores, sheets
+from scn_tf.data.dataset import open_dataset
+from scn_tf.study import report as study_report
+from scn_tf.study import statistics
+
+
+def without_mm(root, out, extra=""):
+    shutil.copytree(root, out)
+    text = (out / "dataset.yaml").read_text().replace("spacing_mm:\n- 0.9\n- 0.9\n", extra)
+    (out / "dataset.yaml").write_text(text)
+    return out
+
+
+def rows_of(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+@pytest.fixture(scope="module")
+def in_pixels(run_2d, hands_2d, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pixels")
+    root = without_mm(hands_2d, folder / "set")
+    return (root, *evaluation.evaluate(run_2d, "val", root=root, out=folder / "out"))
+
+
+def test_without_mm_errors_are_relative_to_the_diagonal(in_pixels):
+    root, summary, out = in_pixels
+    predicted = {(r["id"], r["landmark"]): (float(r["x"]), float(r["y"])) for r in rows_of(out / "predictions.csv")}
+    dataset = open_dataset(root)
+    errors = np.array(
+        [
+            np.linalg.norm(np.subtract(predicted[identity, name], point)) / np.hypot(192, 256) * 100
+            for identity in dataset.split("val")
+            for name, point in zip(dataset.description.names, dataset.landmarks[identity], strict=True)
+        ]
+    )
+    assert summary["nme_percent"] == pytest.approx(errors.mean(), rel=1e-4)
+    assert summary["nme_reference"] == "image diagonal"
+    for limit in ("0.5", "1", "2", "5"):
+        assert summary["pck_percent"][limit] == pytest.approx(100 * (errors < float(limit)).mean(), abs=1e-6)
+    assert summary["unit"] == "px"
+    assert set(summary["sdr_percent"]) == {"2", "2.5", "3", "4", "10"}
+    assert {*summary["sdr_percent"].values(), *summary["outliers"].values(), summary["pe_mean_mm"]} == {None}
+    assert json.loads((out / "summary.json").read_text()) == summary
+
+
+def test_no_threshold_in_mm_is_printed_of_pixels(in_pixels):
+    _, summary, out = in_pixels
+    text = evaluation.table(summary) + (out / "report.html").read_text().split("data:image")[0]
+    assert not re.search(r"\b(2|2\.5|3|4|10) px", text)
+    assert "outliers" not in text
+    assert re.search(r"within +0\.5 %: .* %   1 %: .* %   2 %: .* %   5 %: ", text)
+    header = (out / "per_landmark.csv").read_text().splitlines()[0]
+    assert header == "landmark,points,pe_mean_px,pe_median_px,pe_max_px,nme_percent,pck_1_percent,trained"
+    assert (out / "errors.csv").read_text().splitlines()[0] == "id,landmark,error_px,error_percent"
+
+
+def test_a_study_in_pixels_has_shares_of_the_image_too(in_pixels, tmp_path):
+    _, summary, out = in_pixels
+    errors = statistics.collect({("split", 0): out / "errors.csv"})
+    found = statistics.figures(errors)
+    assert found["nme_percent"] == pytest.approx(summary["nme_percent"], rel=1e-3)
+    assert found["pck_5"] == pytest.approx(summary["pck_percent"]["5"], abs=1e-6)
+    assert not [name for name in found if name.startswith(("sdr", "outliers"))]
+    text = study_report._markdown([{"system": "A", "size": "all", **found}], [], errors.unit, done=1, planned=1)
+    assert "Errors in px" in text
+    assert "| relative error | < 0.5 % | < 1 % | < 2 % | < 5 % |" in text
+    assert ">= 10" not in text
+    old = tmp_path / "old.csv"  # of a version that knew no percent
+    old.write_text("id,landmark,error_px\na,0,1.5\na,1,2.5\n")
+    known = statistics.figures(statistics.collect({("split", 0): old}))
+    assert np.isnan(known["pck_1"])
+    assert known["pe_mean"] == 2.0
+
+
+def test_a_named_distance_takes_the_place_of_the_diagonal(run_2d, hands_2d, tmp_path):
+    root = without_mm(hands_2d, tmp_path / "set", "normalization: {landmarks: [3, 19]}\n")
+    assert open_dataset(root).unit == "px"
+    summary, out = evaluation.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
+    assert (summary["unit"], summary["nme_reference"]) == ("px", "distance from index_mcp to radius")
+    dataset = open_dataset(root)
+    rows = rows_of(out / "errors.csv")
+    for row in rows[:30]:
+        first, second = dataset.landmarks[row["id"]][[3, 19]]
+        assert float(row["error_percent"]) == pytest.approx(100 * float(row["error_px"]) / np.linalg.norm(first - second), rel=1e-3)
+
+
+def test_an_absent_named_point_leaves_its_image_out_of_the_relative_errors():
+    result = {
+        "predicted": np.zeros((2, 3, 2)),
+        "landmarks": np.array([[[3.0, 4], [0, 0], [0, 8]], [[3, 4], [0, 0], [0, 0]]]),
+        "annotated": np.array([[1.0, 1, 1], [1, 1, 0]]),
+        "file_per_pixel": np.full((2, 2), 2.0),
+        "size": np.array([[30.0, 40], [60, 80]]),
+    }
+    np.testing.assert_allclose(localization.relative_errors(result), [[20, 0, 32], [10, 0, np.nan]])
+    np.testing.assert_allclose(localization.relative_errors(result, (1, 2)), [[62.5, 0, 100], [np.nan] * 3])
+
+
+def pictures_of(page):
+    found = re.findall(r'alt="([^"]*)" src="data:image/(\w+);base64,([^"]+)"', page)
+    return [(name, kind, Image.open(io.BytesIO(base64.b64decode(content)))) for name, kind, content in found]
+
+
+@pytest.mark.parametrize(("run", "dims"), [("run_2d", 2), ("run_3d", 3)])
+def test_the_report_shows_the_worst_images_with_truth_and_prediction(run, dims, request, tmp_path):
+    summary, out = evaluation.evaluate(request.getfixturevalue(run), "val", out=tmp_path / "out")
+    page = (out / "report.html").read_text()
+    assert len(page) < 3_000_000
+    assert not re.findall(r'src="(?!data:)', page)
+    shown = pictures_of(page)
+    means = {}
+    for row in rows_of(out / "errors.csv"):
+        means.setdefault(row["id"], []).append(float(row["error_mm"]))
+    worst = sorted(means, key=lambda identity: -np.mean(means[identity]))
+    assert [name for name, _, _ in shown[1 : 1 + len(worst)]] == worst
+    assert len(shown) == 1 + len(worst) + report.WORST_POINTS
+    assert f"{worst[0]}: mean error {np.mean(means[worst[0]]):.2f} mm" in page
+    picture = np.asarray(shown[1][2].convert("RGB")).astype(int)
+    assert picture.shape[0] > 300
+    green = (picture[..., 1] > 160) & (picture[..., 0] < 110) & (picture[..., 2] < 110)
+    red = (picture[..., 0] > 160) & (picture[..., 1] < 110) & (picture[..., 2] < 110)
+    assert green.sum() > 20
+    assert red.sum() > 20
+    assert summary["images"] == len(worst)
+
+
+def test_images_keep_their_proportions_and_points_their_place(rng):
+    """Pixels of 0.5 x 1 mm: 80 x 60 of them are 40 x 60 mm."""
+    content = sheets.compared(rng.random((60, 80, 1)), np.array([[20.0, 15]]), np.array([[60.0, 45]]), ["a"], np.array([0.5, 1.0]))
+    picture = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+    height, width, _ = picture.shape
+    assert width / height == pytest.approx(40 / 60, rel=0.03)
+    green = np.argwhere((picture[..., 1] > 170) & (picture[..., 0] < 100) & (picture[..., 2] < 100)).mean(axis=0)
+    red = np.argwhere((picture[..., 0] > 170) & (picture[..., 1] < 90) & (picture[..., 2] < 90)).mean(axis=0)
+    np.testing.assert_allclose(green / [height, width], [15.5 / 60, 20.5 / 80], atol=0.02)
+    np.testing.assert_allclose(red / [height, width], [45.5 / 60, 60.5 / 80], atol=0.02)
+
+
+def test_a_large_image_makes_a_small_report(run_2d, hands_2d, tmp_path):
+    root = shutil.copytree(hands_2d, tmp_path / "set")
+    for identity in open_dataset(root).split("val"):
+        path = root / "images" / f"{identity}.png"
+        image = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        sitk.WriteImage(sitk.GetImageFromArray(np.kron(image, np.ones((8, 8), "uint8"))), str(path))
+    rows = [line.split(",") for line in (root / "landmarks.csv").read_text().splitlines()]
+    scaled = [[row[0], *(f"{8 * float(v) + 3.5}" for v in row[1:])] for row in rows]
+    (root / "landmarks.csv").write_text("\n".join(map(",".join, scaled)))
+    _, out = evaluation.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
+    assert (out / "report.html").stat().st_size < 3_000_000
+
+
+def test_names_in_a_report_are_text(hands_2d, run_2d, tmp_path):
+    root = shutil.copytree(hands_2d, tmp_path / "set")
+    odd = "<script>alert(1)</script>$x_{"
+    (root / "images" / "hand_008.png").rename(root / "images" / f"{odd.replace('/', '&')}.png")
+    for name in ("landmarks.csv", "splits/val.txt"):
+        path = root / name
+        path.write_text(path.read_text().replace("hand_008", odd.replace("/", "&")))
+    _, out = evaluation.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
+    assert "<script" not in (out / "report.html").read_text()
+
+
+def test_what_was_not_annotated_or_not_trained_is_among_no_worst_images():
+    errors = np.array([[1.0, 9], [5, np.nan], [np.nan, np.nan], [2, 2]])
+    assert report.worst_images(errors, np.array([True, True]), 6) == [0, 1, 3]
+    assert report.worst_images(errors, np.array([True, False]), 6) == [1, 3, 0]
+    assert report.worst_points(errors, np.array([True, False]), 2) == [(1, 0), (3, 0)]
+    assert report.worst_points(errors, np.array([True, True]), 9) == [(0, 1), (1, 0), (3, 0), (3, 1), (0, 0)]
+
+
+def test_figures_in_one_line_have_the_unit_that_is_known():
+    ones = np.ones((2, 3))
+    assert scores.headline(scores.summarize(ones, ones, "mm")) == "mean 1.0000 mm, within 2 mm 100.00 %"
+    assert scores.headline(scores.summarize(ones, ones, "px")) == "mean 1.0000 px"
+    relative = scores.summarize(ones, ones, "px", errors_percent=2 * ones)
+    assert scores.headline(relative) == "mean 2.0000 % of the image diagonal, within 1 % 0.00 %"
+
+
+def test_a_comparison_of_systems_counts_the_points_that_both_have():
+    first = np.array([[[1.0, 2, np.nan], [4, 4, 4]]])
+    second = np.array([[[3.0, np.nan, 5], [5, 5, 5]]])
+    one, other = (statistics.Errors((0,), ("a", "b"), points, "mm") for points in (first, second))
+    assert statistics.difference(one, other)["mean"] == pytest.approx((-2 - 1) / 2)
