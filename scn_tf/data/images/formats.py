@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from scn_tf.data.images import dicom, isolated, itk, metaimage, nifti, nrrd, raster, series, tiff
 from scn_tf.data.images.image import Image, ImageError, Stored, from_stored
+from scn_tf.messages import visible
 
 DICOM_MAGIC = b"DICM"  # at byte 128
 
@@ -116,9 +117,8 @@ def _errors_named(name: str) -> Iterator[None]:
 
 
 def shown(value: object) -> str:
-    """Text of a name or message that every terminal and file can hold: what is no UTF-8 or a line break is escaped."""
-    text = str(value).encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    """Text of a path, ID or error that every terminal and file can hold, in one line; see :func:`scn_tf.messages.visible`."""
+    return visible(str(value))
 
 
 def _is_isolated(path: Path) -> bool:
