@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from scn_tf import checkpoints, runs
+from scn_tf import checkpoints, files, runs
 from scn_tf.checkpoints import CheckpointError
 from scn_tf.heatmaps import gaussian_height
 from scn_tf.layers import CubicResizing
@@ -36,11 +36,13 @@ def combine(paths, out):
     out = Path(out)
     if out.suffix != ".keras":
         raise CheckpointError(f"{out}: expected the name of a new model file, such as {out.name or 'hands'}.keras.")
-    if out.exists():
+    if out.exists() or out.is_symlink():
         raise CheckpointError(f"{out}: is there already; choose another --out.")
     if len(paths) < 2:
         raise CheckpointError(f"{paths[0]}: expected at least two networks to combine.")
-    loaded = [checkpoints.load_model(runs.network_file(path)) for path in paths]
+    found = [runs.network_file(path) for path in paths]
+    files.check_writable(out)
+    loaded = [checkpoints.load_model(path) for path in found]
     networks, metadata = zip(*loaded, strict=True)
     for path, other in zip(paths[1:], metadata[1:], strict=True):
         _check_same_question(paths[0], metadata[0], path, other)

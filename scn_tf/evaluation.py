@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scn_tf import checkpoints, config, files, geometry, localization, pictures, runs
+from scn_tf import checkpoints, config, files, geometry, localization, ownership, pictures, runs
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import check_fits_model, open_dataset, warn_of_training_images
 from scn_tf.data.errors import DatasetError
@@ -20,6 +20,7 @@ from scn_tf.segmentation import maps
 
 SDR_RADII = ("2", "2.5", "3", "4", "10")
 OUTLIER_RADII = ("2", "4", "10")
+FILES = ("predictions.csv", "summary.json", "per_landmark.csv", "ced.png", "report.html", "errors.csv")
 
 
 def summarize(errors, errors_px, unit):
@@ -77,6 +78,7 @@ def evaluate(run_dir, split, *, root=None, out=None, missing=None):
         # A file or a name has no folder of its own.
         out = (run_dir / "evaluation" if model.parent == run_dir else Path(f"{run_dir.stem}-evaluation")) / split
     out = Path(out)
+    check_out(out)
     metadata = runs.read_metadata(model)
     settings = config.from_dict(metadata["config"], source=str(run_dir))
     dataset = open_dataset(root or settings.data.root)
@@ -99,11 +101,20 @@ def evaluate(run_dir, split, *, root=None, out=None, missing=None):
     files.write_text(out / "predictions.csv", predictions_csv(ids, names, own, result["scores"]))
     files.write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
     files.write_text(out / "per_landmark.csv", _csv(per_landmark(names, errors, unit)))
-    with files.replaced(out / "ced.png") as temporary:
+    with files.replaced(out / "ced.png", ours=ownership.anything) as temporary:
         temporary.write_bytes(curve)
     files.write_text(out / "report.html", _report(f"{metadata['name']}, split {split}", summary, names, ids, errors, unit, curve))
     files.write_text(out / "errors.csv", _csv(_errors(ids, names, errors, unit)))  # last: a study takes who has it for finished
     return summary, out
+
+
+def check_out(out: Path) -> None:
+    """Find out before long work whether a folder can take the files of an evaluation.
+
+    Raises:
+        WriteError: one of them lies there and is none of ours, or the folder cannot be written.
+    """
+    files.check_folder(out, {*FILES, *maps.FILES}, witness="summary.json")
 
 
 def _trained_on(metadata, dataset):

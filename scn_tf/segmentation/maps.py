@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import config, files, pictures
+from scn_tf import config, files, ownership, pictures
 from scn_tf.data import images, pipeline
 from scn_tf.data.errors import DatasetError
+
+
+FILES = ("summary.json", "dice.csv", "segmentation.png")  # of an evaluation
 
 
 def read_examples(dataset, ids, model):
@@ -63,6 +66,8 @@ def evaluate(network, metadata, dataset, ids, out):
     Returns:
         the summary, dict.
     """
+    out = Path(out)
+    files.check_folder(out, FILES, witness="summary.json")
     model = config.from_dict(metadata["config"], source="model").model
     names = dataset.description.labels
     if (dataset.description.dims, list(names)) != (metadata["dims"], metadata["labels"]):
@@ -78,10 +83,9 @@ def evaluate(network, metadata, dataset, ids, out):
     summary = {"images": len(ids), "dice_mean": float(np.nanmean(scores)), "dice": by_label}
     rows = [",".join(("id", *names[1:]))]
     rows += [",".join((identity, *("" if np.isnan(v) else f"{v:.5f}" for v in row))) for identity, row in zip(ids, scores, strict=True)]
-    out = Path(out)
     files.write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
-    files.write_text(out / "dice.csv", "\n".join(rows) + "\n")
-    with files.replaced(out / "segmentation.png") as temporary:
+    files.write_text(out / "dice.csv", "\n".join(rows) + "\n", ours=ownership.anything)
+    with files.replaced(out / "segmentation.png", ours=ownership.anything) as temporary:
         temporary.write_bytes(pictures.encode_png(pictures.label_figure(arrays[0], truth[0], found[0], count=len(names))))
     return summary
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tqdm import tqdm
 
-from scn_tf import config, files
+from scn_tf import config, files, runs
 from scn_tf.checkpoints import METADATA
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
@@ -51,6 +51,8 @@ def export_tflite(run, out, *, quantize="none", heatmaps=False, images=None, roo
     """
     if quantize not in QUANTIZATIONS:
         raise ConversionError(f"quantize: expected one of {', '.join(QUANTIZATIONS)}, received {quantize!r}.")
+    runs.network_file(run)
+    files.check_writable(out)
     service, metadata = load_service(run)
     if quantize == "int8" and images is None:
         images = training_images(metadata, root)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from scn_tf import files
+from scn_tf import files, ownership
 from scn_tf.config import ConfigError, differences, load, warn_if_too_narrow
 from scn_tf.data import synthetic
 from scn_tf.data.dataset import open_dataset
@@ -101,7 +101,8 @@ def check_data(out, runs):
     left_out = [run.name for run in runs if run.name not in names]
     if left_out:
         warnings.warn(f"without any image, left out: {', '.join(left_out)}.", DataWarning, stacklevel=2)
-        files.write_text(Path(out) / LEFT_OUT, "".join(f"{name}\n" for name in left_out))
+        listed = ownership.one_of(run.name for run in runs)
+        files.write_text(Path(out) / LEFT_OUT, "".join(f"{name}\n" for name in left_out), ours=listed)
     else:
         (Path(out) / LEFT_OUT).unlink(missing_ok=True)
     return possible
