@@ -6,11 +6,11 @@ import io
 import math
 import time
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from scn_tf import checkpoints, files, localization, pictures
+from scn_tf.backend import keras
 
 WARMUP = 0.04
 # Heatmap losses, 1 being that of a network which predicts nothing.

@@ -4,11 +4,10 @@ import json
 import math
 from pathlib import Path
 
-import keras
 import numpy as np
-from keras import layers
 
 from scn_tf import checkpoints, files, runs
+from scn_tf.backend import keras, layers
 from scn_tf.checkpoints import CheckpointError
 from scn_tf.heatmaps import gaussian_height
 from scn_tf.layers import CubicResizing

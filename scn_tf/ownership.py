@@ -20,7 +20,7 @@ TABLES = re.compile(
     rb"id,landmark,x,y(,z)?,score\b|id,landmark,error_(mm|px)\b|landmark,points,pe_mean_"
     rb"|epoch,seconds,learning_rate,|epoch,[^\n]*\bval_dice\b|system,size,"
 )
-REPORTS = re.compile(rb"<!doctype html><html lang=en><meta charset=utf-8><title>[^<]*, split [^<]*</title><style>body\{font:15px sans-serif")
+REPORTS = re.compile(rb"<!doctype html><html lang=en><meta charset=utf-8><title>[^<]*, split [^<]*</title><style>body\{font:15px ")
 STUDIES = re.compile(rb"\d+ of \d+ runs\. Errors in ")
 JSON_KEYS = ({"scn_tf"}, {"pe_mean_px", "sdr_percent"}, {"dice_mean", "dice"}, {"landmarks", "pixel_size", "size"})
 SECTIONS = {"data", "model", "heatmap", "augment", "train"}

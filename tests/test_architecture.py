@@ -9,7 +9,7 @@ from tests.conftest import REPOSITORY
 
 # A module may import modules of its own or a lower floor. docs/architecture.md says why.
 FLOORS = [
-    {"backend", "config", "devices", "extras", "files", "geometry", "ownership", "pretrained", "quiet"},
+    {"backend", "config", "devices", "extras", "files", "geometry", "keras_environment", "ownership", "pretrained", "quiet"},
     {"preprocess", "heatmaps", "losses", "layers"},
     {"augment", "models", "targets"},
     {"checkpoints", "localization", "data", "pictures"},

@@ -10,7 +10,6 @@ from scn_tf import config, files, ownership, pictures
 from scn_tf.data import images, pipeline
 from scn_tf.data.errors import DatasetError
 
-
 FILES = ("summary.json", "dice.csv", "segmentation.png")  # of an evaluation
 
 

@@ -2,11 +2,11 @@
 
 import sys
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from scn_tf import augment, checkpoints, files, models
+from scn_tf.backend import keras
 from scn_tf.callbacks import Schedule, StopOnNonFinite, history_csv
 from scn_tf.config import ConfigError
 from scn_tf.data import pipeline

@@ -98,12 +98,16 @@ def _versions(out: Path) -> list[int]:
     out.mkdir(parents=True, exist_ok=True)
     inside = [path for path in out.iterdir() if not path.name.startswith(".")]
     numbered = [path for path in inside if path.name.isdecimal()]
-    foreign = next((path for path in numbered if path.is_file() or any(path.iterdir()) and not (path / "assets" / METADATA).is_file()), None)
+    foreign = next((path for path in numbered if not _may_be_ours(path)), None)
     if foreign is not None:
         raise files.WriteError(f"{foreign}: was not written by scn_tf; choose another folder for the export than {out}.")
     if inside and not numbered:
         raise files.WriteError(f"{out}: holds other things ({inside[0].name}); choose a folder of its own for the export.")
     return [int(path.name) for path in numbered]
+
+
+def _may_be_ours(version: Path) -> bool:
+    return version.is_dir() and ((version / "assets" / METADATA).is_file() or not any(version.iterdir()))
 
 
 def newest_version(path):

@@ -12,7 +12,6 @@ from scn_tf.config import ConfigError
 from scn_tf.study.execute import errors_file, left_out
 from scn_tf.study.statistics import collect, difference, figures
 
-
 FILES = ("results.md", "results.csv", "differences.csv", "systems.png", "sizes.png")
 
 
