@@ -50,7 +50,7 @@ def combine(paths, out):
     combined = {**largest, "members": [settings for own in members for settings in own]}
     factors = [(len(own) / len(combined["members"]) / _heights(its)).tolist() for own, its in zip(members, metadata, strict=True)]
     network = weighted_sum(networks, factors, largest["config"]["model"]["image_size"])
-    for name in ("validation", "peaks"):  # of one of them alone
+    for name in ("validation", "peaks", "data"):  # of one of them alone
         combined.pop(name, None)
     checkpoints.save_model(network, out, combined)
     return combined

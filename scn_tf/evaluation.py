@@ -13,8 +13,9 @@ import numpy as np
 
 from scn_tf import checkpoints, config, files, geometry, localization, ownership, pictures, runs
 from scn_tf.data import pipeline
-from scn_tf.data.dataset import check_fits_model, open_dataset, warn_of_training_images
+from scn_tf.data.dataset import open_dataset, warn_of_training_images
 from scn_tf.data.errors import DatasetError
+from scn_tf.data.fingerprint import check_against_model
 from scn_tf.files import counted
 from scn_tf.segmentation import maps
 
@@ -89,7 +90,7 @@ def evaluate(run_dir, split, *, root=None, out=None, missing=None):
         return maps.evaluate(network, metadata, dataset, ids, out), out
     locate, _ = runs.open_run(model)
     names = dataset.description.names
-    check_fits_model(dataset, metadata)
+    check_against_model(dataset, metadata)
     data = pipeline.examples(dataset, ids, settings)
     result = localization.localize(locate, data)
     unit = dataset.unit

@@ -100,8 +100,8 @@ def _is_settings(path: Path) -> bool:
     if path.stat().st_size > LARGEST_TEXT >> 6:
         return False
     text = path.read_text(encoding="utf-8")
-    if "&" in text:  # anchors are never ours, and may stand for gigabytes
-        return False
+    if any(isinstance(token, yaml.AnchorToken | yaml.AliasToken) for token in yaml.scan(text)):
+        return False  # never ours, and may stand for gigabytes
     values = yaml.safe_load(text)
     if not isinstance(values, dict) or not set(values) >= SECTIONS or not all(isinstance(part, dict) for part in values.values()):
         return False

@@ -13,7 +13,7 @@ FLOORS = [
     {"preprocess", "heatmaps", "losses", "layers"},
     {"augment", "models", "targets"},
     {"checkpoints", "localization", "data", "pictures"},
-    {"callbacks", "ensemble", "evaluation", "forests", "predict", "runs", "segmentation", "serving", "train_step"},
+    {"callbacks", "ensemble", "evaluation", "forests", "predict", "remaining", "resuming", "runs", "segmentation", "serving", "train_step"},
     {"training", "study"},
     {"cli"},
     {"__main__"},

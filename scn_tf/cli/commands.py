@@ -34,7 +34,14 @@ def run_train(options):
     from scn_tf import evaluation, runs, training
     from scn_tf.data import errors
 
-    best = training.train(settings, run_dir, resume=options.resume)
+    split = (
+        config.load(run_dir / "config.yaml").data.val_split
+        if options.resume and (run_dir / "config.yaml").is_file()
+        else settings.data.val_split
+    )
+    if (run_dir / "evaluation" / split).is_dir():
+        evaluation.check_out(run_dir / "evaluation" / split)
+    best = training.train(settings, run_dir, resume=options.resume, accept_changed_data=options.accept_changed_data)
     data = config.load(run_dir / "config.yaml").data
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.DataWarning)  # said before the training

@@ -12,6 +12,7 @@ from scn_tf.config import ConfigError
 from scn_tf.data import pipeline
 from scn_tf.data.errors import DatasetError
 from scn_tf.preprocess import BACKGROUND
+from scn_tf.remaining import RemainingTime
 from scn_tf.segmentation.maps import dice, predict_maps, read_examples
 
 # Settings that this extension does not follow: refused unless they say what it does.
@@ -81,17 +82,19 @@ def train(job, run_dir, metadata, started):
         files.write_text(run_dir / "history.csv", history_csv(progress["history"]))
         logs["val_dice"] = row["val_dice"]
 
+    schedule, bar = Schedule(config.train, steps=steps, started=started), sys.stdout.isatty()
     network.fit(
         _batches(train_images, train_maps, len(labels), config, batch_size),
         epochs=config.train.epochs,
         steps_per_epoch=steps,
         shuffle=False,
         callbacks=[
-            Schedule(config.train, steps=steps, started=started),
+            schedule,
             StopOnNonFinite(),
             keras.callbacks.LambdaCallback(on_epoch_end=keep),
+            RemainingTime(schedule, bar=bar),
         ],
-        verbose=1 if sys.stdout.isatty() else 2,
+        verbose=1 if bar else 2,
     )
     return {"epoch": progress["epoch"], "dice": progress["dice"]}
 

@@ -15,6 +15,7 @@ from scn_tf import config, files, runs
 from scn_tf.checkpoints import METADATA
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
+from scn_tf.data.fingerprint import check_against_model
 from scn_tf.extras import needs_extra
 from scn_tf.quiet import quiet_stderr
 from scn_tf.serving.errors import ConversionError
@@ -122,6 +123,7 @@ def training_images(metadata, root=None):
     """Prepared images (I, [D,] H, W, C) of the training split that a model's metadata names, at most 100."""
     settings = config.from_dict(metadata["config"], source="model")
     dataset = open_dataset(root or settings.data.root)
+    check_against_model(dataset, metadata)
     ids = dataset.split(settings.data.train_split, missing=settings.data.missing)[:REPRESENTATIVE_IMAGES]
     examples = pipeline.examples(dataset, ids, settings, measured=False)
     return np.stack([example["image"].numpy() for example in tqdm(examples, leave=False, disable=None)])

@@ -17,6 +17,7 @@ from scn_tf.data import synthetic
 from scn_tf.data.dataset import open_dataset
 from scn_tf.data.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.files import counted
+from scn_tf.remaining import Lines
 
 # TensorFlow's, NumPy's and scikit-learn's.
 POLL_SECONDS = 0.5  # between two looks at whether a process shall stop
@@ -163,6 +164,7 @@ def run_all(out, runs, *, jobs=1, progress=True):
     if waiting:
         waiting = unfinished(out, check_data(out, runs))
     failed, stop = [], threading.Event()
+    lines = Lines("Study", len(runs), "runs", done=len(runs) - len(waiting)) if progress else None
     bar = tqdm(total=len(runs), initial=len(runs) - len(waiting), desc="Study", unit="run", disable=None if progress else True)
     with bar, futures.ThreadPoolExecutor(jobs) as pool:
         started = {pool.submit(run_one, out, run, threads=threads_of_each(min(jobs, len(waiting))), stop=stop): run for run in waiting}
@@ -171,6 +173,8 @@ def run_all(out, runs, *, jobs=1, progress=True):
                 if future.result() != 0:
                     failed.append(started[future].name)
                 bar.update()
+                if lines:
+                    lines.update()
         except BaseException:  # SIGTERM reaches this process alone; what has not begun must not begin now
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
