@@ -67,7 +67,7 @@ def check_run(run_dir: Path, settings: Config) -> None:
         return
     if not ownership.is_ours(run_dir / SETTINGS):
         raise ConfigError(
-            f"{run_dir / SETTINGS}: was not written by a run, and there is none to resume; start one with --config FILE and another --run_dir."
+            f"{run_dir / SETTINGS}: was not written by a run, and there is none to resume; pass it as --config with another --run_dir."
         )
     if (run_dir / HISTORY).exists():
         raise ConfigError(f"{run_dir}: its model and the state to resume it from ({STATE}) are gone; train anew with another --run_dir.")
@@ -134,7 +134,10 @@ def begin(variables: list, run_dir: Path, settings: Config, *, data: dict, chang
     fresh = {**NEW, "history": [], "accepted": [], "config": json.loads(settings.model_dump_json())}
     if not (run_dir / STATE).exists():
         best = finished_best(run_dir, settings) if (run_dir / MODEL).exists() else None
-        return {**fresh, "finished": best is not None, "best": best}
+        progress = {**fresh, "finished": best is not None, "best": best}
+        if best is None:  # from now on there is a state before there is a model
+            checkpoints.save_state(variables, run_dir / STATE, progress)
+        return progress
     try:
         progress = {**fresh, **checkpoints.load_state(variables, run_dir / STATE)}
     except CheckpointError as error:
@@ -226,10 +229,12 @@ def _check_model(run_dir: Path, settings: Config, progress: dict, data: dict) ->
     found, best = metadata.get("validation"), progress["best"]
     # Killed between model and state, the model is newer: the epoch that comes again may end worse than it did.
     same_data = metadata["data"] == fingerprint.short(data) if "data" in metadata else not progress["accepted"]
-    if (
-        found and best and same_data and settings.train.keep == "best" and found["unit"] == best["unit"] and found["error"] < best["error"]
-    ) or (found and best is None and same_data and not progress["accepted"]):
+    if found and same_data and settings.train.keep == "best" and (best is None or _better(found, best)):
         progress["best"] = found
+
+
+def _better(first: dict, second: dict) -> bool:
+    return first["unit"] == second["unit"] and first["error"] < second["error"]
 
 
 def _keep_history(path: Path, rows: list[dict]) -> None:

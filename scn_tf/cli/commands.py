@@ -34,13 +34,9 @@ def run_train(options):
     from scn_tf import evaluation, runs, training
     from scn_tf.data import errors
 
-    split = (
-        config.load(run_dir / "config.yaml").data.val_split
-        if options.resume and (run_dir / "config.yaml").is_file()
-        else settings.data.val_split
-    )
-    if (run_dir / "evaluation" / split).is_dir():
-        evaluation.check_out(run_dir / "evaluation" / split)
+    evaluated = run_dir / "evaluation" / _val_split(run_dir, settings, resume=options.resume)
+    if evaluated.is_dir():
+        evaluation.check_out(evaluated)
     best = training.train(settings, run_dir, resume=options.resume, accept_changed_data=options.accept_changed_data)
     data = config.load(run_dir / "config.yaml").data
     with warnings.catch_warnings():
@@ -52,6 +48,12 @@ def run_train(options):
     for label, path in (("model", runs.model_file(run_dir)), ("history", run_dir / "history.csv"), ("report", out / "report.html")):
         if path.exists():
             print(f"{label:8s} {path}")
+
+
+def _val_split(run_dir: Path, settings: config.Config, *, resume: bool) -> str:
+    """The split that a run is judged by."""
+    path = run_dir / "config.yaml"
+    return (config.load(path) if resume and path.is_file() else settings).data.val_split
 
 
 def _check_resumed(options, values, settings):

@@ -29,17 +29,13 @@ def fingerprint(dataset: Dataset, training_ids: list[str], validation_ids: list[
         DatasetError: an image file cannot be read.
     """
     description = dataset.description
-    normalization = description.normalization
     return {
         "scn_tf": "fingerprint",
         "version": VERSION,
         "dims": description.dims,
         "channels": description.channels,
         "landmarks": list(description.names),
-        "coordinates": description.coordinates,
-        "spacing_mm": None if description.spacing_mm is None else list(description.spacing_mm),
-        "normalization": None if normalization is None else normalization.model_dump(mode="json"),
-        "unit": dataset.unit,
+        **_units(dataset),
         "training": {identity: _digests(dataset, identity) for identity in training_ids},
         "validation": {identity: _digests(dataset, identity) for identity in validation_ids},
     }
@@ -94,9 +90,8 @@ def changes_for_model(metadata: dict, now: dict) -> list[str]:
     found = _changed_names(metadata["landmarks"], now["landmarks"]) + _changed_units(known, now)
     for split, digest in short(now).items():
         if split in SPLITS and split in data and data[split] != digest:
-            found.append(
-                f"the {split} data (lists, landmarks or images) differ: {data[split]['images']} images before, {digest['images']} now"
-            )
+            counts = f"{data[split]['images']} images before, {digest['images']} now"
+            found.append(f"the {split} data (lists, landmarks or images) differ: {counts}")
     return found
 
 
@@ -109,20 +104,10 @@ def check_against_model(dataset: Dataset, metadata: dict) -> None:
         DatasetError: other landmarks, dimension or channels.
     """
     check_fits_model(dataset, metadata)
-    description = dataset.description
-    normalization = None if description.normalization is None else description.normalization.model_dump(mode="json")
-    now = {
-        "coordinates": description.coordinates,
-        "spacing_mm": description.spacing_mm,
-        "normalization": normalization,
-        "unit": dataset.unit,
-    }
+    now = _units(dataset)
     known = {**metadata, **({"normalization": metadata["data"]["normalization"]} if metadata.get("data") else {})}
-    found = [
-        f"{name} {_shown(now[name])} (the model: {_shown(known[name])})"
-        for name in UNITS
-        if name in known and not _same(known[name], now[name])
-    ]
+    names = [name for name in UNITS if name in known and not _same(known[name], now[name])]
+    found = [f"{name} {_shown(now[name])} (the model: {_shown(known[name])})" for name in names]
     if found:
         warnings.warn(
             f"{dataset.root / 'dataset.yaml'}: has other units than the data that the model was trained on: {', '.join(found)}. "
@@ -130,6 +115,16 @@ def check_against_model(dataset: Dataset, metadata: dict) -> None:
             DataWarning,
             stacklevel=3,
         )
+
+
+def _units(dataset: Dataset) -> dict:
+    description = dataset.description
+    return {
+        "coordinates": description.coordinates,
+        "spacing_mm": None if description.spacing_mm is None else list(description.spacing_mm),
+        "normalization": None if description.normalization is None else description.normalization.model_dump(mode="json"),
+        "unit": dataset.unit,
+    }
 
 
 def _only_named(old: list[str], new: list[str]) -> bool:
@@ -141,9 +136,8 @@ def _only_named(old: list[str], new: list[str]) -> bool:
 def _changed_names(old: list[str], new: list[str]) -> list[str]:
     if old == new or _only_named(old, new) or len(old) != len(new):
         return []
-    return [
-        f"landmark {n} was {_shown(one)}, is {_shown(other)}" for n, (one, other) in enumerate(zip(old, new, strict=True)) if one != other
-    ]
+    pairs = enumerate(zip(old, new, strict=True))
+    return [f"landmark {number} was {_shown(one)}, is {_shown(other)}" for number, (one, other) in pairs if one != other]
 
 
 def _changed_units(before: dict, now: dict) -> list[str]:
@@ -193,9 +187,8 @@ def _file_digest(path: Path) -> str:
     """Of the size of an image file and three parts of it; with the file of pixels beside a header of MetaImage."""
     digest = hashlib.sha256()
     parts = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
-    parts += [
-        path.with_suffix(suffix) for suffix in (".raw", ".zraw") if path.suffix.lower() == ".mhd" and path.with_suffix(suffix).is_file()
-    ]
+    if path.suffix.lower() == ".mhd":
+        parts += [pixels for suffix in (".raw", ".zraw") if (pixels := path.with_suffix(suffix)).is_file()]
     for part in parts:
         try:
             with open(part, "rb") as file:
