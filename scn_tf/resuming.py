@@ -226,15 +226,10 @@ def _check_model(run_dir: Path, settings: Config, progress: dict, data: dict) ->
         raise CheckpointError(f"{error} Move it elsewhere to resume without it.") from None
     if other := _foreign(metadata["config"], settings):
         raise CheckpointError(f"{path}: belongs to another run, with another {', '.join(other)}; move it elsewhere to resume without it.")
-    found, best = metadata.get("validation"), progress["best"]
-    # Killed between model and state, the model is newer: the epoch that comes again may end worse than it did.
     same_data = metadata["data"] == fingerprint.short(data) if "data" in metadata else not progress["accepted"]
-    if found and same_data and settings.train.keep == "best" and (best is None or _better(found, best)):
-        progress["best"] = found
-
-
-def _better(first: dict, second: dict) -> bool:
-    return first["unit"] == second["unit"] and first["error"] < second["error"]
+    if same_data and metadata.get("validation"):
+        # Killed between model and state, the model is newer than the state: the epoch that comes again must be better to replace it.
+        progress["best"] = metadata["validation"]
 
 
 def _keep_history(path: Path, rows: list[dict]) -> None:
