@@ -38,10 +38,11 @@ def check_outputs(run_dir: Path, settings: Config, *, resume: bool) -> None:
         files.check_writable(path)
         if not (run_dir / LOCK).exists() and config.differences(settings, config.load(path)):
             raise ConfigError(f"{path}: is there already, with other settings and no run beside it; choose another --run_dir.")
-    if run_dir.exists():
-        files.check_folder(run_dir, [name for name in WRITTEN if name != SETTINGS])
-    if (run_dir / "checkpoints").exists():
-        files.check_folder(run_dir / "checkpoints", [Path(STATE).name])
+    # Of a run that is resumed, model, fingerprint and state are read before they are replaced, and refused with a better message.
+    read = {MODEL, DATA, STATE} if resume else set()
+    for name in (*WRITTEN, STATE):
+        if name != SETTINGS and (run_dir / name).parent.exists():
+            files.check_writable(run_dir / name, ours=ownership.anything if name in read else ownership.is_ours)
 
 
 def remove_leftovers(run_dir: Path) -> None:
