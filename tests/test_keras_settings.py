@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from scn_tf import keras_environment
 from tests.conftest import REPOSITORY
 
 # A whole use: build, open, predict.
@@ -17,8 +18,8 @@ assert network(np.ones((2, 32, 48, 1), "float32")).shape == (2, 32, 48, 3)
 assert {weight.dtype for weight in network.weights} == {"float32"}, network.weights
 found = scn_tf.load("hand_xray").predict(np.random.default_rng(0).random((64, 80)))
 assert found.landmarks.shape == (37, 2)
-import keras
-print(keras.config.backend(), keras.config.floatx(), keras.config.image_data_format(), keras.config.epsilon(), keras.config.dtype_policy().name)
+from keras import config
+print(config.backend(), config.floatx(), config.image_data_format(), config.epsilon(), config.dtype_policy().name)
 """
 OURS = "tensorflow float32 channels_last 1e-07 float32\n"
 
@@ -59,9 +60,33 @@ def test_settings_of_another_project_do_not_count(tmp_path):
 QUICK = "from scn_tf import models; import keras; print(keras.config.floatx(), keras.config.backend())"
 
 
-@pytest.mark.parametrize("text", ['{"floatx": "float8"}', '{"epsilon": "small"}', "[1]", '{"floatx": '])
-def test_settings_that_keras_cannot_read_do_not_count(text, tmp_path):
-    done = run(QUICK, tmp_path, KERAS_HOME=str(settings(text, tmp_path / "home")), KERAS_MAX_EPOCHS="many")
+UNREADABLE = [
+    '{"floatx": "float8"}',
+    '{"floatx": ["float32"]}',
+    '{"epsilon": "small"}',
+    '{"epsilon": 1}',
+    '{"image_data_format": "rgb"}',
+    '{"backend": 3}',
+    "[1]",
+    '"x"',
+    '{"floatx": ',
+    100000 * "[",
+]
+
+
+@pytest.mark.parametrize("text", UNREADABLE, ids=lambda text: text[:20])
+def test_settings_that_keras_cannot_read_are_known_before_it_reads_them(text, tmp_path):
+    assert not keras_environment._readable(settings(text, tmp_path) / "keras.json")
+    (tmp_path / "keras.json").write_bytes(b"\xff\xfe\x00")
+    assert not keras_environment._readable(tmp_path / "keras.json")
+    assert not keras_environment._readable(tmp_path)  # a folder of that name
+    (tmp_path / "keras.json").write_text('{"floatx": "float16", "epsilon": 1e-05, "backend": "jax", "image_data_format": "channels_first"}')
+    assert keras_environment._readable(tmp_path / "keras.json")
+    assert keras_environment._readable(tmp_path / "none.json")
+
+
+def test_settings_that_keras_cannot_read_do_not_count(tmp_path):
+    done = run(QUICK, tmp_path, KERAS_HOME=str(settings('{"floatx": "float8"}', tmp_path / "home")), KERAS_MAX_EPOCHS="many")
     assert (done.returncode, done.stdout, done.stderr) == (0, "float32 tensorflow\n", "")
 
 
