@@ -156,6 +156,7 @@ def run_study(options):
                 return fail(f"{run.name}: failed, see {study.log_file(out, run)}", status=1)
         print(f"{run.name}: finished")
         return 0
+    study.check_out(out)
     failed = [] if options.report else study.run_all(out, runs, jobs=options.jobs)
     for name in failed:
         fail(f"{name}: failed, see {out / 'logs' / name}.log", status=1)
