@@ -3,7 +3,6 @@
 Every module takes ``keras``, ``layers`` and ``ops`` from here, so that no other place imports it first.
 """
 
-import os
 from types import ModuleType
 
 from scn_tf import quiet
@@ -17,9 +16,6 @@ def _import_keras() -> ModuleType:
     Raises:
         ConfigError: another backend was chosen in the environment, or by who imported Keras before.
     """
-    chosen = os.environ.get("KERAS_BACKEND") or BACKEND
-    if chosen != BACKEND:
-        raise ConfigError(f"KERAS_BACKEND: scn_tf needs {BACKEND}, received {chosen}; unset it or set it to {BACKEND}.")
     quiet.import_tensorflow()
     with keras_environment():
         import keras

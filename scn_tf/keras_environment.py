@@ -35,6 +35,19 @@ def keras_environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def check_backend() -> None:
+    """Refuse another backend before anything is imported that takes seconds.
+
+    Raises:
+        ConfigError: the environment names one.
+    """
+    from scn_tf.config import ConfigError  # importing scn_tf alone need not read it
+
+    chosen = os.environ.get("KERAS_BACKEND") or BACKEND
+    if chosen != BACKEND:
+        raise ConfigError(f"KERAS_BACKEND: scn_tf needs {BACKEND}, received {chosen}; unset it or set it to {BACKEND}.")
+
+
 def _settings_file() -> Path:
     """Where Keras looks for its settings."""
     home = os.environ.get("KERAS_HOME")

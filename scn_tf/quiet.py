@@ -6,11 +6,16 @@ import importlib.machinery
 import os
 import sys
 
-from scn_tf.keras_environment import keras_environment
+from scn_tf.keras_environment import check_backend, keras_environment
 
 
 def import_tensorflow():
-    """Import TensorFlow and find its devices without the lines that its C++ side prints before its log level counts."""
+    """Import TensorFlow and find its devices without the lines that its C++ side prints before its log level counts.
+
+    Raises:
+        ConfigError: Keras, which comes with it, shall have another backend.
+    """
+    check_backend()
     import tensorflow  # noqa: F401
 
 

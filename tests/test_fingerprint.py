@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 import yaml
 
-from scn_tf import checkpoints, cli, config, evaluation, training
+from scn_tf import checkpoints, cli, config, evaluation, files, resuming, training
 from scn_tf.checkpoints import CheckpointError
 from scn_tf.data import fingerprint
 from scn_tf.data.dataset import open_dataset
@@ -171,6 +171,18 @@ def test_accepted_data_start_the_errors_afresh_and_keep_the_best_model_before(ha
     settings = config.from_dict({"data": {"root": str(moved)}})
     with pytest.raises(DatasetError, match="accept-changed-data"):
         training.train(settings, run, resume=True)
+
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.parent.name != "tensorboard"}
+    with monkeypatch.context() as patch:
+        patch.setattr(resuming.shutil, "copyfile", full)
+        with pytest.raises(files.WriteError, match=r"model\.before-data-change\.keras: cannot be written"):
+            training.train(settings, run, resume=True, accept_changed_data=True)
+    after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.parent.name != "tensorboard"}
+    moved_root = run / "config.yaml"  # where the data lie is the only thing that changed
+    assert {path for path in kept | after if kept.get(path) != after.get(path)} <= {moved_root}
     found = training.train(settings, run, resume=True, accept_changed_data=True)
     assert found["epoch"] in (2, 3)  # 0.01 mm of the first epoch counts no more
     assert found["error"] > 1
