@@ -283,7 +283,7 @@ def test_an_interrupted_run_goes_on_where_the_data_lie_now(hands_2d, tmp_path):
 def test_what_has_not_begun_when_a_study_is_stopped_does_not_begin(stop, hands_2d, tmp_path, monkeypatch):
     begun = []
 
-    def interrupted(out, run, threads, stop):
+    def interrupted(out, run, **options):
         begun.append(run.name)
         raise stop
 
@@ -295,7 +295,7 @@ def test_what_has_not_begun_when_a_study_is_stopped_does_not_begin(stop, hands_2
 
 
 def test_an_interrupted_study_says_how_it_goes_on(hands_2d, tmp_path, monkeypatch, capsys):
-    def interrupted(out, run, threads, stop):
+    def interrupted(out, run, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(execute, "run_one", interrupted)
