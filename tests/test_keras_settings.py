@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -105,3 +106,9 @@ def test_a_keras_that_was_imported_with_other_settings_gets_ours_or_is_refused(t
     pytest.importorskip("jax")
     refused = run(before.format("jax") + "del os.environ['KERAS_BACKEND']\n" + QUICK, tmp_path)
     assert "ConfigError: Keras was imported with the backend jax, scn_tf needs tensorflow" in refused.stderr
+
+
+def test_keras_is_imported_in_one_place():
+    own = re.compile(r"^\s*(import keras\b|from keras\b)", re.MULTILINE)
+    importing = {path.name for path in (REPOSITORY / "scn_tf").rglob("*.py") if own.search(path.read_text())}
+    assert importing == {"backend.py"}
