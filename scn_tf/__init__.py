@@ -18,6 +18,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from scn_tf import quiet
 
+quiet.silence_tensorflow()
+
 __version__ = "0.2.0"
 __all__ = ["__version__", "build_network", "load"]
 

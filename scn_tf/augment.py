@@ -12,9 +12,9 @@ import math
 from typing import NamedTuple
 
 import tensorflow as tf
-from keras import ops
 
 from scn_tf import geometry
+from scn_tf.backend import ops
 from scn_tf.preprocess import BACKGROUND
 
 INVERSE_STEPS = 12  # the error shrinks by the field's slope (< 0.9, typically 0.25) each step

@@ -4,11 +4,11 @@ import collections
 import math
 import time
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from scn_tf import checkpoints, files, localization, pictures, tables
+from scn_tf.backend import keras
 from scn_tf.data import coverage
 
 WARMUP = 0.04

@@ -10,10 +10,10 @@ import zipfile
 import zlib
 
 import h5py
-import keras
 import numpy as np
 
 from scn_tf import config, files
+from scn_tf.backend import keras
 from scn_tf.layers import CubicUpsampling  # noqa: F401  (registers the layers that a file names)
 
 METADATA = "scn_tf.json"

@@ -4,11 +4,10 @@ import json
 import math
 from pathlib import Path
 
-import keras
 import numpy as np
-from keras import layers
 
-from scn_tf import checkpoints, runs
+from scn_tf import checkpoints, files, runs
+from scn_tf.backend import keras, layers
 from scn_tf.checkpoints import CheckpointError
 from scn_tf.heatmaps import gaussian_height
 from scn_tf.layers import CubicResizing
@@ -36,11 +35,13 @@ def combine(paths, out):
     out = Path(out)
     if out.suffix != ".keras":
         raise CheckpointError(f"{out}: expected the name of a new model file, such as {out.name or 'hands'}.keras.")
-    if out.exists():
+    if out.exists() or out.is_symlink():
         raise CheckpointError(f"{out}: is there already; choose another --out.")
     if len(paths) < 2:
         raise CheckpointError(f"{paths[0]}: expected at least two networks to combine.")
-    loaded = [checkpoints.load_model(runs.network_file(path)) for path in paths]
+    found = [runs.network_file(path) for path in paths]
+    files.check_writable(out)
+    loaded = [checkpoints.load_model(path) for path in found]
     networks, metadata = zip(*loaded, strict=True)
     for path, other in zip(paths[1:], metadata[1:], strict=True):
         _check_same_question(paths[0], metadata[0], path, other)
@@ -51,7 +52,7 @@ def combine(paths, out):
     combined["untrained"] = [name for name in largest["landmarks"] if all(name in own.get("untrained", ()) for own in metadata)]
     factors = [(len(own) / len(combined["members"]) / _heights(its)).tolist() for own, its in zip(members, metadata, strict=True)]
     network = weighted_sum(networks, factors, largest["config"]["model"]["image_size"])
-    for name in ("validation", "peaks"):  # of one of them alone
+    for name in ("validation", "peaks", "data"):  # of one of them alone
         combined.pop(name, None)
     checkpoints.save_model(network, out, combined)
     return combined

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from scn_tf import checkpoints, config, files, geometry, localization, report, runs, scores, tables
+from scn_tf import checkpoints, config, files, geometry, localization, ownership, report, runs, scores, tables
 from scn_tf.data import pipeline
 from scn_tf.data.coverage import trained_columns
-from scn_tf.data.dataset import check_fits_model, open_dataset, warn_of_training_images
+from scn_tf.data.dataset import open_dataset, warn_of_training_images
 from scn_tf.data.errors import DatasetError
+from scn_tf.data.fingerprint import check_against_model
 from scn_tf.scores import per_landmark, summarize, table
 from scn_tf.segmentation import maps
 from scn_tf.tables import points as predictions_csv
 
 __all__ = ["evaluate", "per_landmark", "predictions_csv", "summarize", "table"]
+
+FILES = ("predictions.csv", "summary.json", "per_landmark.csv", "ced.png", "report.html", "errors.csv")
 
 _report = report.write
 
@@ -43,6 +46,7 @@ def evaluate(run_dir, split, *, root=None, out=None, missing=None):
         # A file or a name has no folder of its own.
         out = (run_dir / "evaluation" if model.parent == run_dir else Path(f"{run_dir.stem}-evaluation")) / split
     out = Path(out)
+    check_out(out)
     metadata = runs.read_metadata(model)
     settings = config.from_dict(metadata["config"], source=str(run_dir))
     dataset = open_dataset(root or settings.data.root)
@@ -53,7 +57,7 @@ def evaluate(run_dir, split, *, root=None, out=None, missing=None):
         return maps.evaluate(network, metadata, dataset, ids, out), out
     locate, _ = runs.open_run(model)
     names, unit = dataset.description.names, dataset.unit
-    check_fits_model(dataset, metadata)
+    check_against_model(dataset, metadata)
     rule = dataset.description.normalization
     result = localization.localize(locate, pipeline.examples(dataset, ids, settings))
     errors = localization.point_errors(result)
@@ -76,11 +80,20 @@ def evaluate(run_dir, split, *, root=None, out=None, missing=None):
     files.write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
     rows = per_landmark(names, errors, unit, errors_percent=percent, trained=trained)
     files.write_text(out / "per_landmark.csv", tables.write(rows))
-    with files.replaced(out / "ced.png") as temporary:
+    with files.replaced(out / "ced.png", ours=ownership.anything) as temporary:
         temporary.write_bytes(curve)
     files.write_text(out / "report.html", _report(title, summary, found, dataset, curve))
     files.write_text(out / "errors.csv", tables.write(_errors(found)))  # last: a study takes who has it for finished
     return summary, out
+
+
+def check_out(out: Path) -> None:
+    """Find out before long work whether a folder can take the files of an evaluation.
+
+    Raises:
+        WriteError: one of them lies there and is none of ours, or the folder cannot be written.
+    """
+    files.check_folder(out, {*FILES, *maps.FILES}, witness="summary.json")
 
 
 def _trained_on(metadata, dataset):

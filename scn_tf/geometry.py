@@ -13,7 +13,8 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from keras import ops
+
+from scn_tf.backend import ops
 
 
 @dataclass(frozen=True)

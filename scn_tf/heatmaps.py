@@ -6,8 +6,7 @@ Coordinates (x, y[, z]) in network pixels, integers are pixel centres; maps are 
 import itertools
 import math
 
-import keras
-from keras import ops
+from scn_tf.backend import keras, ops
 
 
 def render_gaussians(landmarks, sigmas, size, *, gamma):

@@ -4,9 +4,9 @@ Keras' ``UpSampling2D(interpolation="bicubic")`` has no gradient in bfloat16, no
 kernel and no TFLite builtin, and there is no linear or cubic upsampling in 3D at all.
 """
 
-import keras
 import numpy as np
-from keras import ops
+
+from scn_tf.backend import keras, ops
 
 
 def cubic_matrix(size, outputs):

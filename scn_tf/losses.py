@@ -5,8 +5,7 @@ is why it needs learning rates of 1e-6. ``mean`` scale divides by the number of 
 costs as well, so that predicting nothing costs about 1 whatever the kind of loss.
 """
 
-from keras import ops
-
+from scn_tf.backend import ops
 from scn_tf.heatmaps import gaussian_height, render_gaussians
 
 # Adaptive wing's constants (Wang et al., ICCV 2019, section 4.2); heatmaps from 0 to 1.

@@ -1,28 +1,72 @@
 """Silence for the C++ sides of libraries, which print past Python and past their own log levels."""
 
 import contextlib
+import importlib.abc
+import importlib.machinery
 import os
 import sys
 
+from scn_tf.keras_environment import check_backend, keras_environment
+
 
 def import_tensorflow():
-    """Import TensorFlow and find its devices without the lines that its C++ side prints before its log level counts."""
-    if "tensorflow" in sys.modules:
-        return
-    with quiet_stderr():
-        import tensorflow as tf
+    """Import TensorFlow and find its devices without the lines that its C++ side prints before its log level counts.
 
-        tf.config.list_physical_devices()
+    Raises:
+        ConfigError: Keras, which comes with it, shall have another backend.
+    """
+    check_backend()
+    import tensorflow  # noqa: F401
+
+
+def silence_tensorflow():
+    """From now on whoever imports TensorFlow first hears nothing of it: some module of ours, or the program that uses us."""
+    if "tensorflow" not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds TensorFlow where it is, and has it loaded quietly; everything else is left to the others."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "tensorflow":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader)
+        return spec
+
+
+class _Loader(importlib.abc.Loader):
+    """Another loader, in silence."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module):
+        module.__spec__.loader = module.__loader__ = self.loader
+        with quiet_stderr(), keras_environment():
+            self.loader.exec_module(module)
+            module.config.list_physical_devices()
 
 
 @contextlib.contextmanager
 def quiet_stderr():
     """Send what the block prints to the process's standard error nowhere; TF_CPP_MIN_LOG_LEVEL=0 shows it."""
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3" or sys.stderr is None:  # a program without a console has none
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" or sys.stderr is None:  # a program without a console has none
         yield
         return
-    sys.stderr.flush()
-    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed, as daemons do: nobody hears anything
+        yield
+        return
+    sink = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(sink, 2)
         yield

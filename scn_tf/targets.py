@@ -1,9 +1,7 @@
 """What the heatmaps are trained towards: Gaussians whose widths are fixed or learned."""
 
-import keras
-from keras import ops
-
 from scn_tf import geometry, heatmaps, losses
+from scn_tf.backend import keras, ops
 
 SMALLEST_SIGMA = 0.5  # a narrower target would fall between the pixels
 ANGLES = {2: 1, 3: 3}

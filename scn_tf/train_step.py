@@ -2,11 +2,11 @@
 
 import contextlib
 
-import keras
 import tensorflow as tf
 
 from scn_tf import devices, losses, models
 from scn_tf.augment import augment
+from scn_tf.backend import keras
 from scn_tf.targets import GaussianTargets
 
 

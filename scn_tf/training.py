@@ -13,54 +13,61 @@ import filelock
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import __version__, checkpoints, devices, files, forests, localization, models, sheets
+from scn_tf import __version__, devices, files, forests, localization, models, resuming, sheets
 from scn_tf.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Validation
 from scn_tf.config import Config, ConfigError, ConfigWarning, warn_if_too_large, warn_if_too_narrow
 from scn_tf.config import load as load_config
-from scn_tf.data import coverage, evidence, pipeline, synthetic
+from scn_tf.data import coverage, evidence, fingerprint, pipeline, synthetic
 from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
 from scn_tf.data.errors import DatasetError
 from scn_tf.files import counted
+from scn_tf.remaining import RemainingTime
+from scn_tf.resuming import LOCK
 from scn_tf.runs import MODEL_FILES
 from scn_tf.segmentation import training as segmentation
 from scn_tf.train_step import build_trainer
 
 NEED_TWO = ("payer2016", "forest_shape")  # networks and forests whose landmarks help each other
-STATE = "checkpoints/last.npz"
 ANNOTATIONS = "annotations.png"
-LOCK = "checkpoints/lock"  # held by the process that trains the run; the file stays
 ONE_DEVICE = (*forests.NAMES, "segmentation")
 
 
-def train(config, run_dir, *, resume=False):
+def train(config, run_dir, *, resume=False, accept_changed_data=False):
     """Train a run; everything that it finds is in its folder.
 
     Args:
         config: :class:`scn_tf.config.Config`; with ``resume`` the run's own is read instead, and only ``data.root`` and
             ``data.missing`` are taken from this one, if set.
         run_dir: folder to write (its files: docs/training.md).
-        resume: go on from ``run_dir/checkpoints/last.npz`` to the same end; a run without one begins anew.
+        resume: continue from ``run_dir/checkpoints/last.npz`` to the same end; a run without it and without a model begins anew.
+        accept_changed_data: resume although the data are not those that the run was started with.
 
     Returns:
         the best network's validation summary: dict with ``epoch`` and the error.
 
     Raises:
-        ConfigError, DatasetError, ImageError: before training starts; another process that trains this run is a ConfigError too.
+        ConfigError, DatasetError, ImageError, CheckpointError: before training starts; another process that trains this run is a
+            ConfigError too.
         TrainingDiverged: the loss is no longer finite.
         WriteError: a checkpoint could not be written; the one before is kept.
     """
     started = time.monotonic()
     devices.keep_large_blocks()
     run_dir = Path(run_dir)
-    job = prepare(config, run_dir, resume=resume)
+    if accept_changed_data and not resume:
+        raise ConfigError("--accept-changed-data: is for --resume.")
+    job = prepare(config, run_dir, resume=resume, accept_changed_data=accept_changed_data)
     files.make_folder(run_dir / "checkpoints")
     with _locked(run_dir):
         if not resume:
             _check_unused(run_dir)  # another process may have been faster while this one read its data
-            (run_dir / STATE).unlink(missing_ok=True)  # of a run whose model was removed: --resume would go on with it
-        files.write_text(run_dir / "config.yaml", job.config.to_yaml())
+            resuming.put_state_aside(run_dir)
+        resuming.remove_leftovers(run_dir)
+        resuming.keep_settings(run_dir, job.config, resume=resume)
+        if not resume or not (run_dir / resuming.DATA).exists():
+            resuming.keep_data(run_dir, job.data)
         _draw_annotations(job, run_dir)
-        return _train(job, run_dir, started, resume=resume)
+        return _train(job, run_dir, started)
 
 
 @contextlib.contextmanager
@@ -87,13 +94,13 @@ def _check_unused(run_dir):
         raise ConfigError(f"{run_dir}: already holds a run; pass --resume to go on with it, or choose another --run_dir.")
 
 
-def _train(job, run_dir, started, *, resume):
+def _train(job, run_dir, started):
     if job.config.model.name in forests.NAMES:
         return _grow_forests(job, run_dir)
     if job.config.model.name == "segmentation":
         print(f"Labels   {run_dir / ANNOTATIONS}   (first training images: do the labels lie where they belong?)", flush=True)
         return segmentation.train(job, run_dir, _metadata(job), started)
-    return _fit(job, run_dir, started, resume=resume)
+    return _fit(job, run_dir, started)
 
 
 class Job(NamedTuple):
@@ -107,6 +114,8 @@ class Job(NamedTuple):
     ids: tuple[list, list]
     training: tf.data.Dataset | tuple
     validation: tf.data.Dataset | tuple
+    data: dict  # fingerprint of both splits
+    changed: list  # what of it was accepted as changed since the run was started
     untrained: tuple[str, ...] = ()
 
     @property
@@ -115,7 +124,7 @@ class Job(NamedTuple):
         return tuple(map(len, self.ids))
 
 
-def prepare(config, run_dir, *, resume):
+def prepare(config, run_dir, *, resume, accept_changed_data=False):
     """Open the data of a run and check it whole; see :func:`train`."""
     if resume:
         if not (run_dir / "config.yaml").is_file():
@@ -127,6 +136,9 @@ def prepare(config, run_dir, *, resume):
         config = config.model_copy(update={"data": config.data.model_copy(update=changed)})
     else:
         _check_unused(run_dir)
+    resuming.check_outputs(run_dir, config, resume=resume)
+    if resume and config.model.name not in ONE_DEVICE:
+        resuming.check_run(run_dir, config)
     root = config.data.root or synthetic.ensure(run_dir.parent / "synthetic_hands")
     dataset = open_dataset(root)
     given = config.model
@@ -142,6 +154,9 @@ def prepare(config, run_dir, *, resume):
     train_ids = dataset.drawn(chosen.train_split, chosen.train_count, seed=config.train.seed, missing=chosen.missing)
     val_ids = dataset.split(chosen.val_split, missing=chosen.missing)
     warn_of_training_images(dataset, chosen.val_split, val_ids, train_ids)
+    data = fingerprint.fingerprint(dataset, train_ids, val_ids)
+    where = dataset.root / "dataset.yaml"
+    changed = resuming.changed_data(run_dir, data, where, accept=accept_changed_data) if resume else []
     batch_size = min(config.train.batch_size, len(train_ids))
     warn_if_too_large(config.train, len(train_ids))
     replicas = devices.strategy(config.train.strategy, batch_size).num_replicas_in_sync
@@ -150,12 +165,13 @@ def prepare(config, run_dir, *, resume):
     if name == "segmentation":
         if resume:
             raise ConfigError(f"{run_dir}: runs of model.name segmentation cannot be resumed; choose another --run_dir.")
-        return Job(config, dataset, (train_ids, val_ids), *segmentation.read(config, dataset, (train_ids, val_ids)))
+        training, validation, untrained = segmentation.read(config, dataset, (train_ids, val_ids))
+        return Job(config, dataset, (train_ids, val_ids), training, validation, data, changed, untrained)
     training, validation, untrained = _examples(dataset, train_ids, val_ids, config)
     if name in NEED_TWO and len(dataset.description.names) < 2:
         raise ConfigError(f"model.name: {config.model.name} places landmarks by each other, {dataset.root} has one.")
     warn_if_too_narrow(config.model, len(dataset.description.names))
-    return Job(config, dataset, (train_ids, val_ids), training, validation, tuple(untrained))
+    return Job(config, dataset, (train_ids, val_ids), training, validation, data, changed, tuple(untrained))
 
 
 def _examples(dataset: Dataset, train_ids: list, val_ids: list, config: Config) -> tuple[tf.data.Dataset, tf.data.Dataset, list[str]]:
@@ -199,15 +215,15 @@ def _with_precision(config):
     return config.model_copy(update={"train": config.train.model_copy(update={"precision": devices.precision(config.train.precision)})})
 
 
-def _fit(job, run_dir, started, *, resume):
+def _fit(job, run_dir, started):
     """Train a network; see :func:`train`."""
     config, description, (count, _) = job.config, job.dataset.description, job.counts
     batch_size = min(config.train.batch_size, count)
     with devices.strategy(config.train.strategy, batch_size).scope():
         trainer = build_trainer(config, landmarks=len(description.names), channels=description.channels)
-    progress = {"epoch": 0, "seconds": 0.0, "best": None, "history": [], "finished": False}
-    if resume and (run_dir / STATE).exists():
-        progress = checkpoints.load_state(trainer.state(), run_dir / STATE)
+    progress = resuming.begin(trainer.state(), run_dir, config, data=job.data, changed=job.changed)
+    if job.changed and not progress["finished"]:
+        resuming.keep_data(run_dir, job.data)
     steps = count // batch_size
     schedule = Schedule(config.train, steps=steps, started=started - progress["seconds"], steps_done=steps * progress["epoch"])
     validate = Validation(
@@ -223,6 +239,7 @@ def _fit(job, run_dir, started, *, resume):
     if progress["finished"]:
         print("This run came to its end before; nothing is left to train. A longer one is a new run.", flush=True)
         return progress["best"]
+    bar = sys.stdout.isatty()
     annotated = np.mean([np.isfinite(job.dataset.landmarks[identity]).all(axis=-1).mean() for identity in job.ids[0]])
     trainer.fit(
         pipeline.training_batches(job.training, count=count, batch_size=batch_size, seed=config.train.seed, first_epoch=progress["epoch"]),
@@ -230,8 +247,14 @@ def _fit(job, run_dir, started, *, resume):
         initial_epoch=progress["epoch"],
         steps_per_epoch=steps,
         shuffle=False,
-        callbacks=[schedule, StopOnNonFinite(), GoBackAfterCollapse(trainer, progress["history"], annotated=annotated), validate],
-        verbose=1 if sys.stdout.isatty() else 2,
+        callbacks=[
+            schedule,
+            StopOnNonFinite(),
+            GoBackAfterCollapse(trainer, resuming.comparable(progress), annotated=annotated),
+            validate,
+            RemainingTime(schedule, bar=bar),
+        ],
+        verbose=1 if bar else 2,
     )
     return progress["best"]
 
@@ -278,6 +301,7 @@ def _metadata(job):
         "spacing_mm": description.spacing_mm,
         "untrained": list(job.untrained),
         "config": json.loads(config.model_dump_json()),
+        "data": fingerprint.short(job.data),
     }
 
 

@@ -283,7 +283,7 @@ def test_an_interrupted_run_goes_on_where_the_data_lie_now(hands_2d, tmp_path):
 def test_what_has_not_begun_when_a_study_is_stopped_does_not_begin(stop, hands_2d, tmp_path, monkeypatch):
     begun = []
 
-    def interrupted(out, run, threads):
+    def interrupted(out, run, **options):
         begun.append(run.name)
         raise stop
 
@@ -295,7 +295,7 @@ def test_what_has_not_begun_when_a_study_is_stopped_does_not_begin(stop, hands_2
 
 
 def test_an_interrupted_study_says_how_it_goes_on(hands_2d, tmp_path, monkeypatch, capsys):
-    def interrupted(out, run, threads):
+    def interrupted(out, run, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(execute, "run_one", interrupted)
@@ -305,7 +305,7 @@ def test_an_interrupted_study_says_how_it_goes_on(hands_2d, tmp_path, monkeypatc
 
 def test_runs_at_a_time_share_the_cores_unless_the_user_says_otherwise(hands_2d, tmp_path, monkeypatch):
     environments = []
-    original = execute.subprocess.run
+    original = execute.subprocess.Popen
 
     def recorded(command, **settings):
         environments.append(settings["env"])
@@ -314,7 +314,7 @@ def test_runs_at_a_time_share_the_cores_unless_the_user_says_otherwise(hands_2d,
     (tmp_path / "scn_tf").mkdir()  # another version in the working folder is not the one that was called
     (tmp_path / "scn_tf" / "__init__.py").write_text("raise ImportError('the wrong one')")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(execute.subprocess, "run", recorded)
+    monkeypatch.setattr(execute.subprocess, "Popen", recorded)
     monkeypatch.setattr(execute.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     for name in execute.THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)

@@ -4,6 +4,7 @@ TensorFlow is imported after the command line was read: help and misspelt option
 """
 
 import argparse
+import contextlib
 import sys
 import warnings
 
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from scn_tf import config
 from scn_tf.cli.arguments import build_parser
 from scn_tf.cli.commands import fail
+from scn_tf.cli.interruption import sigterm_as_ctrl_c
 from scn_tf.messages import visible
 from scn_tf.quiet import import_tensorflow
 
@@ -31,10 +33,21 @@ def main(arguments=None, *, prog="scn-tf"):
         parser.print_help()
         return 2
     warnings.showwarning = _show_warning
-    import_tensorflow()
-    from scn_tf import callbacks, checkpoints, extras, files, serving
-    from scn_tf.data import errors, images
+    own_handling = options.command in ("serve", "demo")
+    try:
+        with contextlib.nullcontext() if own_handling else sigterm_as_ctrl_c():
+            return _run(options)
+    except KeyboardInterrupt:
+        return fail(f"interrupted{AFTER_INTERRUPTION.get(options.command, '')}.", status=130)
 
+
+def _run(options):
+    try:
+        import_tensorflow()
+        from scn_tf import callbacks, checkpoints, extras, files, serving
+        from scn_tf.data import errors, images
+    except config.ConfigError as error:  # a Keras that cannot be used
+        return fail(str(error), status=1)
     expected = (
         config.ConfigError,
         errors.DatasetError,
@@ -49,8 +62,6 @@ def main(arguments=None, *, prog="scn-tf"):
         return options.run(options) or 0
     except expected as error:
         return fail(str(error), status=1)
-    except KeyboardInterrupt:
-        return fail(f"interrupted{AFTER_INTERRUPTION.get(options.command, '')}.", status=130)
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):

@@ -22,6 +22,8 @@ def build_parser(prog):
     train.add_argument("--config", type=Path, metavar="FILE", help="YAML file, see configs/")
     train.add_argument("--run_dir", type=Path, metavar="DIR", help="folder to write (default: a new one in runs/)")
     train.add_argument("--resume", action="store_true", help="go on with the run in --run_dir and its settings")
+    train.add_argument("--accept-changed-data", action="store_true", help="with --resume: continue although the data are not those of the "
+        "run's start; errors start afresh, the best model before stays as model.before-data-change.keras")  # fmt: skip
     for name, field in config.field_names().items():
         allowed = config.allowed_values(field)
         hint = f" [{'|'.join(allowed)}]" if allowed else ""

@@ -34,7 +34,10 @@ def run_train(options):
     from scn_tf import evaluation, runs, training
     from scn_tf.data import errors
 
-    best = training.train(settings, run_dir, resume=options.resume)
+    evaluated = run_dir / "evaluation" / _val_split(run_dir, settings, resume=options.resume)
+    if evaluated.is_dir():
+        evaluation.check_out(evaluated)
+    best = training.train(settings, run_dir, resume=options.resume, accept_changed_data=options.accept_changed_data)
     data = config.load(run_dir / "config.yaml").data
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.DataWarning)  # said before the training
@@ -45,6 +48,12 @@ def run_train(options):
     for label, path in (("model", runs.model_file(run_dir)), ("history", run_dir / "history.csv"), ("report", out / "report.html")):
         if path.exists():
             print(f"{label:8s} {path}")
+
+
+def _val_split(run_dir: Path, settings: config.Config, *, resume: bool) -> str:
+    """The split that a run is judged by."""
+    path = run_dir / "config.yaml"
+    return (config.load(path) if resume and path.is_file() else settings).data.val_split
 
 
 def _check_resumed(options, values, settings):
@@ -108,6 +117,7 @@ def run_study(options):
                 return fail(f"{run.name}: failed, see {study.log_file(out, run)}", status=1)
         print(f"{run.name}: finished")
         return 0
+    study.check_out(out)
     failed = [] if options.report else study.run_all(out, runs, jobs=options.jobs)
     for name in failed:
         fail(f"{name}: failed, see {out / 'logs' / name}.log", status=1)

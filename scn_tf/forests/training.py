@@ -7,6 +7,7 @@ from scn_tf.forests import files, shape
 from scn_tf.forests.features import draw_features, integral, measure
 from scn_tf.forests.trees import grow
 from scn_tf.forests.voting import Stage
+from scn_tf.remaining import Lines
 
 REACHES = (0.12, 0.04)  # of the image's largest side: the regions of the stages after the first
 IMPUTATIONS = 30  # rounds that place absent landmarks by those of their image
@@ -31,9 +32,12 @@ def train(config, examples, path, metadata):
     visible = np.stack([example["visible"] for example in examples]) > 0
     largest, settings = max(config.model.image_size), config.forest
     complete = impute(landmarks, visible)
-    progress = tqdm(total=1 + len(REACHES) * landmarks.shape[1], desc="Growing forests", unit="forest", leave=False, disable=None)
+    total = 1 + len(REACHES) * landmarks.shape[1]
+    progress = tqdm(total=total, desc="Growing forests", unit="forest", leave=False, disable=None)
+    lines = Lines("Growing", total, "forests")
     stages = [_first_stage(tables, complete, settings, COARSE_SIGHT * largest, rng)]
     progress.update()
+    lines.update()
     for reach in (share * largest for share in REACHES):
         features = draw_features(settings.features, landmarks.shape[-1], max(2.0, SIGHT * reach), rng)
         forests = []
@@ -42,6 +46,7 @@ def train(config, examples, path, metadata):
             seen = [table for table, keep in zip(tables, use, strict=True) if keep]
             forests.append(_near_forest(seen, complete[use, number], features, reach, settings, rng))
             progress.update()
+            lines.update()
         stages.append(Stage(reach, features, tuple(forests)))
     progress.close()
     model = shape.learn(complete) if config.model.name == "forest_shape" else None

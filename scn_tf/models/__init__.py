@@ -6,8 +6,7 @@ A preset is a row of numbers. ``paper`` is the published configuration, the othe
 import contextlib
 import inspect
 
-import keras
-
+from scn_tf.backend import keras
 from scn_tf.config import ModelConfig
 from scn_tf.models.payer2016 import build_convonly, build_downsampling, build_payer2016
 from scn_tf.models.scn import build_local_appearance, build_scn, build_spatial_configuration

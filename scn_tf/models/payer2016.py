@@ -3,9 +3,7 @@
 The first SpatialConfiguration-Net, and two networks without a spatial part: one that gives up resolution, one that never does.
 """
 
-import keras
-from keras import layers
-
+from scn_tf.backend import keras, layers
 from scn_tf.layers import LinearUpsampling, OthersConv2D, OthersConv3D
 from scn_tf.models.scn import average_pooling, conv, head
 

@@ -5,9 +5,7 @@ similar looking places respond too) and a spatial configuration heatmap (coarse,
 it knows where each landmark lies in relation to all others).
 """
 
-import keras
-from keras import layers
-
+from scn_tf.backend import keras, layers
 from scn_tf.layers import CubicUpsampling, LinearUpsampling
 
 LEAKY_SLOPE = 0.1

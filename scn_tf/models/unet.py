@@ -1,8 +1,6 @@
 """The localization U-Net that the paper compares with (Payer et al. 2019, section 4)."""
 
-import keras
-from keras import layers
-
+from scn_tf.backend import keras, layers
 from scn_tf.layers import LinearUpsampling
 from scn_tf.models.scn import average_pooling, conv, head
 

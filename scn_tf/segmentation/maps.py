@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import config, files, pictures, tables
+from scn_tf import config, files, ownership, pictures, tables
 from scn_tf.data import images, pipeline
 from scn_tf.data.errors import DatasetError
+
+FILES = ("summary.json", "dice.csv", "segmentation.png")  # of an evaluation
 
 
 def read_examples(dataset, ids, model):
@@ -64,6 +66,8 @@ def evaluate(network, metadata, dataset, ids, out):
     Returns:
         the summary, dict.
     """
+    out = Path(out)
+    files.check_folder(out, FILES, witness="summary.json")
     model = config.from_dict(metadata["config"], source="model").model
     names = dataset.description.labels
     if (dataset.description.dims, list(names)) != (metadata["dims"], metadata["labels"]):
@@ -84,10 +88,9 @@ def evaluate(network, metadata, dataset, ids, out):
     summary = {"images": len(ids), "dice_mean": mean, "dice": by_label, "untrained_labels": never}
     rows = [("id", *names[1:])]
     rows += [(identity, *("" if np.isnan(v) else f"{v:.5f}" for v in row)) for identity, row in zip(ids, scores, strict=True)]
-    out = Path(out)
     files.write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
-    files.write_text(out / "dice.csv", tables.write(rows))
-    with files.replaced(out / "segmentation.png") as temporary:
+    files.write_text(out / "dice.csv", tables.write(rows), ours=ownership.anything)
+    with files.replaced(out / "segmentation.png", ours=ownership.anything) as temporary:
         temporary.write_bytes(pictures.encode_png(pictures.label_figure(arrays[0], truth[0], found[0], count=len(names))))
     return summary
 

@@ -3,17 +3,18 @@
 import sys
 import warnings
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from scn_tf import augment, checkpoints, files, models
+from scn_tf.backend import keras
 from scn_tf.callbacks import Schedule, StopOnNonFinite, history_csv
 from scn_tf.config import ConfigError
 from scn_tf.data import pipeline
 from scn_tf.data.coverage import listed
 from scn_tf.data.errors import DatasetError, DataWarning
 from scn_tf.preprocess import BACKGROUND
+from scn_tf.remaining import RemainingTime
 from scn_tf.segmentation.maps import dice, predict_maps, read_examples
 
 # Settings that this extension does not follow: refused unless they say what it does.
@@ -96,17 +97,19 @@ def train(job, run_dir, metadata, started):
         files.write_text(run_dir / "history.csv", history_csv(progress["history"]))
         logs["val_dice"] = row["val_dice"]
 
+    schedule, bar = Schedule(config.train, steps=steps, started=started), sys.stdout.isatty()
     network.fit(
         _batches(train_images, train_maps, len(labels), config, batch_size),
         epochs=config.train.epochs,
         steps_per_epoch=steps,
         shuffle=False,
         callbacks=[
-            Schedule(config.train, steps=steps, started=started),
+            schedule,
             StopOnNonFinite(),
             keras.callbacks.LambdaCallback(on_epoch_end=keep),
+            RemainingTime(schedule, bar=bar),
         ],
-        verbose=1 if sys.stdout.isatty() else 2,
+        verbose=1 if bar else 2,
     )
     return {"epoch": progress["epoch"], "dice": progress["dice"]}
 

@@ -13,7 +13,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from scn_tf import checkpoints, config, files, runs
+from scn_tf import checkpoints, config, files, ownership, runs
 from scn_tf.serving.errors import ConversionError
 from scn_tf.serving.tflite import export_tflite
 
@@ -62,12 +62,26 @@ def build(run, out):
     """
     source, out = _source(), Path(out)
     model = page_model(checkpoints.load_model(runs.network_file(run))[1])
+    pages = [page for pattern in PAGE for page in source.glob(pattern)]
+    _check_folder(out, [page.name for page in pages])
     _install_libraries(source, out)
     export_tflite(run, out / "model.tflite", heatmaps=True)
     files.write_text(out / "model.json", json.dumps(model, indent=1) + "\n")
-    for page in (page for pattern in PAGE for page in source.glob(pattern)):
-        files.write_text(out / page.name, page.read_text(encoding="utf-8"))
+    for page in pages:
+        files.write_text(out / page.name, page.read_text(encoding="utf-8"), ours=ownership.anything)
     return out
+
+
+def _check_folder(out: Path, pages: list[str]) -> None:
+    """Find out before long work whether a folder can take the page.
+
+    Raises:
+        WriteError: a file or a folder ``vendor`` lies there that is none of ours.
+    """
+    files.check_folder(out, ["model.json", "model.tflite", *pages], witness="model.json")
+    vendor = out / "vendor"
+    if vendor.is_dir() and any(vendor.iterdir()) and not (vendor / "@litertjs").is_dir():
+        raise files.WriteError(f"{vendor}: is there already and was not written by scn_tf; choose another --out.")
 
 
 def page_model(metadata):
@@ -121,9 +135,9 @@ def _install_libraries(source, out):
             raise ConversionError(f"demo: npm could not fetch LiteRT.js: {' '.join(lines[:4])[:400]}. It needs the npm registry once.")
         modules = Path(folder) / "node_modules"
         for library in (path for pattern in LIBRARIES for path in modules.glob(pattern)):
-            with files.replaced(vendor / library.relative_to(modules)) as temporary:
+            with files.replaced(vendor / library.relative_to(modules), ours=ownership.anything) as temporary:
                 shutil.copyfile(library, temporary)
-    files.write_text(vendor / LOCK, lock)
+    files.write_text(vendor / LOCK, lock, ours=ownership.anything)
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):

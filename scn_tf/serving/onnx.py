@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import files
+from scn_tf import files, runs
 from scn_tf.checkpoints import METADATA
 from scn_tf.extras import needs_extra
 from scn_tf.serving.errors import ConversionError
@@ -37,6 +37,8 @@ def export_onnx(run, out, *, heatmaps=False):
     """
     with needs_extra("to_onnx", "tf2onnx"):
         import tf2onnx
+    runs.network_file(run)
+    files.check_writable(out)
     service, metadata = load_service(run)
     spec = [tf.TensorSpec((None, *service.input_shape), tf.float32, name="image")]
     function = tf.function(service.with_heatmaps if heatmaps else service.locate, input_signature=spec)

@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from scn_tf import checkpoints, config, geometry, localization, runs
 from scn_tf.data import pipeline
-from scn_tf.data.dataset import check_fits_model, open_dataset
+from scn_tf.data.dataset import open_dataset
 from scn_tf.data.errors import DatasetError
+from scn_tf.data.fingerprint import check_against_model
 from scn_tf.serving import onnx, saved_model, tflite
 from scn_tf.serving.errors import ConversionError
 
@@ -75,7 +76,7 @@ def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
     network, metadata = checkpoints.load_model(path)
     settings = config.from_dict(metadata["config"], source=str(path))
     dataset = open_dataset(root or settings.data.root)
-    check_fits_model(dataset, metadata)
+    check_against_model(dataset, metadata)
     ids = dataset.split(split or settings.data.val_split, missing=settings.data.missing)[:images]
     examples = [
         {**example, "file": dataset.files[identity]}

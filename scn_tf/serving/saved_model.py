@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import tensorflow as tf
@@ -48,33 +46,68 @@ def export_saved_model(run, out):
         CheckpointError: no model in the run.
         WriteError: the folder cannot be written.
     """
-    service, metadata = load_service(run)
     out = Path(out)
-    if (out / "config.yaml").is_file():
-        raise files.WriteError(f"{out}: is a run folder; choose a folder of its own for the export.")
-    temporary = None
+    runs.network_file(run)
+    check_folder(out)
+    service, metadata = load_service(run)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        versions = [int(path.name) for path in out.iterdir() if path.name.isdecimal()]
-        target = out / str(max(versions, default=0) + 1)
+        versions = _versions(out)
         # TF Serving watches this folder: a version must appear there whole.
-        temporary = Path(tempfile.mkdtemp(prefix=".export-", dir=out))
-        asset = temporary / METADATA
-        asset.write_text(json.dumps(public(metadata), indent=1))
-        service.metadata = tf.saved_model.Asset(str(asset))
-        tf.saved_model.save(service, str(temporary / "model"), signatures=signatures(service, metadata))
-        write_warmup(temporary / "model")
-        files.flush_folder(temporary / "model")
-        os.replace(temporary / "model", target)
+        with files.temporary_folder(out, "export") as temporary:
+            asset = temporary / METADATA
+            asset.write_text(json.dumps(public(metadata), indent=1))
+            service.metadata = tf.saved_model.Asset(str(asset))
+            tf.saved_model.save(service, str(temporary / "model"), signatures=signatures(service, metadata))
+            write_warmup(temporary / "model")
+            files.flush_folder(temporary / "model")
+            target = out / str(max(versions, default=0) + 1)
+            os.replace(temporary / "model", target)
         files.flush_listing(out)
+    except files.WriteError:
+        raise
     except (OSError, tf.errors.OpError) as error:
         # TensorFlow says where and, at the end, why.
         reason = getattr(error, "strerror", None) or files.first_line(str(error).rsplit("; ", 1)[-1])
         raise files.WriteError(f"{out}: cannot be written ({reason}).") from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def check_folder(out: Path) -> None:
+    """Find out before long work whether a folder can take an export; makes it.
+
+    Raises:
+        WriteError: it holds a run, other things, or the exports of another program, or cannot be made.
+    """
+    try:
+        if (out / "config.yaml").is_file():
+            raise files.WriteError(f"{out}: is a run folder; choose a folder of its own for the export.")
+        _versions(out)
+    except files.WriteError:
+        raise
+    except OSError as error:
+        raise files.WriteError(f"{out}: cannot be written ({error.strerror or error}).") from None
+
+
+def _versions(out: Path) -> list[int]:
+    """Numbers of the versions in a folder for exports, which is made if it is not there.
+
+    Raises:
+        WriteError: other things are there, or exports that we did not write.
+        OSError: it cannot be made or looked into.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    inside = [path for path in out.iterdir() if not path.name.startswith(".")]
+    numbered = [path for path in inside if path.name.isdecimal()]
+    foreign = next((path for path in numbered if not _may_be_ours(path)), None)
+    if foreign is not None:
+        raise files.WriteError(f"{foreign}: was not written by scn_tf; choose another folder for the export than {out}.")
+    if inside and not numbered:
+        raise files.WriteError(f"{out}: holds other things ({inside[0].name}); choose a folder of its own for the export.")
+    return [int(path.name) for path in numbered]
+
+
+def _may_be_ours(version: Path) -> bool:
+    return version.is_dir() and ((version / "assets" / METADATA).is_file() or not any(version.iterdir()))
 
 
 def newest_version(path):

@@ -3,10 +3,10 @@
 Preparation and decoder are inside; they are the functions that training and evaluation use.
 """
 
-import keras
 import tensorflow as tf
 
 from scn_tf import config, geometry
+from scn_tf.backend import keras
 from scn_tf.heatmaps import DECODERS
 from scn_tf.pictures import heatmap_parts
 from scn_tf.preprocess import GREY_WEIGHTS, network_input

@@ -11,10 +11,11 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tqdm import tqdm
 
-from scn_tf import config, files
+from scn_tf import config, files, runs
 from scn_tf.checkpoints import METADATA
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
+from scn_tf.data.fingerprint import check_against_model
 from scn_tf.extras import needs_extra
 from scn_tf.quiet import quiet_stderr
 from scn_tf.serving.errors import ConversionError
@@ -51,6 +52,8 @@ def export_tflite(run, out, *, quantize="none", heatmaps=False, images=None, roo
     """
     if quantize not in QUANTIZATIONS:
         raise ConversionError(f"quantize: expected one of {', '.join(QUANTIZATIONS)}, received {quantize!r}.")
+    runs.network_file(run)
+    files.check_writable(out)
     service, metadata = load_service(run)
     if quantize == "int8" and images is None:
         images = training_images(metadata, root)
@@ -120,6 +123,7 @@ def training_images(metadata, root=None):
     """Prepared images (I, [D,] H, W, C) of the training split that a model's metadata names, at most 100."""
     settings = config.from_dict(metadata["config"], source="model")
     dataset = open_dataset(root or settings.data.root)
+    check_against_model(dataset, metadata)
     ids = dataset.split(settings.data.train_split, missing=settings.data.missing)[:REPRESENTATIVE_IMAGES]
     examples = pipeline.examples(dataset, ids, settings, measured=False)
     return np.stack([example["image"].numpy() for example in tqdm(examples, leave=False, disable=None)])

@@ -1,22 +1,27 @@
 """Carry out a study's runs, each in a process of its own; what is finished is not done again."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from concurrent import futures
 from pathlib import Path
 
 from tqdm import tqdm
 
-from scn_tf import files
+from scn_tf import files, ownership
 from scn_tf.config import ConfigError, differences, load, warn_if_too_narrow
 from scn_tf.data import synthetic
 from scn_tf.data.dataset import open_dataset
 from scn_tf.data.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.files import counted
+from scn_tf.remaining import Lines
 
 # TensorFlow's, NumPy's and scikit-learn's.
+POLL_SECONDS = 0.5  # between two looks at whether a process shall stop
+STOP_SECONDS = 60  # for a process to save what it has
 LEFT_OUT = "left_out.txt"
 THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
@@ -101,7 +106,8 @@ def check_data(out, runs):
     left_out = [run.name for run in runs if run.name not in names]
     if left_out:
         warnings.warn(f"without any image, left out: {', '.join(left_out)}.", DataWarning, stacklevel=2)
-        files.write_text(Path(out) / LEFT_OUT, "".join(f"{name}\n" for name in left_out))
+        listed = ownership.one_of(run.name for run in runs)
+        files.write_text(Path(out) / LEFT_OUT, "".join(f"{name}\n" for name in left_out), ours=listed)
     else:
         (Path(out) / LEFT_OUT).unlink(missing_ok=True)
     return possible
@@ -157,16 +163,20 @@ def run_all(out, runs, *, jobs=1, progress=True):
     waiting = unfinished(out, runs)
     if waiting:
         waiting = unfinished(out, check_data(out, runs))
-    failed = []
+    failed, stop = [], threading.Event()
+    lines = Lines("Study", len(runs), "runs", done=len(runs) - len(waiting)) if progress else None
     bar = tqdm(total=len(runs), initial=len(runs) - len(waiting), desc="Study", unit="run", disable=None if progress else True)
     with bar, futures.ThreadPoolExecutor(jobs) as pool:
-        started = {pool.submit(run_one, out, run, threads=threads_of_each(min(jobs, len(waiting)))): run for run in waiting}
+        started = {pool.submit(run_one, out, run, threads=threads_of_each(min(jobs, len(waiting))), stop=stop): run for run in waiting}
         try:
             for future in futures.as_completed(started):
                 if future.result() != 0:
                     failed.append(started[future].name)
                 bar.update()
-        except BaseException:  # Ctrl-C reaches the processes too; what has not begun must not begin now
+                if lines:
+                    lines.update()
+        except BaseException:  # SIGTERM reaches this process alone; what has not begun must not begin now
+            stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return failed
@@ -181,13 +191,14 @@ def threads_of_each(jobs):
     return max(1, cores // jobs)
 
 
-def run_one(out, run, *, threads=None):
+def run_one(out, run, *, threads=None, stop=None):
     """Train and evaluate one run in a process of its own; returns its exit status. A run that was interrupted goes on.
 
     Args:
         out: folder of the study.
         run: :class:`scn_tf.study.plan.Run`.
         threads: of the process; None: as many as its libraries like. What the user's environment says comes first.
+        stop: ``threading.Event`` that ends it from another thread.
     """
     target, settings, log = folder(out, run), settings_file(out, run), log_file(out, run)
     check_settings(out, [run])
@@ -206,4 +217,21 @@ def run_one(out, run, *, threads=None):
         # Several processes on one GPU: each takes of its memory what it needs, not all.
         limits = {} if threads is None else {**dict.fromkeys(THREAD_VARIABLES, str(threads)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
         environment = {**limits, **os.environ, "PYTHONPATH": search_path}
-        return subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False, env=environment).returncode
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment) as process:
+            return _waited_for(process, stop)
+
+
+def _waited_for(process: subprocess.Popen, stop: threading.Event | None) -> int:
+    """Exit status of a process; it is stopped, and may save what it has, where this thread is interrupted or ``stop`` is set."""
+    try:
+        while process.poll() is None and not (stop and stop.is_set()):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(None if stop is None else POLL_SECONDS)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+    return process.wait()

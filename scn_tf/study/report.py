@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scn_tf import files, pictures, tables
+from scn_tf import files, ownership, pictures, tables
 from scn_tf.config import ConfigError
 from scn_tf.study.execute import errors_file, left_out
 from scn_tf.study.statistics import collect, difference, figures
@@ -14,6 +14,7 @@ MEASURES = {
     True: "share of points within a radius, and number beyond it, mean over the seeds",
     False: "error relative to a length of each image (its diagonal, or the distance of two landmarks), share of points below parts of it",
 }
+FILES = ("results.md", "results.csv", "differences.csv", "systems.png", "sizes.png")
 
 
 def write_report(out, runs, *, sizes_figure=None):
@@ -32,6 +33,7 @@ def write_report(out, runs, *, sizes_figure=None):
         ConfigError: no system has finished all folds of a seed; or see :func:`scn_tf.study.statistics.collect`.
     """
     out = Path(out)
+    check_out(out)
     found, systems = {}, list(dict.fromkeys(run.system for run in runs))
     absent = [run.name for run in runs if run.name in left_out(out)]
     runs = [run for run in runs if run.name not in absent]
@@ -59,9 +61,18 @@ def write_report(out, runs, *, sizes_figure=None):
         if curves:
             values = {key: errors.images.ravel() for key, errors in curves.items()}
             figure = pictures.image_error_curves(values, unit=unit, systems=systems)
-            with files.replaced(out / f"{name}.png") as temporary:
+            with files.replaced(out / f"{name}.png", ours=ownership.anything) as temporary:
                 temporary.write_bytes(pictures.png(figure))
     return text
+
+
+def check_out(out):
+    """Find out before long work whether a folder can take the report of a study.
+
+    Raises:
+        WriteError: one of its files lies there and is none of ours, or the folder cannot be written.
+    """
+    files.check_folder(out, FILES, witness="results.md")
 
 
 def _differences(found):

@@ -1,0 +1,202 @@
+"""What data a model was trained on, in a few lines: kept with a run, and compared wherever data meet a model.
+
+A set that was moved or copied has the same fingerprint; one whose names, units, table, lists or images changed has another.
+"""
+
+import hashlib
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from scn_tf.data.dataset import Dataset, check_fits_model
+from scn_tf.data.errors import DatasetError, DataWarning
+
+VERSION = 1
+DECIMALS = 6  # of a coordinate: further ones are how a number was written
+PART = 16384  # bytes at the start, in the middle and at the end of an image file
+MEANING = ("dims", "channels")  # another one belongs to other weights
+UNITS = ("coordinates", "spacing_mm", "normalization", "unit")
+SPLITS = ("training", "validation")
+SHOWN = 60  # characters of a value in a message
+
+
+def fingerprint(dataset: Dataset, training_ids: list[str], validation_ids: list[str]) -> dict:
+    """JSON-like: what the set says of itself, and for each ID of a split digests of its landmarks and its image file.
+
+    Raises:
+        DatasetError: an image file cannot be read.
+    """
+    description = dataset.description
+    return {
+        "scn_tf": "fingerprint",
+        "version": VERSION,
+        "dims": description.dims,
+        "channels": description.channels,
+        "landmarks": list(description.names),
+        **_units(dataset),
+        "training": {identity: _digests(dataset, identity) for identity in training_ids},
+        "validation": {identity: _digests(dataset, identity) for identity in validation_ids},
+    }
+
+
+def short(found: dict) -> dict:
+    """What a model file says of the data it was trained on: rule of mm, number of images and digest of each split."""
+    counts = {split: {"images": len(found[split]), "digest": _digest(repr(sorted(found[split].items())).encode())} for split in SPLITS}
+    return {"normalization": found["normalization"], **counts}
+
+
+def changes(before: dict, now: dict) -> list[str]:
+    """What differs between two fingerprints, a sentence for each, with the old and the new value."""
+    found = _changed_names(before["landmarks"], now["landmarks"]) + _changed_units(before, now)
+    for split in SPLITS:
+        found += _split_changes(split, before[split], now[split])
+    return found
+
+
+def check_meaning(before: dict, now: dict, where: str | Path) -> None:
+    """Raise :class:`DatasetError` if the weights belong to other landmarks: names in another order, another number, dimension, channels.
+
+    A new name alone may be the old one spelt better: :func:`changes` has it.
+
+    Args:
+        before: fingerprint, or metadata of a model.
+        now: fingerprint of the data.
+        where: of the data, for the message.
+    """
+    for name in MEANING:
+        if before[name] != now[name]:
+            raise DatasetError(f"{where}: {name} was {before[name]} when this run was started, is {now[name]}: that is a new run.")
+    old, new = before["landmarks"], now["landmarks"]
+    if old == new or _only_named(old, new):
+        return
+    if len(old) != len(new):
+        raise DatasetError(f"{where}: {len(old)} landmarks when this run was started, now {len(new)}: that is a new run.")
+    moved = next((number for number in range(len(old)) if old[number] != new[number] and new[number] in old), None)
+    if moved is not None:
+        raise DatasetError(
+            f"{where}: landmark {moved} was {old[moved]} when this run was started, is {new[moved]}, which was another one: the network's "
+            "maps stay what they are. Put the names back, or start a new run."
+        )
+
+
+def changes_for_model(metadata: dict, now: dict) -> list[str]:
+    """:func:`changes` as far as the metadata of a model tell, which know units but no single image."""
+    known = {name: metadata[name] for name in ("coordinates", "spacing_mm", "unit") if name in metadata}
+    data = metadata.get("data") or {}
+    if "normalization" in data:
+        known["normalization"] = data["normalization"]
+    found = _changed_names(metadata["landmarks"], now["landmarks"]) + _changed_units(known, now)
+    for split, digest in short(now).items():
+        if split in SPLITS and split in data and data[split] != digest:
+            counts = f"{data[split]['images']} images before, {digest['images']} now"
+            found.append(f"the {split} data (lists, landmarks or images) differ: {counts}")
+    return found
+
+
+def check_against_model(dataset: Dataset, metadata: dict) -> None:
+    """What data must have in common with a model that is used on them: landmarks, dimension and channels.
+
+    Other data may have other units; since errors and coordinates follow them, they are warned of by name.
+
+    Raises:
+        DatasetError: other landmarks, dimension or channels.
+    """
+    check_fits_model(dataset, metadata)
+    now = _units(dataset)
+    known = {**metadata, **({"normalization": metadata["data"]["normalization"]} if metadata.get("data") else {})}
+    names = [name for name in UNITS if name in known and not _same(known[name], now[name])]
+    found = [f"{name} {_shown(now[name])} (the model: {_shown(known[name])})" for name in names]
+    if found:
+        warnings.warn(
+            f"{dataset.root / 'dataset.yaml'}: has other units than the data that the model was trained on: {', '.join(found)}. "
+            "Coordinates and errors are in those of this set.",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def _units(dataset: Dataset) -> dict:
+    description = dataset.description
+    return {
+        "coordinates": description.coordinates,
+        "spacing_mm": None if description.spacing_mm is None else list(description.spacing_mm),
+        "normalization": None if description.normalization is None else description.normalization.model_dump(mode="json"),
+        "unit": dataset.unit,
+    }
+
+
+def _only_named(old: list[str], new: list[str]) -> bool:
+    """Whether one side counts the landmarks that the other one names."""
+    numbers = [str(number) for number in range(len(old))]
+    return len(old) == len(new) and numbers in (old, new)
+
+
+def _changed_names(old: list[str], new: list[str]) -> list[str]:
+    if old == new or _only_named(old, new) or len(old) != len(new):
+        return []
+    pairs = enumerate(zip(old, new, strict=True))
+    return [f"landmark {number} was {_shown(one)}, is {_shown(other)}" for number, (one, other) in pairs if one != other]
+
+
+def _changed_units(before: dict, now: dict) -> list[str]:
+    units = [name for name in UNITS if name in before and not _same(before[name], now[name])]
+    return [f"{name} was {_shown(before[name])}, is {_shown(now[name])}" for name in units]
+
+
+def _split_changes(split: str, before: dict, now: dict) -> list[str]:
+    found = []
+    gone, added = [i for i in before if i not in now], [i for i in now if i not in before]
+    if gone or added:
+        text = [f"without {_listed(gone)}"] * bool(gone) + [f"with {_listed(added)}"] * bool(added)
+        found.append(f"{split} images: {len(before)} before, {len(now)} now ({' and '.join(text)})")
+    both = [identity for identity in before if identity in now]
+    for number, what in enumerate(("landmarks", "image files")):
+        if other := [identity for identity in both if before[identity][number] != now[identity][number]]:
+            found.append(f"{what} of {len(other)} of {len(now)} {split} images differ ({_listed(other)})")
+    return found
+
+
+def _listed(ids: list[str]) -> str:
+    return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+
+
+def _same(first: object, second: object) -> bool:
+    if first is None or second is None or isinstance(first, str | dict):
+        return first == second
+    return len(first) == len(second) and bool(np.allclose(first, second, rtol=1e-9))
+
+
+def _shown(value: object) -> str:
+    text = str(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _digests(dataset: Dataset, identity: str) -> list[str]:
+    rows = np.round(dataset.landmarks[identity], DECIMALS) + 0.0  # no negative zero
+    rows[np.isnan(rows)] = np.nan  # NaN has many bit patterns
+    return [_digest(rows.astype("<f8").tobytes()), _file_digest(Path(dataset.files[identity]))]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _file_digest(path: Path) -> str:
+    """Of the size of an image file and three parts of it; with the file of pixels beside a header of MetaImage."""
+    digest = hashlib.sha256()
+    parts = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
+    if path.suffix.lower() == ".mhd":
+        parts += [pixels for suffix in (".raw", ".zraw") if (pixels := path.with_suffix(suffix)).is_file()]
+    for part in parts:
+        try:
+            with open(part, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                digest.update(str(size).encode())
+                for start in sorted({0, max(0, size // 2 - PART // 2), max(0, size - PART)}):
+                    file.seek(start)
+                    digest.update(file.read(PART))
+        except OSError as error:
+            raise DatasetError(f"{part}: cannot be read ({error.strerror}).") from None
+    return digest.hexdigest()[:16]

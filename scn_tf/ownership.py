@@ -1,0 +1,135 @@
+"""Which files this package wrote: by what stands in them, so that nobody else's is ever replaced.
+
+One row of ``RECOGNISED`` per kind of file. Each reads a few bytes, or the list of contents of an archive.
+"""
+
+import json
+import mmap
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import yaml
+
+METADATA = b"scn_tf.json"  # the name under which every form of a model carries what we say of it
+HEAD = 4096  # bytes
+LARGEST_TEXT = 64 << 20  # bytes; JSON and YAML of ours are smaller
+TABLES = re.compile(
+    rb"id,landmark,x,y(,z)?,score\b|id,landmark,error_(mm|px)\b|landmark,points,pe_mean_"
+    rb"|epoch,seconds,learning_rate,|epoch,[^\n]*\bval_dice\b|system,size,"
+)
+REPORTS = re.compile(rb"<!doctype html><html lang=en><meta charset=utf-8><title>[^<]*, split [^<]*</title><style>body\{font:15px ")
+STUDIES = re.compile(rb"\d+ of \d+ runs\. Errors in ")
+JSON_KEYS = ({"scn_tf"}, {"pe_mean_px", "sdr_percent"}, {"dice_mean", "dice"}, {"landmarks", "pixel_size", "size"})
+SECTIONS = {"data", "model", "heatmap", "augment", "train"}
+FEWEST_FIELDS = 10  # of the section train in a configuration that a run wrote; a user's own names a few
+PNG_START, PNG_HEADER = b"\x89PNG\r\n\x1a\n", 33  # signature, and with the first chunk
+STAMP = b"tEXtSoftware\0scn_tf"
+COMMENT = b"<!-- scn_tf -->\n"
+
+
+def is_ours(path: str | Path) -> bool:
+    """Whether a file may be replaced: we wrote one of its kind, or it is empty.
+
+    Args:
+        path: existing regular file; its suffix says which kind it should be. A kind that is not known is nobody's of ours.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    if path.stat().st_size == 0:
+        return True
+    recognise = RECOGNISED.get(path.suffix.lower())
+    try:
+        return recognise is not None and recognise(path)
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, RecursionError, NotImplementedError, yaml.YAMLError):
+        return False  # damaged, or of another program
+
+
+def anything(path: str | Path) -> bool:
+    """For files whose folder was checked before."""
+    return True
+
+
+def one_of(names: Iterable[str]) -> Callable[[Path], bool]:
+    """A recogniser of lists: every line is one of these names."""
+    known = set(names)
+    return lambda path: set(path.read_text(encoding="utf-8", errors="replace").splitlines()) <= known
+
+
+def stamp(path: Path) -> None:
+    """Put our name into a picture or page that was just written: nothing else in it would tell whose it is."""
+    suffix = path.suffix.lower()
+    if suffix not in (".png", ".html"):
+        return
+    content = path.read_bytes()
+    if suffix == ".html" and b"scn_tf" not in content:
+        path.write_bytes(content + COMMENT)
+    elif suffix == ".png" and content.startswith(PNG_START) and STAMP not in content[: HEAD // 2]:
+        chunk = (len(STAMP) - 4).to_bytes(4, "big") + STAMP + zlib.crc32(STAMP).to_bytes(4, "big")
+        path.write_bytes(content[:PNG_HEADER] + chunk + content[PNG_HEADER:])
+
+
+def _head(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(HEAD)
+
+
+def _is_table(path: Path) -> bool:
+    return TABLES.match(_head(path).removeprefix(b"\xef\xbb\xbf")) is not None
+
+
+def _is_page(path: Path) -> bool:
+    if REPORTS.match(_head(path)):
+        return True
+    return _contains(path, b"scn_tf")
+
+
+def _is_json(path: Path) -> bool:
+    if path.stat().st_size > LARGEST_TEXT:
+        return False
+    values = json.loads(path.read_bytes())
+    return isinstance(values, dict) and any(keys <= set(values) for keys in JSON_KEYS)
+
+
+def _is_settings(path: Path) -> bool:
+    """A whole configuration as a run writes it: every field, no comment, the layout of our writer."""
+    if path.stat().st_size > LARGEST_TEXT >> 6:
+        return False
+    text = path.read_text(encoding="utf-8")
+    if any(isinstance(token, yaml.AnchorToken | yaml.AliasToken) for token in yaml.scan(text)):
+        return False  # never ours, and may stand for gigabytes
+    values = yaml.safe_load(text)
+    if not isinstance(values, dict) or not set(values) >= SECTIONS or not all(isinstance(part, dict) for part in values.values()):
+        return False
+    return len(values["train"]) >= FEWEST_FIELDS and yaml.safe_dump(values, sort_keys=False) == text
+
+
+def _is_archive(*members: str) -> Callable[[Path], bool]:
+    def recognise(path: Path) -> bool:
+        with zipfile.ZipFile(path) as archive:
+            return not {*members}.isdisjoint(archive.namelist())
+
+    return recognise
+
+
+def _contains(path: Path, mark: bytes, start: bytes = b"", at: int = 0) -> bool:
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content[at : at + len(start)] == start and content.find(mark) >= 0
+
+
+RECOGNISED = {
+    ".csv": _is_table,
+    ".json": _is_json,
+    ".html": _is_page,
+    ".md": lambda path: STUDIES.match(_head(path)) is not None,
+    ".png": lambda path: STAMP in _head(path),
+    ".yaml": _is_settings,
+    ".keras": _is_archive(METADATA.decode()),
+    ".npz": _is_archive("metadata.npy", "progress.npy"),
+    ".tflite": lambda path: _contains(path, METADATA, b"TFL3", 4),
+    ".onnx": lambda path: _contains(path, METADATA),
+}
