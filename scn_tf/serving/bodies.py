@@ -12,10 +12,10 @@ SMALL = 1_000_000  # bytes; these beside them: who sends large ones must not kee
 
 
 class Body:
-    """One body that comes in: its bytes so far, its pace, and the time limit that it runs under once it is read."""
+    """One body: its bytes so far, its pace, the time limit under which it is read, whether it is whole, whether it takes much memory."""
 
     def __init__(self):
-        self.size, self.pace, self.limit, self.whole = 0, Pace(time.monotonic()), None, False
+        self.size, self.pace, self.limit, self.whole, self.large = 0, Pace(time.monotonic()), None, False, False
 
 
 class Bodies:

@@ -17,11 +17,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from scn_tf.config import ConfigError
-from scn_tf.serving import requests, servable
+from scn_tf.serving import memory, requests, servable
 from scn_tf.serving.batching import Batcher, QueueFull
 from scn_tf.serving.bodies import Bodies
 from scn_tf.serving.signatures import MOST_PIXELS
 
+LARGE_PIXELS, LARGE_BYTES = 8_000_000, 4_000_000  # of images, and of a body or an answer: their memory is given back at once
+GIVE_BACK_SECONDS = (0, 5)  # when the request is done, and when its answer is taken
 MOST_ANSWERING = 256  # requests that are parsed, wait or run; each holds its connection
 REQUEST_PIXELS, QUEUE_PIXELS = 4 * MOST_PIXELS, 8 * MOST_PIXELS  # of encoded images: about half a minute, a minute of a core
 DISCARD_SECONDS = 10  # for the rest of a request that was refused
@@ -134,7 +136,7 @@ class Application:
                 raise _busy(f"{self.answering} requests wait already")
             self.answering += 1
             try:
-                response = await self._answer(request, content)
+                response = await self._answer(request, content, body)
             finally:
                 self.answering -= 1
             code = response.status_code
@@ -143,16 +145,25 @@ class Application:
             code = error.status_code
             raise
         finally:
+            if body.large or body.size > LARGE_BYTES:
+                content = None
+                for seconds in GIVE_BACK_SECONDS:
+                    asyncio.get_running_loop().call_later(seconds, self._give_back)
             self.bodies.remove(body)
             self.metrics.requests.labels(code).inc()
             self.metrics.seconds.observe(time.monotonic() - start)
 
-    async def _answer(self, request, content):
-        """Bytes of a body -> response, through parser and queue."""
+    def _give_back(self):
+        with contextlib.suppress(RuntimeError):  # the server has stopped
+            self.parser.submit(memory.give_back)
+
+    async def _answer(self, request, content, body):
+        """Bytes of a body -> response, through parser and queue; notes in ``body`` whether it took much memory."""
         in_thread, thread = asyncio.get_running_loop().run_in_executor, self.parser
         try:
             limits = {"most_pixels": self.most_pixels, "most_rows": self.limits.max_queue, "most_pixels_in_all": REQUEST_PIXELS}
             call = await in_thread(thread, lambda: requests.parse(content, self.model.signatures, **limits))
+            body.large |= sum(call.pixels) > LARGE_PIXELS
             futures = self.batcher.submit(call.signature, call.inputs, call.pixels)
             try:
                 pieces = await _unless_gone(request, asyncio.gather(*map(asyncio.wrap_future, futures)))
@@ -160,6 +171,7 @@ class Application:
                 for future in futures:  # what still waits there is of no use any more
                     future.cancel()
             text = await in_thread(thread, lambda: requests.answer(call, requests.joined(pieces)))
+            body.large |= len(text) > LARGE_BYTES
         except servable.InputError as error:
             raise HTTPException(400, str(error)) from None
         except servable.Exhausted:

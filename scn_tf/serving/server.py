@@ -12,7 +12,7 @@ except ModuleNotFoundError:  # Windows
 
 from scn_tf.config import ConfigError
 from scn_tf.extras import INSTALL
-from scn_tf.serving import requests, servable
+from scn_tf.serving import memory, requests, servable
 from scn_tf.serving.pace import Pace
 
 try:
@@ -173,6 +173,7 @@ def serve(out, *, host="127.0.0.1", port=8501, name="scn", limits=None):
         raise ConfigError(f"--name: expected a word that can stand in a URL, received {name!r}.")
     limits = limits or Limits()
     _allow_open_files()
+    memory.prepare()
     with _bound_socket(host, port) as listener:
         model = servable.load(out)
         servable.warm_up(model)
