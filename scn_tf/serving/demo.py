@@ -151,7 +151,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return None
         try:
             folder = Path(self.translate_path(self.path))
-            if not folder.is_dir() or (folder / "index.html").is_file():
+            named = self.path.partition("?")[0].partition("#")[0].endswith("/")  # else its files would be asked for elsewhere
+            if not folder.is_dir() or (named and (folder / "index.html").is_file()):
                 return super().send_head()
         except (ValueError, OSError):  # names that no file can have: NUL, what is no UTF-8, too many characters
             pass
