@@ -9,6 +9,7 @@ import tensorflow as tf
 from scn_tf.data.encoded import MASKS
 from scn_tf.serving.headers import FORMATS, MOST_GIF_BLOCKS
 
+ENORMOUS = 64_000_000  # pixels: who asks refuses them by their number, whether they are there or not
 MOST_PNG_CHUNKS = 1000  # in front of the pixels
 PADDING = 32  # bytes past the end read as zero: a number of a truncated header is one, and the decoder then says what is wrong
 
@@ -90,13 +91,21 @@ def _animated(encoded):
     return kind(tf.minimum(position, length)) == b"acTL"
 
 
+def _unless(problems, value):
+    """The value, or an error with the words of the first problem that there is."""
+    return tf.case([(problem, lambda words=words: _refused([words])) for problem, words in problems], default=lambda: value)
+
+
 def _png(data, animated):
     size = _number(data, 16, 4, big=True) * _number(data, 20, 4, big=True)
     # The decoder goes on past other chunks in front, and so to another size.
-    return tf.cond(
-        tf.reduce_all(data[12:16] == list(b"IHDR")) & ~animated,
-        lambda: size,
-        lambda: _refused(["image_bytes: is an animated PNG, or a damaged one that does not begin with its size"]),
+    sized = tf.reduce_all(data[12:16] == list(b"IHDR"))
+    return _unless(
+        [
+            (~sized, "image_bytes: is a damaged PNG: it does not begin with its size"),
+            (animated, "image_bytes: is an animated PNG; save one of its frames"),
+        ],
+        size,
     )
 
 
@@ -117,12 +126,14 @@ def _bmp(data, length):
     end = _integer(data, 10, 4) + tf.cast(height, tf.int64) * row
     whole = tf.maximum(end, _integer(data, 2, 4)) <= tf.cast(length, tf.int64)
     known = (_number(data, 14, 4) >= 40.0) & (sides[0] < 2.0**31) & (_number(data, 10, 4) >= 54.0)
-    return tf.cond(
-        ((bits > 8.0) | grey) & plain & known & whole,
-        lambda: width * height,
-        lambda: _refused(
-            ["image_bytes: is a BMP cut short, packed, of an old kind, or with a palette that the decoder does not know; save it as PNG"]
-        ),
+    pixels = width * height
+    return _unless(
+        [
+            ((bits <= 8.0) & ~grey, "image_bytes: is a BMP with a palette, whose colours the decoder does not know; save it as PNG"),
+            (~plain | ~known, "image_bytes: is a BMP that is packed, masked, damaged or of an old kind; save it as PNG"),
+            (~whole & (pixels <= ENORMOUS), "image_bytes: is a BMP cut short: it has fewer bytes than its header promises"),
+        ],
+        pixels,
     )
 
 
