@@ -130,7 +130,10 @@ def _bmp(data, length):
     return _unless(
         [
             ((bits <= 8.0) & ~grey, "image_bytes: is a BMP with a palette, whose colours the decoder does not know; save it as PNG"),
-            (~plain | ~known, "image_bytes: is a BMP that is packed, masked, damaged or of an old kind; save it as PNG"),
+            (
+                (~plain | ~known) & (pixels <= ENORMOUS),
+                "image_bytes: is a BMP that is packed, masked, damaged or of an old kind; save it as PNG",
+            ),
             (~whole & (pixels <= ENORMOUS), "image_bytes: is a BMP cut short: it has fewer bytes than its header promises"),
         ],
         pixels,
