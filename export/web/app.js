@@ -5,6 +5,7 @@ import { draw, preview } from "./draw.js";
 import { loadNetwork } from "./network.js";
 import { csv, download, json, stem } from "./table.js";
 
+const LONGEST_MESSAGE = 500;
 const at = (id) => document.getElementById(id);
 const results = new Map(); // id -> {id, file, width, height, landmarks, scores}; pixels and heatmaps are kept of the shown image alone
 const known = new Set(); // ids of results and of files in the queue
@@ -19,23 +20,35 @@ function say(text) {
 
 function complain(text) {
   const item = document.createElement("li");
-  item.textContent = text;
+  item.textContent = text.length > LONGEST_MESSAGE ? text.slice(0, LONGEST_MESSAGE) + "…" : text;
   at("errors").append(item);
 }
 
-/** Find the landmarks of a file and show them. */
+/** Find the landmarks of a file and show them. Until all is there the page keeps what it showed before. */
 async function analyse(id, file) {
   const image = await decode(file);
   const found = await network.find(image);
+  const bitmap = await preview(image);
   shown?.bitmap.close();
-  shown = { id, image, bitmap: await preview(image), found };
+  shown = { id, image, bitmap, found };
   results.set(id, { id, file, width: image.width, height: image.height, landmarks: found.landmarks, scores: found.scores });
+  show();
+  if (image.orientation === 1) return;
+  complain(`${file.name}: note: EXIF says to turn it (orientation ${image.orientation}); landmarks are in its pixels as stored, not turned.`);
+}
+
+/** Put a step behind all others; whatever one throws, the next is done. */
+function enqueueStep(step) {
+  work = work.then(step).catch((error) => {
+    console.error(error);
+    complain(`The page failed: ${error.message}`);
+  });
 }
 
 /** Put a file into the queue. */
 function enqueue(id, file) {
   waiting += 1;
-  work = work.then(async () => {
+  enqueueStep(async () => {
     if (!network) return;
     at("progress").hidden = false;
     say(`Finding landmarks in ${file.name} …`);
@@ -44,10 +57,10 @@ function enqueue(id, file) {
       await analyse(id, file);
     } catch (error) {
       console.error(error);
-      complain(`${file.name}: ${error.message}`);
+      complain(`${file.name}: ${error?.message ?? error}`);
       if (!results.has(id)) known.delete(id);
+      if (shown) at("shown").value = shown.id;
     }
-    if (shown) show();
     done += 1;
     at("progress").value = done / waiting;
     if (done < waiting) return;
@@ -123,7 +136,7 @@ function listen() {
   at("json").addEventListener("click", () => {
     download(json([...results.values()], network.model.landmarks, network.model.name), "predictions.json", "application/json");
   });
-  at("clear").addEventListener("click", () => { work = work.then(clear); });
+  at("clear").addEventListener("click", () => enqueueStep(clear));
 }
 
 async function start() {

@@ -1,14 +1,36 @@
 // From an image file to pixels as they are stored: no colour management, no turning by EXIF, as Python reads it.
 
 import { decode as decodePng } from "fast-png";
+import { Unusable, wholeBmp, wholeJpeg, wholePng } from "./check.js";
 
 export const MOST_PIXELS = 64e6; // of an image: what its decoded form takes would end the page
 
-const PNG = [0x89, 0x50, 0x4e, 0x47], GIF = [0x47, 0x49, 0x46], BMP = [0x42, 0x4d], JPEG = [0xff, 0xd8, 0xff];
+const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a], BMP = [0x42, 0x4d], JPEG = [0xff, 0xd8, 0xff];
+const PICTURES = "save it as PNG", VOLUMES = "use scn-tf predict";
+// [name, what to use, where its first bytes begin, these]
+const OTHERS = [
+  ["GIF", PICTURES, 0, "GIF8"],
+  ["WebP", PICTURES, 8, "WEBP"],
+  ["AVIF or HEIC", PICTURES, 4, "ftyp"],
+  ["JPEG XL", PICTURES, 0, "\xff\x0a"],
+  ["JPEG XL", PICTURES, 4, "JXL "],
+  ["JPEG 2000", PICTURES, 4, "jP  "],
+  ["ICO", PICTURES, 0, "\0\0\x01\0"],
+  ["SVG", PICTURES, 0, "<"],
+  ["PDF", PICTURES, 0, "%PDF"],
+  ["TIFF", VOLUMES, 0, "II*\0"],
+  ["TIFF", VOLUMES, 0, "MM\0*"],
+  ["DICOM", VOLUMES, 128, "DICM"],
+  ["packed", VOLUMES, 0, "\x1f\x8b"],
+  ["NRRD", VOLUMES, 0, "NRRD"],
+  ["MetaImage", VOLUMES, 0, "ObjectType"],
+  ["NIfTI", VOLUMES, 344, "n+1"],
+];
 
 /**
  * @param {File} file
- * @returns {Promise<{width, height, channels, data, depth}>} interleaved numbers; depth 8 or 16 bits.
+ * @returns {Promise<{width, height, channels, data, depth, orientation}>} interleaved numbers; depth 8 or 16 bits; orientation that EXIF
+ *   states, 1 to 8, which is not applied.
  * @throws {Error} no image, damaged, or too large; the message is for the user and does not name the file.
  */
 export async function decode(file) {
@@ -17,59 +39,61 @@ export async function decode(file) {
   const starts = (magic) => magic.every((byte, index) => bytes[index] === byte);
   const view = new DataView(bytes.buffer);
   try {
-    if (starts(PNG)) {
-      if (String.fromCharCode(...bytes.subarray(12, 16)) !== "IHDR") throw new Error("damaged PNG"); // its size is elsewhere
-      refuseLarge(view.getUint32(16), view.getUint32(20));
-      // A browser's canvas keeps 8 bits a channel. Palettes and fewer bits than 8 lose nothing there.
-      if (bytes[24] >= 8 && bytes[25] !== 3) return checked(decodePng(bytes));
+    if (starts(PNG)) return await png(bytes, view);
+    if (starts(JPEG)) {
+      const { parts, orientation, width, height } = wholeJpeg(bytes, view);
+      checkSize(width, height);
+      return { ...(await browserDecoded(parts, width, height)), orientation };
     }
-    if (starts(GIF)) refuseLarge(view.getUint16(6, true), view.getUint16(8, true));
-    if (starts(BMP)) refuseLarge(view.getInt32(18, true), view.getInt32(22, true));
-    return await browserDecoded(starts(JPEG) ? plainJpeg(bytes, view) : [bytes]);
+    if (starts(BMP)) {
+      wholeBmp(bytes, view);
+      const [width, height] = [view.getInt32(18, true), Math.abs(view.getInt32(22, true))];
+      checkSize(width, height);
+      return { ...(await browserDecoded([bytes], width, height)), orientation: 1 };
+    }
   } catch (error) {
     if (error instanceof TooLarge) throw error;
-    throw new Error("cannot be read as an image; expected PNG, JPEG, BMP, GIF or WebP.", { cause: error });
+    const reason = error instanceof Unusable ? ` (${error.message})` : "";
+    throw new Error(`cannot be read as an image${reason}; expected PNG, JPEG or BMP.`, { cause: error });
   }
+  throw new Error(unknown(bytes));
 }
 
 class TooLarge extends Error {}
 
-function refuseLarge(width, height) {
-  const pixels = Math.abs(width * height);
-  if (pixels > MOST_PIXELS) {
-    throw new TooLarge(`is too large: ${Math.abs(width)} x ${Math.abs(height)} pixels; expected at most ${MOST_PIXELS / 1e6} million.`);
+function unknown(bytes) {
+  const head = String.fromCharCode(...bytes.subarray(0, 400)).replace(/^(\xef\xbb\xbf)?\s+/, "");
+  for (const [name, use, at, magic] of OTHERS) {
+    if (head.startsWith(magic, at)) return `is ${name}, which this page does not read: ${use}.`;
+  }
+  return `cannot be read as an image${bytes.length ? "" : " (it is empty)"}; expected PNG, JPEG or BMP.`;
+}
+
+function checkSize(width, height) {
+  if (!(width > 0 && height > 0)) throw new Unusable(`it has ${width} x ${height} pixels`);
+  if (width * height > MOST_PIXELS) {
+    throw new TooLarge(`is too large: ${width} x ${height} pixels; expected at most ${MOST_PIXELS / 1e6} million.`);
   }
 }
 
-function checked({ width, height, channels, data, depth }) {
-  if (data.length !== width * height * channels) throw new Error("fewer pixels than the header says");
-  return { width, height, channels, data, depth };
+async function png(bytes, view) {
+  if (bytes.length < 33) throw new Unusable("it is cut short");
+  if (String.fromCharCode(...bytes.subarray(12, 16)) !== "IHDR") throw new Unusable("it is damaged"); // its size is elsewhere
+  const [width, height] = [view.getUint32(16), view.getUint32(20)];
+  checkSize(width, height);
+  const { parts, orientation } = await wholePng(bytes, view);
+  // A browser's canvas keeps 8 bits a channel. Palettes and fewer bits than 8 lose nothing there.
+  if (bytes[24] < 8 || bytes[25] === 3) return { ...(await browserDecoded(parts, width, height)), orientation };
+  const { channels, data, depth } = decodePng(new Uint8Array(await new Blob(parts).arrayBuffer()));
+  if (data.length !== width * height * channels) throw new Unusable("it is cut short");
+  return { width, height, channels, data, depth, orientation };
 }
 
-/**
- * The parts of a JPEG without its EXIF and colour profile, which browsers would apply.
- * Segments: 0xff, marker, length of what follows with the length's own two bytes.
- */
-function plainJpeg(bytes, view) {
-  const parts = [bytes.subarray(0, 2)];
-  for (let at = 2; ; ) {
-    while (bytes[at] === 0xff && bytes[at + 1] === 0xff) at += 1; // padding is allowed there
-    const marker = bytes[at + 1], end = at + 2 + view.getUint16(at + 2);
-    if (bytes[at] !== 0xff || end > bytes.length) throw new Error("damaged JPEG");
-    const frame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-    if (frame) refuseLarge(view.getUint16(at + 7), view.getUint16(at + 5));
-    if (marker === 0xda) return [...parts, bytes.subarray(at)]; // the pixels begin
-    if (marker !== 0xe1 && marker !== 0xe2) parts.push(bytes.subarray(at, end));
-    at = end;
-  }
-}
-
-async function browserDecoded(parts) {
+async function browserDecoded(parts, width, height) {
   const options = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
   const bitmap = await createImageBitmap(new Blob(parts), options);
   try {
-    const { width, height } = bitmap;
-    refuseLarge(width, height);
+    if (bitmap.width !== width || bitmap.height !== height) throw new Unusable("its size is not that of its header");
     const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
     context.drawImage(bitmap, 0, 0);
     return { width, height, channels: 4, depth: 8, data: context.getImageData(0, 0, width, height).data };

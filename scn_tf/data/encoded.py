@@ -187,6 +187,8 @@ def check_jpeg(content: bytes) -> None:
         # An eighth of each side is enough: all the packed data are read for it.
         simplejpeg.decode_jpeg(content, colorspace="GRAY", min_height=1, min_width=1, strict=True)
     except ValueError as error:
+        if "subsampling" in str(error):
+            raise ValueError("it is a JPEG with an unusual sampling of colours; save it again with 4:2:0 or 4:4:4") from None
         raise ValueError(f"it is a damaged JPEG ({str(error).strip().rstrip('.')})") from None
 
 

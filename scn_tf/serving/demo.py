@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sysconfig
 import tempfile
+import threading
 from pathlib import Path
 
 from scn_tf import checkpoints, config, files, ownership, runs
@@ -32,6 +33,8 @@ LIBRARIES = (
     "iobuffer/lib/*.js",
     "*/LICENSE",
 )
+LONGEST_ECHO = 200  # characters of a request in the answer that refuses it
+MOST_CONNECTIONS = 200
 # The page states a stricter policy, which also holds on other servers, but not for its workers: theirs comes from here.
 # The Cross-Origin lines isolate it, which threads in WebAssembly need.
 HEADERS = {
@@ -160,10 +163,21 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         if host not in ("127.0.0.1", "localhost"):
             self.send_error(403, "expected http://127.0.0.1 or http://localhost")
             return None
-        return super().send_head()
+        try:
+            folder = Path(self.translate_path(self.path))
+            named = self.path.partition("?")[0].partition("#")[0].endswith("/")  # else its files would be asked for elsewhere
+            if not folder.is_dir() or (named and (folder / "index.html").is_file()):
+                return super().send_head()
+        except (ValueError, OSError):  # names that no file can have: NUL, what is no UTF-8, too many characters
+            pass
+        self.send_error(404)
+        return None
 
     def list_directory(self, path):
         self.send_error(404)
+
+    def send_error(self, code, message=None, explain=None):
+        super().send_error(code, message and message[:LONGEST_ECHO], explain)
 
     def end_headers(self):
         for name, value in HEADERS.items():
@@ -174,6 +188,21 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         """Say nothing: the page says what goes wrong."""
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """Says nothing on the terminal of connections that break, and takes no more of them than :data:`MOST_CONNECTIONS` at once."""
+
+    request_queue_size = 64
+
+    def process_request(self, request, client_address):
+        if threading.active_count() > MOST_CONNECTIONS:
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+    def handle_error(self, request, client_address):
+        """A browser left in the middle of an answer, or sent what is no HTTP."""
+
+
 def server(folder, port):
     """A server of a folder on 127.0.0.1; ``serve_forever`` runs it, ``server_port`` is its port (``port`` 0: a free one).
 
@@ -181,6 +210,6 @@ def server(folder, port):
         ConversionError: the port is taken.
     """
     try:
-        return http.server.ThreadingHTTPServer(("127.0.0.1", port), functools.partial(Handler, directory=str(folder)))
+        return Server(("127.0.0.1", port), functools.partial(Handler, directory=str(folder)))
     except (OSError, OverflowError) as error:
         raise ConversionError(f"--port: {port} cannot be used ({error}); choose another one, or 0 for any free one.") from None

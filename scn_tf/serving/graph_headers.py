@@ -6,8 +6,11 @@ formats that TensorFlow decodes stay outside.
 
 import tensorflow as tf
 
+from scn_tf.data.encoded import MASKS
 from scn_tf.serving.headers import FORMATS, MOST_GIF_BLOCKS
 
+ENORMOUS = 64_000_000  # pixels: who asks refuses them by their number, whether they are there or not
+MOST_PNG_CHUNKS = 1000  # in front of the pixels
 PADDING = 32  # bytes past the end read as zero: a number of a truncated header is one, and the decoder then says what is wrong
 
 
@@ -15,23 +18,31 @@ def pixel_count(encoded):
     """Pixels that decoding would fill, float32.
 
     Args:
-        encoded: scalar string: bytes of a PNG, JPEG, BMP or GIF file. Another format, a BMP with a palette of colours, and a GIF whose
-            first frame is not the whole image are errors.
+        encoded: scalar string: bytes of a PNG, JPEG, BMP or GIF file. Errors are another format, an animated PNG, a JPEG of other than
+            one or three colours, a BMP that is packed, has a palette of colours or is shorter than it says, and a GIF whose first frame
+            is not the whole image or that has no end. What the decoders themselves find is theirs to refuse.
     """
 
     def starts(magic):
         return tf.strings.substr(encoded + b"\0" * PADDING, 0, len(magic)) == magic
 
     def jpeg():
-        return tf.reduce_prod(tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.float32))
+        shape = tf.io.extract_jpeg_shape(encoded)
+        return tf.cond(
+            (shape[2] == 1) | (shape[2] == 3),
+            lambda: tf.reduce_prod(tf.cast(shape[:2], tf.float32)),
+            lambda: _refused(
+                ["image_bytes: expected a JPEG of one or three colours, received", shape[2], "(CMYK); save it as grey or RGB"]
+            ),
+        )
 
     def unknown():
         return _refused([f"image_bytes: expected a {FORMATS} file, received", tf.strings.length(encoded), "bytes of something else"])
 
     return tf.case(
         [
-            (starts(b"\x89PNG"), lambda: _png(_bytes(encoded, 32))),
-            (starts(b"BM"), lambda: _bmp(_bytes(encoded, 4096))),
+            (starts(b"\x89PNG"), lambda: _png(_bytes(encoded, 32), _animated(encoded))),
+            (starts(b"BM"), lambda: _bmp(_bytes(encoded, 4096), tf.strings.length(encoded))),
             (starts(b"GIF8"), lambda: _gif(_bytes(encoded, -1))),
             (starts(b"\xff\xd8\xff"), jpeg),
         ],
@@ -51,23 +62,54 @@ def _number(data, start, size, *, big=False):
     return tf.reduce_sum(digits * tf.constant(powers[::-1] if big else powers))
 
 
+def _integer(data, start, size):
+    """The same, int64: exact."""
+    return tf.reduce_sum(tf.cast(data[start : start + size], tf.int64) * [256**power for power in range(size)])
+
+
 def _refused(words):
     error = tf.debugging.Assert(tf.constant(False), words)
     with tf.control_dependencies([error]):
         return tf.constant(0.0)
 
 
-def _png(data):
+def _animated(encoded):
+    """Whether a PNG has the chunk that makes it a film; it stands before the pixels."""
+    length = tf.strings.length(encoded)
+
+    def kind(position):
+        return tf.strings.substr(encoded + b"\0" * PADDING, position + 4, 4)
+
+    def before_pixels(position):
+        return (position < length - 12) & (kind(position) != b"IDAT") & (kind(position) != b"acTL")
+
+    def following(position):
+        size = _number(_bytes(tf.strings.substr(encoded, position, 4), -1), 0, 4, big=True)
+        return position + 12 + tf.cast(tf.minimum(size, tf.cast(length, tf.float32)), tf.int32)
+
+    (position,) = tf.while_loop(before_pixels, following, (8,), maximum_iterations=MOST_PNG_CHUNKS)
+    return kind(tf.minimum(position, length)) == b"acTL"
+
+
+def _unless(problems, value):
+    """The value, or an error with the words of the first problem that there is."""
+    return tf.case([(problem, lambda words=words: _refused([words])) for problem, words in problems], default=lambda: value)
+
+
+def _png(data, animated):
     size = _number(data, 16, 4, big=True) * _number(data, 20, 4, big=True)
     # The decoder goes on past other chunks in front, and so to another size.
-    return tf.cond(
-        tf.reduce_all(data[12:16] == list(b"IHDR")),
-        lambda: size,
-        lambda: _refused(["image_bytes: is a damaged PNG: it does not begin with its size"]),
+    sized = tf.reduce_all(data[12:16] == list(b"IHDR"))
+    return _unless(
+        [
+            (~sized, "image_bytes: is a damaged PNG: it does not begin with its size"),
+            (animated, "image_bytes: is an animated PNG; save one of its frames"),
+        ],
+        size,
     )
 
 
-def _bmp(data):
+def _bmp(data, length):
     # Signed numbers; a negative height means rows from top to bottom.
     sides = [_number(data, start, 4) for start in (18, 22)]
     width, height = [tf.where(side >= 2.0**31, 2.0**32 - side, side) for side in sides]
@@ -77,10 +119,24 @@ def _bmp(data):
     table = data[first : first + 4 * colours]
     table = tf.reshape(table[: tf.size(table) // 4 * 4], [-1, 4])[:, :3]
     grey = tf.reduce_all(table == tf.range(tf.shape(table)[0])[:, tf.newaxis])
-    return tf.cond(
-        (_number(data, 28, 2) > 8.0) | grey,
-        lambda: width * height,
-        lambda: _refused(["image_bytes: is a BMP with a palette, whose colours the decoder does not know; save it as PNG"]),
+    bits, packing = _number(data, 28, 2), _number(data, 30, 4)
+    # 32 bits may state where their colours are, if that is where the decoder looks.
+    plain = (packing == 0.0) | ((packing == 3.0) & (bits == 32.0) & tf.reduce_all(data[54:66] == list(MASKS)))
+    row = (_integer(data, 18, 4) * _integer(data, 28, 2) + 31) // 32 * 4
+    end = _integer(data, 10, 4) + tf.cast(height, tf.int64) * row
+    whole = tf.maximum(end, _integer(data, 2, 4)) <= tf.cast(length, tf.int64)
+    known = (_number(data, 14, 4) >= 40.0) & (sides[0] < 2.0**31) & (_number(data, 10, 4) >= 54.0)
+    pixels = width * height
+    return _unless(
+        [
+            ((bits <= 8.0) & ~grey, "image_bytes: is a BMP with a palette, whose colours the decoder does not know; save it as PNG"),
+            (
+                (~plain | ~known) & (pixels <= ENORMOUS),
+                "image_bytes: is a BMP that is packed, masked, damaged or of an old kind; save it as PNG",
+            ),
+            (~whole & (pixels <= ENORMOUS), "image_bytes: is a BMP cut short: it has fewer bytes than its header promises"),
+        ],
+        pixels,
     )
 
 
@@ -116,8 +172,11 @@ def _gif(data):
 
     first = (13 + table(data[10]), 0.0, True, *screen)
     position, total, whole, width, height = tf.while_loop(is_block, read, first, maximum_iterations=MOST_GIF_BLOCKS)
+    whole = whole & (data[tf.minimum(position, tf.size(data) - 1)] == 0x3B)
     return tf.cond(
-        whole & ~is_block(position),
+        whole,
         lambda: tf.maximum(width * height, total),
-        lambda: _refused(["image_bytes: is a GIF of very many blocks, or whose first frame is not the whole image; save it as PNG"]),
+        lambda: _refused(
+            ["image_bytes: is a GIF cut short, of very many blocks, or whose first frame is not the whole image; save it as PNG"]
+        ),
     )

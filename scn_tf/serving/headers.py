@@ -9,10 +9,11 @@ import struct
 
 import tensorflow as tf
 
+from scn_tf.data import encoded as files
+
 FORMATS = "PNG, JPEG, BMP or GIF"
 MOST_PACKED_TEXTS = 16  # of a PNG: a thousand of them unpack 8 kB each to 8 MB each; real files have one or two
 MOST_GIF_BLOCKS = 1000  # frames and what goes with them
-MOST_SCANS = 64  # of a progressive JPEG: each passes over the whole image, empty or not; real files have about ten
 
 
 class HeaderError(ValueError):
@@ -40,6 +41,21 @@ def pixels(encoded):
     raise HeaderError(f"it starts like no {FORMATS} file")
 
 
+def check(encoded):
+    """That the file is whole and its decoder has nothing to complain of: decoders fill what is missing, and answer all the same.
+
+    Args:
+        encoded: bytes of a file that :func:`pixels` takes.
+
+    Raises:
+        HeaderError: it is cut short or damaged, or of a kind that decoders read differently.
+    """
+    try:
+        files.check(encoded)
+    except ValueError as error:
+        raise HeaderError(str(error)) from None
+
+
 def _png(encoded):
     width, height = struct.unpack_from(">II", encoded, 16)
     if encoded[12:16] != b"IHDR":  # the decoder goes on past other chunks in front, and so to another size
@@ -65,8 +81,8 @@ def _jpeg(encoded):
         height, width, _ = tf.io.extract_jpeg_shape(encoded).numpy().tolist()
     except tf.errors.InvalidArgumentError:
         raise HeaderError("its JPEG header cannot be read") from None
-    if encoded.count(b"\xff\xda") > MOST_SCANS:
-        raise HeaderError(f"it has more than {MOST_SCANS} scans; save it as a baseline JPEG")
+    if encoded.count(b"\xff\xda") > files.MOST_SCANS:
+        raise HeaderError(f"it has more than {files.MOST_SCANS} scans; save it as a baseline JPEG")
     return height * width
 
 
@@ -91,6 +107,8 @@ def _gif(encoded):
         blocks += 1
         if blocks > MOST_GIF_BLOCKS:
             raise HeaderError(f"it is a GIF of more than {MOST_GIF_BLOCKS} blocks; save it as PNG")
+    if encoded[position : position + 1] != b"\x3b":
+        raise HeaderError("it is a GIF cut short: it ends without its last byte")
     return max(widest * tallest, total)
 
 

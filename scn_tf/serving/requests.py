@@ -87,6 +87,7 @@ def parse(body, signatures, *, most_pixels, most_rows, most_pixels_in_all):
         raise InputError(
             f"{signature.name}: the answer would have {numbers} numbers, at most {MOST_NUMBERS} can be sent; send fewer images."
         )
+    _check_files(inputs)
     return Call(signature, inputs, pixels, rows)
 
 
@@ -234,6 +235,16 @@ def _header_pixels(name, encoded):
         return headers.pixels(encoded)
     except headers.HeaderError as error:
         raise InputError(f"{name}: {error}.") from None
+
+
+def _check_files(inputs):
+    """Decode nothing that is not whole; asked last, since it reads all of every file."""
+    for name, array in inputs.items():
+        for number, encoded in enumerate(array if array.dtype == object else ()):
+            try:
+                headers.check(encoded)
+            except headers.HeaderError as error:
+                raise InputError(f"{name}[{number}]: {error}.") from None
 
 
 def _listed(names):

@@ -17,12 +17,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from scn_tf.config import ConfigError
-from scn_tf.serving import requests, servable
+from scn_tf.serving import memory, requests, servable
 from scn_tf.serving.batching import Batcher, QueueFull
+from scn_tf.serving.bodies import Bodies
 from scn_tf.serving.signatures import MOST_PIXELS
 
-BODIES = 4  # bodies of the largest size that may be in memory at once,
-SMALL_BODY = 1_000_000  # bytes; these beside them: who sends large ones slowly must not keep all others out
+LARGE_PIXELS, LARGE_BYTES = 8_000_000, 4_000_000  # of images, and of a body or an answer: their memory is given back at once
+GIVE_BACK_SECONDS = (0, 5)  # when the request is done, and when its answer is taken
+MOST_ANSWERING = 256  # requests that are parsed, wait or run; each holds its connection
 REQUEST_PIXELS, QUEUE_PIXELS = 4 * MOST_PIXELS, 8 * MOST_PIXELS  # of encoded images: about half a minute, a minute of a core
 DISCARD_SECONDS = 10  # for the rest of a request that was refused
 CLIENT_CLOSED = 499  # nobody reads it; it makes the metrics honest
@@ -72,9 +74,9 @@ class Application:
 
     def __init__(self, model, *, name, limits):
         self.model, self.name, self.limits = model, name, limits
-        self.most_bytes = int(limits.max_body_mb * 1e6)
+        self.bodies = Bodies(int(limits.max_body_mb * 1e6))
         self.most_pixels = min(int(limits.max_megapixels * 1e6), MOST_PIXELS)
-        self.body_bytes = 0
+        self.answering = 0
         self.metrics = Metrics(lambda: self.batcher.waiting())
         # One thread: a large JSON document takes many times its size while it is parsed.
         self.parser = ThreadPoolExecutor(1, thread_name_prefix="json")
@@ -126,38 +128,42 @@ class Application:
 
     async def predict(self, request):
         """Find landmarks; both forms."""
-        code, start = 500, time.monotonic()
-        size = 0
-
-        def grow(count):
-            nonlocal size
-            if size + count > self.most_bytes:
-                raise HTTPException(413, f"expected a request of at most {self.limits.max_body_mb:g} MB; send fewer or smaller images.")
-            if self.body_bytes + count > BODIES * self.most_bytes and size + count > SMALL_BODY:
-                raise _busy("too many large requests at once")
-            size += count
-            self.body_bytes += count
-
+        code, start, body = 500, time.monotonic(), self.bodies.add()
         try:
             self._check_model(request)
-            body = await self._body(request, grow)
-            response = await self._answer(request, body)
+            content = await self._read(request, body)
+            if self.answering >= MOST_ANSWERING:
+                raise _busy(f"{self.answering} requests wait already")
+            self.answering += 1
+            try:
+                response = await self._answer(request, content, body)
+            finally:
+                self.answering -= 1
             code = response.status_code
             return response
         except HTTPException as error:
             code = error.status_code
             raise
         finally:
-            self.body_bytes -= size
+            if body.large or body.size > LARGE_BYTES:
+                content = None
+                for seconds in GIVE_BACK_SECONDS:
+                    asyncio.get_running_loop().call_later(seconds, self._give_back)
+            self.bodies.remove(body)
             self.metrics.requests.labels(code).inc()
             self.metrics.seconds.observe(time.monotonic() - start)
 
-    async def _answer(self, request, body):
-        """Body -> response, through parser and queue."""
+    def _give_back(self):
+        with contextlib.suppress(RuntimeError):  # the server has stopped
+            self.parser.submit(memory.give_back)
+
+    async def _answer(self, request, content, body):
+        """Bytes of a body -> response, through parser and queue; notes in ``body`` whether it took much memory."""
         in_thread, thread = asyncio.get_running_loop().run_in_executor, self.parser
         try:
             limits = {"most_pixels": self.most_pixels, "most_rows": self.limits.max_queue, "most_pixels_in_all": REQUEST_PIXELS}
-            call = await in_thread(thread, lambda: requests.parse(body, self.model.signatures, **limits))
+            call = await in_thread(thread, lambda: requests.parse(content, self.model.signatures, **limits))
+            body.large |= sum(call.pixels) > LARGE_PIXELS
             futures = self.batcher.submit(call.signature, call.inputs, call.pixels)
             try:
                 pieces = await _unless_gone(request, asyncio.gather(*map(asyncio.wrap_future, futures)))
@@ -165,6 +171,7 @@ class Application:
                 for future in futures:  # what still waits there is of no use any more
                     future.cancel()
             text = await in_thread(thread, lambda: requests.answer(call, requests.joined(pieces)))
+            body.large |= len(text) > LARGE_BYTES
         except servable.InputError as error:
             raise HTTPException(400, str(error)) from None
         except servable.Exhausted:
@@ -173,29 +180,30 @@ class Application:
             raise _busy(f"{self.limits.max_queue} images wait already, or fewer large ones") from None
         return Response(text, media_type="application/json")
 
-    async def _body(self, request, grow):
-        """Read the body, asking ``grow`` before each part is kept."""
+    async def _read(self, request, body):
+        """The bytes of the request; each part is counted in ``body`` before it is kept."""
         if request.headers.get("content-encoding", "identity") != "identity":
             raise HTTPException(415, "expected a body without content-encoding.")
         length = request.headers.get("content-length", "0")
         parts = bytearray()
         try:
-            if len(length) > 15 or int(length) > self.most_bytes:
-                grow(self.most_bytes + 1)
-            async with asyncio.timeout(self.limits.body_seconds):
+            if len(length) > 15 or int(length) > self.bodies.most_bytes:
+                self.bodies.grow(body, self.bodies.most_bytes + 1)
+            async with asyncio.timeout(self.limits.body_seconds) as body.limit:
                 async for part in request.stream():
-                    grow(len(part))
+                    self.bodies.grow(body, len(part))
                     parts += part
         except TimeoutError:
-            late = f"the request did not come in within {self.limits.body_seconds:g} s."
+            late = f"the request did not come in within {self.limits.body_seconds:g} s, or too slowly while others wait."
             raise HTTPException(408, late, {"Connection": "close"}) from None
         except ClientDisconnect:
             raise _gone() from None
         except HTTPException:
-            grow(-len(parts))
+            self.bodies.remove(body)
             parts.clear()
             await _discard_rest(request)
             raise
+        body.whole = True
         return bytes(parts)
 
     def _check_model(self, request):

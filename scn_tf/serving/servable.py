@@ -97,6 +97,8 @@ def run(signature, inputs):
         return {name: tensor.numpy() for name, tensor in signature.function(**tensors).items()}
     except tf.errors.InvalidArgumentError as error:
         raise InputError(plain_message(error.message)) from None
+    except UnicodeDecodeError:  # TensorFlow's message of a damaged file quotes the file
+        raise InputError("the model refused this input: a file is damaged") from None
     except tf.errors.ResourceExhaustedError as error:
         raise Exhausted(plain_message(error.message)) from None
 

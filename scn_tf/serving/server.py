@@ -1,14 +1,22 @@
 """A local prediction server with TF Serving's REST routes, for who has no Docker; docs/server.md shows how to call it."""
 
+import contextlib
 import gc
 import signal
 import socket
 
+try:
+    import resource
+except ModuleNotFoundError:  # Windows
+    resource = None
+
 from scn_tf.config import ConfigError
 from scn_tf.extras import INSTALL
-from scn_tf.serving import requests, servable
+from scn_tf.serving import memory, requests, servable
+from scn_tf.serving.pace import Pace
 
 try:
+    import h11
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -16,37 +24,116 @@ try:
 except ModuleNotFoundError as missing:
     raise ConfigError(f"serve: needs the library {missing.name}; {INSTALL}.") from None
 
-IDLE_SECONDS = 30  # a connection without a request is closed after one to two of these
-MOST_CONNECTIONS = 500  # well below the 1024 open files that a process usually has
+IDLE_SECONDS = 30  # a connection without a request, or whose answer is not taken, is closed after one to two of these
+MOST_CONNECTIONS = 500  # half as many as files may be open, where these are fewer than 1000
+OPEN_FILES = 4096  # asked for; many systems begin with 1024 or 256 and allow more
+MOST_UNREAD = 1_000_000_000  # bytes of answers that clients have not taken yet, all together
+BUSY = b"""HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n\r
+{"error": "busy: every connection waits for an answer; try again."}"""
 
 
 class Connection(H11Protocol):
-    """An HTTP connection that is closed when no request begins or ends on it for a while.
+    """An HTTP connection that makes room for others when its client is slow.
 
-    uvicorn's own limit begins with the first answer; a client that sends its headers slowly, or nothing, would stay. Its limit of
-    connections asks at the first request, and descriptors would run out before: here the one that is idle longest makes room.
+    uvicorn's own limits begin with the first answer and count requests; a client that sends its headers or body slowly, or takes no
+    answer, would stay, and keep all others out once there are enough of them. Here the one that is furthest behind (:class:`Pace`),
+    with its headers, its body or its answer, is closed when there are too many. Who waits for the model is not.
     """
 
     def connection_made(self, transport):
         super().connection_made(transport)
-        self.made = self.loop.time()
-        # One that was closed a moment ago is still listed, and makes no more room.
-        listed = [connection for connection in self.connections if not connection.transport.is_closing()]
-        if len(listed) > MOST_CONNECTIONS:
-            idle = [connection for connection in listed if connection.idle]
-            min(idle, key=lambda connection: connection.made).transport.abort()
-        self._watch(last=self)
+        self.pace, self.unsent, self.sends, self.lost = Pace(self.loop.time()), 0, False, False
+        if sum(connection.open for connection in self.connections) > _most_connections():
+            self._make_room()
+        self.loop.call_later(IDLE_SECONDS, self._watch, None)
+
+    def connection_lost(self, error):
+        self.lost = True
+        super().connection_lost(error)
+
+    def data_received(self, data):
+        now = self.loop.time()
+        if not self.sends:  # a request begins: that the connection was idle before does not count
+            self.pace, self.sends = Pace(now), True
+        self.pace.moved(len(data), now)
+        super().data_received(data)
+
+    def send_400_response(self, msg):
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:  # an answer is under way: there is no way to say it
+            self.transport.abort()
+        if self.cycle is not None and not self.cycle.response_complete:  # whoever answers finds the client gone
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+    def on_response_complete(self):
+        self._measure()
+        if not self.unsent:
+            self.pace = Pace(self.loop.time())
+        self.unsent, self.sends = self.transport.get_write_buffer_size(), False
+        super().on_response_complete()
+        unread = [connection for connection in self.connections if connection.transport.get_write_buffer_size()]
+        if sum(connection.transport.get_write_buffer_size() for connection in unread) > MOST_UNREAD:
+            max(unread, key=Connection.behind).transport.abort()
+
+    @property
+    def open(self):
+        """Whether it holds its place. One that was closed is still listed for a moment; it stays while an answer is not taken."""
+        return not self.transport.is_closing() or self.transport.get_write_buffer_size() > 0
 
     @property
     def idle(self):
-        """Whether no request is being answered."""
+        """Whether no request is being received or answered."""
         return self.cycle is None or self.cycle.response_complete
 
+    @property
+    def working(self):
+        """Whether its request has come in whole and the client waits for the answer."""
+        return not self.idle and not self.cycle.more_body and not self.transport.get_write_buffer_size()
+
+    def behind(self):
+        """Seconds that the client is behind, with what it sends or with what it takes."""
+        self._measure()
+        return self.pace.behind(self.loop.time())
+
+    def _measure(self):
+        unsent = self.transport.get_write_buffer_size()
+        if unsent or self.unsent:
+            self.pace.moved(max(0, self.unsent - unsent), self.loop.time())
+        self.unsent = unsent
+
+    def _make_room(self):
+        others = [connection for connection in self.connections if connection.open and connection is not self and not connection.working]
+        if others:
+            max(others, key=Connection.behind).transport.abort()
+        else:
+            self.transport.write(BUSY)
+            self.transport.close()
+
     def _watch(self, last):
-        if self.idle and self.cycle is last:
+        if self.lost:
+            return
+        behind = self.behind()
+        if behind > IDLE_SECONDS if self.unsent else self.idle and self.cycle is last:
             self.transport.abort()
-        if not self.transport.is_closing():
-            self.loop.call_later(IDLE_SECONDS, self._watch, self.cycle)
+        self.loop.call_later(IDLE_SECONDS, self._watch, self.cycle)
+
+
+def _most_connections():
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if resource else -1
+    return MOST_CONNECTIONS if soft < 0 else min(MOST_CONNECTIONS, soft // 2)  # below zero: no limit
+
+
+def _allow_open_files():
+    """Ask for as many open files as the connections need, where the system gives more than it began with."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if 0 <= soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def build_server(application):
@@ -85,6 +172,8 @@ def serve(out, *, host="127.0.0.1", port=8501, name="scn", limits=None):
     if not name or set(name) & set("/:?#% "):
         raise ConfigError(f"--name: expected a word that can stand in a URL, received {name!r}.")
     limits = limits or Limits()
+    _allow_open_files()
+    memory.prepare()
     with _bound_socket(host, port) as listener:
         model = servable.load(out)
         servable.warm_up(model)
