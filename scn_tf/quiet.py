@@ -3,6 +3,9 @@
 import contextlib
 import os
 import sys
+import threading
+
+_lock, _users, _kept = threading.Lock(), 0, None  # of the one redirection; several threads may open models at once
 
 
 def import_tensorflow():
@@ -22,11 +25,27 @@ def quiet_stderr():
         yield
         return
     sys.stderr.flush()
-    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    _begin()
     try:
-        os.dup2(sink, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(sink)
+        _end()
+
+
+def _begin() -> None:
+    global _users, _kept
+    with _lock:
+        if _users == 0:
+            _kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+            os.dup2(sink, 2)
+            os.close(sink)
+        _users += 1
+
+
+def _end() -> None:
+    global _users
+    with _lock:
+        _users -= 1
+        if _users == 0:
+            os.dup2(_kept, 2)
+            os.close(_kept)

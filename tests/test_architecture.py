@@ -9,7 +9,7 @@ from tests.conftest import REPOSITORY
 
 # A module may import modules of its own or a lower floor. docs/architecture.md says why.
 FLOORS = [
-    {"config", "devices", "extras", "files", "geometry", "pretrained", "quiet"},
+    {"checksums", "config", "devices", "extras", "files", "geometry", "pretrained", "quiet"},
     {"preprocess", "heatmaps", "losses", "layers"},
     {"augment", "models", "targets"},
     {"checkpoints", "localization", "data", "pictures"},
