@@ -10,6 +10,7 @@ from keras import layers
 
 from scn_tf import checkpoints, runs
 from scn_tf.checkpoints import CheckpointError
+from scn_tf.data import pixels
 from scn_tf.heatmaps import gaussian_height
 from scn_tf.layers import CubicResizing
 
@@ -47,6 +48,8 @@ def combine(paths, out):
     largest = max(metadata, key=lambda own: math.prod(own["config"]["model"]["image_size"]))
     members = [own.get("members", [own["config"]]) for own in metadata]
     combined = {**largest, "members": [settings for own in members for settings in own]}
+    if any(map(pixels.needs_spacing, metadata)):
+        combined[pixels.ASPECT] = pixels.HEADER
     factors = [(len(own) / len(combined["members"]) / _heights(its)).tolist() for own, its in zip(members, metadata, strict=True)]
     network = weighted_sum(networks, factors, largest["config"]["model"]["image_size"])
     for name in ("validation", "peaks"):  # of one of them alone

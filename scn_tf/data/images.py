@@ -1,12 +1,13 @@
 """Read an image file of any format that SimpleITK knows, with the frames that its header gives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from scn_tf import geometry
+from scn_tf.data import arrays
 from scn_tf.files import counted
 from scn_tf.preprocess import GREY_WEIGHTS
 
@@ -18,7 +19,7 @@ EXTENSIONS = (
 )
 # PixelSpacing, which is in the patient where it differs from the others; ImagerPixelSpacing; NominalScannedPixelSpacing.
 DICOM_SPACING = ("0028|0030", "0018|1164", "0018|2010")
-MOST_MM = 1e6  # of a pixel: more is no spacing, and no float32 survives it
+LEAST_MM, MOST_MM = 1e-6, 1e6  # of a pixel: less or more is no spacing, and no float32 survives it
 DICOM_CLASS = "0008|0016"
 # Enhanced and converted CT, MR and PET: their pixel size is in sequences, which the reader follows.
 ENHANCED = {f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("2.1", "2.2", "4.1", "4.3", "4.4", "130", "128.1")}
@@ -136,27 +137,29 @@ def from_itk(image, *, dims, channels=1, name="image", dicom=False):
     )
 
 
-def from_array(array, *, dims, channels=1, spacing=None):
-    """:class:`Image` of a numpy array ([D,] H, W) or ([D,] H, W, C); file, array and frame axes agree.
+def from_array(array, *, dims, channels=1, spacing=None, direction=None, origin=None):
+    """:class:`Image` of a numpy array ([D,] H, W) or ([D,] H, W, C), a volume turned to LPS as :func:`read_image` does.
+
+    Args:
+        array: any real numbers; a volume without ``direction`` is taken to be in LPS order.
+        dims, channels: see :func:`read_image`.
+        spacing: (d,) mm per pixel, direction: (d * d,) or (d, d) cosines, origin: (d,) mm, as in the header of a file: of the
+            array's axes x, y[, z].
 
     Raises:
-        ImageError: wrong rank or channels, NaN or infinite values.
+        ImageError: wrong rank, order of axes or channels, NaN or infinite values, a frame that cannot be.
     """
-    array = np.asarray(array)
-    if array.dtype.kind not in "biuf":
-        raise ImageError(f"array: expected numbers, received {array.dtype}.")
     if spacing is not None:
-        spacing = checked_spacing(spacing, dims, "array")
-    if array.ndim == dims:
-        array = array[..., np.newaxis]
-    if array.ndim != dims + 1 or 0 in array.shape:
-        raise ImageError(f"array: expected rank {dims} or {dims + 1}, received shape {array.shape}.")
-    array = _to_channels(array.astype("float32"), channels, "array")
-    if not np.isfinite(array).all():
-        raise ImageError("array: NaN or infinite values.")
-    identity = np.eye(dims + 1)
-    physical = np.diag([*(np.ones(dims) if spacing is None else spacing), 1.0])
-    return Image(array, spacing, physical, identity)
+        spacing = checked_spacing(spacing, dims, "array: spacing")
+    try:
+        array = arrays.checked_array(array, dims)
+        direction = arrays.checked_direction(direction, dims)
+        physical_from_file = arrays.frame(spacing, direction, arrays.checked_origin(origin, dims))
+    except ValueError as error:
+        raise ImageError(f"array: {error}") from None
+    array, file_from_array = arrays.turned_to_lps(_to_channels(array, channels, "array"), direction)
+    image = Image(array, None, physical_from_file @ file_from_array, file_from_array)
+    return image if spacing is None else replace(image, spacing=image.along_array_axes(spacing))
 
 
 def checked_spacing(spacing, dims, name):
@@ -169,7 +172,7 @@ def checked_spacing(spacing, dims, name):
         values = np.asarray(spacing, float)
     except (TypeError, ValueError):
         values = np.empty(0)
-    if values.shape != (dims,) or not (np.isfinite(values) & (values > 0) & (values < MOST_MM)).all():
+    if values.shape != (dims,) or not (np.isfinite(values) & (values > LEAST_MM) & (values < MOST_MM)).all():
         raise ImageError(f"{name}: expected {dims} positive numbers of mm per pixel, received {spacing!r}.")
     return values
 

@@ -7,9 +7,12 @@ import keras
 import tensorflow as tf
 
 from scn_tf import config, geometry
+from scn_tf.data import pixels
+from scn_tf.data.images import LEAST_MM, MOST_MM
 from scn_tf.heatmaps import DECODERS
 from scn_tf.pictures import heatmap_parts
 from scn_tf.preprocess import GREY_WEIGHTS, network_input
+from scn_tf.serving import orientation
 from scn_tf.serving.graph_headers import pixel_count
 
 MOST_PIXELS = 64_000_000  # of an encoded image: 0.3 to 2.2 GB while it is decoded; larger ones are refused unread
@@ -35,6 +38,7 @@ class Service(tf.Module):
         self._channels = metadata["channels"]
         self._spacing = settings.model.spacing_mm
         self._pixel = tuple(metadata["spacing_mm"]) if metadata["spacing_mm"] else None
+        self.needs_spacing = pixels.needs_spacing(metadata)
         self._parts = keras.Model(network.input, heatmap_parts(network))
 
     @property
@@ -61,19 +65,46 @@ class Service(tf.Module):
         """float32 (B, [D,] H, W, C) as the network takes it -> its maps (B, [D,] H, W, N) by name."""
         return {PART_NAMES[title]: maps for title, maps in self._parts(_finite(image), training=False).items()}
 
-    def serve_bytes(self, image_bytes):
-        """string (B,), encoded PNG, JPEG, BMP or GIF of any size -> landmarks (B, N, 2) pixels x y of each, scores (B, N)."""
-        return self._prepared(lambda encoded: self._fitted(self._decoded(encoded)), image_bytes)
+    def serve_bytes(self, image_bytes, spacing=None):
+        """string (B,), encoded PNG, JPEG, BMP or GIF of any size -> landmarks (B, N, 2) pixels x y of each, scores (B, N).
 
-    def serve_image(self, image):
-        """(B, H, W, C), any size and number type -> landmarks (B, N, 2) pixels x y, scores (B, N)."""
-        return self._prepared(self._fitted, _finite(tf.cast(image, tf.float32)))
+        ``spacing`` float32 (B, 2), mm per pixel x y, of models whose ``needs_spacing`` is set; so in :meth:`serve_image`.
+        """
+        if spacing is None:
+            return self._prepared(lambda encoded: self._fitted(self._decoded(encoded)), image_bytes)
+        spacing = _checked_spacing(spacing, tf.shape(image_bytes)[0], "pixel")
+        return self._prepared(lambda pair: self._fitted(self._decoded(pair[0]), pair[1]), (image_bytes, spacing))
+
+    def serve_image(self, image, spacing=None):
+        """(B, H, W, C), any size from 2 and number type -> landmarks (B, N, 2) pixels x y, scores (B, N)."""
+        image = _with_sides(_finite(tf.cast(image, tf.float32)), "image")
+        if spacing is None:
+            return self._prepared(self._fitted, image)
+        spacing = _checked_spacing(spacing, tf.shape(image)[0], "pixel")
+        return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (image, spacing))
 
     def serve_volume(self, volume, spacing):
-        """float32 (B, D, H, W, C), mm per voxel (B, 3) x y z -> landmarks (B, N, 3) voxels x y z, scores (B, N)."""
-        positive = tf.debugging.Assert(tf.reduce_all(spacing > 0), ["spacing: expected positive mm per voxel, received", spacing])
-        with tf.control_dependencies([positive]):
-            return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (_finite(volume), _finite(spacing)))
+        """float32 (B, D, H, W, C) in LPS order, mm per voxel (B, 3) x y z -> landmarks (B, N, 3) voxels x y z, scores (B, N).
+
+        LPS order: x grows to the patient's left, y to the back, z to the head. :meth:`serve_volume_oriented` takes any other.
+        """
+        volume = _with_sides(_finite(volume), "volume")
+        spacing = _checked_spacing(spacing, tf.shape(volume)[0], "voxel")
+        return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (volume, spacing))
+
+    def serve_volume_oriented(self, volume, spacing, direction):
+        """:meth:`serve_volume` of a volume in any order of axes, answered in its own voxels.
+
+        ``direction`` float32 (B, 9): direction cosines of its axes in LPS, row by row, columns x y z: SimpleITK's ``GetDirection()``.
+        """
+        volume = _with_sides(_finite(volume), "volume")
+        rows = tf.shape(volume)[0]
+        spacing, direction = _checked_spacing(spacing, rows, "voxel"), _as_many(direction, rows, "direction")
+        axes = orientation.nearest_axes(orientation.checked(direction))
+        spacing = tf.linalg.matvec(tf.abs(axes), spacing)
+        result = self._prepared(lambda own: self._fitted(orientation.turned(own[0], own[2]), own[1]), (volume, spacing, axes))
+        sizes = tf.cast(tf.shape(volume)[3:0:-1], tf.float32)
+        return {**result, "landmarks": orientation.turned_back(result["landmarks"], axes, sizes)}
 
     def _prepared(self, prepare, inputs):
         """Prepare one image after the other, find landmarks in all, and go back to the pixels of each."""
@@ -119,7 +150,8 @@ class Service(tf.Module):
 def signatures(service, metadata):
     """Concrete functions by signature name; docs/serving.md has the table.
 
-    A 2D model that needs a pixel size which only a file's header tells has the network's own signatures alone.
+    A 2D model that needs mm per pixel (``model.spacing_mm``) which only a file's header tells has the network's own signatures
+    alone. One that was trained on pixels whose headers say that they are not square has an input ``spacing`` more.
     """
 
     def trace(function, **inputs):
@@ -133,17 +165,47 @@ def signatures(service, metadata):
         "serve_heatmaps": trace(service.serve_heatmaps, image=network_image),
     }
     if metadata["dims"] == 3:
-        volume = ((None, None, None, None, channels), tf.float32)
-        found["serve_volume"] = trace(service.serve_volume, volume=volume, spacing=((None, 3), tf.float32))
-    elif service._spacing is None or metadata["spacing_mm"]:
-        found["serving_default"] = trace(service.serve_bytes, image_bytes=((None,), tf.string))
+        inputs = {"volume": ((None, None, None, None, channels), tf.float32), "spacing": ((None, 3), tf.float32)}
+        found["serve_volume"] = trace(service.serve_volume, **inputs)
+        found["serve_volume_oriented"] = trace(service.serve_volume_oriented, **inputs, direction=((None, 9), tf.float32))
+    elif service._spacing is None or metadata["spacing_mm"] or service.needs_spacing:
+        spacing = {"spacing": ((None, 2), tf.float32)} if service.needs_spacing else {}
+        found["serving_default"] = trace(service.serve_bytes, image_bytes=((None,), tf.string), **spacing)
         for name, dtype in IMAGE_SIGNATURES.items():
-            found[name] = trace(service.serve_image, image=((None, None, None, channels), dtype))
+            found[name] = trace(service.serve_image, image=((None, None, None, channels), dtype), **spacing)
     return found
 
 
 def _finite(tensor):
     return tf.debugging.check_numerics(tensor, "input: expected finite numbers") if tensor.dtype.is_floating else tensor
+
+
+def _with_sides(images, name):
+    """Images (B, [D,] H, W, C), whose sides must have 2 pixels and more: a side of one is another axis in its place."""
+    shape = tf.shape(images)
+    large = tf.debugging.Assert(
+        tf.reduce_all(shape[1:-1] >= 2), [f"{name}: expected sides of at least 2 pixels, channels last, received shape", shape]
+    )
+    with tf.control_dependencies([large]):
+        return tf.identity(images)
+
+
+def _checked_spacing(spacing, rows, unit):
+    """Positive mm (B, d) of as many images."""
+    finite = tf.debugging.check_numerics(_as_many(spacing, rows, "spacing"), "spacing: expected finite numbers")
+    positive = tf.debugging.Assert(
+        tf.reduce_all((finite > LEAST_MM) & (finite < MOST_MM)), [f"spacing: expected positive mm per {unit}, received", finite]
+    )
+    with tf.control_dependencies([positive]):
+        return tf.identity(finite)
+
+
+def _as_many(rows, count, name):
+    equal = tf.debugging.Assert(
+        tf.shape(rows)[0] == count, [f"{name}: expected a row for each image,", count, "received", tf.shape(rows)[0]]
+    )
+    with tf.control_dependencies([equal]):
+        return tf.identity(rows)
 
 
 def _float(image):

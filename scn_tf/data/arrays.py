@@ -1,0 +1,132 @@
+"""Arrays that callers hand over: what can be an image of the model's dimension, and the order of a volume's axes.
+
+The axes of an array are ([z,] y, x); as files do, a volume may say by a direction matrix where they point. Without one it is
+taken to be in LPS order: x towards the patient's left, y towards the back, z towards the head.
+"""
+
+import numpy as np
+import SimpleITK as sitk
+
+from scn_tf import geometry
+
+MOST_CHANNELS = 4
+SKEW = 1e-3  # by which the products of a direction's columns may differ from 0 and 1: cosines of three decimals
+AXES = {2: "(height, width) or (height, width, channels)", 3: "(depth, height, width) or (depth, height, width, channels)"}
+
+
+def checked_array(array: object, dims: int) -> np.ndarray:
+    """An array as float32 ([D,] H, W, C).
+
+    Raises:
+        ValueError: no numbers, another rank, channels that are not last, a side below 2 pixels, NaN or infinite values.
+    """
+    if isinstance(array, sitk.Image):
+        raise ValueError("expected an array, received a SimpleITK image; pass GetArrayFromImage(image) with its spacing and direction.")
+    if np.ma.is_masked(array):
+        raise ValueError("expected numbers, received an array with masked values; fill them first.")
+    try:
+        array = np.asarray(array)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f"expected numbers, received what is no array ({error}).") from None
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"expected numbers, received {array.dtype}.")
+    if hint := _misfit(array.shape, dims):
+        raise ValueError(f"expected rank {dims} or {dims + 1}, {AXES[dims]}, received shape {array.shape}: {hint}.")
+    with np.errstate(over="ignore"):
+        array = array.astype("float32").reshape(*array.shape[:dims], -1)
+    if not np.isfinite(array).all():
+        raise ValueError("NaN or infinite values, or numbers beyond the range of float32.")
+    return array
+
+
+def _misfit(shape: tuple[int, ...], dims: int) -> str | None:
+    """Why a shape cannot be that of an image; None if it can."""
+    if len(shape) == dims + 2:
+        return "a batch axis? Pass one image at a time"
+    if len(shape) not in (dims, dims + 1):
+        return f"the model finds landmarks in {dims}D images"
+    if 0 in shape:
+        return "it is empty"
+    if len(shape) == dims + 1 and shape[-1] > MOST_CHANNELS:
+        if shape[0] <= MOST_CHANNELS:
+            return (
+                "channels, or a batch axis, come first? Channels are last: numpy.moveaxis(array, 0, -1); a batch is passed image by image"
+            )
+        return f"the last axis holds 1 to {MOST_CHANNELS} channels" + ("; a volume? The model takes 2D images" if dims == 2 else "")
+    if dims == 3 and len(shape) == 3 and shape[-1] <= MOST_CHANNELS:
+        return "a 2D image with channels? The model takes volumes; give a volume so narrow its channel axis: array[..., None]"
+    if min(shape[:dims]) < 2:
+        return "every side of an image has at least 2 pixels"
+    return None
+
+
+def checked_direction(direction: object, dims: int) -> np.ndarray:
+    """Direction cosines (d, d); columns are the array's axes x, y[, z]; identity for None.
+
+    Raises:
+        ValueError: not d x d or d * d finite numbers, or columns that are not of length 1 at right angles.
+    """
+    if direction is None:
+        return np.eye(dims)
+    matrix = _numbers(direction)
+    expected = f"direction: expected {dims * dims} direction cosines, row by row, such as SimpleITK's GetDirection()"
+    if matrix.shape not in ((dims * dims,), (dims, dims)) or not np.isfinite(matrix).all():
+        raise ValueError(f"{expected}, received {direction!r}.")
+    matrix = matrix.reshape(dims, dims)
+    if np.abs(matrix.T @ matrix - np.eye(dims)).max() > SKEW:
+        raise ValueError(f"{expected}: columns of length 1 at right angles, without the spacing; received {matrix.tolist()}.")
+    return matrix
+
+
+def checked_origin(origin: object, dims: int) -> np.ndarray:
+    """mm (d,) of the centre of the array's first pixel, LPS; 0 for None.
+
+    Raises:
+        ValueError: not d finite numbers.
+    """
+    values = np.zeros(dims) if origin is None else _numbers(origin)
+    if values.shape != (dims,) or not np.isfinite(values).all():
+        raise ValueError(f"origin: expected {dims} finite numbers of mm, received {origin!r}.")
+    return values
+
+
+def _numbers(values: object) -> np.ndarray:
+    """As float array; an empty one for what is none."""
+    try:
+        array = np.asarray(values)
+        return array.astype(float) if array.dtype.kind in "biuf" else np.empty(0)
+    except (TypeError, ValueError):
+        return np.empty(0)
+
+
+def turned_to_lps(array: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A volume with its axes permuted and flipped to those of LPS that are nearest, as SimpleITK's ``DICOMOrient`` does.
+
+    Args:
+        array: ([D,] H, W, C); a 2D image stays as it is.
+        direction: of :func:`checked_direction`.
+
+    Returns:
+        (array, homogeneous matrix from its pixels to those of the array as given).
+    """
+    dims = len(direction)
+    if dims == 2:
+        return array, np.eye(3)
+    letters = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction.ravel().tolist())
+    own_from_array = np.eye(4)
+    own_from_array[:3, :3] = 0.0
+    source, flipped = [0, 0, 0], []
+    for own, letter in enumerate(letters):  # coordinate axis of the array as given, and where it points
+        axis = ("LR", "PA", "SI").index(next(pair for pair in ("LR", "PA", "SI") if letter in pair))
+        source[axis] = own
+        own_from_array[own, axis] = 1.0
+        if letter in "RAI":
+            flipped.append(2 - axis)
+            own_from_array[own, axis], own_from_array[own, 3] = -1.0, array.shape[2 - own] - 1
+    turned = np.transpose(array, [2 - source[2], 2 - source[1], 2 - source[0], 3])
+    return np.ascontiguousarray(np.flip(turned, flipped)), own_from_array
+
+
+def frame(spacing: np.ndarray | None, direction: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    """Homogeneous matrix from pixels of an array to mm, LPS; 1 mm per pixel without a spacing."""
+    return geometry.physical_from_index(origin, np.ones(len(origin)) if spacing is None else spacing, direction.ravel())
