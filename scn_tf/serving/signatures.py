@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from scn_tf import config, geometry
-from scn_tf.data import pixels
 from scn_tf.data.images import LEAST_MM, MOST_MM
+from scn_tf.data.pixels import needs_spacing
 from scn_tf.heatmaps import DECODERS
 from scn_tf.pictures import heatmap_parts
 from scn_tf.preprocess import GREY_WEIGHTS, network_input
@@ -38,7 +38,7 @@ class Service(tf.Module):
         self._channels = metadata["channels"]
         self._spacing = settings.model.spacing_mm
         self._pixel = tuple(metadata["spacing_mm"]) if metadata["spacing_mm"] else None
-        self.needs_spacing = pixels.needs_spacing(metadata)
+        self.needs_spacing = needs_spacing(metadata)
         self._parts = keras.Model(network.input, heatmap_parts(network))
 
     @property
@@ -59,11 +59,11 @@ class Service(tf.Module):
 
     def serve_input(self, image):
         """:meth:`locate`; an image with NaN or infinite values is an error."""
-        return self.locate(_finite(image))
+        return self.locate(self._own_sized(image))
 
     def serve_heatmaps(self, image):
         """float32 (B, [D,] H, W, C) as the network takes it -> its maps (B, [D,] H, W, N) by name."""
-        return {PART_NAMES[title]: maps for title, maps in self._parts(_finite(image), training=False).items()}
+        return {PART_NAMES[title]: maps for title, maps in self._parts(self._own_sized(image), training=False).items()}
 
     def serve_bytes(self, image_bytes, spacing=None):
         """string (B,), encoded PNG, JPEG, BMP or GIF of any size -> landmarks (B, N, 2) pixels x y of each, scores (B, N).
@@ -72,15 +72,15 @@ class Service(tf.Module):
         """
         if spacing is None:
             return self._prepared(lambda encoded: self._fitted(self._decoded(encoded)), image_bytes)
-        spacing = _checked_spacing(spacing, tf.shape(image_bytes)[0], "pixel")
+        spacing = _checked_spacing(spacing, 2, tf.shape(image_bytes)[0])
         return self._prepared(lambda pair: self._fitted(self._decoded(pair[0]), pair[1]), (image_bytes, spacing))
 
     def serve_image(self, image, spacing=None):
         """(B, H, W, C), any size from 2 and number type -> landmarks (B, N, 2) pixels x y, scores (B, N)."""
-        image = _with_sides(_finite(tf.cast(image, tf.float32)), "image")
+        image = self._with_sides(tf.cast(image, tf.float32), "image")
         if spacing is None:
             return self._prepared(self._fitted, image)
-        spacing = _checked_spacing(spacing, tf.shape(image)[0], "pixel")
+        spacing = _checked_spacing(spacing, 2, tf.shape(image)[0])
         return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (image, spacing))
 
     def serve_volume(self, volume, spacing):
@@ -88,8 +88,8 @@ class Service(tf.Module):
 
         LPS order: x grows to the patient's left, y to the back, z to the head. :meth:`serve_volume_oriented` takes any other.
         """
-        volume = _with_sides(_finite(volume), "volume")
-        spacing = _checked_spacing(spacing, tf.shape(volume)[0], "voxel")
+        volume = self._with_sides(volume, "volume")
+        spacing = _checked_spacing(spacing, 3, tf.shape(volume)[0])
         return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (volume, spacing))
 
     def serve_volume_oriented(self, volume, spacing, direction):
@@ -97,14 +97,28 @@ class Service(tf.Module):
 
         ``direction`` float32 (B, 9): direction cosines of its axes in LPS, row by row, columns x y z: SimpleITK's ``GetDirection()``.
         """
-        volume = _with_sides(_finite(volume), "volume")
+        volume = self._with_sides(volume, "volume")
         rows = tf.shape(volume)[0]
-        spacing, direction = _checked_spacing(spacing, rows, "voxel"), _as_many(direction, rows, "direction")
+        spacing, direction = _checked_spacing(spacing, 3, rows), _rows(direction, 9, rows, "direction")
         axes = orientation.nearest_axes(orientation.checked(direction))
         spacing = tf.linalg.matvec(tf.abs(axes), spacing)
         result = self._prepared(lambda own: self._fitted(orientation.turned(own[0], own[2]), own[1]), (volume, spacing, axes))
         sizes = tf.cast(tf.shape(volume)[3:0:-1], tf.float32)
         return {**result, "landmarks": orientation.turned_back(result["landmarks"], axes, sizes)}
+
+    def _own_sized(self, image):
+        """An image that must be finite and of the network's size."""
+        return _finite(tf.ensure_shape(image, [None, *self.input_shape], name="image"))
+
+    def _with_sides(self, images, name):
+        """Finite images (B, [D,] H, W, C) of any size from 2 pixels: a side of one is another axis in its place."""
+        images = tf.ensure_shape(images, [None] * (len(self._size) + 1) + [self._channels], name=name)
+        shape = tf.shape(images)
+        large = tf.debugging.Assert(
+            tf.reduce_all(shape[1:-1] >= 2), [f"{name}: expected sides of at least 2 pixels, channels last, received shape", shape]
+        )
+        with tf.control_dependencies([large]):
+            return _finite(tf.identity(images))
 
     def _prepared(self, prepare, inputs):
         """Prepare one image after the other, find landmarks in all, and go back to the pixels of each."""
@@ -180,19 +194,10 @@ def _finite(tensor):
     return tf.debugging.check_numerics(tensor, "input: expected finite numbers") if tensor.dtype.is_floating else tensor
 
 
-def _with_sides(images, name):
-    """Images (B, [D,] H, W, C), whose sides must have 2 pixels and more: a side of one is another axis in its place."""
-    shape = tf.shape(images)
-    large = tf.debugging.Assert(
-        tf.reduce_all(shape[1:-1] >= 2), [f"{name}: expected sides of at least 2 pixels, channels last, received shape", shape]
-    )
-    with tf.control_dependencies([large]):
-        return tf.identity(images)
-
-
-def _checked_spacing(spacing, rows, unit):
+def _checked_spacing(spacing, dims, count):
     """Positive mm (B, d) of as many images."""
-    finite = tf.debugging.check_numerics(_as_many(spacing, rows, "spacing"), "spacing: expected finite numbers")
+    finite = tf.debugging.check_numerics(_rows(spacing, dims, count, "spacing"), "spacing: expected finite numbers")
+    unit = {2: "pixel", 3: "voxel"}[dims]
     positive = tf.debugging.Assert(
         tf.reduce_all((finite > LEAST_MM) & (finite < MOST_MM)), [f"spacing: expected positive mm per {unit}, received", finite]
     )
@@ -200,12 +205,13 @@ def _checked_spacing(spacing, rows, unit):
         return tf.identity(finite)
 
 
-def _as_many(rows, count, name):
-    equal = tf.debugging.Assert(
-        tf.shape(rows)[0] == count, [f"{name}: expected a row for each image,", count, "received", tf.shape(rows)[0]]
-    )
+def _rows(values, length, count, name):
+    """Numbers (B, length), a row for each of ``count`` images. What a signature says of shapes TensorFlow does not check."""
+    values = tf.ensure_shape(values, [None, length], name=name)
+    found = tf.shape(values)[0]
+    equal = tf.debugging.Assert(found == count, [f"{name}: expected one row per image,", count, "received", found])
     with tf.control_dependencies([equal]):
-        return tf.identity(rows)
+        return tf.identity(values)
 
 
 def _float(image):
