@@ -136,8 +136,20 @@ def test_a_2d_array_stays_as_it_is_whatever_its_direction(run_2d, rng):
 
 @pytest.mark.parametrize(
     "direction",
-    [np.eye(2), np.eye(4), [1, 0, 0], 2 * np.eye(3), np.diag([1, 1, np.nan]), np.diag([1, 1, np.inf]), np.zeros((3, 3)), "LPS", np.ones(9)]
-    + [np.array([[1, 0.1, 0], [0, 1, 0], [0, 0, 1]]), np.diag([0.9, 0.9, 2.5]), 1j * np.eye(3), [[1, 0, 0], [0, 1], [0, 0, 1]]],
+    [
+        *(
+            np.eye(2),
+            np.eye(4),
+            [1, 0, 0],
+            2 * np.eye(3),
+            np.zeros((3, 3)),
+            np.ones(9),
+            "LPS",
+            1j * np.eye(3),
+            [[1, 0, 0], [0, 1], [0, 0, 1]],
+        ),
+        *(np.diag([1, 1, np.nan]), np.diag([1, 1, np.inf]), np.diag([0.9, 0.9, 2.5]), np.array([[1, 0.1, 0], [0, 1, 0], [0, 0, 1]])),
+    ],
     ids=str,
 )
 def test_a_direction_that_is_none_is_refused_by_name(direction, run_3d, module, rng):

@@ -49,10 +49,9 @@ def _misfit(shape: tuple[int, ...], dims: int) -> str | None:
         return "it is empty"
     if len(shape) == dims + 1 and shape[-1] > MOST_CHANNELS:
         if shape[0] <= MOST_CHANNELS:
-            return (
-                "channels, or a batch axis, come first? Channels are last: numpy.moveaxis(array, 0, -1); a batch is passed image by image"
-            )
-        return f"the last axis holds 1 to {MOST_CHANNELS} channels" + ("; a volume? The model takes 2D images" if dims == 2 else "")
+            return "channels come last: numpy.moveaxis(array, 0, -1) turns an array that has them first; a batch is passed image by image"
+        volume = "; a volume? The model takes 2D images" if dims == 2 else ""
+        return f"the last axis holds 1 to {MOST_CHANNELS} channels{volume}"
     if dims == 3 and len(shape) == 3 and shape[-1] <= MOST_CHANNELS:
         return "a 2D image with channels? The model takes volumes; give a volume so narrow its channel axis: array[..., None]"
     if min(shape[:dims]) < 2:
