@@ -95,9 +95,9 @@ class Predictor:
             pixel = loaded.along_array_axes(images.checked_spacing(spacing, dims, f"{name}: spacing"))
         elif spacing is None and self.metadata["spacing_mm"]:  # the data set's word against the header's, as in training
             pixel = loaded.along_array_axes(self.metadata["spacing_mm"])
-        if pixel is None and pixels.needs_spacing(self.metadata):
+        if pixel is None and (why := pixels.why_needed(self.metadata)):
             raise images.ImageError(
-                f"{name}: spacing: is missing. {pixels.WHY}, and {'this file states no pixel size' if from_file else 'an array has none'}: "
+                f"{name}: spacing: is missing. {why}, and {'this file states no pixel size' if from_file else 'an array has none'}: "
                 f"pass spacing, {dims} numbers of mm per pixel, or a file whose header states them."
             )
         fit = fit_image(loaded, pixel, self._model, name=name)

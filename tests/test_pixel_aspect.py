@@ -1,21 +1,27 @@
 """Pixels that are not square, known from headers alone: no form takes them as square without a word."""
 
+import concurrent.futures
 import shutil
+import subprocess
+import sys
 
+import grpc
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import tensorflow as tf
 import yaml
+from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 import scn_tf
-from scn_tf import checkpoints, cli, ensemble, evaluation, serving, training
+from scn_tf import checkpoints, cli, ensemble, evaluation, predict, serving, training
 from scn_tf.data import dataset, pixels
 from scn_tf.data.errors import DatasetError
 from scn_tf.data.images import ImageError
 from scn_tf.serving import client, demo, parity, saved_model, servable, signatures, warmup
-from tests.conftest import EXACT, SUBPIXEL, small_config
+from tests.conftest import EXACT, REPOSITORY, SUBPIXEL, small_config
 from tests.serving_client import ask, b64, running
+from tests.test_tf_serving_client import PredictionService, Servable
 
 SPACING = (0.9, 2.7)  # mm, x y: every third row of the synthetic hands
 
@@ -179,6 +185,39 @@ def test_the_local_server_and_the_client_pass_the_pixel_size_on(exported, run, p
     for spacing in ((1, -1), (1, 2, 3), "wide", [SPACING] * 2):
         with pytest.raises(client.ClientError, match="spacing: expected two positive numbers"):
             client.predict_rest(url, [png], spacing=spacing)
+
+
+def test_the_grpc_client_and_the_command_pass_the_pixel_size_on(exported, run, picture, tmp_path):
+    path, png, _ = picture
+    wanted = scn_tf.load(run).predict(path).landmarks
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(Servable(exported)), server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        for found in client.predict_grpc(address, [png] * 3, spacing=[SPACING] * 3, batch_size=2):
+            np.testing.assert_allclose(found.landmarks, wanted, atol=SUBPIXEL)
+        command = [sys.executable, "export/client.py", str(png), "--grpc", address, "--out", str(tmp_path / "found.csv")]
+        done = subprocess.run([*command, "--spacing", *map(str, SPACING)], cwd=REPOSITORY, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        table = np.genfromtxt(tmp_path / "found.csv", delimiter=",", skip_header=1, usecols=(2, 3))
+        np.testing.assert_allclose(table, wanted, atol=SUBPIXEL)
+    finally:
+        server.stop(None).wait()
+
+
+def test_a_model_that_needs_mm_says_so_of_arrays_and_pictures(run_2d, picture):
+    predictor = scn_tf.load(run_2d)
+    model = {**predictor.metadata["config"]["model"], "spacing_mm": 2.0}
+    predictor = predict.Predictor(
+        predictor.locate, {**predictor.metadata, "spacing_mm": None, "config": {**predictor.metadata["config"], "model": model}}
+    )
+    for image in picture[1:]:
+        with pytest.raises(ImageError, match=r"spacing: is missing\. The model sees images at 2 mm per pixel"):
+            predictor.predict(image)
+    np.testing.assert_allclose(
+        predictor.predict(picture[2], spacing=SPACING).landmarks, predictor.predict(picture[0]).landmarks, atol=EXACT
+    )
 
 
 def test_warm_up_requests_have_it_too(exported):

@@ -27,3 +27,11 @@ def aspect(spacing_mm: tuple[float, ...] | None, spacings: Iterable[np.ndarray |
 def needs_spacing(metadata: dict) -> bool:
     """Whether an image without a pixel size would be prepared otherwise than those that the model was trained on."""
     return metadata.get(ASPECT) == HEADER and not metadata["spacing_mm"]
+
+
+def why_needed(metadata: dict) -> str | None:
+    """Why a model cannot use an image without a pixel size; None if it can."""
+    if needs_spacing(metadata):
+        return WHY
+    millimetres = metadata["config"]["model"]["spacing_mm"]
+    return None if millimetres is None else f"The model sees images at {millimetres:g} mm per pixel (model.spacing_mm)"
