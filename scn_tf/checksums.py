@@ -2,7 +2,7 @@
 
 A file ends in ``sha256:`` and 64 hexadecimal digits: the SHA-256 of all bytes before these digits. In a zip (``.keras``,
 ``.npz``) that is the archive's comment, in ONNX the last metadata property; in TFLite it follows the model. A SavedModel has
-``assets.extra/scn_tf.sha256``, in the form of ``sha256sum``: one line per file of the version but those in ``assets.extra``, and
+``scn_tf.sha256``, in the form of ``sha256sum``: one line per file of the version but those in ``assets.extra``, and
 at its end the checksum of the list itself. The metadata of each form state ``checksum: sha256``: a file that states it must have
 one. Files of earlier versions state nothing and are opened without.
 """
@@ -16,7 +16,7 @@ DIGITS = 64
 PLACEHOLDER = MARK + b"0" * DIGITS
 KEY = "checksum"  # of the metadata
 STATEMENT = {KEY: "sha256"}
-LIST = Path("assets.extra", "scn_tf.sha256")
+LIST, UNLISTED = "scn_tf.sha256", "assets.extra"  # warm-up requests, which may be written anew
 FIX = "Copy it again from where it is whole, or write it anew"
 
 
@@ -52,9 +52,8 @@ def without_statement(metadata: dict, content: bytes, path: Path, error: type[Ex
 
 def fill_folder(folder: Path) -> None:
     """Write the list of checksums of an exported folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] != LIST.parts[0])
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] not in (LIST, UNLISTED))
     lines = [b"%s  %s\n" % (_digest(path.read_bytes()), path.relative_to(folder).as_posix().encode()) for path in files]
-    (folder / LIST).parent.mkdir(exist_ok=True)
     (folder / LIST).write_bytes(filled(b"".join(lines) + PLACEHOLDER))
 
 

@@ -132,7 +132,7 @@ def test_an_export_of_an_earlier_version_opens_and_one_whose_list_was_removed_do
     shutil.copytree(forms["saved_model"], folder)
     (folder / checksums.LIST).unlink()
     for opener in (scn_tf.load, servable.load):
-        with pytest.raises(CheckpointError, match=r"1: is damaged: assets.extra/scn_tf\.sha256 is missing, which it states"):
+        with pytest.raises(CheckpointError, match=r"1: is damaged: scn_tf\.sha256 is missing, which it states"):
             opener(folder)
     stated = json.loads((folder / "assets" / "scn_tf.json").read_text())
     del stated["checksum"]
@@ -148,7 +148,7 @@ def test_the_checksum_is_what_the_documentation_says(forms):
         content = forms[form].read_bytes()
         assert content[-71:] == b"sha256:" + hashlib.sha256(content[:-64]).hexdigest().encode()
         assert "checksum" not in scn_tf.load(forms[form]).metadata
-    listed = (forms["saved_model"] / "assets.extra" / "scn_tf.sha256").read_text().splitlines()
+    listed = (forms["saved_model"] / "scn_tf.sha256").read_text().splitlines()
     for line in listed[:-1]:
         digest, name = line.split("  ")
         assert hashlib.sha256((forms["saved_model"] / name).read_bytes()).hexdigest() == digest
