@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from scn_tf import config, geometry, pretrained, runs
 from scn_tf.checkpoints import CheckpointError
-from scn_tf.data import images, pixels
+from scn_tf.data import arrays, images, pixels
 from scn_tf.data.errors import DataWarning
 from scn_tf.data.pipeline import fit_image
 from scn_tf.preprocess import network_input
@@ -82,6 +82,10 @@ class Predictor:
         else:
             frame = {"spacing": spacing, "direction": direction, "origin": origin}
             name, loaded = "array", images.from_array(image, dims=dims, channels=channels, **frame)
+            try:
+                arrays.check_sides(np.shape(image), dims)
+            except ValueError as error:
+                raise images.ImageError(f"array: {error}") from None
         if loaded.array.max() == loaded.array.min():
             warnings.warn(f"{name}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
         physical = from_file and self.metadata["coordinates"] == "physical"

@@ -42,6 +42,11 @@ def module(run_3d, tmp_path_factory):
     return folder, tf.saved_model.load(str(folder)).signatures
 
 
+@pytest.fixture(scope="module")
+def predictors(run_2d, run_3d):
+    return {2: scn_tf.load(run_2d), 3: scn_tf.load(run_3d)}
+
+
 def itk_image(array, direction):
     image = sitk.GetImageFromArray(array)
     image.SetSpacing(SPACING)
@@ -196,10 +201,10 @@ def test_an_origin_that_is_none_is_refused_by_name(origin, run_3d, rng):
         ((1, 40, 30, 3), 3, "at least 2 pixels"),
     ],
 )
-def test_an_impossible_shape_is_refused_with_what_was_expected_and_received(shape, dims, hint):
+def test_an_impossible_shape_is_refused_with_what_was_expected_and_received(shape, dims, hint, predictors):
     with pytest.raises(ImageError) as caught:
-        images.from_array(np.zeros(shape), dims=dims)
-    for words in (f"array: expected rank {dims} or {dims + 1}", arrays.AXES[dims], f"received shape {shape}", hint):
+        predictors[dims].predict(np.zeros(shape))
+    for words in ("array: expected ", arrays.AXES[dims], f"received shape {shape}", hint):
         assert words in str(caught.value)
 
 

@@ -18,7 +18,7 @@ def checked_array(array: object, dims: int) -> np.ndarray:
     """An array as float32 ([D,] H, W, C).
 
     Raises:
-        ValueError: no numbers, another rank, channels that are not last, a side below 2 pixels, NaN or infinite values.
+        ValueError: no numbers, another rank, channels that are not last, NaN or infinite values.
     """
     if isinstance(array, sitk.Image):
         raise ValueError("expected an array, received a SimpleITK image; pass GetArrayFromImage(image) with its spacing and direction.")
@@ -54,9 +54,13 @@ def _misfit(shape: tuple[int, ...], dims: int) -> str | None:
         return f"the last axis holds 1 to {MOST_CHANNELS} channels{volume}"
     if dims == 3 and len(shape) == 3 and shape[-1] <= MOST_CHANNELS:
         return "a 2D image with channels? The model takes volumes; give a volume so narrow its channel axis: array[..., None]"
-    if min(shape[:dims]) < 2:
-        return "every side of an image has at least 2 pixels"
     return None
+
+
+def check_sides(shape: tuple[int, ...], dims: int) -> None:
+    """Raise ValueError for a side of one pixel: it is a channel or batch axis, or a slice, in the place of a side."""
+    if min(shape[:dims]) < 2:
+        raise ValueError(f"expected {AXES[dims]}, received shape {shape}: every side of an image has at least 2 pixels.")
 
 
 def checked_direction(direction: object, dims: int) -> np.ndarray:
