@@ -6,6 +6,7 @@ leaves a loadable one. Arrays and JSON only: nothing in them is executed when th
 
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 
@@ -18,7 +19,10 @@ from scn_tf.layers import CubicUpsampling  # noqa: F401  (registers the layers t
 
 METADATA = "scn_tf.json"
 # What keras, h5py, zipfile and json raise on damaged files, encrypted ones and documents nested without end among them.
-DAMAGED = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, TypeError, NotImplementedError, RuntimeError, EOFError)
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, TypeError, NotImplementedError, RuntimeError, EOFError),
+    *(SyntaxError, tokenize.TokenError),  # numpy, of an array's header
+)
 
 
 NOT_FINITE = "is damaged, or its training failed: weights are not finite, so it would find nothing"
@@ -174,8 +178,8 @@ def load_state(variables, path):
             progress = json.loads(str(archive["progress"]))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file; there is nothing to resume.") from None
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
-        raise CheckpointError(f"{path}: cannot be loaded ({error}).") from None
+    except DAMAGED as error:
+        raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
     if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
         raise CheckpointError(f"{path}: belongs to another network or optimizer than the configuration describes.")
     for variable, array in zip(variables, arrays, strict=True):

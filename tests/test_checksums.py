@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 
+import keras
 import numpy as np
 import onnx as onnx_package
 import pytest
@@ -230,3 +231,15 @@ def test_rubbish_of_any_kind_ends_in_an_error_of_ours(forms, tmp_path, rng):
             path.write_bytes(changed)
             with contextlib.suppress(*ERRORS):  # nothing else; a weight that became another is not seen without a checksum
                 module.localizer(path)
+
+
+def test_a_damaged_training_state_is_refused_or_the_same(tmp_path, rng):
+    variables = [keras.Variable(rng.normal(size=(9, 7)).astype("float32")) for _ in range(3)]
+    wanted = [variable.numpy() for variable in variables]
+    checkpoints.save_state(variables, tmp_path / "last.npz", {"epoch": 1})
+    for changed in damages((tmp_path / "last.npz").read_bytes(), rng, 80):
+        (tmp_path / "spoilt.npz").write_bytes(changed)
+        with contextlib.suppress(CheckpointError):
+            assert checkpoints.load_state(variables, tmp_path / "spoilt.npz") == {"epoch": 1}
+        for variable, array in zip(variables, wanted, strict=True):
+            np.testing.assert_array_equal(variable, array)
