@@ -27,13 +27,16 @@ def main(arguments=None):
     parser.add_argument("--names", type=Path, metavar="FILE", help="assets/scn_tf.json of the export: landmark names instead of numbers")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for one request (default: 60)")
     parser.add_argument("--batch", type=int, default=client.LARGEST_BATCH, metavar="IMAGES", help="images a request (default: 8)")
+    parser.add_argument(
+        "--spacing", nargs=2, type=float, metavar=("X", "Y"), help="mm per pixel, of models whose signature has the input spacing"
+    )
     options = parser.parse_args(arguments)
     try:
         files.check_writable(options.out)
         names = _names(options.names) if options.names else None
         if repeated := sorted({path.stem for path in options.images if [p.stem for p in options.images].count(path.stem) > 1}):
             raise client.ClientError(f"IMAGE: two files with the ID {repeated[0]}; the table could not tell them apart.")
-        shared = {"model": options.model, "timeout": options.timeout, "batch_size": options.batch}
+        shared = {"model": options.model, "timeout": options.timeout, "batch_size": options.batch, "spacing": options.spacing}
         if options.rest:
             found = client.predict_rest(options.rest, options.images, **shared)
         else:

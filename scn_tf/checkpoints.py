@@ -6,19 +6,26 @@ leaves a loadable one. Arrays and JSON only: nothing in them is executed when th
 
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 
 import h5py
 import numpy as np
 
-from scn_tf import config, files
+from scn_tf import checksums, config, files
 from scn_tf.backend import keras
 from scn_tf.layers import CubicUpsampling  # noqa: F401  (registers the layers that a file names)
 
 METADATA = "scn_tf.json"
 # What keras, h5py, zipfile and json raise on damaged files, encrypted ones and documents nested without end among them.
-DAMAGED = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, TypeError, NotImplementedError, RuntimeError, EOFError)
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, TypeError, NotImplementedError, RuntimeError, EOFError),
+    *(SyntaxError, tokenize.TokenError),  # numpy, of an array's header
+)
+
+
+NOT_FINITE = "is damaged, or its training failed: weights are not finite, so it would find nothing"
 
 
 class CheckpointError(ValueError):
@@ -26,11 +33,12 @@ class CheckpointError(ValueError):
 
 
 def save_model(network, path, metadata):
-    """Write a ``.keras`` file that carries our metadata (JSON) beside the network."""
+    """Write a ``.keras`` file that carries our metadata (JSON) beside the network, and a checksum (:mod:`scn_tf.checksums`)."""
     with files.replaced(path) as temporary:
         network.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(METADATA, json.dumps(metadata, indent=1))
+            archive.writestr(METADATA, json.dumps({**metadata, **checksums.STATEMENT}, indent=1))
+        checksums.fill_zip(temporary)
 
 
 def halve(path, out, metadata):
@@ -41,12 +49,14 @@ def halve(path, out, metadata):
         out: file to write.
         metadata: JSON-like dict that replaces the file's own.
     """
-    with files.replaced(out) as temporary, zipfile.ZipFile(path) as source, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target:
-        for name in source.namelist():
-            content = source.read(name)
-            if name.endswith(".h5"):
-                content = _halved(content)
-            target.writestr(name, json.dumps(metadata, indent=1) if name == METADATA else content)
+    with files.replaced(out) as temporary:
+        with zipfile.ZipFile(path) as source, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target:
+            for name in source.namelist():
+                content = source.read(name)
+                if name.endswith(".h5"):
+                    content = _halved(content)
+                target.writestr(name, json.dumps({**metadata, **checksums.STATEMENT}, indent=1) if name == METADATA else content)
+        checksums.fill_zip(temporary)
 
 
 def _halved(content):
@@ -79,7 +89,7 @@ def load_model(path):
         (functional ``keras.Model`` computing in float32, metadata dict).
 
     Raises:
-        CheckpointError: missing, damaged, or written by another program.
+        CheckpointError: missing, damaged, written by another program, or with weights that are not finite.
     """
     metadata = read_metadata(path)
     try:
@@ -91,6 +101,9 @@ def load_model(path):
     said = (*metadata["config"]["model"]["image_size"], maps)
     if network.output_shape[1:] != said:
         raise CheckpointError(f"{path}: is damaged: its network answers with {network.output_shape[1:]}, its settings say {said}.")
+    for variable in network.variables:
+        if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+            raise CheckpointError(f"{path}: {NOT_FINITE} ({variable.path}).")
     return network, metadata
 
 
@@ -101,7 +114,10 @@ def read_metadata(path):
         CheckpointError: missing, damaged, or written by another program.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open(path, "rb") as file:
+            content = file.read()
+        checksums.check(content, path, CheckpointError)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if METADATA not in archive.namelist():
                 raise CheckpointError(f"{path}: was not written by scn_tf ({METADATA} is missing).")
             metadata = json.loads(archive.read(METADATA))
@@ -111,7 +127,7 @@ def read_metadata(path):
         raise
     except DAMAGED as error:
         raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
-    return checked_metadata(metadata, path)
+    return checked_metadata(checksums.without_statement(metadata, content, path, CheckpointError), path)
 
 
 def checked_metadata(metadata, path):
@@ -162,8 +178,8 @@ def load_state(variables, path):
             progress = json.loads(str(archive["progress"]))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file; there is nothing to resume.") from None
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
-        raise CheckpointError(f"{path}: cannot be loaded ({error}).") from None
+    except DAMAGED as error:
+        raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
     if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
         raise CheckpointError(f"{path}: belongs to another network or optimizer than the configuration describes.")
     for variable, array in zip(variables, arrays, strict=True):

@@ -9,6 +9,7 @@ import numpy as np
 from scn_tf import checkpoints, files, runs
 from scn_tf.backend import keras, layers
 from scn_tf.checkpoints import CheckpointError
+from scn_tf.data import pixels
 from scn_tf.heatmaps import gaussian_height
 from scn_tf.layers import CubicResizing
 
@@ -50,6 +51,8 @@ def combine(paths, out):
     combined = {**largest, "members": [settings for own in members for settings in own]}
     # A landmark is trained where a member saw it.
     combined["untrained"] = [name for name in largest["landmarks"] if all(name in own.get("untrained", ()) for own in metadata)]
+    if any(map(pixels.needs_spacing, metadata)):
+        combined[pixels.ASPECT] = pixels.HEADER
     factors = [(len(own) / len(combined["members"]) / _heights(its)).tolist() for own, its in zip(members, metadata, strict=True)]
     network = weighted_sum(networks, factors, largest["config"]["model"]["image_size"])
     for name in ("validation", "peaks", "data"):  # of one of them alone

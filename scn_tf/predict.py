@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from scn_tf import config, geometry, pretrained, runs
 from scn_tf.checkpoints import CheckpointError
-from scn_tf.data import images
+from scn_tf.data import arrays, images, pixels
 from scn_tf.data.coverage import warn_of_untrained
 from scn_tf.data.errors import DataWarning
 from scn_tf.data.pipeline import fit_image
@@ -54,27 +54,38 @@ class Predictor:
     def __repr__(self):
         return f"Predictor({len(self.names)} landmarks of {self.metadata['name']}, {self.metadata['dims']}D)"
 
-    def predict(self, image, *, spacing=None):
-        """Find the landmarks of one image.
+    def predict(self, image, *, spacing=None, direction=None, origin=None):
+        """Find the landmarks of one image. Several threads may call it at once.
 
         Args:
-            image: path of an image file, or array ([D,] H, W[, C]) of any numeric dtype.
+            image: path of an image file, or array ([D,] H, W[, C]) of any real numbers.
             spacing: (d,) mm per pixel (x, y[, z]) of an array; a file's header says its own, against which this one counts, but not
                 where landmarks are wanted in mm of the header's frame.
+            direction: (d * d,) or (d, d) direction cosines of an array, row by row, columns its axes x, y[, z], in LPS: what
+                SimpleITK's ``GetDirection()`` gives. A volume is turned by it to LPS, as a file is by its header. None: the volume
+                is in LPS order already (x to the left, y to the back, z to the head). A 2D image is never turned.
+            origin: (d,) mm of the centre of an array's first pixel; it moves ``Prediction.image.physical_from_array`` alone.
 
         Returns:
             :class:`Prediction`; for a file in the coordinates that the model was trained on
-            (pixels of the file or mm), for an array in its pixels.
+            (pixels of the file or mm), for an array in its pixels as given, whatever its direction and origin.
 
         Raises:
-            ImageError: unreadable, wrong dimension, not finite, no spacing where one is needed, no frame for mm.
+            ImageError: unreadable, wrong dimension or order of axes, not finite, no spacing where one is needed, no frame for mm.
         """
         dims, channels = self.metadata["dims"], self.metadata["channels"]
         from_file = isinstance(image, str | Path)
         if from_file:
             name, loaded = images.shown(image), images.read_image(image, dims=dims, channels=channels)
+            if direction is not None or origin is not None:
+                raise images.ImageError(f"{name}: direction, origin: are for arrays; the header of a file states its own.")
         else:
-            name, loaded = "array", images.from_array(image, dims=dims, channels=channels, spacing=spacing)
+            frame = {"spacing": spacing, "direction": direction, "origin": origin}
+            name, loaded = "array", images.from_array(image, dims=dims, channels=channels, **frame)
+            try:
+                arrays.check_sides(np.shape(image), dims)
+            except ValueError as error:
+                raise images.ImageError(f"array: {error}") from None
         if loaded.array.max() == loaded.array.min():
             warnings.warn(f"{name}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
         physical = from_file and self.metadata["coordinates"] == "physical"
@@ -85,9 +96,14 @@ class Predictor:
             )
         pixel = loaded.spacing
         if from_file and spacing is not None:
-            pixel = loaded.along_array_axes(images.checked_spacing(spacing, dims, name))
+            pixel = loaded.along_array_axes(images.checked_spacing(spacing, dims, f"{name}: spacing"))
         elif spacing is None and self.metadata["spacing_mm"]:  # the data set's word against the header's, as in training
             pixel = loaded.along_array_axes(self.metadata["spacing_mm"])
+        if pixel is None and (why := pixels.why_needed(self.metadata)):
+            raise images.ImageError(
+                f"{name}: spacing: is missing. {why}, and {'this file states no pixel size' if from_file else 'an array has none'}: "
+                f"pass spacing, {dims} numbers of mm per pixel, or a file whose header states them."
+            )
         fit = fit_image(loaded, pixel, self._model, name=name)
         network_image = network_input(loaded.array, fit.scale, fit.translation, self._model.image_size)
         landmarks, scores = self.locate(network_image[tf.newaxis])

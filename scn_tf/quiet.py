@@ -5,8 +5,11 @@ import importlib.abc
 import importlib.machinery
 import os
 import sys
+import threading
 
 from scn_tf.keras_environment import check_backend, keras_environment
+
+_lock, _users, _kept = threading.Lock(), 0, None  # of the one redirection; several threads may open models at once
 
 
 def import_tensorflow():
@@ -61,16 +64,35 @@ def quiet_stderr():
         return
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:  # closed, as daemons do: nobody hears anything
+    if not _begin():
         yield
         return
-    sink = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(sink, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(sink)
+        _end()
+
+
+def _begin() -> bool:
+    """Whether standard error could be sent elsewhere: it may be closed, as daemons have it."""
+    global _users, _kept
+    with _lock:
+        if _users == 0:
+            try:
+                _kept = os.dup(2)
+            except OSError:
+                return False
+            sink = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(sink, 2)
+            os.close(sink)
+        _users += 1
+        return True
+
+
+def _end() -> None:
+    global _users
+    with _lock:
+        _users -= 1
+        if _users == 0:
+            os.dup2(_kept, 2)
+            os.close(_kept)

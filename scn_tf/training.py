@@ -17,7 +17,7 @@ from scn_tf import __version__, devices, files, forests, localization, models, r
 from scn_tf.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Validation
 from scn_tf.config import Config, ConfigError, ConfigWarning, warn_if_too_large, warn_if_too_narrow
 from scn_tf.config import load as load_config
-from scn_tf.data import coverage, evidence, fingerprint, pipeline, synthetic
+from scn_tf.data import coverage, evidence, fingerprint, pipeline, pixels, synthetic
 from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
 from scn_tf.data.errors import DatasetError
 from scn_tf.files import counted
@@ -300,6 +300,7 @@ def _metadata(job):
         "unit": dataset.unit,
         "spacing_mm": description.spacing_mm,
         "untrained": list(job.untrained),
+        pixels.ASPECT: pixels.aspect(description.spacing_mm, dataset.spacings.values()),
         "config": json.loads(config.model_dump_json()),
         "data": fingerprint.short(job.data),
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from scn_tf import geometry
-from scn_tf.data import frames, images
+from scn_tf.data import frames, images, pixels
 from scn_tf.data.description import Description, read_description, read_text
 from scn_tf.data.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.data.table import read_table
@@ -28,6 +28,7 @@ class Dataset:
         landmarks: ID -> (N, d) in the set's own coordinates, NaN where absent.
         rows: ID -> line of the table, for messages.
         files: ID -> image file.
+        spacings: ID -> (d,) mm per array pixel by the header, None where it states none; of the images that were read so far.
     """
 
     root: Path
@@ -35,6 +36,7 @@ class Dataset:
     landmarks: dict
     rows: dict = field(repr=False)
     files: dict = field(repr=False)
+    spacings: dict = field(default_factory=dict, repr=False)
 
     @property
     def table(self):
@@ -146,7 +148,9 @@ class Dataset:
 
     def read(self, identity):
         """:class:`scn_tf.data.images.Image` of an ID."""
-        return images.read_image(self.files[identity], dims=self.description.dims, channels=self.description.channels)
+        image = images.read_image(self.files[identity], dims=self.description.dims, channels=self.description.channels)
+        self.spacings[identity] = image.spacing
+        return image
 
     def truth_in_array(self, identity, image):
         """Landmarks (N, d) of an ID in array pixels of its image, NaN where absent.
@@ -204,7 +208,12 @@ class Dataset:
         known = description.normalization is not None and description.normalization.distance_mm is not None
         if description.spacing_mm or known or description.coordinates == "physical":
             return "mm"
-        return "px" if self.read(self._first).spacing is None else "mm"
+        return "mm" if self.states_spacing else "px"
+
+    @functools.cached_property
+    def states_spacing(self):
+        """Whether the header of the set's first image gives a spacing."""
+        return self.read(self._first).spacing is not None
 
     @property
     def _first(self):
@@ -246,7 +255,8 @@ class Dataset:
 
 
 def check_fits_model(dataset, metadata):
-    """Raise :class:`DatasetError` if a model's metadata name another dimension, other landmarks or channels.
+    """Raise :class:`DatasetError` if a model's metadata name another dimension, other landmarks or channels, or pixels of a shape that
+    the set does not state.
 
     Landmarks that only one side names, while the other counts them, are taken to be in the same order.
     """
@@ -264,6 +274,8 @@ def check_fits_model(dataset, metadata):
         raise DatasetError(
             f"{dataset.root / 'dataset.yaml'}: channels {description.channels}, but the model takes images of {metadata['channels']}."
         )
+    if pixels.needs_spacing(metadata) and not description.spacing_mm and not dataset.states_spacing:
+        raise DatasetError(f"{dataset.root / 'dataset.yaml'}: spacing_mm: is missing. {pixels.WHY}, and these images state no pixel size.")
 
 
 def warn_of_training_images(dataset, split, ids, trained):

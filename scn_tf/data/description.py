@@ -10,11 +10,11 @@ import pydantic
 from scn_tf import documents
 from scn_tf.config import nearest, refuse_booleans
 from scn_tf.data.errors import DatasetError
+from scn_tf.data.images import LEAST_MM, MOST_MM
 from scn_tf.messages import UNPRINTABLE, cut, short
 
 MOST_LANDMARKS = 10_000
 LONGEST_NAME = 200
-LEAST_MM, MOST_MM = 1e-6, 1e6  # of a pixel, as for headers of images
 Number = Annotated[int, pydantic.Field(ge=1, le=MOST_LANDMARKS)]
 Millimetres = Annotated[float, pydantic.Field(ge=LEAST_MM, le=MOST_MM)]
 

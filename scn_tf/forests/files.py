@@ -1,13 +1,13 @@
 """A run's forests in one file, ``model.npz``: arrays and JSON, nothing that is executed when it is read."""
 
+import io
 import json
-import zipfile
-import zlib
+from pathlib import Path
 
 import numpy as np
 
-from scn_tf import files
-from scn_tf.checkpoints import CheckpointError
+from scn_tf import checksums, files
+from scn_tf.checkpoints import DAMAGED, NOT_FINITE, CheckpointError, checked_metadata
 from scn_tf.forests.features import Features
 from scn_tf.forests.localize import build_locate
 from scn_tf.forests.shape import ShapeModel
@@ -17,28 +17,34 @@ from scn_tf.heatmaps import DECODERS
 
 
 def save(path, stages, shape, metadata):
-    """Write stages, shape model (None without) and metadata (JSON-like dict)."""
-    arrays = {"metadata": np.array(json.dumps(metadata)), "reaches": np.array([stage.reach for stage in stages])}
+    """Write stages, shape model (None without) and metadata (JSON-like dict), with a checksum (:mod:`scn_tf.checksums`)."""
+    stated = json.dumps({**metadata, **checksums.STATEMENT})
+    arrays = {"metadata": np.array(stated), "reaches": np.array([stage.reach for stage in stages])}
     for number, stage in enumerate(stages):
         arrays |= {f"{number}/{name}": value for name, value in stage.features._asdict().items()}
         for index, forest in enumerate(stage.forests):
             arrays |= {f"{number}/{index}/{name}": value for name, value in forest._asdict().items()}
     if shape is not None:
         arrays |= {f"shape/{name}": np.asarray(value) for name, value in shape._asdict().items()}
-    with files.replaced(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
+    with files.replaced(path) as temporary:
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        checksums.fill_zip(temporary)
 
 
 def load(path):
     """(stages, shape model or None, metadata) of a file of :func:`save`.
 
     Raises:
-        CheckpointError: missing, damaged, or written by another program.
+        CheckpointError: missing, damaged, written by another program, or with numbers that are not finite.
     """
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        content = Path(path).read_bytes()
+        checksums.check(content, path, CheckpointError)
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = dict(archive)
         metadata = json.loads(str(arrays["metadata"]))
+        metadata = checked_metadata(checksums.without_statement(metadata, content, path, CheckpointError), path)
         stages = []
         for number, reach in enumerate(arrays["reaches"]):
             features = Features(*(arrays[f"{number}/{name}"] for name in Features._fields))
@@ -51,8 +57,13 @@ def load(path):
         _check(stages, shape, metadata)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file.") from None
-    except (zipfile.BadZipFile, zlib.error, ValueError, TypeError, KeyError, EOFError, OSError) as error:
+    except CheckpointError:
+        raise
+    except DAMAGED as error:
         raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise CheckpointError(f"{path}: {NOT_FINITE} ({name}).")
     return stages, shape, metadata
 
 

@@ -38,7 +38,9 @@ class Found(NamedTuple):
     scores: np.ndarray
 
 
-def predict_rest(url, paths, *, model="scn", version=None, signature="serving_default", timeout=60.0, batch_size=LARGEST_BATCH):
+def predict_rest(
+    url, paths, *, model="scn", version=None, signature="serving_default", timeout=60.0, batch_size=LARGEST_BATCH, spacing=None
+):
     """Find landmarks over REST; the files travel as base64 in JSON.
 
     Args:
@@ -49,6 +51,7 @@ def predict_rest(url, paths, *, model="scn", version=None, signature="serving_de
         signature: one that takes ``image_bytes``.
         timeout: seconds for one request, twice as many at worst: the server may be silent for so long once more.
         batch_size: images a request; a server that batches refuses more than its own largest batch.
+        spacing: mm per pixel (x, y) of all files, or (I, 2) of each: of models whose signature has this input (docs/serving.md).
 
     Returns:
         list of :class:`Found`, one a path, in their order.
@@ -62,9 +65,13 @@ def predict_rest(url, paths, *, model="scn", version=None, signature="serving_de
         raise ClientError(f"{url}: expected the address of a server, such as http://127.0.0.1:8501.")
     version_part = "" if version is None else f"/versions/{version}"
     endpoint = f"{url.rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}{version_part}:predict"
-    found = []
+    paths, found = list(paths), []
+    spacings = _spacings(spacing, len(paths))
     for images in _batches(paths, batch_size):
         instances = [{"image_bytes": {"b64": base64.b64encode(image).decode("ascii")}} for image in images]
+        if spacings is not None:
+            for instance, pixel in zip(instances, spacings[len(found) :].tolist(), strict=False):
+                instance["spacing"] = pixel
         answer = _post(endpoint, {"signature_name": signature, "instances": instances}, timeout)
         try:
             landmarks, scores = ([row[name] for row in answer["predictions"]] for name in Found._fields)
@@ -74,7 +81,9 @@ def predict_rest(url, paths, *, model="scn", version=None, signature="serving_de
     return found
 
 
-def predict_grpc(address, paths, *, model="scn", version=None, signature="serving_default", timeout=60.0, batch_size=LARGEST_BATCH):
+def predict_grpc(
+    address, paths, *, model="scn", version=None, signature="serving_default", timeout=60.0, batch_size=LARGEST_BATCH, spacing=None
+):
     """Find landmarks over gRPC; the files travel as they are.
 
     Args:
@@ -91,7 +100,8 @@ def predict_grpc(address, paths, *, model="scn", version=None, signature="servin
             from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
     except ImportError as error:
         raise ClientError(f"gRPC: {error.name} is not installed; pip install 'tensorflow-serving-api>=2.21,<2.22', or use REST.") from None
-    found = []
+    paths, found = list(paths), []
+    spacings = _spacings(spacing, len(paths))
     with grpc.insecure_channel(address) as channel:
         service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         for images in _batches(paths, batch_size):
@@ -100,6 +110,8 @@ def predict_grpc(address, paths, *, model="scn", version=None, signature="servin
             if version is not None:
                 request.model_spec.version.value = version
             request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(images, dtype=tf.string, shape=(len(images),)))
+            if spacings is not None:
+                request.inputs["spacing"].CopyFrom(tf.make_tensor_proto(spacings[len(found) : len(found) + len(images)]))
             try:
                 outputs = service.Predict(request, timeout=timeout).outputs
             except grpc.RpcError as error:
@@ -131,6 +143,23 @@ def predictions_csv(paths, found, *, names=None):
 def _check_timeout(timeout):
     if not 0 < timeout < LONGEST_TIMEOUT:
         raise ClientError(f"timeout: expected a positive number of seconds below {LONGEST_TIMEOUT:g}, received {timeout}.")
+
+
+def _spacings(spacing: object, count: int) -> np.ndarray | None:
+    """mm per pixel float32 (I, 2) of as many images; None stays None.
+
+    Raises:
+        ClientError: no positive numbers, or of another number of images.
+    """
+    if spacing is None:
+        return None
+    try:
+        values = np.asarray(spacing, np.float32)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.shape not in ((2,), (count, 2)) or not (np.isfinite(values) & (values > 0)).all():
+        raise ClientError(f"spacing: expected two positive numbers of mm per pixel, x and y, or two for each image, received {spacing!r}.")
+    return np.broadcast_to(values, (count, 2))
 
 
 def _batches(paths, batch_size):

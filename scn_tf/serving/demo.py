@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 from scn_tf import checkpoints, config, files, ownership, runs
+from scn_tf.data import pixels
 from scn_tf.serving.errors import ConversionError
 from scn_tf.serving.tflite import export_tflite
 
@@ -100,6 +101,8 @@ def page_model(metadata):
         raise ConversionError(f"demo: the page shows 2D images, the model is for {metadata['dims']}D; use scn-tf predict.")
     if model.spacing_mm is not None and not metadata["spacing_mm"]:
         raise ConversionError("demo: the model needs mm per pixel of every image, which PNG and JPEG do not state; use scn-tf predict.")
+    if pixels.needs_spacing(metadata):
+        raise ConversionError(f"demo: {pixels.WHY}, and PNG and JPEG state no pixel size (spacing); use scn-tf predict.")
     return {
         "name": metadata["name"],
         "landmarks": list(metadata["landmarks"]),

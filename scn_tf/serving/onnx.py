@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import files, runs
-from scn_tf.checkpoints import METADATA
+from scn_tf import checksums, files, runs
+from scn_tf.checkpoints import METADATA, NOT_FINITE, checked_metadata
 from scn_tf.extras import needs_extra
+from scn_tf.serving import onnx_weights
 from scn_tf.serving.errors import ConversionError
 from scn_tf.serving.saved_model import load_service, public
 
@@ -20,7 +21,7 @@ def export_onnx(run, out, *, heatmaps=False):
 
     Input ``image`` float32 (B, [D,] H, W, C) as the network takes it; outputs ``landmarks`` float32
     (B, N, d) network pixels and ``scores`` (B, N). Landmark names, configuration and validation error
-    stand as JSON in the model's metadata property ``scn_tf.json``.
+    stand as JSON in the model's metadata property ``scn_tf.json``; the last property is the checksum of :mod:`scn_tf.checksums`.
 
     Args:
         run: run folder or ``.keras`` file.
@@ -48,10 +49,15 @@ def export_onnx(run, out, *, heatmaps=False):
         raise ConversionError(
             f"to_onnx: no ONNX counterpart for an operation of this network: {files.first_line(error)}. Use to_saved_model."
         ) from None
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA, json.dumps(public(metadata))
+    last = type(model)()  # behind all others: messages of protobuf are joined by joining their bytes
+    for message, key, value in (
+        (model, METADATA, json.dumps({**public(metadata), **checksums.STATEMENT})),
+        (last, f"{METADATA}.{checksums.KEY}", checksums.PLACEHOLDER.decode()),
+    ):
+        entry = message.metadata_props.add()
+        entry.key, entry.value = key, value
     with files.replaced(out) as temporary:
-        temporary.write_bytes(model.SerializeToString())
+        temporary.write_bytes(checksums.filled(model.SerializeToString() + last.SerializeToString()))
     return Path(out)
 
 
@@ -59,26 +65,35 @@ def localizer(path, *, threads=2):
     """Open an ONNX file of :func:`export_onnx`.
 
     Returns:
-        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), metadata).
+        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), metadata). Several threads may call it at once.
 
     Raises:
         MissingExtra: onnxruntime is not installed.
-        ConversionError: the file is no model of scn_tf.
+        ConversionError: the file is no model of scn_tf, is damaged, or has weights that are not finite.
     """
     with needs_extra(path, "onnxruntime"):
         import onnxruntime
     if not Path(path).is_file():
         raise ConversionError(f"{path}: no such file.")
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ConversionError(f"{path}: cannot be read ({error.strerror}).") from None
+    checksums.check(content, path, ConversionError)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        metadata = json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
+        strange = onnx_weights.find_strange(content)  # first: the runtime would read files that a model names
+        session = None if strange else onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        metadata = None if strange else json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
     except KeyError:
         raise ConversionError(f"{path}: was not written by scn_tf ({METADATA} is missing).") from None
     except Exception as error:  # onnxruntime raises types of its own, all without a common base
         raise ConversionError(f"{path}: is no ONNX model ({files.first_line(error)}).") from None
+    if strange:
+        raise ConversionError(f"{path}: {NOT_FINITE} ({strange}).")
+    metadata = checked_metadata(checksums.without_statement(metadata, content, path, ConversionError), path)
 
     def locate(images):
         return tuple(session.run(["landmarks", "scores"], {"image": np.asarray(images, np.float32)}))

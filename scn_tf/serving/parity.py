@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from scn_tf import checkpoints, config, geometry, localization, runs
 from scn_tf.data import pipeline
-from scn_tf.data.dataset import open_dataset
+from scn_tf.data.dataset import Dataset, open_dataset
 from scn_tf.data.errors import DatasetError
 from scn_tf.data.fingerprint import check_against_model
 from scn_tf.serving import onnx, saved_model, tflite
@@ -79,7 +79,7 @@ def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
     check_against_model(dataset, metadata)
     ids = dataset.split(split or settings.data.val_split, missing=settings.data.missing)[:images]
     examples = [
-        {**example, "file": dataset.files[identity]}
+        {**example, "id": identity, "file": dataset.files[identity]}
         for identity, example in zip(ids, pipeline.examples(dataset, ids, settings), strict=True)
     ]
     if not any(example["annotated"].numpy().any() for example in examples):
@@ -89,8 +89,9 @@ def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
     encoded = None
     if dataset.description.coordinates == "pixel" and formats <= ENCODED:
         encoded = "jpeg" if any(_is_colour_jpeg(example["file"]) for example in examples) else "none"
+    sent = Sent(dataset, settings.model, encoded)
     for export in map(Path, exports):
-        forms += open_forms(export, metadata, encoded=encoded)
+        forms += open_forms(export, metadata, sent)
     return measure(forms, examples, tolerance=tolerance), dataset.unit
 
 
@@ -135,23 +136,38 @@ def on_input(locate):
     return lambda example: np.asarray(locate(example["image"][tf.newaxis])[0])[0]
 
 
-def open_forms(export, metadata, *, encoded):
-    """The forms in a file or folder: its network, and where it has one, its ``serving_default``.
+class Sent(NamedTuple):
+    """What callers of an image signature would send of a data set.
+
+    ``encoded``: kind of the form that decodes the files itself; None for files that it cannot decode, whose pixels are sent.
+    """
+
+    dataset: Dataset
+    model: config.ModelConfig
+    encoded: str | None
+
+
+def open_forms(export, metadata, sent):
+    """The forms in a file or folder: its network, and where it has one, the signature for images as callers have them.
 
     Args:
         export: path.
         metadata: of the run it must have been made of.
-        encoded: kind of the form that decodes the images itself; None for images that it cannot decode.
+        sent: :class:`Sent`.
     """
     opener = FILES.get(export.suffix, saved_model)
     locate, own = opener.localizer(export)
     if own["landmarks"] != metadata["landmarks"] or own["config"]["model"] != metadata["config"]["model"]:
         raise ConversionError(f"{export}: was made from another network than this run's; export the run again.")
     forms = [Form(export.name, export, own.get("quantize", "none"), on_input(locate))]
-    if opener is saved_model and encoded:
+    if opener is saved_model:
         module, _ = saved_model.open_model(export)
-        if "serving_default" in module.signatures:
-            forms.append(Form(f"{export.name}, encoded images", export, encoded, _on_bytes(module)))
+        name, what, kind = "serving_default", "encoded images", sent.encoded
+        if kind is None:
+            name, what, kind = ("serve_image", "pixels", "none") if metadata["dims"] == 2 else ("serve_volume", "volumes", "none")
+        if name in module.signatures:
+            find = _on_bytes(module, sent) if sent.encoded else _on_pixels(module, name, sent)
+            forms.append(Form(f"{export.name}, {what}", export, kind, find))
     return forms
 
 
@@ -159,10 +175,33 @@ def _is_colour_jpeg(path):
     return path.suffix.lower() in (".jpg", ".jpeg") and int(tf.io.extract_jpeg_shape(path.read_bytes())[2]) == 3
 
 
-def _on_bytes(module):
+def _call(module, name, inputs, pixel):
+    """Landmarks (N, d) that a signature finds in one image; ``pixel`` (d,), mm, goes to those that ask for it."""
+    function = module.signatures[name]
+    if "spacing" in function.structured_input_signature[1]:
+        inputs["spacing"] = np.asarray(pixel, np.float32)[np.newaxis]
+    return function(**{name: tf.constant(value) for name, value in inputs.items()})["landmarks"][0]
+
+
+def _on_bytes(module, sent):
     def find(example):
-        landmarks = module.signatures["serving_default"](image_bytes=tf.constant([example["file"].read_bytes()]))["landmarks"][0]
+        pixel = sent.dataset.description.spacing_mm or (1.0, 1.0)
+        landmarks = _call(module, "serving_default", {"image_bytes": [example["file"].read_bytes()]}, pixel)
         return geometry.apply(np.linalg.inv(example["own_from_input"]), landmarks)
+
+    return find
+
+
+def _on_pixels(module, name, sent):
+    """``find`` that reads a file and sends its pixels, and its pixel size where the signature asks for one."""
+
+    def find(example):
+        image = sent.dataset.read(example["id"])
+        pixel = sent.dataset.pixel_size(image)
+        array_name = "image" if name == "serve_image" else "volume"
+        landmarks = _call(module, name, {array_name: image.array[np.newaxis]}, np.ones(len(image.size)) if pixel is None else pixel)
+        fit = pipeline.fit_image(image, pixel, sent.model, name=str(example["file"]))
+        return geometry.apply(fit.input_from_array, landmarks)
 
     return find
 

@@ -4,10 +4,11 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
-from scn_tf import checkpoints, files, runs
-from scn_tf.checkpoints import METADATA, CheckpointError
+from scn_tf import checkpoints, checksums, files, runs
+from scn_tf.checkpoints import METADATA, NOT_FINITE, CheckpointError, checked_metadata
 from scn_tf.serving.signatures import Service, signatures
 from scn_tf.serving.warmup import write_warmup
 
@@ -55,9 +56,10 @@ def export_saved_model(run, out):
         # TF Serving watches this folder: a version must appear there whole.
         with files.temporary_folder(out, "export") as temporary:
             asset = temporary / METADATA
-            asset.write_text(json.dumps(public(metadata), indent=1))
+            asset.write_text(json.dumps({**public(metadata), **checksums.STATEMENT}, indent=1))
             service.metadata = tf.saved_model.Asset(str(asset))
             tf.saved_model.save(service, str(temporary / "model"), signatures=signatures(service, metadata))
+            checksums.fill_folder(temporary / "model")
             write_warmup(temporary / "model")
             files.flush_folder(temporary / "model")
             target = out / str(max(versions, default=0) + 1)
@@ -136,16 +138,43 @@ def open_model(path):
         (module with ``signatures``, metadata). Keep the module: its functions do not keep its variables alive.
 
     Raises:
-        CheckpointError: no SavedModel there, or one of another program.
+        CheckpointError: no SavedModel there, one of another program, a damaged one, or weights that are not finite.
     """
     folder = newest_version(path)
+    check_whole(folder)
     try:
         metadata = json.loads((folder / "assets" / METADATA).read_text())
         module = tf.saved_model.load(str(folder))
         module.signatures["serve_input"]
     except Exception as error:  # damaged files raise types of several libraries, some of them private
         raise CheckpointError(f"{folder}: is damaged, or was not written by scn_tf's export ({files.first_line(error)}).") from None
-    return module, metadata
+    check_finite(module, folder)
+    metadata = {name: value for name, value in metadata.items() if name != checksums.KEY} if isinstance(metadata, dict) else {}
+    return module, checked_metadata(metadata, folder)
+
+
+def check_whole(folder: Path) -> None:
+    """Compare a version's files with their checksums; an export of an earlier version has none, and says nothing of any.
+
+    Raises:
+        CheckpointError: a file that differs or is missing.
+    """
+    if checksums.check_folder(folder, CheckpointError):
+        return
+    try:
+        stated = checksums.KEY in json.loads((folder / "assets" / METADATA).read_bytes())
+    except (OSError, ValueError, TypeError, RecursionError):
+        return  # of another program, or damaged: who needs it says so
+    if stated:
+        raise CheckpointError(f"{folder}: is damaged: {checksums.LIST} is missing, which it states. {checksums.FIX}.")
+
+
+def check_finite(module: tf.Module, folder: Path) -> None:
+    """Raise CheckpointError if a loaded model has weights that are not finite."""
+    variables = {id(variable): variable for function in module.signatures.values() for variable in function.variables}
+    for variable in variables.values():
+        if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
+            raise CheckpointError(f"{folder}: {NOT_FINITE} ({variable.name}).")
 
 
 def localizer(path):

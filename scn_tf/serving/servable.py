@@ -9,7 +9,7 @@ from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
 from scn_tf.checkpoints import CheckpointError
-from scn_tf.serving.saved_model import newest_version
+from scn_tf.serving.saved_model import check_finite, check_whole, newest_version
 
 # Lines of TensorFlow's messages that speak of the graph, not of what was wrong.
 GRAPH_LINES = ("Graph execution error", "Detected at node", "<stack traces", "[[{{node", "File ")
@@ -57,15 +57,17 @@ def load(out):
         :class:`Servable`.
 
     Raises:
-        CheckpointError: no exported model there, or a damaged one.
+        CheckpointError: no exported model there, a damaged one, or weights that are not finite.
     """
     folder = newest_version(out)
+    check_whole(folder)
     path = folder / "saved_model.pb"
     try:
         stored = saved_model_pb2.SavedModel.FromString(path.read_bytes())
         module = tf.saved_model.load(str(folder))
     except Exception as error:  # damaged files raise types of several libraries, some of them private
         raise CheckpointError(f"{folder}: cannot be loaded ({str(error).splitlines()[0][:LONGEST_MESSAGE]}).") from None
+    check_finite(module, folder)
     signatures = {
         name: Signature(name, function.structured_input_signature[1], function.structured_outputs, function)
         for name, function in module.signatures.items()

@@ -207,7 +207,8 @@ def _greeting(model, name, host, port):
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     predict = f"{url}/v1/models/{name}:predict"
     example = f"curl {url}/v1/models/{name}/metadata"
-    if requests.DEFAULT_SIGNATURE in model.signatures:
+    default = model.signatures.get(requests.DEFAULT_SIGNATURE)
+    if default and set(default.inputs) == {"image_bytes"}:
         json = """(printf '{"instances": [{"b64": "'; base64 < hand.png; printf '"}]}')"""
         example = f"{json} | curl -d @- {predict}"
     return f"Serving {name} version {model.version} at {url} (Ctrl-C stops it). Try\n  {example}"

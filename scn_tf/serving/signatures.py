@@ -7,9 +7,12 @@ import tensorflow as tf
 
 from scn_tf import config, geometry
 from scn_tf.backend import keras
+from scn_tf.data.images import LEAST_MM, MOST_MM
+from scn_tf.data.pixels import needs_spacing
 from scn_tf.heatmaps import DECODERS
 from scn_tf.pictures import heatmap_parts
 from scn_tf.preprocess import GREY_WEIGHTS, network_input
+from scn_tf.serving import orientation
 from scn_tf.serving.graph_headers import pixel_count
 
 MOST_PIXELS = 64_000_000  # of an encoded image: 0.3 to 2.2 GB while it is decoded; larger ones are refused unread
@@ -35,6 +38,7 @@ class Service(tf.Module):
         self._channels = metadata["channels"]
         self._spacing = settings.model.spacing_mm
         self._pixel = tuple(metadata["spacing_mm"]) if metadata["spacing_mm"] else None
+        self.needs_spacing = needs_spacing(metadata)
         self._parts = keras.Model(network.input, heatmap_parts(network))
 
     @property
@@ -55,25 +59,66 @@ class Service(tf.Module):
 
     def serve_input(self, image):
         """:meth:`locate`; an image with NaN or infinite values is an error."""
-        return self.locate(_finite(image))
+        return self.locate(self._own_sized(image))
 
     def serve_heatmaps(self, image):
         """float32 (B, [D,] H, W, C) as the network takes it -> its maps (B, [D,] H, W, N) by name."""
-        return {PART_NAMES[title]: maps for title, maps in self._parts(_finite(image), training=False).items()}
+        return {PART_NAMES[title]: maps for title, maps in self._parts(self._own_sized(image), training=False).items()}
 
-    def serve_bytes(self, image_bytes):
-        """string (B,), encoded PNG, JPEG, BMP or GIF of any size -> landmarks (B, N, 2) pixels x y of each, scores (B, N)."""
-        return self._prepared(lambda encoded: self._fitted(self._decoded(encoded)), image_bytes)
+    def serve_bytes(self, image_bytes, spacing=None):
+        """string (B,), encoded PNG, JPEG, BMP or GIF of any size -> landmarks (B, N, 2) pixels x y of each, scores (B, N).
 
-    def serve_image(self, image):
-        """(B, H, W, C), any size and number type -> landmarks (B, N, 2) pixels x y, scores (B, N)."""
-        return self._prepared(self._fitted, _finite(tf.cast(image, tf.float32)))
+        ``spacing`` float32 (B, 2), mm per pixel x y, of models whose ``needs_spacing`` is set; so in :meth:`serve_image`.
+        """
+        if spacing is None:
+            return self._prepared(lambda encoded: self._fitted(self._decoded(encoded)), image_bytes)
+        spacing = _checked_spacing(spacing, 2, tf.shape(image_bytes)[0])
+        return self._prepared(lambda pair: self._fitted(self._decoded(pair[0]), pair[1]), (image_bytes, spacing))
+
+    def serve_image(self, image, spacing=None):
+        """(B, H, W, C), any size from 2 and number type -> landmarks (B, N, 2) pixels x y, scores (B, N)."""
+        image = self._with_sides(tf.cast(image, tf.float32), "image")
+        if spacing is None:
+            return self._prepared(self._fitted, image)
+        spacing = _checked_spacing(spacing, 2, tf.shape(image)[0])
+        return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (image, spacing))
 
     def serve_volume(self, volume, spacing):
-        """float32 (B, D, H, W, C), mm per voxel (B, 3) x y z -> landmarks (B, N, 3) voxels x y z, scores (B, N)."""
-        positive = tf.debugging.Assert(tf.reduce_all(spacing > 0), ["spacing: expected positive mm per voxel, received", spacing])
-        with tf.control_dependencies([positive]):
-            return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (_finite(volume), _finite(spacing)))
+        """float32 (B, D, H, W, C) in LPS order, mm per voxel (B, 3) x y z -> landmarks (B, N, 3) voxels x y z, scores (B, N).
+
+        LPS order: x grows to the patient's left, y to the back, z to the head. :meth:`serve_volume_oriented` takes any other.
+        """
+        volume = self._with_sides(volume, "volume")
+        spacing = _checked_spacing(spacing, 3, tf.shape(volume)[0])
+        return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (volume, spacing))
+
+    def serve_volume_oriented(self, volume, spacing, direction):
+        """:meth:`serve_volume` of a volume in any order of axes, answered in its own voxels.
+
+        ``direction`` float32 (B, 9): direction cosines of its axes in LPS, row by row, columns x y z: SimpleITK's ``GetDirection()``.
+        """
+        volume = self._with_sides(volume, "volume")
+        rows = tf.shape(volume)[0]
+        spacing, direction = _checked_spacing(spacing, 3, rows), _rows(direction, 9, rows, "direction")
+        axes = orientation.nearest_axes(orientation.checked(direction))
+        spacing = tf.linalg.matvec(tf.abs(axes), spacing)
+        result = self._prepared(lambda own: self._fitted(orientation.turned(own[0], own[2]), own[1]), (volume, spacing, axes))
+        sizes = tf.cast(tf.shape(volume)[3:0:-1], tf.float32)
+        return {**result, "landmarks": orientation.turned_back(result["landmarks"], axes, sizes)}
+
+    def _own_sized(self, image):
+        """An image that must be finite and of the network's size."""
+        return _finite(tf.ensure_shape(image, [None, *self.input_shape], name="image"))
+
+    def _with_sides(self, images, name):
+        """Finite images (B, [D,] H, W, C) of any size from 2 pixels: a side of one is another axis in its place."""
+        images = tf.ensure_shape(images, [None] * (len(self._size) + 1) + [self._channels], name=name)
+        shape = tf.shape(images)
+        large = tf.debugging.Assert(
+            tf.reduce_all(shape[1:-1] >= 2), [f"{name}: expected sides of at least 2 pixels, channels last, received shape", shape]
+        )
+        with tf.control_dependencies([large]):
+            return _finite(tf.identity(images))
 
     def _prepared(self, prepare, inputs):
         """Prepare one image after the other, find landmarks in all, and go back to the pixels of each."""
@@ -119,7 +164,8 @@ class Service(tf.Module):
 def signatures(service, metadata):
     """Concrete functions by signature name; docs/serving.md has the table.
 
-    A 2D model that needs a pixel size which only a file's header tells has the network's own signatures alone.
+    A 2D model that needs mm per pixel (``model.spacing_mm``) which only a file's header tells has the network's own signatures
+    alone. One that was trained on pixels whose headers say that they are not square has an input ``spacing`` more.
     """
 
     def trace(function, **inputs):
@@ -133,17 +179,39 @@ def signatures(service, metadata):
         "serve_heatmaps": trace(service.serve_heatmaps, image=network_image),
     }
     if metadata["dims"] == 3:
-        volume = ((None, None, None, None, channels), tf.float32)
-        found["serve_volume"] = trace(service.serve_volume, volume=volume, spacing=((None, 3), tf.float32))
-    elif service._spacing is None or metadata["spacing_mm"]:
-        found["serving_default"] = trace(service.serve_bytes, image_bytes=((None,), tf.string))
+        inputs = {"volume": ((None, None, None, None, channels), tf.float32), "spacing": ((None, 3), tf.float32)}
+        found["serve_volume"] = trace(service.serve_volume, **inputs)
+        found["serve_volume_oriented"] = trace(service.serve_volume_oriented, **inputs, direction=((None, 9), tf.float32))
+    elif service._spacing is None or metadata["spacing_mm"] or service.needs_spacing:
+        spacing = {"spacing": ((None, 2), tf.float32)} if service.needs_spacing else {}
+        found["serving_default"] = trace(service.serve_bytes, image_bytes=((None,), tf.string), **spacing)
         for name, dtype in IMAGE_SIGNATURES.items():
-            found[name] = trace(service.serve_image, image=((None, None, None, channels), dtype))
+            found[name] = trace(service.serve_image, image=((None, None, None, channels), dtype), **spacing)
     return found
 
 
 def _finite(tensor):
     return tf.debugging.check_numerics(tensor, "input: expected finite numbers") if tensor.dtype.is_floating else tensor
+
+
+def _checked_spacing(spacing, dims, count):
+    """Positive mm (B, d) of as many images."""
+    finite = tf.debugging.check_numerics(_rows(spacing, dims, count, "spacing"), "spacing: expected finite numbers")
+    unit = {2: "pixel", 3: "voxel"}[dims]
+    positive = tf.debugging.Assert(
+        tf.reduce_all((finite > LEAST_MM) & (finite < MOST_MM)), [f"spacing: expected positive mm per {unit}, received", finite]
+    )
+    with tf.control_dependencies([positive]):
+        return tf.identity(finite)
+
+
+def _rows(values, length, count, name):
+    """Numbers (B, length), a row for each of ``count`` images. What a signature says of shapes TensorFlow does not check."""
+    values = tf.ensure_shape(values, [None, length], name=name)
+    found = tf.shape(values)[0]
+    equal = tf.debugging.Assert(found == count, [f"{name}: expected one row per image,", count, "received", found])
+    with tf.control_dependencies([equal]):
+        return tf.identity(values)
 
 
 def _float(image):
@@ -157,7 +225,7 @@ def _is_deep_png(encoded):
 
 
 def _with_channels(image, channels):
-    """(H, W, 1 to 4) -> (H, W, channels), as :func:`scn_tf.data.images.from_itk` has it: a second or fourth channel is opacity."""
+    """(H, W, 1 to 4) -> (H, W, channels), as :func:`scn_tf.data.images.image.to_channels` has it: a second or fourth channel is opacity."""
     colour = tf.shape(image)[-1] >= 3
     if channels == 1:
         image = tf.cond(colour, lambda: tf.tensordot(image[..., :3], tf.constant(GREY_WEIGHTS), 1)[..., tf.newaxis], lambda: image[..., :1])

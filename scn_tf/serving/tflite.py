@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import warnings
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tqdm import tqdm
 
-from scn_tf import config, files, runs
-from scn_tf.checkpoints import METADATA
+from scn_tf import checksums, config, files, runs
+from scn_tf.checkpoints import METADATA, NOT_FINITE, checked_metadata
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.data.fingerprint import check_against_model
@@ -24,6 +25,7 @@ from scn_tf.serving.saved_model import load_service, public
 QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
 SIGNATURE = "serve_input"
 REPRESENTATIVE_IMAGES = 100
+FLOATS = {schema.TensorType.FLOAT16: "<f2", schema.TensorType.FLOAT32: "<f4", schema.TensorType.FLOAT64: "<f8"}
 FLOAT_PARTS = ("/Tanh", "spatial_configuration", "heatmaps")  # of int8 models
 
 
@@ -32,7 +34,7 @@ def export_tflite(run, out, *, quantize="none", heatmaps=False, images=None, roo
 
     Input ``image`` float32 (1, [D,] H, W, C) as the network takes it; outputs ``landmarks`` float32
     (1, N, d) network pixels and ``scores`` (1, N). Landmark names, configuration and validation error
-    stand as JSON in the file's metadata ``scn_tf.json``.
+    stand as JSON in the file's metadata ``scn_tf.json``; the checksum of :mod:`scn_tf.checksums` follows the model.
 
     Args:
         run: run folder or ``.keras`` file.
@@ -61,9 +63,10 @@ def export_tflite(run, out, *, quantize="none", heatmaps=False, images=None, roo
     serve = tf.function(service.with_heatmaps if heatmaps else service.locate)
     function = serve.get_concrete_function(tf.TensorSpec((1, *service.input_shape), tf.float32, name="image"))
     content = _convert(function, quantize, images)
-    content = _annotated(content, sorted(function.structured_outputs), {**public(metadata), "quantize": quantize})
+    stated = {**public(metadata), "quantize": quantize, **checksums.STATEMENT}
+    content = _annotated(content, sorted(function.structured_outputs), stated)
     with files.replaced(out) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_bytes(checksums.filled(content + checksums.PLACEHOLDER))
     return Path(out)
 
 
@@ -164,42 +167,79 @@ def read_metadata(path):
     """The JSON that :func:`export_tflite` put into a file.
 
     Raises:
-        ConversionError: no TFLite model, or one that another program wrote.
+        ConversionError: no TFLite model, one that another program wrote, or a damaged one.
     """
+    return _read(path)[1]
+
+
+def _read(path: Path | str) -> tuple[bytes, dict]:
+    """(content, metadata) of a file, its checksum compared; see :func:`read_metadata`."""
     try:
-        model = schema.Model.GetRootAs(bytearray(Path(path).read_bytes()), 0)
-        for index in range(model.MetadataLength()):
-            entry = model.Metadata(index)
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ConversionError(f"{path}: cannot be read ({error.strerror}).") from None
+    checksums.check(content, path, ConversionError)
+    metadata = None
+    try:
+        model = schema.Model.GetRootAs(bytearray(content), 0)
+        for entry in map(model.Metadata, range(model.MetadataLength())):
             if entry.Name() == METADATA.encode():
-                return json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+                metadata = json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
     except Exception as error:  # flatbuffers reads whatever bytes it is given; a wrong file fails anywhere
         raise ConversionError(f"{path}: is no TFLite model ({error}).") from None
-    raise ConversionError(f"{path}: was not written by scn_tf ({METADATA} is missing).")
+    if metadata is None:
+        raise ConversionError(f"{path}: was not written by scn_tf ({METADATA} is missing).")
+    return content, checked_metadata(checksums.without_statement(metadata, content, path, ConversionError), path)
+
+
+def _check_finite(content: bytes, path: Path | str) -> None:
+    """Raise ConversionError for weights, or scales of integers, that are not finite."""
+    try:
+        model = schema.Model.GetRootAs(content, 0)
+        for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
+            for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+                data, scales = model.Buffers(tensor.Buffer()).DataAsNumpy(), tensor.Quantization()
+                values = [] if scales is None or scales.ScaleIsNone() else [scales.ScaleAsNumpy()]
+                if tensor.Type() in FLOATS and isinstance(data, np.ndarray):
+                    values.append(data.view(FLOATS[tensor.Type()]))
+                # The converter makes of an infinite weight the largest number.
+                if not all((np.abs(value) < np.finfo(value.dtype).max).all() for value in values):
+                    raise ConversionError(f"{path}: {NOT_FINITE} ({tensor.Name().decode()[:80]}).")
+    except ConversionError:
+        raise
+    except Exception as error:  # as in _read
+        raise ConversionError(f"{path}: is no TFLite model ({error}).") from None
 
 
 def localizer(path, *, threads=2):
     """Open a TFLite file of :func:`export_tflite`.
 
     Returns:
-        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), image by image; metadata).
+        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), image by image; metadata). Several threads may
+        call the function: an interpreter has one set of tensors, so that they wait for each other.
 
     Raises:
         MissingExtra: ai-edge-litert is not installed.
-        ConversionError: the file is no model of scn_tf.
+        ConversionError: the file is no model of scn_tf, is damaged, or has weights that are not finite.
     """
     with needs_extra(path, "ai-edge-litert"):
         from ai_edge_litert.interpreter import Interpreter
-    metadata = read_metadata(path)
+    content, metadata = _read(path)
+    _check_finite(content, path)
     try:
         with quiet_stderr():
-            interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            interpreter = Interpreter(model_content=content, num_threads=threads)
             interpreter.allocate_tensors()  # here, where its "Created XNNPACK delegate" goes nowhere
             run = interpreter.get_signature_runner(SIGNATURE)
     except (ValueError, RuntimeError) as error:
         raise ConversionError(f"{path}: is no TFLite model of scn_tf ({files.first_line(error)}).") from None
+    lock = threading.Lock()
 
     def locate(images):
-        results = [run(image=image[np.newaxis]) for image in np.asarray(images, np.float32)]
+        results = []
+        for image in np.asarray(images, np.float32):
+            with lock:
+                results.append(run(image=image[np.newaxis]))
         return tuple(np.concatenate([result[name] for result in results]) for name in ("landmarks", "scores"))
 
     # The runner does not keep the interpreter alive.

@@ -53,8 +53,8 @@ def write_warmup(version_folder, *, batch_sizes=(1, LARGEST_BATCH), model="scn")
     requests = _requests(folder, batch_sizes)
     try:
         with files.replaced(target) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
-            for signature, name, tensor in requests:
-                request = predict_pb2.PredictRequest(inputs={name: tensor})
+            for signature, inputs in requests:
+                request = predict_pb2.PredictRequest(inputs=inputs)
                 request.model_spec.name, request.model_spec.signature_name = model, signature
                 log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
                 writer.write(log.SerializeToString())
@@ -64,15 +64,19 @@ def write_warmup(version_folder, *, batch_sizes=(1, LARGEST_BATCH), model="scn")
 
 
 def _requests(folder, batch_sizes):
-    """(signature, name of its input, TensorProto) of each request."""
+    """(signature, TensorProto by the name of its input) of each request."""
     signatures = _signatures(folder)
     sizes = [dim.size for dim in signatures["serve_input"].inputs["image"].tensor_shape.dim[1:]]
     # One value for the whole tensor: the record stays small however large a volume is.
     blank = tf.make_tensor_proto(0.0, dtype=tf.float32, shape=(1, *sizes))
-    requests = [("serve_input", "image", blank)]
+    requests = [("serve_input", {"image": blank})]
     if "serving_default" in signatures:
-        picture = _picture(*PICTURE)
-        requests += [("serving_default", "image_bytes", tf.make_tensor_proto([picture] * size)) for size in batch_sizes]
+        picture, spaced = _picture(*PICTURE), "spacing" in signatures["serving_default"].inputs
+        for size in batch_sizes:
+            inputs = {"image_bytes": tf.make_tensor_proto([picture] * size)}
+            if spaced:
+                inputs["spacing"] = tf.make_tensor_proto(1.0, dtype=tf.float32, shape=(size, 2))
+            requests.append(("serving_default", inputs))
     return requests
 
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
+from scn_tf.data import arrays
 from scn_tf.files import counted
 
-MOST_MM = 1e6  # of a pixel: more is no spacing, and no float32 survives it
+LEAST_MM, MOST_MM = 1e-6, 1e6  # of a pixel: less or more is no spacing, and no float32 survives it
 MOST_VALUES = 2**30  # of a file, 4 GB as float32; asked of the header before memory is taken
 MOST_PLANE_VALUES = 2**28  # of a single plane, 16,384 x 16,384: more is a header that lies
 ORTHONORMAL = 1e-3  # how far direction cosines may be from an orthonormal matrix: headers round them
@@ -217,27 +218,42 @@ def _plane(physical: np.ndarray | None) -> np.ndarray | None:
     return matrix
 
 
-def from_array(array: np.ndarray, *, dims: int, channels: int = 1, spacing: np.ndarray | None = None) -> Image:
-    """:class:`Image` of a numpy array ([D,] H, W) or ([D,] H, W, C); file, array and frame axes agree.
+def from_array(
+    array: np.ndarray,
+    *,
+    dims: int,
+    channels: int = 1,
+    spacing: np.ndarray | None = None,
+    direction: np.ndarray | None = None,
+    origin: np.ndarray | None = None,
+) -> Image:
+    """:class:`Image` of a numpy array ([D,] H, W) or ([D,] H, W, C), a volume turned to LPS as that of a file.
+
+    Args:
+        array: any real numbers; a volume without ``direction`` is taken to be in LPS order.
+        dims, channels: see :func:`scn_tf.data.images.read_image`.
+        spacing: (d,) mm per pixel, direction: (d * d,) or (d, d) cosines, origin: (d,) mm, as in the header of a file: of the
+            array's axes x, y[, z].
 
     Raises:
-        ImageError: wrong rank or channels, NaN or infinite values.
+        ImageError: wrong rank, order of axes or channels, NaN or infinite values, a frame that cannot be.
     """
-    array = np.asarray(array)
-    if array.dtype.kind not in "biuf":
-        raise ImageError(f"array: expected numbers, received {array.dtype}.")
     if spacing is not None:
-        spacing = checked_spacing(spacing, dims, "array")
-    if array.ndim == dims:
-        array = array[..., np.newaxis]
-    if array.ndim != dims + 1 or 0 in array.shape:
-        raise ImageError(f"array: expected rank {dims} or {dims + 1}, received shape {array.shape}.")
-    array = to_channels(array.astype("float32"), channels, "array")
-    if not np.isfinite(array).all():
-        raise ImageError("array: NaN or infinite values.")
-    identity = np.eye(dims + 1)
-    physical = np.diag([*(np.ones(dims) if spacing is None else spacing), 1.0])
-    return Image(array, spacing, physical, identity)
+        spacing = checked_spacing(spacing, dims, "array: spacing")
+    try:
+        array = arrays.checked_array(array, dims)
+        direction = arrays.checked_direction(direction, dims)
+        physical = arrays.frame(spacing, direction, arrays.checked_origin(origin, dims))
+    except ValueError as error:
+        raise ImageError(f"array: {error}") from None
+    turn = lps_turn(physical) if dims == 3 else np.eye(3)
+    array, file_from_array = turned(to_channels(array, channels, "array"), turn)
+    return Image(
+        array=np.ascontiguousarray(array),
+        spacing=None if spacing is None else np.abs(turn[:-1, :-1]).T @ spacing,
+        physical_from_array=physical @ file_from_array,
+        file_from_array=file_from_array,
+    )
 
 
 def checked_spacing(spacing: np.ndarray, dims: int, name: str) -> np.ndarray:
@@ -250,7 +266,7 @@ def checked_spacing(spacing: np.ndarray, dims: int, name: str) -> np.ndarray:
         values = np.asarray(spacing, float)
     except (TypeError, ValueError):
         values = np.empty(0)
-    if values.shape != (dims,) or not (np.isfinite(values) & (values > 0) & (values < MOST_MM)).all():
+    if values.shape != (dims,) or not (np.isfinite(values) & (values > LEAST_MM) & (values < MOST_MM)).all():
         raise ImageError(f"{name}: expected {dims} positive numbers of mm per pixel, received {spacing!r}.")
     return values
 

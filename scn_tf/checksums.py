@@ -1,0 +1,88 @@
+"""A checksum in every model file and exported folder, so that damage is refused at opening.
+
+A file ends in ``sha256:`` and 64 hexadecimal digits: the SHA-256 of all bytes before these digits. In a zip (``.keras``,
+``.npz``) that is the archive's comment, in ONNX the last metadata property; in TFLite it follows the model. A SavedModel has
+``scn_tf.sha256``, in the form of ``sha256sum``: one line per file of the version but those in ``assets.extra``, and
+at its end the checksum of the list itself. The metadata of each form state ``checksum: sha256``: a file that states it must have
+one. Files of earlier versions state nothing and are opened without.
+"""
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+MARK = b"sha256:"
+DIGITS = 64
+PLACEHOLDER = MARK + b"0" * DIGITS
+KEY = "checksum"  # of the metadata
+STATEMENT = {KEY: "sha256"}
+LIST, UNLISTED = "scn_tf.sha256", "assets.extra"  # warm-up requests, which may be written anew
+FIX = "Copy it again from where it is whole, or write it anew"
+
+
+def filled(content: bytes) -> bytes:
+    """Content that ends in :data:`PLACEHOLDER`, with the digest in place of its digits."""
+    return content[:-DIGITS] + _digest(content[:-DIGITS])
+
+
+def fill_zip(path: Path) -> None:
+    """Write the checksum into the comment of a zip archive."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = PLACEHOLDER
+    digest = _digest(path.read_bytes()[:-DIGITS])
+    with open(path, "r+b") as file:
+        file.seek(-DIGITS, 2)
+        file.write(digest)
+
+
+def check(content: bytes, path: Path, error: type[Exception]) -> None:
+    """Compare a file's content with the checksum at its end, where it has one; raises ``error``."""
+    if _is_marked(content) and content[-DIGITS:] != _digest(content[:-DIGITS]):
+        raise error(f"{path}: cannot be loaded: it is damaged or was changed after it was written (its checksum is another). {FIX}.")
+
+
+def without_statement(metadata: dict, content: bytes, path: Path, error: type[Exception]) -> dict:
+    """The metadata of a file without what they state of its checksum; raises ``error`` if they state one that is not there."""
+    if isinstance(metadata, dict) and KEY in metadata:
+        if not _is_marked(content):
+            raise error(f"{path}: cannot be loaded: it is damaged or was changed after it was written (its checksum is missing). {FIX}.")
+        metadata = {name: value for name, value in metadata.items() if name != KEY}
+    return metadata
+
+
+def fill_folder(folder: Path) -> None:
+    """Write the list of checksums of an exported folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] not in (LIST, UNLISTED))
+    lines = [b"%s  %s\n" % (_digest(path.read_bytes()), path.relative_to(folder).as_posix().encode()) for path in files]
+    (folder / LIST).write_bytes(filled(b"".join(lines) + PLACEHOLDER))
+
+
+def check_folder(folder: Path, error: type[Exception]) -> bool:
+    """Compare an exported folder with its list of checksums; raises ``error`` with the file that differs.
+
+    Returns:
+        whether there is a list.
+    """
+    try:
+        content = (folder / LIST).read_bytes()
+    except OSError:
+        return False
+    if not _is_marked(content) or content[-DIGITS:] != _digest(content[:-DIGITS]):
+        raise error(f"{folder}: is damaged: {LIST} was changed after it was written. {FIX}.")
+    for line in content[: -len(PLACEHOLDER)].decode().splitlines():
+        digest, name = line.split("  ", 1)
+        try:
+            same = _digest((folder / name).read_bytes()) == digest.encode()
+        except OSError as reason:
+            raise error(f"{folder}: is damaged: {name} cannot be read ({reason.strerror}). {FIX}.") from None
+        if not same:
+            raise error(f"{folder}: is damaged: {name} was changed after it was written. {FIX}.")
+    return True
+
+
+def _is_marked(content: bytes) -> bool:
+    return content[-len(PLACEHOLDER) : -DIGITS] == MARK
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
