@@ -120,3 +120,17 @@ def test_a_set_of_volumes_may_hold_a_dicom_series_for_an_image(hands_3d, tmp_pat
     found = open_dataset(root).read("hand_001")
     np.testing.assert_array_equal(found.array, expected.array)
     np.testing.assert_allclose(found.physical_from_array, expected.physical_from_array, atol=1e-4)
+
+
+def test_a_spacing_given_counts_where_files_state_none(run_2d, hand, tmp_path):
+    predictor = scn_tf.load(run_2d)
+    assert cli.main(["predict", str(run_2d), str(hand), "--spacing", "0.5", "1.5", "--out", str(tmp_path / "p.csv")]) == 0
+    found = [(float(row["x"]), float(row["y"])) for row in table(tmp_path / "p.csv")]
+    np.testing.assert_allclose(found, predictor.predict(hand, spacing=(0.5, 1.5)).landmarks, atol=1e-3)
+    assert np.abs(found - predictor.predict(hand).landmarks).max() > 1
+
+
+@pytest.mark.parametrize("spacing", [["1"], ["0", "1"], ["nan", "1"], ["1", "1", "1"]])
+def test_a_spacing_that_cannot_be_is_refused(run_2d, hand, tmp_path, capsys, spacing):
+    assert cli.main(["predict", str(run_2d), str(hand), "--out", str(tmp_path / "p.csv"), "--spacing", *spacing]) == 1
+    assert "spacing: expected 2 positive numbers" in capsys.readouterr().err

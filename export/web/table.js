@@ -12,9 +12,20 @@ export function csv(results, names) {
   return [["id", "landmark", "x", "y", "score"], ...rows].map((row) => row.map(field).join(",") + "\n").join("");
 }
 
+/** A cell that no spreadsheet executes and that splits no row, as the command's own (scn_tf/tables.py). */
 function field(value) {
-  const text = String(value);
+  let text = String(value);
+  if (typeof value === "string") {
+    text = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, escaped);
+    if (/^'*[=+@\uff1d\uff0b\uff20\uff0d-]/.test(text) && !(text.trim() && Number.isFinite(Number(text)))) text = `'${text}`;
+  }
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function escaped(character) {
+  const named = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }[character];
+  const code = character.charCodeAt(0);
+  return named ?? (code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`);
 }
 
 /** The same as JSON, with the size of every image. */

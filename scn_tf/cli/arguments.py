@@ -62,6 +62,8 @@ def build_parser(prog):
     )
     predict.add_argument("--out", type=Path, default=Path("predictions.csv"), metavar="FILE.csv", help="table (default: predictions.csv)")
     predict.add_argument("--overlay", type=Path, metavar="DIR", help="also write pictures with the landmarks drawn in")
+    predict.add_argument("--spacing", type=float, nargs="+", metavar="MM",
+                         help="mm per pixel, x y (z), of files that state none or a wrong one")  # fmt: skip
     predict.set_defaults(run=prediction.run_predict)
 
     combine = adding.add_parser("combine", help="make one model of several runs", allow_abbrev=False, description=(

@@ -30,7 +30,7 @@ def run_predict(options: argparse.Namespace) -> int:
     try:
         for source in tqdm(sources, desc="Finding landmarks", unit="image", leave=False, disable=None):
             try:
-                prediction = predictor.predict(source.path)
+                prediction = predictor.predict(source.path, spacing=options.spacing)
             except images.ImageError as error:
                 failures += 1
                 _report(str(error))

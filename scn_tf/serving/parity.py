@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from scn_tf import checkpoints, config, geometry, localization, runs
 from scn_tf.data import pipeline
+from scn_tf.data.coverage import trained_columns
 from scn_tf.data.dataset import Dataset, open_dataset
 from scn_tf.data.errors import DatasetError
 from scn_tf.data.fingerprint import check_against_model
@@ -78,8 +79,9 @@ def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
     dataset = open_dataset(root or settings.data.root)
     check_against_model(dataset, metadata)
     ids = dataset.split(split or settings.data.val_split, missing=settings.data.missing)[:images]
+    trained = trained_columns(metadata["landmarks"], metadata)  # of the others no form's answer means anything
     examples = [
-        {**example, "id": identity, "file": dataset.files[identity]}
+        {**example, "id": identity, "file": dataset.files[identity], "annotated": example["annotated"] * trained}
         for identity, example in zip(ids, pipeline.examples(dataset, ids, settings), strict=True)
     ]
     if not any(example["annotated"].numpy().any() for example in examples):
@@ -92,23 +94,24 @@ def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
     sent = Sent(dataset, settings.model, encoded)
     for export in map(Path, exports):
         forms += open_forms(export, metadata, sent)
-    return measure(forms, examples, tolerance=tolerance), dataset.unit
+    return measure(forms, examples, tolerance=tolerance, compared=trained), dataset.unit
 
 
-def measure(forms, examples, *, tolerance=None):
+def measure(forms, examples, *, tolerance=None, compared=slice(None)):
     """A :class:`Row` of each form; the first one is what the others are compared with.
 
     Args:
         forms: list of :class:`Form`.
         examples: list of fitted examples (:mod:`scn_tf.data.pipeline`), each with its ``file``.
         tolerance: see :func:`check`.
+        compared: (N,) bool, or a slice: landmarks whose differences count.
     """
     points, seconds = _run(forms, examples)
     per_pixel = np.stack([example["file_per_pixel"] for example in examples])[:, np.newaxis]
     errors = [_mean_error(found, examples) for found in points]
     rows = []
     for form, found, times, error in zip(forms, points, seconds, errors, strict=True):
-        apart = np.linalg.norm((found - points[0]) * per_pixel, axis=-1)
+        apart = np.linalg.norm((found - points[0]) * per_pixel, axis=-1)[:, compared]
         if tolerance is None and form.kind in MORE_ERROR:
             limit, passed = f"error +{MORE_ERROR[form.kind]:g}", error - errors[0] <= MORE_ERROR[form.kind]
         else:
