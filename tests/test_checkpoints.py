@@ -37,7 +37,7 @@ def test_a_kill_at_any_moment_leaves_loadable_files(hands_2d, tmp_path):
     command += ["--model.filters", "4", "--train.epochs", "500", "--train.validate_every", "1"]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while not (folder / "checkpoints" / "last.npz").exists():
+        while not (folder / "model.keras").exists():
             assert process.poll() is None
             time.sleep(0.02)
         time.sleep(1.0)

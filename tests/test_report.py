@@ -17,6 +17,8 @@ from scn_tf.data.dataset import open_dataset
 from scn_tf.study import report as study_report
 from scn_tf.study import statistics
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*has other units than the data")
+
 
 def without_mm(root, out, extra=""):
     shutil.copytree(root, out)

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from scn_tf import cli
-from scn_tf.cli import commands
+from scn_tf.cli import commands, prediction
 from scn_tf.cli.interruption import sigterm_as_ctrl_c
 from scn_tf.study import execute
 
@@ -39,7 +39,7 @@ def test_every_long_command_ends_with_status_130_and_one_line(command, monkeypat
             time.sleep(0.05)
             saved.append(command)
 
-    monkeypatch.setattr(commands, f"run_{command}", work)
+    monkeypatch.setattr(prediction if command == "predict" else commands, f"run_{command}", work)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     assert cli.main(COMMANDS[command]) == 130
     assert capsys.readouterr().err.startswith("error: interrupted")
@@ -49,7 +49,11 @@ def test_every_long_command_ends_with_status_130_and_one_line(command, monkeypat
 
 @pytest.mark.parametrize("command", [["serve", "out"], ["demo", "run"]])
 def test_servers_keep_their_own_handling(command, monkeypatch):
-    monkeypatch.setattr(commands, f"run_{command[0]}", lambda options: 0 if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL else 1)
+    monkeypatch.setattr(
+        prediction if command[0] == "predict" else commands,
+        f"run_{command[0]}",
+        lambda options: 0 if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL else 1,
+    )
     monkeypatch.setattr(signal, "getsignal", signal.getsignal)
     assert cli.main(command) == 0
 

@@ -83,6 +83,7 @@ def pictures(hands_2d, tmp_path_factory):
     return [folder / name for name in (*arrays, "turned.jpg")]
 
 
+@pytest.mark.filterwarnings("ignore:.*turned.jpg. its EXIF orientation is 6")
 @pytest.mark.filterwarnings("ignore:.*flat.png. every pixel has the same value")  # Python says so of that one
 def test_the_page_finds_what_python_finds_and_hands_out_both_files(page, pictures, run_2d):
     page.find_element("id", "files").send_keys("\n".join(map(str, pictures)))

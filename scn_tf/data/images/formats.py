@@ -108,6 +108,8 @@ def _errors_named(name: str) -> Iterator[None]:
         yield
     except ImageError as error:
         raise ImageError(shown(error)) from None
+    except Warning:  # which the program that uses us has turned into errors
+        raise
     except MemoryError:
         raise ImageError(f"{name}: does not fit into memory.") from None
     except OSError as error:
