@@ -33,6 +33,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         files.check_writable(options.out)
+        files.check_ending(options.out, (".csv",), "--out")
         names = _names(options.names) if options.names else None
         if repeated := sorted({path.stem for path in options.images if [p.stem for p in options.images].count(path.stem) > 1}):
             raise client.ClientError(f"IMAGE: two files with the ID {repeated[0]}; the table could not tell them apart.")

@@ -252,6 +252,23 @@ def check_folder(folder: str | Path, names: Iterable[str], *, witness: str | Non
         check_writable(folder / name, ours=ownership.anything if known else ownership.is_ours)
 
 
+def check_ending(path: str | Path, endings: tuple[str, ...], name: str) -> None:
+    """Refuse a file whose name states another format than the one that will be written.
+
+    Args:
+        path: of the file.
+        endings: that can be written, in lower case.
+        name: of the argument, for the message.
+
+    Raises:
+        WriteError: naming the endings that can be written.
+    """
+    suffix = Path(path).suffix
+    if suffix.lower() not in endings:
+        given = f"the ending {suffix}" if suffix else "no ending"
+        raise WriteError(f"{name}: expected a file name with {' or '.join(endings)}, received {path} with {given}.")
+
+
 def write_text(path: str | Path, text: str, *, ours: Callable[[Path], bool] = ownership.is_ours) -> None:
     """Write a text file as a whole or not at all; see :func:`replaced`."""
     with replaced(path, ours=ours) as temporary:

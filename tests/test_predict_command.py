@@ -3,6 +3,8 @@
 import csv
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import SimpleITK as sitk
 import scn_tf
 from scn_tf import cli
 from tests import dicom_files
+from tests.conftest import REPOSITORY
 
 
 def table(path):
@@ -134,3 +137,10 @@ def test_a_spacing_given_counts_where_files_state_none(run_2d, hand, tmp_path):
 def test_a_spacing_that_cannot_be_is_refused(run_2d, hand, tmp_path, capsys, spacing):
     assert cli.main(["predict", str(run_2d), str(hand), "--out", str(tmp_path / "p.csv"), "--spacing", *spacing]) == 1
     assert "spacing: expected 2 positive numbers" in capsys.readouterr().err
+
+
+def test_the_client_writes_no_table_under_another_ending(hand, tmp_path):
+    command = [sys.executable, "export/client.py", str(hand), "--rest", "http://127.0.0.1:1", "--out", str(tmp_path / "p.json")]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "--out: expected a file name with .csv" in ended.stderr

@@ -127,10 +127,9 @@ def run_study(options):
 
 
 def run_combine(options):
-    from scn_tf import ensemble
-    from scn_tf.cli.prediction import check_ending
+    from scn_tf import ensemble, files
 
-    check_ending(options.out, (".keras",), "--out")
+    files.check_ending(options.out, (".keras",), "--out")
     combined = ensemble.combine(options.run_folders, options.out)
     size = " x ".join(map(str, combined["config"]["model"]["image_size"]))
     print(f"{len(combined['members'])} networks, {size} pixels: {options.out}")

@@ -2,9 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
-
-from scn_tf import config
 
 ENDINGS = (".csv",)
 
@@ -18,7 +15,7 @@ def run_predict(options: argparse.Namespace) -> int:
     from scn_tf.data import images
 
     files.check_writable(options.out)
-    check_ending(options.out, ENDINGS, "--out")
+    files.check_ending(options.out, ENDINGS, "--out")
     images.check_exist(options.images)
     predictor = predict.load(options.model)
     sources, left_out = images.collect(options.images, dims=predictor.metadata["dims"])
@@ -50,17 +47,6 @@ def run_predict(options: argparse.Namespace) -> int:
     if failures:
         _report(f"{files.counted(failures, 'file')} left out, {files.counted(len(found), 'image')} predicted.")
     return 1 if failures else 0
-
-
-def check_ending(path: Path, endings: tuple[str, ...], option: str) -> None:
-    """Refuse a file whose name states another format than the one that will be written.
-
-    Raises:
-        ConfigError: naming the endings that can be written.
-    """
-    if path.suffix.lower() not in endings:
-        given = f"the ending {path.suffix}" if path.suffix else "no ending"
-        raise config.ConfigError(f"{option}: expected a file name with {' or '.join(endings)}, received {path} with {given}.")
 
 
 def _report(line: str) -> None:
