@@ -10,13 +10,14 @@ import tensorflow as tf
 from scn_tf import checkpoints, files, localization, pictures, tables
 from scn_tf.backend import keras
 from scn_tf.data import coverage
+from scn_tf.errors import Error
 
 WARMUP = 0.04
 # Heatmap losses, 1 being that of a network which predicts nothing.
 LEARNED, COLLAPSED, MOST_RETURNS = 0.3, 0.7, 10
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDiverged(Error, RuntimeError):
     """The loss is no longer a finite number."""
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from scn_tf import checksums, config, files
 from scn_tf.backend import keras
+from scn_tf.errors import Error
 from scn_tf.layers import CubicUpsampling  # noqa: F401  (registers the layers that a file names)
 
 METADATA = "scn_tf.json"
@@ -28,7 +29,7 @@ DAMAGED = (
 NOT_FINITE = "is damaged, or its training failed: weights are not finite, so it would find nothing"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(Error, ValueError):
     """A file that is no checkpoint of this network."""
 
 

@@ -2,10 +2,12 @@
 
 import contextlib
 
+from scn_tf.errors import Error
+
 INSTALL = "install all that may be missing with: pip install '.[all]' in scn_tf's own folder"
 
 
-class MissingExtra(ValueError):
+class MissingExtra(Error, ValueError):
     """An optional library is not installed; the message says how to get it."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from scn_tf import ownership
+from scn_tf.errors import Error
 
 try:
     import fcntl
@@ -22,7 +23,7 @@ MOST_LINKS = 40  # as Linux has it
 OPEN_FILES = re.compile(r"/proc(/.*)?|/dev/(fd(/.*)?|std(in|out|err))")
 
 
-class WriteError(OSError):
+class WriteError(Error, OSError):
     """A file could not be written; the one before it, if any, is untouched."""
 
 

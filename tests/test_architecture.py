@@ -9,7 +9,7 @@ from tests.conftest import REPOSITORY
 
 # A module may import modules of its own or a lower floor. docs/architecture.md says why.
 FLOORS = [
-    {"backend", "checksums", "config", "devices", "documents", "extras", "files", "geometry", "keras_environment"}
+    {"backend", "checksums", "config", "devices", "documents", "errors", "extras", "files", "geometry", "keras_environment"}
     | {"messages", "ownership", "pretrained", "quiet", "tables"},
     {"preprocess", "heatmaps", "losses", "layers"},
     {"augment", "models", "targets"},
@@ -58,3 +58,14 @@ def test_files_stay_short_and_say_what_they_are():
 def test_nothing_is_pickled():
     for path in MODULES:
         assert "pickle" not in path.read_text().replace("allow_pickle=False", ""), path
+
+
+def test_public_errors_are_one_family():
+    """Whoever calls the library catches all of them with one class."""
+    named = re.compile(r"class (\w+(?:Error|Diverged|Extra))\((.*?)\):")
+    inner = {"DocumentError", "HeaderError", "InputError"}  # become one of the public ones before a user sees them
+    found = {name: bases for path in MODULES for name, bases in named.findall(path.read_text()) if name not in inner}
+    assert len(found) > 9
+    for name, bases in found.items():
+        own = {base.strip() for base in bases.split(",")}
+        assert "Error" in own or own & set(found), name

@@ -14,6 +14,7 @@ from scn_tf import config
 from scn_tf.cli.arguments import build_parser
 from scn_tf.cli.commands import fail
 from scn_tf.cli.interruption import sigterm_as_ctrl_c
+from scn_tf.errors import Error
 from scn_tf.messages import visible
 from scn_tf.quiet import import_tensorflow
 
@@ -44,23 +45,8 @@ def main(arguments=None, *, prog="scn-tf"):
 def _run(options):
     try:
         import_tensorflow()
-        from scn_tf import callbacks, checkpoints, extras, files, serving
-        from scn_tf.data import errors, images
-    except config.ConfigError as error:  # a Keras that cannot be used
-        return fail(str(error), status=1)
-    expected = (
-        config.ConfigError,
-        errors.DatasetError,
-        images.ImageError,
-        checkpoints.CheckpointError,
-        files.WriteError,
-        callbacks.TrainingDiverged,
-        serving.ConversionError,
-        extras.MissingExtra,
-    )
-    try:
         return options.run(options) or 0
-    except expected as error:
+    except Error as error:
         return fail(str(error), status=1)
 
 

@@ -10,6 +10,7 @@ import pydantic
 
 from scn_tf import documents
 from scn_tf.config.settings import Config
+from scn_tf.errors import Error
 from scn_tf.messages import cut, short, visible
 
 # What pydantic says in the words of Python, by its kind of error.
@@ -24,7 +25,7 @@ LONGEST_NAME = 100
 MOST_MISTAKES = 10  # lines of a message
 
 
-class ConfigError(ValueError):
+class ConfigError(Error, ValueError):
     """A setting that cannot be; the message names the field, what is allowed and what came."""
 
 

@@ -1,7 +1,9 @@
 """What goes wrong with a data set."""
 
+from scn_tf.errors import Error
 
-class DatasetError(ValueError):
+
+class DatasetError(Error, ValueError):
     """Something wrong with a data set; the message names file and row."""
 
 

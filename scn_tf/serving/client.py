@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scn_tf import tables
+from scn_tf.errors import Error
 from scn_tf.quiet import quiet_stderr
 
 LARGEST_BATCH = 8  # images a request; max_batch_size of export/serving/batching.config
@@ -27,7 +28,7 @@ LARGEST_ANSWER = 64 * 2**20  # bytes; LARGEST_BATCH images with 10 000 landmarks
 MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP", b"GIF8": "GIF"}
 
 
-class ClientError(RuntimeError):
+class ClientError(Error, RuntimeError):
     """A file cannot be sent, the server cannot be reached, or it refuses the request."""
 
 

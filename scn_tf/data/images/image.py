@@ -7,6 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from scn_tf.data import arrays
+from scn_tf.errors import Error
 from scn_tf.files import counted
 
 LEAST_MM, MOST_MM = 1e-6, 1e6  # of a pixel: less or more is no spacing, and no float32 survives it
@@ -16,7 +17,7 @@ ORTHONORMAL = 1e-3  # how far direction cosines may be from an orthonormal matri
 IN_PLANE = 0.5  # smallest determinant of a slice's directions in x and y, at which its points still have (x, y) mm of their own
 
 
-class ImageError(ValueError):
+class ImageError(Error, ValueError):
     """An image that cannot be used; the message names the file."""
 
 
