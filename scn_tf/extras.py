@@ -1,6 +1,7 @@
 """Libraries that may be missing."""
 
 import contextlib
+from collections.abc import Iterator
 
 INSTALL = "install all that may be missing with: pip install '.[all]' in scn_tf's own folder"
 
@@ -10,7 +11,7 @@ class MissingExtra(ValueError):
 
 
 @contextlib.contextmanager
-def needs_extra(what, library):
+def needs_extra(what: str, library: str) -> Iterator[None]:
     """Turn a failed import of an optional library into :class:`MissingExtra`.
 
     Args:
