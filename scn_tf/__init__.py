@@ -48,6 +48,7 @@ _HOMES = {
     "open_dataset": "data.dataset",
     "train": "training",
 }
+_WITHOUT_TENSORFLOW = ("config", "data.errors", "extras", "files", "serving.errors")
 # Written out, for type checkers and editors read it without running it.
 __all__ = [
     "CheckpointError",
@@ -87,9 +88,16 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Import a public object on first use: ``import scn_tf`` and ``scn-tf --help`` need not wait for TensorFlow."""
+        """Import a public object on first use: ``import scn_tf`` and ``scn-tf --help`` need not wait for TensorFlow.
+
+        Raises:
+            AttributeError: no such name.
+            ConfigError: ``KERAS_BACKEND`` is not tensorflow, which the object needs.
+        """
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if _HOMES[name] not in _WITHOUT_TENSORFLOW:
+            quiet.import_tensorflow()  # or a ConfigError about another backend of Keras
         value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
         globals()[name] = value
         return value

@@ -158,6 +158,22 @@ def test_importing_the_package_is_light_and_errors_of_settings_need_no_tensorflo
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("backend", ["torch", "nonsense"])
+def test_under_another_backend_of_keras_a_public_object_is_there_or_a_setting_error(backend):
+    program = (
+        "import scn_tf\n"
+        "for name in scn_tf.__all__:\n"
+        "    try: getattr(scn_tf, name)\n"
+        "    except scn_tf.ConfigError as error: print(name, str(error).split(':')[0])\n"
+    )
+    ended = python("-c", program, KERAS_BACKEND=backend)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    refused = dict(line.split() for line in ended.stdout.splitlines())
+    assert set(refused.values()) == {"KERAS_BACKEND"}
+    free = {"Config", "ConfigError", "ConversionError", "DatasetError", "MissingExtra", "WriteError", "__version__"}
+    assert set(refused) == set(scn_tf.__all__) - free
+
+
 def test_importing_the_package_takes_less_than_a_tenth_of_a_second():
     program = "import time; start = time.perf_counter(); import scn_tf; print(time.perf_counter() - start)"
     assert min(float(python("-c", program).stdout) for _ in range(7)) < 0.1
