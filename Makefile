@@ -1,6 +1,7 @@
 # make train   the main job on the embedded data
 # make test    all tests
-# Both set up .venv first, with the tested versions of constraints.txt.
+# make lint    style, format and types
+# All set up .venv first, with the tested versions of constraints.txt.
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,6 +21,7 @@ test: $(READY)
 lint: $(READY)
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m mypy
 
 golden: tests/golden/make_golden.py
 	bash tests/golden/make_golden.sh

@@ -1,13 +1,20 @@
 """scn_tf: anatomical landmark localization with SpatialConfiguration-Net.
 
-The two functions most programs need are here; everything else lives in the
-modules that ``docs/architecture.md`` lists.
+What most programs need is here and imported on first use, so that ``import scn_tf`` costs nothing; everything else is in
+the modules that ``docs/architecture.md`` lists.
 
-* :func:`build_network` builds a functional ``keras.Model`` from images to heatmaps.
-* :func:`load` opens a run folder, ``.keras`` file or SavedModel for prediction.
+* :func:`train`, :func:`evaluate`: as ``scn-tf train`` and ``scn-tf evaluate``, with a :class:`Config`.
+* :func:`load`: opens a run folder, ``.keras`` file or export as a :class:`Predictor`, which gives :class:`Prediction` objects.
+* :func:`build_network`: a functional ``keras.Model`` from images to heatmaps.
+* :func:`open_dataset`: opens a data folder as a :class:`Dataset`.
+* Errors that are about your files and settings, all of them :class:`Error`: :class:`ConfigError`, :class:`DatasetError`,
+  :class:`ImageError`, :class:`CheckpointError`, :class:`ConversionError`, :class:`WriteError`, :class:`TrainingDiverged`,
+  :class:`MissingExtra`.
 """
 
+import importlib
 import os
+from typing import TYPE_CHECKING
 
 # TensorFlow reads these when it is first imported; they must be set before that, and only
 # here. Set TF_CPP_MIN_LOG_LEVEL=0 yourself to see TensorFlow's own messages.
@@ -21,21 +28,84 @@ from scn_tf import quiet
 quiet.silence_tensorflow()
 
 __version__ = "0.2.0"
-__all__ = ["__version__", "build_network", "load"]
+
+# Public name -> module that has it. No module of scn_tf may have one of these names: importing it would hide the object.
+_HOMES = {
+    "CheckpointError": "checkpoints",
+    "Config": "config",
+    "ConfigError": "config",
+    "ConversionError": "serving.errors",
+    "Dataset": "data.dataset",
+    "DatasetError": "data.errors",
+    "Error": "errors",
+    "ImageError": "data.images",
+    "MissingExtra": "extras",
+    "Prediction": "predict",
+    "Predictor": "predict",
+    "TrainingDiverged": "callbacks",
+    "WriteError": "files",
+    "build_network": "models",
+    "evaluate": "evaluation",
+    "load": "predict",
+    "open_dataset": "data.dataset",
+    "train": "training",
+}
+_WITHOUT_TENSORFLOW = ("config", "data.errors", "errors", "extras", "files", "serving.errors")
+# Written out, for type checkers and editors read it without running it.
+__all__ = [
+    "CheckpointError",
+    "Config",
+    "ConfigError",
+    "ConversionError",
+    "Dataset",
+    "DatasetError",
+    "Error",
+    "ImageError",
+    "MissingExtra",
+    "Prediction",
+    "Predictor",
+    "TrainingDiverged",
+    "WriteError",
+    "__version__",
+    "build_network",
+    "evaluate",
+    "load",
+    "open_dataset",
+    "train",
+]
+
+if TYPE_CHECKING:
+    from scn_tf.callbacks import TrainingDiverged
+    from scn_tf.checkpoints import CheckpointError
+    from scn_tf.config import Config, ConfigError
+    from scn_tf.data.dataset import Dataset, open_dataset
+    from scn_tf.data.errors import DatasetError
+    from scn_tf.data.images import ImageError
+    from scn_tf.errors import Error
+    from scn_tf.evaluation import evaluate
+    from scn_tf.extras import MissingExtra
+    from scn_tf.files import WriteError
+    from scn_tf.models import build_network
+    from scn_tf.predict import Prediction, Predictor, load
+    from scn_tf.serving.errors import ConversionError
+    from scn_tf.training import train
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import a public object on first use: ``import scn_tf`` and ``scn-tf --help`` need not wait for TensorFlow.
+
+        Raises:
+            AttributeError: no such name.
+            ConfigError: ``KERAS_BACKEND`` is not tensorflow, which the object needs.
+        """
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if _HOMES[name] not in _WITHOUT_TENSORFLOW:
+            quiet.import_tensorflow()  # or a ConfigError about another backend of Keras
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
-def build_network(name="scn", dims=2, **options):
-    """See :func:`scn_tf.models.build_network`, which this calls."""
-    # Imported on first use: `scn-tf --help` need not wait for TensorFlow.
-    quiet.import_tensorflow()
-    from scn_tf import models
-
-    return models.build_network(name, dims, **options)
-
-
-def load(path, **options):
-    """See :func:`scn_tf.predict.load`, which this calls."""
-    quiet.import_tensorflow()
-    from scn_tf import predict
-
-    return predict.load(path, **options)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

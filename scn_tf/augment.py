@@ -9,13 +9,16 @@ Coordinates (x, y[, z]) in network pixels, images (B, [D,] H, W, C).
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from scn_tf import geometry
 from scn_tf.backend import ops
+from scn_tf.config import AugmentConfig
 from scn_tf.preprocess import BACKGROUND
+from scn_tf.types import Sizes, Tensor
 
 INVERSE_STEPS = 12  # the error shrinks by the field's slope (< 0.9, typically 0.25) each step
 
@@ -35,7 +38,7 @@ class Draw(NamedTuple):
     blur: tf.Tensor  # (B,) standard deviation, pixels
 
 
-def sample(config, batch, size, *, seed):
+def sample(config: AugmentConfig, batch: int | tf.Tensor, size: Sizes, *, seed: tf.Tensor | Sequence[int]) -> Draw:
     """Draw the parameters of a batch, without state: the same seed gives the same draw.
 
     Args:
@@ -51,7 +54,7 @@ def sample(config, batch, size, *, seed):
     sides = tf.constant(size[::-1], tf.float32)
     seeds = tf.unstack(tf.random.split(seed, 9))
 
-    def uniform(index, shape, bound):
+    def uniform(index: int, shape: Sizes, bound: float) -> tf.Tensor:
         return bound * tf.random.stateless_uniform([batch, *shape], seeds[index], -1.0, 1.0)
 
     factor = 1.0 + uniform(0, (1,), config.scale)
@@ -70,7 +73,7 @@ def sample(config, batch, size, *, seed):
     )
 
 
-def _spline_weights(positions, count):
+def _spline_weights(positions: Tensor, count: int) -> Tensor:
     """Cubic B-spline weights of ``count`` control points: (...,) in [0, count - 1] -> (..., count).
 
     Control points beyond the ends repeat the last one, so the weights always sum to one.
@@ -85,7 +88,7 @@ def _spline_weights(positions, count):
     return ops.concatenate([first, weights[..., 2:-2], last], axis=-1)
 
 
-def _elastic_at_points(draw, points, size):
+def _elastic_at_points(draw: Draw, points: Tensor, size: Sizes) -> Tensor:
     """Displacement (B, N, d) of the elastic field at points (B, N, d)."""
     dims = len(size)
     count = draw.elastic.shape[1]
@@ -100,7 +103,7 @@ def _elastic_at_points(draw, points, size):
     return ops.einsum("bnx,bny,bnz,bzyxd->bnd", weights[0], weights[1], weights[2], draw.elastic)
 
 
-def _elastic_on_grid(draw, size):
+def _elastic_on_grid(draw: Draw, size: Sizes) -> Tensor:
     """Displacement (B, *size, d) of the elastic field at every pixel."""
     count = draw.elastic.shape[1]
     weights = [_spline_weights(ops.cast(ops.arange(side), "float32") * ((count - 1) / max(side - 1, 1)), count) for side in size]
@@ -109,11 +112,11 @@ def _elastic_on_grid(draw, size):
     return ops.einsum("kz,hy,wx,bzyxd->bkhwd", weights[0], weights[1], weights[2], draw.elastic)
 
 
-def _centre(size):
+def _centre(size: Sizes) -> Tensor:
     return ops.convert_to_tensor([(side - 1) / 2 for side in size[::-1]], dtype="float32")
 
 
-def source_coordinates(draw, size):
+def source_coordinates(draw: Draw, size: Sizes) -> Tensor:
     """Input coordinates (B, *size, d), (x, y[, z]), that every output pixel shows."""
     axes = [ops.cast(ops.arange(side), "float32") for side in size]
     grid = ops.stack(ops.meshgrid(*axes, indexing="ij")[::-1], axis=-1)  # (*size, d)
@@ -123,7 +126,7 @@ def source_coordinates(draw, size):
     return ops.reshape(flat, (-1, *size, len(size)))
 
 
-def transform_points(draw, points, size):
+def transform_points(draw: Draw, points: Tensor, size: Sizes) -> Tensor:
     """Where points of the input image lie in the augmented image: (B, N, d) -> (B, N, d)."""
     inverse = ops.linalg.inv(draw.linear)
     shifted = points - (draw.translation + _centre(size))[:, None]
@@ -134,12 +137,12 @@ def transform_points(draw, points, size):
     return moved
 
 
-def warp_images(draw, images):
+def warp_images(draw: Draw, images: Tensor) -> Tensor:
     """The geometric part of a draw on images (B, [D,] H, W, C): one linear interpolation."""
     return interpolate(images, source_coordinates(draw, tuple(images.shape[1:-1])))
 
 
-def interpolate(images, coordinates):
+def interpolate(images: Tensor, coordinates: Tensor) -> Tensor:
     """Bilinear or trilinear values of images at coordinates; the background outside.
 
     Args:
@@ -158,10 +161,10 @@ def interpolate(images, coordinates):
     lower = ops.floor(coordinates)
     fraction = coordinates - lower
     lower = ops.cast(lower, "int32")
-    result = 0.0
+    result: Any = 0.0  # then (B, *out, C)
     for corner in range(2**dims):
-        index, weight = start, 1.0
-        stride = 1
+        index, stride = start, 1
+        weight: Any = 1.0  # then (B, *out)
         for axis in range(dims):
             side = size[dims - 1 - axis]
             upper = (corner >> axis) & 1
@@ -176,7 +179,7 @@ def interpolate(images, coordinates):
     return result + BACKGROUND
 
 
-def change_intensities(draw, images, *, seed, config):
+def change_intensities(draw: Draw, images: Tensor, *, seed: tf.Tensor | Sequence[int], config: AugmentConfig) -> Tensor:
     """The photometric part of a draw: blur, gain, offset, noise; optional ones only where configured."""
     shape = (-1, *[1] * (len(images.shape) - 1))
     if config.blur > 0:
@@ -188,7 +191,7 @@ def change_intensities(draw, images, *, seed, config):
     return images
 
 
-def gaussian_blur(images, sigmas, *, radius):
+def gaussian_blur(images: Tensor, sigmas: Tensor, *, radius: int) -> Tensor:
     """Separable Gaussian blur with one sigma an image, borders mirrored without repeating the edge.
 
     Args:
@@ -211,7 +214,9 @@ def gaussian_blur(images, sigmas, *, radius):
     return images
 
 
-def augment(config, images, landmarks, visible, *, seed):
+def augment(
+    config: AugmentConfig, images: Tensor, landmarks: Tensor, visible: Tensor, *, seed: tf.Tensor | Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
     """Draw once, apply to images and landmarks.
 
     Args:

@@ -4,6 +4,7 @@ Every module takes ``keras``, ``layers`` and ``ops`` from here, so that no other
 """
 
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from scn_tf import quiet
 from scn_tf.config import ConfigError
@@ -33,7 +34,10 @@ def _import_keras() -> ModuleType:
     return keras
 
 
-keras = _import_keras()
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = _import_keras()
 
 from keras import layers, ops  # noqa: E402
 

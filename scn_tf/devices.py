@@ -8,7 +8,7 @@ import tensorflow as tf
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
-def strategy(name, batch_size):
+def strategy(name: str, batch_size: int) -> tf.distribute.Strategy:
     """``tf.distribute.Strategy`` by its configuration name; ``auto`` mirrors where GPUs can share a batch equally."""
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     several_gpus = devices[0].device_type == "GPU" and len(devices) > 1
@@ -17,12 +17,12 @@ def strategy(name, batch_size):
     return tf.distribute.get_strategy()
 
 
-def kind():
+def kind() -> str:
     """What trains, ``"GPU"`` or ``"CPU"``: whoever owns a GPU should see at once that it is not used."""
     return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
 
 
-def precision(name):
+def precision(name: str) -> str:
     """Keras dtype policy name; ``auto`` is bfloat16 where the processor computes in it."""
     if name != "auto":
         return name
@@ -37,7 +37,7 @@ def precision(name):
     return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
 
 
-def keep_large_blocks():
+def keep_large_blocks() -> None:
     """Let glibc keep the memory of large tensors instead of asking the kernel for it anew each step.
 
     By default every tensor over 32 MB costs page faults whenever it is made: a quarter of a

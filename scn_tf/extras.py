@@ -1,6 +1,7 @@
 """Libraries that may be missing."""
 
 import contextlib
+from collections.abc import Iterator
 
 from scn_tf.errors import Error
 
@@ -12,7 +13,7 @@ class MissingExtra(Error, ValueError):
 
 
 @contextlib.contextmanager
-def needs_extra(what, library):
+def needs_extra(what: str, library: str) -> Iterator[None]:
     """Turn a failed import of an optional library into :class:`MissingExtra`.
 
     Args:

@@ -10,11 +10,16 @@ turned to LPS), ``physical`` (mm, LPS), ``input`` (pixels of the network's input
 """
 
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from scn_tf.backend import ops
+from scn_tf.types import Array, Sizes, Tensor, Vector
+
+Number = TypeVar("Number", float, Tensor)
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Fit:
     translation: np.ndarray
 
     @property
-    def input_from_array(self):
+    def input_from_array(self) -> Array:
         """Homogeneous matrix (d + 1, d + 1)."""
         matrix = np.diag([*self.scale, 1.0])
         # The half pixels appear because integers are centres but scaling is about the border.
@@ -38,7 +43,7 @@ class Fit:
         return matrix
 
 
-def fit_to_input(array_size, pixel_size, input_size, *, spacing=None):
+def fit_to_input(array_size: Vector, pixel_size: Vector, input_size: Sizes, *, spacing: float | None = None) -> Fit:
     """Centre an image in the network's input, keeping its physical aspect ratio.
 
     Args:
@@ -54,7 +59,14 @@ def fit_to_input(array_size, pixel_size, input_size, *, spacing=None):
     return Fit(scale=np.asarray(scale, dtype=float), translation=np.asarray(translation, dtype=float))
 
 
-def fit_axes(array_size, pixel_size, input_size, *, spacing=None, minimum=min):
+def fit_axes(
+    array_size: Sequence[Number] | Array,
+    pixel_size: Sequence[Number] | Array,
+    input_size: Sizes,
+    *,
+    spacing: float | None = None,
+    minimum: Callable[[Number, Number], Number] = min,
+) -> tuple[list[Number], list[Number]]:
     """The arithmetic of :func:`fit_to_input` on lists of numbers or, with ``tf.minimum``, of scalar tensors."""
     if spacing is None:
         ratios = [length / (n * pixel) for n, pixel, length in zip(array_size, pixel_size, input_size, strict=True)]
@@ -66,13 +78,13 @@ def fit_axes(array_size, pixel_size, input_size, *, spacing=None, minimum=min):
     return scale, translation
 
 
-def apply(matrix, points):
+def apply(matrix: Array, points: Array) -> Array:
     """Map points (..., d) by a homogeneous matrix (d + 1, d + 1); NaN stays NaN."""
     matrix, points = np.asarray(matrix, dtype=float), np.asarray(points, dtype=float)
     return points @ matrix[:-1, :-1].T + matrix[:-1, -1]
 
 
-def physical_from_index(origin, spacing, direction):
+def physical_from_index(origin: Vector, spacing: Vector, direction: Vector) -> Array:
     """Homogeneous matrix from pixel indices to mm of an ITK header.
 
     Args:
@@ -87,7 +99,7 @@ def physical_from_index(origin, spacing, direction):
     return matrix
 
 
-def rotations(angles, dims):
+def rotations(angles: Tensor, dims: int) -> Tensor:
     """Rotation matrices (B, d, d) from angles in radians, (B, 1) in 2D, (B, 3) about x, y, z in 3D: Keras tensors."""
     cos, sin = ops.cos(angles), ops.sin(angles)
     if dims == 2:
@@ -96,7 +108,7 @@ def rotations(angles, dims):
     zero, one = ops.zeros_like(cos[:, 0]), ops.ones_like(cos[:, 0])
     (cx, cy, cz), (sx, sy, sz) = ops.unstack(cos, 3, axis=1), ops.unstack(sin, 3, axis=1)
 
-    def matrix(*entries):
+    def matrix(*entries: Tensor) -> Tensor:
         return ops.reshape(ops.stack(entries, axis=-1), (-1, 3, 3))
 
     about_x = matrix(one, zero, zero, zero, cx, -sx, zero, sx, cx)
@@ -105,7 +117,7 @@ def rotations(angles, dims):
     return ops.matmul(about_z, ops.matmul(about_y, about_x))
 
 
-def inside(landmarks, size):
+def inside(landmarks: Tensor, size: Sizes) -> Tensor:
     """Whether points (..., d) lie on an image of ``size`` ([D,] H, W), borders of the outer pixels included."""
     limit = ops.convert_to_tensor(size[::-1], dtype="float32") - 0.5
     return ops.all(ops.logical_and(landmarks >= -0.5, landmarks <= limit), axis=-1)

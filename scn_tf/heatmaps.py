@@ -5,11 +5,16 @@ Coordinates (x, y[, z]) in network pixels, integers are pixel centres; maps are 
 
 import itertools
 import math
+from collections.abc import Callable
+from typing import TypeVar
 
 from scn_tf.backend import keras, ops
+from scn_tf.types import Decode, Sizes, Tensor
+
+Number = TypeVar("Number", float, Tensor)
 
 
-def render_gaussians(landmarks, sigmas, size, *, gamma):
+def render_gaussians(landmarks: Tensor, sigmas: Tensor, size: Sizes, *, gamma: float) -> Tensor:
     """Target heatmaps (Payer et al. 2019, eq. 1).
 
     g_i(x) = gamma / ((2 pi)^(d/2) sigma_i^d) * exp(-|x - x_i|^2 / (2 sigma_i^2))
@@ -34,12 +39,12 @@ def render_gaussians(landmarks, sigmas, size, *, gamma):
     return gaussian_height(sigmas, gamma, dims) * ops.exp(-exponent)
 
 
-def gaussian_height(sigmas, gamma, dims):
+def gaussian_height(sigmas: Number, gamma: float, dims: int) -> Number:
     """Peak gamma / ((2 pi)^(d/2) sigma^d) of a target: numbers or tensors."""
     return gamma / ((2.0 * math.pi) ** (dims / 2) * sigmas**dims)
 
 
-def render_oriented_gaussians(landmarks, sigmas, rotations, size, *, gamma):
+def render_oriented_gaussians(landmarks: Tensor, sigmas: Tensor, rotations: Tensor, size: Sizes, *, gamma: float) -> Tensor:
     """Target heatmaps with their own width along each of d own axes (Thaler et al., MELBA 2021, eq. 3).
 
     g_i(x) = gamma / ((2 pi)^(d/2) prod_k sigma_ik) * exp(-(x - x_i)^T S_i^-1 (x - x_i) / 2), S_i = R_i diag(sigma_i^2) R_i^T
@@ -69,7 +74,7 @@ def render_oriented_gaussians(landmarks, sigmas, rotations, size, *, gamma):
     return height * ops.exp(-exponent)
 
 
-def argmax_coordinates(heatmaps):
+def argmax_coordinates(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """Whole-pixel maximum of every map, the paper's prediction.
 
     One argmax over the flattened map: separate maxima of rows and columns could, under
@@ -85,7 +90,7 @@ def argmax_coordinates(heatmaps):
     return ops.cast(_unravel(index, size), "float32"), scores
 
 
-def quadratic_coordinates(heatmaps):
+def quadratic_coordinates(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """Sub-pixel maximum: a parabola through the maximum and its two neighbours, per axis.
 
     The step is guarded: 0 at the border or on a plateau, never beyond half a pixel.
@@ -101,7 +106,7 @@ def quadratic_coordinates(heatmaps):
     return _moved(whole, _parabola_steps(size, flat, index, whole, lambda value: value)), centre
 
 
-def gaussian_coordinates(heatmaps):
+def gaussian_coordinates(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """Sub-pixel maximum: :func:`quadratic_coordinates` on the logarithm, exact where a peak is a Gaussian.
 
     The second-order step of DARK (Zhang et al., CVPR 2020, eq. 6) along each axis; its smoothing is left out, since
@@ -113,7 +118,7 @@ def gaussian_coordinates(heatmaps):
     return _moved(whole, _parabola_steps(size, flat, index, whole, lambda value: ops.log(ops.maximum(value, floor)))), centre
 
 
-def centroid_coordinates(heatmaps):
+def centroid_coordinates(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """Sub-pixel maximum: the centre of mass of the positive values at most ``CENTROID_RADIUS`` pixels from it along each axis."""
     size, flat, index, centre = _peaks(heatmaps)
     whole = _unravel(index, size)
@@ -134,7 +139,7 @@ def centroid_coordinates(heatmaps):
 
 
 CENTROID_RADIUS = 2
-DECODERS = {
+DECODERS: dict[str, Decode] = {
     "argmax": argmax_coordinates,
     "quadratic": quadratic_coordinates,
     "gaussian": gaussian_coordinates,
@@ -142,7 +147,7 @@ DECODERS = {
 }
 
 
-def _parabola_steps(size, flat, index, whole, scale):
+def _parabola_steps(size: Sizes, flat: Tensor, index: Tensor, whole: Tensor, scale: Callable[[Tensor], Tensor]) -> list[Tensor]:
     """Steps (B, N) to the top of a parabola through scaled values, one an axis in array order."""
     centre, steps = scale(_take(flat, index)), []
     for axis in range(len(size)):
@@ -158,19 +163,19 @@ def _parabola_steps(size, flat, index, whole, scale):
     return steps
 
 
-def _moved(whole, steps):
+def _moved(whole: Tensor, steps: list[Tensor]) -> Tensor:
     """Whole pixels (B, N, d) and steps in array order -> (B, N, d) float32."""
     return ops.cast(whole, "float32") + ops.cast(ops.stack(steps[::-1], axis=-1), "float32")
 
 
-def _peaks(heatmaps):
+def _peaks(heatmaps: Tensor) -> tuple[list[int], Tensor, Tensor, Tensor]:
     """(size, maps as (B, P, N), index (B, N) of their maxima, maxima (B, N))."""
     *size, landmarks = heatmaps.shape[1:]
     flat = ops.reshape(heatmaps, (-1, math.prod(size), landmarks))
     return size, flat, _argmax(flat), ops.max(flat, axis=1)
 
 
-def _argmax(flat):
+def _argmax(flat: Tensor) -> Tensor:
     """(B, P, N) -> (B, N) int32. ``keras.ops.argmax`` adds an operation that TFLite has no builtin for."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -179,7 +184,7 @@ def _argmax(flat):
     return ops.cast(ops.argmax(flat, axis=1), "int32")
 
 
-def _unravel(index, size):
+def _unravel(index: Tensor, size: Sizes) -> Tensor:
     """Flat index (B, N) -> (B, N, d) int32 in (x, y[, z]) order."""
     coordinates = []
     for length in reversed(size):
@@ -188,6 +193,6 @@ def _unravel(index, size):
     return ops.stack(coordinates, axis=-1)
 
 
-def _take(flat, index):
+def _take(flat: Tensor, index: Tensor) -> Tensor:
     """Values of (B, P, N) at index (B, N)."""
     return ops.take_along_axis(flat, index[:, None, :], axis=1)[:, 0]

@@ -4,12 +4,15 @@ Keras' ``UpSampling2D(interpolation="bicubic")`` has no gradient in bfloat16, no
 kernel and no TFLite builtin, and there is no linear or cubic upsampling in 3D at all.
 """
 
+from typing import Any
+
 import numpy as np
 
 from scn_tf.backend import keras, ops
+from scn_tf.types import Array, Shape, Sizes, Tensor
 
 
-def cubic_matrix(size, outputs):
+def cubic_matrix(size: int, outputs: int) -> Array:
     """Interpolation matrix of Keys' cubic convolution (a = -1/2) for one axis.
 
     Args:
@@ -32,11 +35,12 @@ def cubic_matrix(size, outputs):
     return (weights / weights.sum(axis=1, keepdims=True)).astype("float32")
 
 
-def _check_channels_last(shape, dims):
-    if len(shape) != dims + 2:
-        raise ValueError(f"Expected a tensor of rank {dims + 2} ([B, {'D, ' * (dims - 2)}H, W, C]), received {shape}.")
-    if None in shape[1:-1]:
+def _space(shape: Shape) -> Sizes:
+    """([D,] H, W) of a shape (B, [D,] H, W, C)."""
+    space = tuple(side for side in shape[1:-1] if side is not None)
+    if len(space) != len(shape) - 2:
         raise ValueError(f"Upsampling needs static spatial sizes, received {shape}.")
+    return space
 
 
 class _Cubic(keras.layers.Layer):
@@ -46,12 +50,11 @@ class _Cubic(keras.layers.Layer):
     exact in every precision, XLA compiles it and TFLite has it as a builtin.
     """
 
-    def build(self, input_shape):
-        _check_channels_last(input_shape, len(input_shape) - 2)
-        space = input_shape[1:-1]
+    def build(self, input_shape: Shape) -> None:
+        space = _space(input_shape)
         self.matrices = [cubic_matrix(size, outputs) for size, outputs in zip(space, self.outputs(space), strict=True)]
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         outputs = inputs
         shape = list(inputs.shape[1:])
         for axis, matrix in enumerate(self.matrices):
@@ -66,8 +69,8 @@ class _Cubic(keras.layers.Layer):
             outputs = ops.reshape(flat, (-1, *shape))
         return outputs
 
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], *self.outputs(input_shape[1:-1]), input_shape[-1])
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return (input_shape[0], *self.outputs(_space(input_shape)), input_shape[-1])
 
 
 @keras.saving.register_keras_serializable("scn_tf")
@@ -80,14 +83,14 @@ class CubicUpsampling(_Cubic):
         factor: integer enlargement along every spatial axis.
     """
 
-    def __init__(self, factor, **kwargs):
+    def __init__(self, factor: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.factor = int(factor)
 
-    def outputs(self, space):
+    def outputs(self, space: Sizes) -> Sizes:
         return tuple(size * self.factor for size in space)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "factor": self.factor}
 
 
@@ -101,14 +104,14 @@ class CubicResizing(_Cubic):
         size: ([D,] H, W) of the output.
     """
 
-    def __init__(self, size, **kwargs):
+    def __init__(self, size: Sizes, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.size = tuple(int(side) for side in size)
 
-    def outputs(self, space):
+    def outputs(self, space: Sizes) -> Sizes:
         return self.size
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": list(self.size)}
 
 
@@ -124,14 +127,14 @@ class LinearUpsampling(keras.layers.Layer):
         factor: integer enlargement along every spatial axis.
     """
 
-    def __init__(self, factor=2, **kwargs):
+    def __init__(self, factor: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.factor = int(factor)
 
-    def build(self, input_shape):
-        _check_channels_last(input_shape, len(input_shape) - 2)
+    def build(self, input_shape: Shape) -> None:
+        _space(input_shape)  # known sides
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         *space, channels = inputs.shape[1:]
         larger = [self.factor * side for side in space]
         if len(space) == 2:
@@ -144,23 +147,23 @@ class LinearUpsampling(keras.layers.Layer):
         columns = _resize(columns, (larger[0], pixels))
         return ops.reshape(columns, (-1, *larger, channels))
 
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], *(self.factor * size for size in input_shape[1:-1]), input_shape[-1])
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return (input_shape[0], *(self.factor * size for size in _space(input_shape)), input_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "factor": self.factor}
 
 
-class _Others:
+class _Others(keras.layers.Layer):
     """A convolution from N maps to N maps in which no map sees itself: that part of the kernel is always zero."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if input_shape[-1] != self.filters:
             raise ValueError(f"Expected as many filters as input channels, received {self.filters} and {input_shape[-1]}.")
         super().build(input_shape)
         self.mask = 1.0 - np.eye(self.filters, dtype="float32")
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         return super().convolution_op(inputs, kernel * ops.cast(self.mask, kernel.dtype))
 
 
@@ -174,6 +177,6 @@ class OthersConv3D(_Others, keras.layers.Conv3D):
     """3D convolution of every map from all others (Payer et al. 2016, eq. 3). Input and output shape: (B, D, H, W, N)."""
 
 
-def _resize(images, size):
+def _resize(images: Tensor, size: Sizes) -> Tensor:
     # The resize kernel computes in float32 whatever it is given.
     return ops.cast(ops.image.resize(images, size, interpolation="bilinear"), images.dtype)

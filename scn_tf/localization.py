@@ -1,23 +1,27 @@
 """Network and fitted examples to landmarks in network pixels: what validation, evaluation and prediction share."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import tensorflow as tf
 
+from scn_tf.backend import keras
 from scn_tf.heatmaps import DECODERS
+from scn_tf.types import Array, Locate, Tensor
 
 
-def localizer(network, decoder):
+def localizer(network: keras.Model, decoder: str) -> Locate:
     """Compiled function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels."""
     decode = DECODERS[decoder]
 
     @tf.function(reduce_retracing=True)
-    def locate(images):
+    def locate(images: tf.Tensor) -> tuple[Tensor, Tensor]:
         return decode(network(images, training=False))
 
     return locate
 
 
-def localize(locate, data, *, batch_size=1):
+def localize(locate: Locate, data: tf.data.Dataset, *, batch_size: int = 1) -> dict[str, Array]:
     """Run a localizer over a dataset of examples.
 
     Args:
@@ -36,7 +40,7 @@ def localize(locate, data, *, batch_size=1):
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def point_errors(result, per_pixel="unit_per_pixel"):
+def point_errors(result: Mapping[str, Array], per_pixel: str = "unit_per_pixel") -> Array:
     """Distances (I, N) of predicted and true points, NaN where nothing is annotated.
 
     Args:
@@ -47,7 +51,7 @@ def point_errors(result, per_pixel="unit_per_pixel"):
     return np.where(result["annotated"] > 0, np.linalg.norm(offsets, axis=-1), np.nan)
 
 
-def relative_errors(result, reference=None):
+def relative_errors(result: Mapping[str, Array], reference: Sequence[int] | None = None) -> Array:
     """Distances (I, N) of predicted and true points in percent of a length of their image, NaN where nothing is annotated.
 
     Args:

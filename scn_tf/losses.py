@@ -5,27 +5,33 @@ is why it needs learning rates of 1e-6. ``mean`` scale divides by the number of 
 costs as well, so that predicting nothing costs about 1 whatever the kind of loss.
 """
 
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
 from scn_tf.backend import ops
 from scn_tf.heatmaps import gaussian_height, render_gaussians
+from scn_tf.types import Sizes, Tensor
 
 # Adaptive wing's constants (Wang et al., ICCV 2019, section 4.2); heatmaps from 0 to 1.
 WING_ALPHA, WING_OMEGA, WING_EPSILON, WING_THETA = 2.1, 14.0, 1.0, 0.5
 HUBER_DELTA = 0.25  # of a target's peak
 
+Peak: TypeAlias = float | Tensor  # height of a target, (N,) or of all
 
-def squares(predicted, target, peak):
+
+def squares(predicted: Tensor, target: Tensor, peak: Peak) -> Tensor:
     """0.5 (h - g)^2 of every pixel, the paper's."""
     return 0.5 * ops.square(predicted - target)
 
 
-def huber(predicted, target, peak):
+def huber(predicted: Tensor, target: Tensor, peak: Peak) -> Tensor:
     """Squares up to a quarter of the peak, linear beyond: a pixel far off weighs less."""
     delta = HUBER_DELTA * peak
     distance = ops.abs(predicted - target)
     return ops.where(distance <= delta, 0.5 * ops.square(distance), delta * (distance - 0.5 * delta))
 
 
-def adaptive_wing(predicted, target, peak):
+def adaptive_wing(predicted: Tensor, target: Tensor, peak: Peak) -> Tensor:
     """Logarithmic near zero where the target is high, square where it is low (Wang et al., ICCV 2019, eq. 4)."""
     target = ops.clip(target / peak, 0.0, 1.0)
     distance = ops.abs(predicted / peak - target)
@@ -38,11 +44,11 @@ def adaptive_wing(predicted, target, peak):
     return ops.where(distance < WING_THETA, near, slope * distance - offset)
 
 
-PIXEL_LOSSES = {"l2": squares, "huber": huber, "adaptive_wing": adaptive_wing}
+PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor, Peak], Tensor]] = {"l2": squares, "huber": huber, "adaptive_wing": adaptive_wing}
 KINDS = (*PIXEL_LOSSES, "cross_entropy")
 
 
-def map_losses(predicted, target, *, kind, peak):
+def map_losses(predicted: Tensor, target: Tensor, *, kind: str, peak: Peak) -> Tensor:
     """Loss of every map.
 
     Args:
@@ -61,7 +67,7 @@ def map_losses(predicted, target, *, kind, peak):
     return ops.sum(PIXEL_LOSSES[kind](predicted, target, peak), axis=space)
 
 
-def heatmap_loss(predicted, target, visible, *, kind="l2", peak=1.0):
+def heatmap_loss(predicted: Tensor, target: Tensor, visible: Tensor, *, kind: str = "l2", peak: Peak = 1.0) -> Tensor:
     """Sum of :func:`map_losses` over the visible landmarks, mean over the batch.
 
     Args:
@@ -74,7 +80,7 @@ def heatmap_loss(predicted, target, visible, *, kind="l2", peak=1.0):
     return ops.sum(visible * each) / ops.cast(ops.shape(predicted)[0], "float32")
 
 
-def cost_of_nothing(kind, sigma, gamma, size):
+def cost_of_nothing(kind: str, sigma: float, gamma: float, size: Sizes) -> float:
     """:func:`map_losses` of a map of zeros whose landmark lies in its centre, float.
 
     Args:
@@ -88,7 +94,7 @@ def cost_of_nothing(kind, sigma, gamma, size):
     return float(map_losses(ops.zeros_like(target), target, kind=kind, peak=peak)[0, 0])
 
 
-def sigma_loss(extents, visible, *, alpha):
+def sigma_loss(extents: Tensor, visible: Tensor, *, alpha: float) -> Tensor:
     """alpha * sum of the visible landmarks' extents, mean over the batch.
 
     Args:
@@ -99,6 +105,6 @@ def sigma_loss(extents, visible, *, alpha):
     return alpha * ops.sum(ops.mean(visible, axis=0) * extents)
 
 
-def weight_decay(kernels, *, factor):
+def weight_decay(kernels: Iterable[Tensor], *, factor: float) -> Tensor:
     """factor * 0.5 * sum w^2 over the convolution kernels."""
     return factor * 0.5 * sum(ops.sum(ops.square(ops.cast(kernel, "float32"))) for kernel in kernels)

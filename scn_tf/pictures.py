@@ -1,6 +1,8 @@
 """Pictures for people: landmarks on images, heatmaps, error curves. Matplotlib without a display."""
 
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -9,13 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from matplotlib.patheffects import withStroke
 
+from scn_tf.backend import keras
+from scn_tf.types import Array, Tensor
+
 OUTLINE = withStroke(linewidth=1.5, foreground="black")  # yellow letters on bright bone
 
 # Of the last training size, the one before it, ...
 LINES = ("-", "--", "-.", ":", (0, (7, 3)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (9, 2, 3, 2)))
 
 
-def heatmap_parts(network):
+def heatmap_parts(network: keras.Model) -> dict[str, Tensor]:
     """Outputs to look at, by title: local, spatial and product for SCN, else the heatmaps alone."""
     names = {layer.name for layer in network.layers}
     parts = {}
@@ -26,12 +31,12 @@ def heatmap_parts(network):
     return parts
 
 
-def flatten_volume(array):
+def flatten_volume(array: Array) -> Array:
     """Maximum over the first axis of (D, H, W, C) -> (H, W, C); (H, W, C) stays."""
     return array.max(axis=0) if array.ndim == 4 else array
 
 
-def validation_figure(image, *, truth, visible, predicted, heatmaps):
+def validation_figure(image: Array, *, truth: Array, visible: Array, predicted: Array, heatmaps: Mapping[str, Array]) -> Array:
     """One row: the image with true (green +) and predicted (red x) landmarks, then the heatmaps.
 
     Args:
@@ -61,7 +66,7 @@ def validation_figure(image, *, truth, visible, predicted, heatmaps):
     return render(figure)
 
 
-def target_ellipses(covariances):
+def target_ellipses(covariances: Array) -> tuple[Array, Array, Array]:
     """Outlines of Gaussians at one standard deviation, seen along z: widths (N,), heights (N,) and angles (N,) in degrees.
 
     Args:
@@ -72,7 +77,7 @@ def target_ellipses(covariances):
     return 2 * np.sqrt(variances[:, 1]), 2 * np.sqrt(variances[:, 0]), angles
 
 
-def targets_figure(image, landmarks, covariances):
+def targets_figure(image: Array, landmarks: Array, covariances: Array) -> Array:
     """The Gaussians that heatmaps are trained towards, as ellipses on a mean image; returns uint8 (h, w, 3).
 
     Args:
@@ -92,7 +97,7 @@ def targets_figure(image, landmarks, covariances):
     return render(figure)
 
 
-def label_figure(image, truth, found, *, count):
+def label_figure(image: Array, truth: Array, found: Array, *, count: int) -> Array:
     """Image, true and found label map side by side; returns uint8 (h, w, 3).
 
     Args:
@@ -113,7 +118,7 @@ def label_figure(image, truth, found, *, count):
     return render(figure)
 
 
-def overlay_figure(image, landmarks, names):
+def overlay_figure(image: Array, landmarks: Array, names: Sequence[str]) -> Array:
     """Predicted landmarks with their names on an image ([D,] H, W, C); returns uint8 (h, w, 3)."""
     shown = flatten_volume(image)[..., 0]
     height, width = shown.shape
@@ -132,7 +137,7 @@ def overlay_figure(image, landmarks, names):
     return render(figure)
 
 
-def error_curve(errors, *, unit, label):
+def error_curve(errors: Array, *, unit: str, label: str) -> Figure:
     """Cumulative distribution of point errors (P,) as a figure."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -145,7 +150,7 @@ def error_curve(errors, *, unit, label):
     return figure
 
 
-def image_error_curves(errors, *, unit, systems):
+def image_error_curves(errors: Mapping[tuple[str, int], Array], *, unit: str, systems: Sequence[str]) -> Figure:
     """Cumulative distributions of the image-specific error, a colour a system and a line style a training size.
 
     Where some errors are many times others, the axis of errors is logarithmic, so that every curve is whole and told apart.
@@ -164,7 +169,9 @@ def image_error_curves(errors, *, unit, systems):
     for (system, size), values in errors.items():
         ordered = np.sort(values)
         share = 100.0 * np.arange(1, len(ordered) + 1) / len(ordered)
-        style = dict(color=f"C{systems.index(system) % 10}", linestyle=LINES[(len(sizes) - 1 - sizes.index(size)) % len(LINES)])
+        style: dict[str, Any] = dict(
+            color=f"C{systems.index(system) % 10}", linestyle=LINES[(len(sizes) - 1 - sizes.index(size)) % len(LINES)]
+        )
         axis.step(ordered, share, where="post", label=_plain(f"{system}, {size}: {values.mean():.2f} {unit}"), **style)
     axis.set(xlabel=f"image-specific point-to-point error ({unit})", ylabel="images (%)", ylim=(0, 101))
     if logarithmic:
@@ -176,23 +183,24 @@ def image_error_curves(errors, *, unit, systems):
     return figure
 
 
-def _plain(text):
+def _plain(text: str) -> str:
     """Names are no formulas."""
     return text.replace("$", r"\$")
 
 
-def render(figure):
+def render(figure: Figure) -> Array:
     """uint8 (height, width, 3) of a figure."""
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    canvas = cast(FigureCanvasAgg, figure.canvas)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def encode_png(array):
+def encode_png(array: Array) -> bytes:
     """PNG bytes of uint8 (height, width, 3)."""
     return tf.io.encode_png(array).numpy()
 
 
-def png(figure):
+def png(figure: Figure) -> bytes:
     """PNG bytes of a figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)

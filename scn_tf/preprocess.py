@@ -2,13 +2,15 @@
 
 import tensorflow as tf
 
+from scn_tf.types import Array, Sizes
+
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.01, 0.99
 BACKGROUND = -1.0  # value outside the image: that of its dark end
 LIMIT = 2.0
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma of red, green, blue
 
 
-def network_input(array, scale, translation, input_size):
+def network_input(array: tf.Tensor | Array, scale: tf.Tensor | Array, translation: tf.Tensor | Array, input_size: Sizes) -> tf.Tensor:
     """Resample an image into the network's input and normalise its intensities.
 
     Args:
@@ -33,7 +35,7 @@ def network_input(array, scale, translation, input_size):
     return _normalise(resampled, inside[..., tf.newaxis])
 
 
-def resample(array, scale, translation, input_size):
+def resample(array: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, input_size: Sizes) -> tf.Tensor:
     """Antialiased linear resampling, axis by axis, 0 outside: (*size, C) -> (*input_size, C)."""
     dims = len(input_size)
     if dims == 2:
@@ -48,26 +50,26 @@ def resample(array, scale, translation, input_size):
     return tf.reshape(columns, [*input_size, channels])
 
 
-def _scale_two_axes(images, scale, translation, size):
+def _scale_two_axes(images: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, size: Sizes) -> tf.Tensor:
     # The kernel samples input (out + 0.5 - translation) / scale - 0.5, widened when it shrinks.
     return tf.raw_ops.ScaleAndTranslate(
         images=images, size=list(size), scale=scale, translation=translation, kernel_type="triangle", antialias=True
     )
 
 
-def _source_coordinate(size, scale, translation):
+def _source_coordinate(size: int, scale: tf.Tensor, translation: tf.Tensor) -> tf.Tensor:
     """Continuous array coordinate, 0 at the first border, of every input pixel along one axis."""
     return (tf.range(size, dtype=tf.float32) + 0.5 - translation) / scale
 
 
-def _normalise(image, inside):
+def _normalise(image: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
     inside = tf.broadcast_to(inside, tf.shape(image))
     values = tf.sort(tf.boolean_mask(image, inside))
     last = tf.maximum(tf.size(values) - 1, 0)
     # An image wholly outside the input leaves no value: give the sort one to point at.
     values = tf.concat([values, tf.zeros([1])], axis=0)
 
-    def limits(first, final):
+    def limits(first: int | tf.Tensor, final: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         low, high = values[first], values[final]
         # Resampling a constant image leaves differences in the last digits: they are no contrast.
         return low, high, high - low > 1e-5 * tf.maximum(tf.abs(low), tf.abs(high))

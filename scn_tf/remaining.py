@@ -6,6 +6,7 @@ from typing import TextIO
 
 from scn_tf.backend import keras
 from scn_tf.callbacks import Schedule
+from scn_tf.types import Logs
 
 LINE_SECONDS = 20  # at least, between two lines at the ends of epochs or other pieces
 LONG_SECONDS = 120  # within an epoch, where no bar moves
@@ -40,16 +41,18 @@ class RemainingTime(keras.callbacks.Callback):
         bar: whether Keras shows a bar, which must not be broken.
     """
 
-    def __init__(self, schedule: Schedule, *, bar: bool):
+    def __init__(self, schedule: Schedule, *, bar: bool) -> None:
         super().__init__()
         self.schedule, self.bar = schedule, bar
-        self.first = self.second = None  # (steps, seconds) at the start, and after the first epoch, which builds the graphs
+        # (steps, seconds) at the start, and after the first epoch, which builds the graphs.
+        self.first: tuple[int, float] = (schedule.steps_done, time.monotonic())
+        self.second: tuple[int, float] | None = None
         self.printed = float("-inf")
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self.first = (self.schedule.steps_done, time.monotonic())
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         done, now = self.schedule.steps_done, time.monotonic()
         if done == self.first[0]:
             return
@@ -58,12 +61,12 @@ class RemainingTime(keras.callbacks.Callback):
         if self.second is None:
             self.second = (done, now)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         now = time.monotonic()
         if not self.bar and now - max(self.printed, self.first[1]) >= LONG_SECONDS:
             self._print(now)
 
-    def _print(self, now):
+    def _print(self, now: float) -> None:
         steps, since = self.second if self.second and self.schedule.steps_done > self.second[0] else self.first
         per_step = (now - since) / (self.schedule.steps_done - steps)
         minutes = self.schedule.config.minutes
@@ -84,7 +87,7 @@ class Lines:
         file: to print to; standard error if None. Nothing is printed where it is a terminal.
     """
 
-    def __init__(self, title: str, total: int, unit: str, *, done: int = 0, file: TextIO | None = None):
+    def __init__(self, title: str, total: int, unit: str, *, done: int = 0, file: TextIO | None = None) -> None:
         self.title, self.total, self.unit, self.done, self.file = title, total, unit, done, file or sys.stderr
         self.before, self.started, self.printed = done, time.monotonic(), float("-inf")
 

@@ -36,7 +36,7 @@ def annotation_sheet(examples: Sequence[dict], ids: Sequence[str], names: Sequen
         _show(axis, example["image"], view)
         points = example["landmarks"][:, view]
         axis.plot(*points[shown].T, "+", color="lime", markersize=6)
-        for number in np.flatnonzero(shown):
+        for number in np.flatnonzero(shown).tolist():
             _label(axis, str(number) if numbered else names[number], points[number], "yellow")
         axis.set_title(f"{_name(identity)}  ({'xyz'[view[0]]} right, {'xyz'[view[1]]} {'up' if view[1] == 2 else 'down'})", fontsize=8)
     if numbered:
@@ -148,14 +148,21 @@ def _pairs(axis: Axes, truth: np.ndarray, found: np.ndarray, names: Sequence[str
         axis.plot(*np.stack([one, other]).T, "-", color="orange", linewidth=1)
     axis.plot(*truth[known].T, "+", color="lime", markersize=7)
     axis.plot(*found[known].T, "x", color="red", markersize=5)
-    for number in np.flatnonzero(known):
+    for number in np.flatnonzero(known).tolist():
         if names[number]:
             _label(axis, names[number], found[number], "yellow")
 
 
 def _label(axis: Axes, text: str, place: np.ndarray, colour: str) -> None:
     label = axis.annotate(
-        _name(text), place, xytext=(3, 3), textcoords="offset points", color=colour, fontsize=6, parse_math=False, annotation_clip=True
+        _name(text),
+        (place[0], place[1]),
+        xytext=(3, 3),
+        textcoords="offset points",
+        color=colour,
+        fontsize=6,
+        parse_math=False,
+        annotation_clip=True,
     )
     label.set_path_effects([OUTLINE])
 

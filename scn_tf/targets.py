@@ -2,6 +2,8 @@
 
 from scn_tf import geometry, heatmaps, losses
 from scn_tf.backend import keras, ops
+from scn_tf.config import HeatmapConfig
+from scn_tf.types import Array, Sizes, Tensor, known
 
 SMALLEST_SIGMA = 0.5  # a narrower target would fall between the pixels
 ANGLES = {2: 1, 3: 3}
@@ -23,9 +25,10 @@ class GaussianTargets(keras.layers.Layer):
         angles: (N, 1) in 2D, (N, 3) in 3D, radians; None unless anisotropic.
     """
 
-    def __init__(self, config, landmarks, size):
+    def __init__(self, config: HeatmapConfig, landmarks: int, size: Sizes) -> None:
         super().__init__(name="targets", dtype="float32")
-        self.config, self.size = config, tuple(size)
+        self.size = tuple(size)
+        self.gamma, self.alpha = known(config.gamma), known(config.alpha)
         dims = len(size)
         self.oriented = config.sigma_mode == "anisotropic"
         self.sigmas = self.add_weight(
@@ -38,29 +41,28 @@ class GaussianTargets(keras.layers.Layer):
         self.angles = self.add_weight(name="angles", shape=(landmarks, ANGLES[dims]), initializer="zeros") if self.oriented else None
         self.built = True
 
-    def call(self, landmarks):
+    def call(self, landmarks: Tensor) -> Tensor:
         """Landmarks (B, N, d) network pixels -> targets (B, [D,] H, W, N)."""
-        gamma = self.config.gamma
         if self.oriented:
-            return heatmaps.render_oriented_gaussians(landmarks, self.sigmas, self.rotations(), self.size, gamma=gamma)
-        return heatmaps.render_gaussians(landmarks, self.sigmas, self.size, gamma=gamma)
+            return heatmaps.render_oriented_gaussians(landmarks, self.sigmas, self.rotations(), self.size, gamma=self.gamma)
+        return heatmaps.render_gaussians(landmarks, self.sigmas, self.size, gamma=self.gamma)
 
-    def rotations(self):
+    def rotations(self) -> Tensor:
         """(N, d, d) matrices whose columns are the axes of the Gaussians."""
-        return geometry.rotations(self.angles, len(self.size))
+        return geometry.rotations(known(self.angles), len(self.size))
 
-    def peak(self):
+    def peak(self) -> Tensor:
         """Height of the targets, (N,)."""
         if self.oriented:  # as of a round Gaussian of the same area
-            return heatmaps.gaussian_height(ops.prod(self.sigmas, axis=-1) ** (1 / len(self.size)), self.config.gamma, len(self.size))
-        return heatmaps.gaussian_height(self.sigmas, self.config.gamma, len(self.size))
+            return heatmaps.gaussian_height(ops.prod(self.sigmas, axis=-1) ** (1 / len(self.size)), self.gamma, len(self.size))
+        return heatmaps.gaussian_height(self.sigmas, self.gamma, len(self.size))
 
-    def sigma_loss(self, visible):
+    def sigma_loss(self, visible: Tensor) -> Tensor:
         """The term that keeps the Gaussians narrow: 0.5 sigma^2, or the product of a landmark's sigmas, times alpha."""
         extents = ops.prod(self.sigmas, axis=-1) if self.oriented else 0.5 * ops.square(self.sigmas)
-        return losses.sigma_loss(extents, visible, alpha=self.config.alpha)
+        return losses.sigma_loss(extents, visible, alpha=self.alpha)
 
-    def covariances(self):
+    def covariances(self) -> Array:
         """(N, d, d) in network pixels squared, NumPy."""
         dims = len(self.size)
         if self.oriented:

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scn_tf.types import Array
+
 
 class Features(NamedTuple):
     """K features; ``offsets`` int (K, 2, d) (x, y[, z]) and ``radii`` int (K, 2) of the two boxes of each."""
@@ -12,7 +14,7 @@ class Features(NamedTuple):
     radii: np.ndarray
 
 
-def draw_features(count, dims, reach, rng):
+def draw_features(count: int, dims: int, reach: float, rng: np.random.Generator) -> Features:
     """Random features around a pixel.
 
     The first box lies anywhere up to ``reach`` away, more often near; the second is another such box or, for half of them, the
@@ -31,7 +33,7 @@ def draw_features(count, dims, reach, rng):
     return Features(offsets, radii)
 
 
-def integral(image):
+def integral(image: Array) -> Array:
     """Sums over all pixels before each one: ([D,] H, W) -> float64 with every side one longer."""
     table = np.pad(np.asarray(image, "float64"), [(1, 0)] * np.ndim(image))
     for axis in range(table.ndim):
@@ -39,7 +41,7 @@ def integral(image):
     return table
 
 
-def measure(table, points, features):
+def measure(table: Array, points: Array, features: Features) -> Array:
     """Values of all features at some pixels.
 
     Args:

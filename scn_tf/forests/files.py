@@ -2,7 +2,9 @@
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +16,13 @@ from scn_tf.forests.shape import ShapeModel
 from scn_tf.forests.trees import Forest
 from scn_tf.forests.voting import Stage
 from scn_tf.heatmaps import DECODERS
+from scn_tf.types import Locate, Metadata, PathName
 
 
-def save(path, stages, shape, metadata):
+def save(path: PathName, stages: Sequence[Stage], shape: ShapeModel | None, metadata: Metadata) -> None:
     """Write stages, shape model (None without) and metadata (JSON-like dict), with a checksum (:mod:`scn_tf.checksums`)."""
     stated = json.dumps({**metadata, **checksums.STATEMENT})
-    arrays = {"metadata": np.array(stated), "reaches": np.array([stage.reach for stage in stages])}
+    arrays: dict[str, Any] = {"metadata": np.array(stated), "reaches": np.array([stage.reach for stage in stages])}
     for number, stage in enumerate(stages):
         arrays |= {f"{number}/{name}": value for name, value in stage.features._asdict().items()}
         for index, forest in enumerate(stage.forests):
@@ -32,14 +35,15 @@ def save(path, stages, shape, metadata):
         checksums.fill_zip(temporary)
 
 
-def load(path):
+def load(path: PathName) -> tuple[list[Stage], ShapeModel | None, Metadata]:
     """(stages, shape model or None, metadata) of a file of :func:`save`.
 
     Raises:
         CheckpointError: missing, damaged, written by another program, or with numbers that are not finite.
     """
+    path = Path(path)
     try:
-        content = Path(path).read_bytes()
+        content = path.read_bytes()
         checksums.check(content, path, CheckpointError)
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = dict(archive)
@@ -67,7 +71,7 @@ def load(path):
     return stages, shape, metadata
 
 
-def _check(stages, shape, metadata):
+def _check(stages: Sequence[Stage], shape: ShapeModel | None, metadata: Metadata) -> None:
     """Raise ValueError for arrays that would lead out of themselves, or round in a circle."""
     count, dims = len(metadata["landmarks"]), metadata["dims"]
     if metadata["config"]["heatmap"]["decoder"] not in DECODERS:
@@ -94,7 +98,7 @@ def _check(stages, shape, metadata):
         raise ValueError("misshapen shape model")
 
 
-def load_localizer(path):
+def load_localizer(path: PathName) -> tuple[Locate, Metadata]:
     """(function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, metadata).
 
     Raises:

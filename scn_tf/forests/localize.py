@@ -1,17 +1,22 @@
 """Landmarks of an image by the votes of forests, from coarse to fine."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from scn_tf.forests import shape as shapes
 from scn_tf.forests import voting
 from scn_tf.forests.features import integral
+from scn_tf.forests.shape import ShapeModel
+from scn_tf.forests.voting import Stage
 from scn_tf.heatmaps import DECODERS
+from scn_tf.types import Array, Locate, Tensor
 
 COARSE_BLUR = 0.03  # of the image's largest side
 CANDIDATES = 5
 
 
-def build_locate(stages, shape, landmarks, decoder):
+def build_locate(stages: Sequence[Stage], shape: ShapeModel | None, landmarks: int, decoder: str) -> Locate:
     """Function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels.
 
     Args:
@@ -21,15 +26,15 @@ def build_locate(stages, shape, landmarks, decoder):
         decoder: name in :data:`scn_tf.heatmaps.DECODERS`. A score is the share of votes at the maximum of the smoothed map.
     """
 
-    def locate(images):
-        maps = np.stack([vote_maps(stages, shape, landmarks, np.asarray(image).mean(axis=-1)) for image in images])
+    def locate(images: Tensor) -> tuple[Array, Array]:
+        maps = np.stack([vote_maps(stages, shape, landmarks, image.mean(axis=-1)) for image in np.asarray(images)])
         points, scores = DECODERS[decoder](maps)
         return np.asarray(points), np.asarray(scores)
 
     return locate
 
 
-def vote_maps(stages, shape, landmarks, image):
+def vote_maps(stages: Sequence[Stage], shape: ShapeModel | None, landmarks: int, image: Array) -> Array:
     """Smoothed votes of the last stage, float32 ([D,] H, W, N), for an image ([D,] H, W)."""
     table, size = integral(image), image.shape
     positions, weights = voting.first_votes(stages[0], table, landmarks)
@@ -45,7 +50,7 @@ def vote_maps(stages, shape, landmarks, image):
     return np.stack(maps, axis=-1)
 
 
-def _places(maps, shape, *, distance):
+def _places(maps: Sequence[Array], shape: ShapeModel | None, *, distance: float) -> Array:
     """Where the next stage looks for each landmark, (N, d)."""
     found = [voting.peaks(votes, CANDIDATES, distance) for votes in maps]
     centre = (np.array(maps[0].shape[::-1]) - 1) / 2  # of a landmark without a vote inside the image

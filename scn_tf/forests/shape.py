@@ -1,12 +1,17 @@
 """A PCA model of where landmarks lie in relation to each other, and the choice among candidates that suits it."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+
+from scn_tf.types import Array
 
 KEPT = 0.98  # share of the variance that the modes explain
 LIMIT = 3.0  # standard deviations that a mode may move
 ROUNDS = 10
+
+Transform: TypeAlias = tuple[Array, Array]  # scale * rotation (d, d), shift (d,)
 
 
 class ShapeModel(NamedTuple):
@@ -18,7 +23,7 @@ class ShapeModel(NamedTuple):
     residual: float
 
 
-def learn(shapes):
+def learn(shapes: Array) -> ShapeModel:
     """:class:`ShapeModel` of complete landmark sets (I, N, d), aligned to their mean by similarity transforms."""
     mean = shapes[0] - shapes[0].mean(axis=0)
     for _ in range(5):
@@ -35,7 +40,7 @@ def learn(shapes):
     return ShapeModel(mean, modes, deviations, float(max(residual, 1.0)))
 
 
-def alignment(points, reference, weights=None):
+def alignment(points: Array, reference: Array, weights: Array | None = None) -> Transform:
     """Similarity transform (scale * rotation (d, d), shift (d,)) that brings points closest to a reference (Umeyama 1991, eq. 40-42)."""
     weights = np.ones(len(points)) if weights is None else weights
     weights = weights / weights.sum()
@@ -51,13 +56,13 @@ def alignment(points, reference, weights=None):
     return matrix, target - matrix @ centre
 
 
-def apply(transform, points):
+def apply(transform: Transform, points: Array) -> Array:
     """Points (..., d) after an :func:`alignment`."""
     matrix, shift = transform
     return points @ matrix.T + shift
 
 
-def regularise(model, points, weights):
+def regularise(model: ShapeModel, points: Array, weights: Array) -> Array:
     """The shape of the model nearest to points (N, d), in their own frame; ``weights`` (N,) say how much each is believed."""
     matrix, shift = alignment(points, model.mean, weights)
     offsets = (apply((matrix, shift), points) - model.mean).ravel()
@@ -71,7 +76,7 @@ def regularise(model, points, weights):
     return np.linalg.solve(matrix, (shape - shift).T).T
 
 
-def choose(model, candidates, heights):
+def choose(model: ShapeModel, candidates: Sequence[Array], heights: Sequence[Array]) -> Array:
     """For every landmark the candidate that is high and suits the others.
 
     In turns: the shape nearest to the chosen points, then for every landmark the candidate with the largest

@@ -1,13 +1,17 @@
 """Grow the forests of a run."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from tqdm import tqdm
 
+from scn_tf.config import Config, ForestConfig
 from scn_tf.forests import files, shape
-from scn_tf.forests.features import draw_features, integral, measure
-from scn_tf.forests.trees import grow
+from scn_tf.forests.features import Features, draw_features, integral, measure
+from scn_tf.forests.trees import Forest, grow
 from scn_tf.forests.voting import Stage
 from scn_tf.remaining import Lines
+from scn_tf.types import Array, Example, Metadata, PathName, known
 
 REACHES = (0.12, 0.04)  # of the image's largest side: the regions of the stages after the first
 IMPUTATIONS = 30  # rounds that place absent landmarks by those of their image
@@ -16,7 +20,7 @@ COARSE_SIGHT = 0.5  # of the largest side: how far the first stage's features lo
 SIGHT = 2.5  # of its reach: how far a later stage's features look
 
 
-def train(config, examples, path, metadata):
+def train(config: Config, examples: Sequence[Example], path: PathName, metadata: Metadata) -> None:
     """Grow all stages and write ``model.npz``.
 
     Args:
@@ -30,7 +34,7 @@ def train(config, examples, path, metadata):
     tables = [integral(example["image"].mean(axis=-1)) for example in examples]
     landmarks = np.stack([example["landmarks"] for example in examples])  # (I, N, d)
     visible = np.stack([example["visible"] for example in examples]) > 0
-    largest, settings = max(config.model.image_size), config.forest
+    largest, settings = max(known(config.model.image_size)), config.forest
     complete = impute(landmarks, visible)
     total = 1 + len(REACHES) * landmarks.shape[1]
     progress = tqdm(total=total, desc="Growing forests", unit="forest", leave=False, disable=None)
@@ -53,7 +57,7 @@ def train(config, examples, path, metadata):
     files.save(path, stages, model, metadata)
 
 
-def impute(landmarks, visible):
+def impute(landmarks: Array, visible: Array) -> Array:
     """Absent landmarks (I, N, d) put where they lie on average in relation to the image's others; never seen ones in the middle."""
     weight = visible[..., None].astype(float)
     shift = np.zeros((len(landmarks), landmarks.shape[-1]))
@@ -66,7 +70,7 @@ def impute(landmarks, visible):
     return np.where(visible[..., None], landmarks, mean + shift[:, None])
 
 
-def _first_stage(tables, landmarks, settings, sight, rng):
+def _first_stage(tables: Sequence[Array], landmarks: Array, settings: ForestConfig, sight: float, rng: np.random.Generator) -> Stage:
     features = draw_features(settings.features, landmarks.shape[-1], sight, rng)
     values, targets = [], []
     for table, truth in zip(tables, landmarks, strict=True):
@@ -77,7 +81,9 @@ def _first_stage(tables, landmarks, settings, sight, rng):
     return Stage(0.0, features, (_grow(values, targets, settings, rng),))
 
 
-def _near_forest(tables, truths, features, reach, settings, rng):
+def _near_forest(
+    tables: Sequence[Array], truths: Array, features: Features, reach: float, settings: ForestConfig, rng: np.random.Generator
+) -> Forest:
     values, targets = [], []
     for table, truth in zip(tables, truths, strict=True):
         size = np.array(table.shape[::-1]) - 1
@@ -88,6 +94,6 @@ def _near_forest(tables, truths, features, reach, settings, rng):
     return _grow(values, targets, settings, rng)
 
 
-def _grow(values, targets, settings, rng):
+def _grow(values: Sequence[Array], targets: Sequence[Array], settings: ForestConfig, rng: np.random.Generator) -> Forest:
     seed = int(rng.integers(2**31))
     return grow(np.concatenate(values), np.concatenate(targets), trees=settings.trees, leaf=settings.leaf, seed=seed)

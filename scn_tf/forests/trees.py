@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scn_tf.extras import needs_extra
+from scn_tf.types import Array
 
 
 class Forest(NamedTuple):
@@ -25,7 +26,7 @@ class Forest(NamedTuple):
     values: np.ndarray
 
 
-def grow(features, targets, *, trees, leaf, seed):
+def grow(features: Array, targets: Array, *, trees: int, leaf: int, seed: int) -> Forest:
     """Grow extremely randomised trees.
 
     Args:
@@ -57,7 +58,7 @@ def grow(features, targets, *, trees, leaf, seed):
     )
 
 
-def answers(forest, features):
+def answers(forest: Forest, features: Array) -> Array:
     """Answers (T, P, V) of every tree to features (P, K)."""
     nodes = np.repeat(forest.roots[:, None], len(features), axis=1)
     samples = np.arange(len(features))[None]

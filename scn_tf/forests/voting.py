@@ -7,6 +7,7 @@ import numpy as np
 from scn_tf.extras import needs_extra
 from scn_tf.forests.features import Features, measure
 from scn_tf.forests.trees import Forest, answers
+from scn_tf.types import Array, Sizes
 
 BLUR = 0.15  # of a stage's reach: standard deviation of the smoothed votes
 FIRST_POINTS, NEAR_POINTS = 1600, 900  # pixels that vote in an image or region
@@ -26,7 +27,7 @@ class Stage(NamedTuple):
     forests: tuple[Forest, ...]
 
 
-def first_votes(stage, table, landmarks):
+def first_votes(stage: Stage, table: Array, landmarks: int) -> tuple[Array, Array]:
     """Votes of a grid over the whole image for all landmarks: positions (V, N, d) and weights (V, N)."""
     size = np.array(table.shape[::-1]) - 1
     points = _grid(np.zeros(len(size), int), size - 1, FIRST_POINTS)
@@ -38,7 +39,7 @@ def first_votes(stage, table, landmarks):
     return positions.reshape(-1, landmarks, len(size)), weights.reshape(-1, landmarks)
 
 
-def near_votes(stage, landmark, table, centre):
+def near_votes(stage: Stage, landmark: int, table: Array, centre: Array) -> Array:
     """Votes of the pixels around a point for one landmark: positions (V, d)."""
     size = np.array(table.shape[::-1]) - 1
     reach = int(np.ceil(stage.reach))
@@ -48,7 +49,7 @@ def near_votes(stage, landmark, table, centre):
     return (points[None] + offsets).reshape(-1, len(size))
 
 
-def vote_map(positions, weights, size, blur):
+def vote_map(positions: Array, weights: Array, size: Sizes, blur: float) -> Array:
     """Smoothed votes of one landmark.
 
     Args:
@@ -68,7 +69,7 @@ def vote_map(positions, weights, size, blur):
     return ndimage.gaussian_filter(counts.astype("float32"), blur, mode="constant", truncate=3.0)
 
 
-def peaks(votes, count, distance):
+def peaks(votes: Array, count: int, distance: float) -> tuple[Array, Array]:
     """The ``count`` highest maxima of a map ([D,] H, W) at least ``distance`` pixels apart: points (K, d), heights (K,)."""
     votes = votes.copy()
     found, heights = [], []
@@ -83,7 +84,7 @@ def peaks(votes, count, distance):
     return np.array(found, float).reshape(-1, votes.ndim), np.array(heights)
 
 
-def _grid(low, high, count):
+def _grid(low: Array, high: Array, count: int) -> Array:
     """Points (P, d) of a regular grid between two corners, both (d,) ints, about ``count`` at most."""
     step = max(1, int(np.ceil((np.prod(high - low + 1.0) / count) ** (1 / len(low)))))
     axes = [np.arange(a, b + 1, step) for a, b in zip(low, high, strict=True)]

@@ -5,6 +5,7 @@ A preset is a row of numbers. ``paper`` is the published configuration, the othe
 
 import contextlib
 import inspect
+from collections.abc import Callable, Iterator
 
 from scn_tf.backend import keras
 from scn_tf.config import ModelConfig
@@ -12,8 +13,9 @@ from scn_tf.models.payer2016 import build_convonly, build_downsampling, build_pa
 from scn_tf.models.scn import build_local_appearance, build_scn, build_spatial_configuration
 from scn_tf.models.segmentation import build_scn_segmentation
 from scn_tf.models.unet import build_unet
+from scn_tf.types import Sizes, known
 
-BUILDERS = {
+BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "scn": build_scn,
     "unet": build_unet,
     "payer2016": build_payer2016,
@@ -25,20 +27,20 @@ __all__ = ["BUILDERS", "build_local_appearance", "build_network", "build_spatial
 
 
 def build_network(
-    name="scn",
-    dims=2,
+    name: str = "scn",
+    dims: int = 2,
     *,
-    landmarks,
-    image_size=None,
-    channels=1,
-    preset="paper",
-    filters=None,
-    levels=None,
-    dropout=None,
-    spatial_filters=None,
-    spatial_kernel=None,
-    spatial_pooling=None,
-):
+    landmarks: int,
+    image_size: Sizes | None = None,
+    channels: int = 1,
+    preset: str = "paper",
+    filters: int | None = None,
+    levels: int | None = None,
+    dropout: float | None = None,
+    spatial_filters: int | None = None,
+    spatial_kernel: int | None = None,
+    spatial_pooling: int | None = None,
+) -> keras.Model:
     """Build a heatmap regression network.
 
     Args:
@@ -76,14 +78,14 @@ def build_network(
     return from_config(config.resolved(dims), landmarks=landmarks, channels=channels)
 
 
-def from_config(config, *, landmarks, channels):
+def from_config(config: ModelConfig, *, landmarks: int, channels: int) -> keras.Model:
     """Build the network of a resolved :class:`scn_tf.config.ModelConfig`; a builder's keywords are fields of it."""
     build = BUILDERS[config.name]
     options = {name: getattr(config, name) for name in inspect.signature(build).parameters if name in ModelConfig.model_fields}
-    return build((*config.image_size, channels), landmarks, **options)
+    return build((*known(config.image_size), channels), landmarks, **options)
 
 
-def unused(config, dims):
+def unused(config: ModelConfig, dims: int) -> list[str]:
     """Names of settings that a :class:`scn_tf.config.ModelConfig`, not resolved, gives and its network does not have.
 
     What its preset says anyway is not among them: a run's own settings name every field.
@@ -95,7 +97,7 @@ def unused(config, dims):
 
 
 @contextlib.contextmanager
-def dtype_policy(name):
+def dtype_policy(name: str) -> Iterator[None]:
     """Build layers under a Keras dtype policy, then put the old one back."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)

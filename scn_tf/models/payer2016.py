@@ -6,9 +6,12 @@ The first SpatialConfiguration-Net, and two networks without a spatial part: one
 from scn_tf.backend import keras, layers
 from scn_tf.layers import LinearUpsampling, OthersConv2D, OthersConv3D
 from scn_tf.models.scn import average_pooling, conv, head
+from scn_tf.types import Sizes
 
 
-def build_payer2016(image_shape, landmarks, *, filters=128, spatial_kernel=15, spatial_pooling=8):
+def build_payer2016(
+    image_shape: Sizes, landmarks: int, *, filters: int = 128, spatial_kernel: int = 15, spatial_pooling: int = 8
+) -> keras.Model:
     """SpatialConfiguration-Net as first published: h = h_LA * h_SC with a linear spatial part.
 
     Local appearance: three 5x5 convolutions with ReLU and a 5x5 head. Spatial configuration: the local maps at a lower
@@ -45,7 +48,7 @@ def build_payer2016(image_shape, landmarks, *, filters=128, spatial_kernel=15, s
     return keras.Model(image, heatmaps, name="payer2016")
 
 
-def build_downsampling(image_shape, landmarks, *, filters=128, levels=3):
+def build_downsampling(image_shape: Sizes, landmarks: int, *, filters: int = 128, levels: int = 3) -> keras.Model:
     """Convolutions and pooling in turn; the heatmaps of the lowest resolution are enlarged linearly.
 
     Two 5x5 convolutions with ReLU a level, average pooling by two between levels, a 5x5 head: the simplest reading of the
@@ -73,7 +76,7 @@ def build_downsampling(image_shape, landmarks, *, filters=128, levels=3):
     return keras.Model(image, heatmaps, name="downsampling")
 
 
-def build_convonly(image_shape, landmarks, *, filters=128, spatial_kernel=11):
+def build_convonly(image_shape: Sizes, landmarks: int, *, filters: int = 128, spatial_kernel: int = 11) -> keras.Model:
     """Six wide convolutions at full resolution and a head: the simplest reading of the paper's "ConvOnly-Net".
 
     Without pooling only wide kernels see enough of the image, so a step costs more than ten times that of the others.

@@ -5,18 +5,24 @@ similar looking places respond too) and a spatial configuration heatmap (coarse,
 it knows where each landmark lies in relation to all others).
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from scn_tf.backend import keras, layers
 from scn_tf.layers import CubicUpsampling, LinearUpsampling
+from scn_tf.types import Sizes
 
 LEAKY_SLOPE = 0.1
 HEAD_STDDEV = 1e-4  # heads start near zero: the product of the two maps does as well
 
+Apply: TypeAlias = Callable[[keras.KerasTensor], keras.KerasTensor]
 
-def conv(filters, kernel, dims, *, name, activation="leaky"):
+
+def conv(filters: int, kernel: int, dims: int, *, name: str, activation: str | None = "leaky") -> Apply:
     """A convolution of the body: He-normal weights, zero bias, LeakyReLU 0.1."""
     layer = {2: layers.Conv2D, 3: layers.Conv3D}[dims]
 
-    def apply(tensor):
+    def apply(tensor: keras.KerasTensor) -> keras.KerasTensor:
         # On processors with AVX-512-BF16, oneDNN's gradient of a 3D kernel in bfloat16 reads and writes beyond its memory
         # where a volume has fewer planes than the kernel: NaN, or the process aborts.
         thin = dims == 3 and tensor.shape[1] < kernel
@@ -31,7 +37,9 @@ def conv(filters, kernel, dims, *, name, activation="leaky"):
     return apply
 
 
-def head(landmarks, kernel, dims, *, name, activation=None, stddev=HEAD_STDDEV):
+def head(
+    landmarks: int, kernel: int, dims: int, *, name: str, activation: str | None = None, stddev: float | None = HEAD_STDDEV
+) -> keras.Layer:
     """The convolution to one map a landmark; with ``stddev`` None its weights start He-normal.
 
     It computes in float32 whatever the policy: with the 8 significant bits of bfloat16
@@ -49,11 +57,13 @@ def head(landmarks, kernel, dims, *, name, activation=None, stddev=HEAD_STDDEV):
     )
 
 
-def average_pooling(dims, size, *, name):
+def average_pooling(dims: int, size: int, *, name: str) -> keras.Layer:
     return {2: layers.AveragePooling2D, 3: layers.AveragePooling3D}[dims](size, name=name)
 
 
-def build_local_appearance(image, landmarks, *, filters=128, levels=4, dropout=0.5):
+def build_local_appearance(
+    image: keras.KerasTensor, landmarks: int, *, filters: int = 128, levels: int = 4, dropout: float = 0.5
+) -> keras.KerasTensor:
     """Local appearance heatmaps h_LA: a U-Net with the same width at every level.
 
     Contracting: per level conv - dropout - conv, then a "parallel" conv whose output is
@@ -87,7 +97,9 @@ def build_local_appearance(image, landmarks, *, filters=128, levels=4, dropout=0
     return head(landmarks, 3, dims, name="local_appearance")(tensor)
 
 
-def build_spatial_configuration(local, landmarks, *, filters=128, kernel=11, pooling=16):
+def build_spatial_configuration(
+    local: keras.KerasTensor, landmarks: int, *, filters: int = 128, kernel: int = 11, pooling: int = 16
+) -> keras.KerasTensor:
     """Spatial configuration heatmaps h_SC from the local appearance heatmaps.
 
     Average pooling, three wide convolutions, a tanh head at the low resolution, and
@@ -111,7 +123,17 @@ def build_spatial_configuration(local, landmarks, *, filters=128, kernel=11, poo
     return CubicUpsampling(pooling, dtype="float32", name="spatial_configuration")(tensor)
 
 
-def build_scn(image_shape, landmarks, *, filters=128, levels=4, dropout=0.5, spatial_kernel=11, spatial_pooling=16, spatial_filters=None):
+def build_scn(
+    image_shape: Sizes,
+    landmarks: int,
+    *,
+    filters: int = 128,
+    levels: int = 4,
+    dropout: float = 0.5,
+    spatial_kernel: int = 11,
+    spatial_pooling: int = 16,
+    spatial_filters: int | None = None,
+) -> keras.Model:
     """The whole network: h = h_LA * h_SC (Payer et al. 2019, eq. 3).
 
     Args:

@@ -4,9 +4,19 @@ from scn_tf.backend import keras, layers
 from scn_tf.layers import LinearUpsampling
 from scn_tf.models.scn import average_pooling, conv, head
 from scn_tf.models.unet import unet_features
+from scn_tf.types import Sizes
 
 
-def build_scn_segmentation(image_shape, labels, *, filters=64, levels=4, dropout=0.0, spatial_kernel=5, spatial_pooling=8):
+def build_scn_segmentation(
+    image_shape: Sizes,
+    labels: int,
+    *,
+    filters: int = 64,
+    levels: int = 4,
+    dropout: float = 0.0,
+    spatial_kernel: int = 5,
+    spatial_pooling: int = 8,
+) -> keras.Model:
     """A map a label: local appearance (U-Net, tanh) times spatial configuration.
 
     Spatial configuration: the local maps at a lower resolution, four convolutions, linear enlargement. Where the

@@ -3,9 +3,10 @@
 from scn_tf.backend import keras, layers
 from scn_tf.layers import LinearUpsampling
 from scn_tf.models.scn import average_pooling, conv, head
+from scn_tf.types import Sizes
 
 
-def build_unet(image_shape, landmarks, *, filters=128, levels=5, dropout=0.0):
+def build_unet(image_shape: Sizes, landmarks: int, *, filters: int = 128, levels: int = 5, dropout: float = 0.0) -> keras.Model:
     """U-Net with the same width at every level, concatenated skips and ReLU.
 
     Args:
@@ -24,11 +25,11 @@ def build_unet(image_shape, landmarks, *, filters=128, levels=5, dropout=0.0):
     return keras.Model(image, heatmaps, name="unet")
 
 
-def unet_features(image, *, filters, levels, dropout):
+def unet_features(image: keras.KerasTensor, *, filters: int, levels: int, dropout: float) -> keras.KerasTensor:
     """The U-Net without its head: Keras tensor (B, [D,] H, W, C) to (B, [D,] H, W, filters)."""
     dims = len(image.shape) - 2
 
-    def block(tensor, name, rate=0.0):
+    def block(tensor: keras.KerasTensor, name: str, rate: float = 0.0) -> keras.KerasTensor:
         tensor = conv(filters, 3, dims, name=f"{name}_conv1", activation="relu")(tensor)
         if rate > 0:
             tensor = layers.Dropout(rate, name=f"{name}_dropout")(tensor)

@@ -1,19 +1,26 @@
 """Label maps of a data set, those that a network finds, and how far they agree."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from scn_tf import config, files, ownership, pictures, tables
+from scn_tf.backend import keras
+from scn_tf.config import ModelConfig
 from scn_tf.data import images, pipeline
+from scn_tf.data.dataset import Dataset
 from scn_tf.data.errors import DatasetError
+from scn_tf.geometry import Fit
+from scn_tf.types import Array, Metadata, PathName, Sizes, known
 
 FILES = ("summary.json", "dice.csv", "segmentation.png")  # of an evaluation
 
 
-def read_examples(dataset, ids, model):
+def read_examples(dataset: Dataset, ids: Sequence[str], model: ModelConfig) -> tuple[Array, Array]:
     """Fitted images and label maps of a split.
 
     Args:
@@ -31,7 +38,7 @@ def read_examples(dataset, ids, model):
     if not description.labels:
         raise DatasetError(f"{dataset.root / 'dataset.yaml'}: segmentation needs `labels`, the names of the labels, background first.")
     found = {images.stem(path): path for path in (dataset.root / "labels").glob("*") if images.is_image(path)}
-    arrays, maps = [], []
+    arrays, maps, size = [], [], known(model.image_size)
     for identity in ids:
         if identity not in found:
             raise DatasetError(f"{dataset.root / 'labels' / identity}.*: missing label map.")
@@ -39,8 +46,8 @@ def read_examples(dataset, ids, model):
         labels = images.read_image(found[identity], dims=description.dims, channels=1)
         if labels.array.shape[:-1] != image.array.shape[:-1]:
             raise DatasetError(f"{found[identity]}: {labels.size.tolist()} pixels, but its image has {image.size.tolist()}.")
-        frames = labels.physical_from_array, image.physical_from_array
-        one_place = not any(matrix is None for matrix in frames) and np.allclose(*frames, atol=1e-3)
+        frame, own = labels.physical_from_array, image.physical_from_array
+        one_place = frame is not None and own is not None and np.allclose(frame, own, atol=1e-3)
         if not one_place and not np.allclose(labels.file_from_array[:-1, :-1], image.file_from_array[:-1, :-1]):
             raise DatasetError(f"{found[identity]}: its header turns the axes otherwise than that of its image; save both with one header.")
         values = np.unique(labels.array)
@@ -48,12 +55,12 @@ def read_examples(dataset, ids, model):
             received = ", ".join(f"{value:g}" for value in values)
             raise DatasetError(f"{found[identity]}: expected labels 0 to {len(description.labels) - 1}, received {received}.")
         fit = pipeline.fit_image(image, dataset.pixel_size(image), model, name=str(dataset.files[identity]))
-        arrays.append(pipeline.network_input(image.array, fit.scale, fit.translation, model.image_size).numpy())
-        maps.append(_nearest(labels.array[..., 0].astype("uint8"), fit, model.image_size))
+        arrays.append(pipeline.network_input(image.array, fit.scale, fit.translation, size).numpy())
+        maps.append(_nearest(labels.array[..., 0].astype("uint8"), fit, size))
     return np.stack(arrays), np.stack(maps)
 
 
-def evaluate(network, metadata, dataset, ids, out):
+def evaluate(network: keras.Model, metadata: Metadata, dataset: Dataset, ids: Sequence[str], out: PathName) -> dict[str, Any]:
     """Dice of every label on a split; writes ``summary.json``, ``dice.csv`` and ``segmentation.png`` of the first image.
 
     Args:
@@ -95,7 +102,7 @@ def evaluate(network, metadata, dataset, ids, out):
     return summary
 
 
-def table(summary):
+def table(summary: dict[str, Any]) -> str:
     """The summary as lines for people."""
     each = "   ".join(f"{name} {'none' if value is None else f'{value:.3f}'}" for name, value in summary["dice"].items())
     never = summary.get("untrained_labels")
@@ -103,13 +110,13 @@ def table(summary):
     return f"{summary['images']} images\nDice   mean {summary['dice_mean']:.4f}\n       {each}{note}"
 
 
-def predict_maps(network, arrays):
+def predict_maps(network: keras.Model, arrays: Array) -> Array:
     """Label maps uint8 (I, [D,] H, W) of network inputs (I, [D,] H, W, C), one image at a time."""
     locate = tf.function(lambda image: tf.argmax(network(image, training=False), axis=-1), reduce_retracing=True)
     return np.stack([locate(array[np.newaxis])[0].numpy().astype("uint8") for array in arrays])
 
 
-def dice(found, truth, count):
+def dice(found: Array, truth: Array, count: int) -> Array:
     """Dice coefficients 2 |A and B| / (|A| + |B|) of the labels but the background, NaN where neither map has one.
 
     Args:
@@ -124,7 +131,7 @@ def dice(found, truth, count):
     return np.where(sizes > 0, 2.0 * (found & truth).sum(axis=-1) / np.maximum(sizes, 1), np.nan)
 
 
-def _nearest(labels, fit, size):
+def _nearest(labels: Array, fit: Fit, size: Sizes) -> Array:
     """Label map in the network's input: the nearest pixel's, 0 outside."""
     index, inside = [], True
     for axis, side in enumerate(size):

@@ -2,6 +2,9 @@
 
 import sys
 import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -9,16 +12,18 @@ import tensorflow as tf
 from scn_tf import augment, checkpoints, files, models
 from scn_tf.backend import keras
 from scn_tf.callbacks import Schedule, StopOnNonFinite, history_csv
-from scn_tf.config import ConfigError
+from scn_tf.config import Config, ConfigError
 from scn_tf.data import pipeline
 from scn_tf.data.coverage import listed
+from scn_tf.data.dataset import Dataset
 from scn_tf.data.errors import DatasetError, DataWarning
 from scn_tf.preprocess import BACKGROUND
 from scn_tf.remaining import RemainingTime
 from scn_tf.segmentation.maps import dice, predict_maps, read_examples
+from scn_tf.types import Array, Metadata
 
 # Settings that this extension does not follow: refused unless they say what it does.
-FIXED = {
+FIXED: dict[str, list[Any]] = {
     "optimizer": ["adam"],
     "loss_scale": ["mean"],
     "ema": [0.0],
@@ -27,10 +32,31 @@ FIXED = {
     "precision": ["float32", "auto"],
     "compile": ["off"],
 }
-LOSSES = {"l2": keras.losses.MeanSquaredError, "cross_entropy": lambda: keras.losses.CategoricalCrossentropy(from_logits=True)}
+LOSSES: dict[str, Callable[[], keras.Loss]] = {
+    "l2": keras.losses.MeanSquaredError,
+    "cross_entropy": lambda: keras.losses.CategoricalCrossentropy(from_logits=True),
+}
 
 
-def read(config, dataset, ids):
+Examples: TypeAlias = tuple[Array, Array]  # images and label maps of a split
+
+
+class Job(Protocol):
+    """What :func:`train` takes of :class:`scn_tf.training.Job`."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def dataset(self) -> Dataset: ...
+    @property
+    def training(self) -> Examples: ...
+    @property
+    def validation(self) -> Examples: ...
+    @property
+    def untrained(self) -> tuple[str, ...]: ...
+
+
+def read(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> tuple[Examples, Examples, tuple[str, ...]]:
     """What a training takes, checked: images and label maps of both splits.
 
     Args:
@@ -67,7 +93,7 @@ def read(config, dataset, ids):
     return training, validation, untrained
 
 
-def train(job, run_dir, metadata, started):
+def train(job: Job, run_dir: Path, metadata: Metadata, started: float) -> dict[str, Any]:
     """Train a run with ``model.name segmentation``; see :func:`scn_tf.training.train`. It cannot be resumed.
 
     Returns:
@@ -82,9 +108,9 @@ def train(job, run_dir, metadata, started):
     network.compile(keras.optimizers.Adam(config.train.learning_rate, global_clipnorm=config.train.clip_norm), LOSSES[config.train.loss]())
     batch_size = min(config.train.batch_size, len(train_images))
     steps = len(train_images) // batch_size
-    progress = {"epoch": None, "dice": -1.0, "history": []}
+    progress: dict[str, Any] = {"epoch": None, "dice": -1.0, "history": []}
 
-    def keep(epoch, logs):
+    def keep(epoch: int, logs: dict[str, Any]) -> None:
         row = {"epoch": epoch + 1, **logs}
         progress["history"].append(row)
         if (epoch + 1) % config.train.validate_every and epoch + 1 < config.train.epochs and not network.stop_training:
@@ -114,17 +140,17 @@ def train(job, run_dir, metadata, started):
     return {"epoch": progress["epoch"], "dice": progress["dice"]}
 
 
-def warp_labels(draw, maps, count):
+def warp_labels(draw: augment.Draw, maps: tf.Tensor, count: int) -> tf.Tensor:
     """The geometric part of a draw on label maps (B, [D,] H, W): shares float32 (B, [D,] H, W, count); background outside."""
     # The warp fills what was outside with the background of images: shifted, that is no label's share.
     shares = augment.warp_images(draw, tf.one_hot(maps, count)[..., 1:] + BACKGROUND) - BACKGROUND
     return tf.concat([1.0 - tf.reduce_sum(shares, axis=-1, keepdims=True), shares], axis=-1)
 
 
-def _batches(arrays, maps, count, config, batch_size):
+def _batches(arrays: Array, maps: Array, count: int, config: Config, batch_size: int) -> tf.data.Dataset:
     """Endless augmented batches (images, shares of labels)."""
 
-    def augmented(step, batch):
+    def augmented(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         pictures_, labels = batch
         seeds = tf.unstack(tf.random.split(tf.stack([tf.cast(config.train.seed, tf.int64), step]), 2))
         draw = augment.sample(config.augment, tf.shape(pictures_)[0], tuple(arrays.shape[1:-1]), seed=seeds[0])
