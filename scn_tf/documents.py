@@ -23,34 +23,34 @@ class _Loader(yaml.SafeLoader):
 
     depth = nodes = 0
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """One node; see :class:`yaml.composer.Composer`. An alias counts as many values as it stands for."""
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
             if event.anchor in self.anchors and not hasattr(self.anchors[event.anchor], "weight"):
                 raise DocumentError(f"line {event.start_mark.line + 1}: the alias {event.anchor[:40]} stands inside what it names")
-            node = super().compose_node(parent, index)
-            self._count(node.weight)
-            return node
+            named = super().compose_node(parent, index)
+            self._count(getattr(named, "weight", 1))
+            return named
         self.depth += 1
         if self.depth > MOST_DEPTH:
             raise DocumentError(f"is nested more than {MOST_DEPTH} levels deep")
         before = self.nodes
         self._count(1)
         node = super().compose_node(parent, index)
-        node.weight = self.nodes - before
+        setattr(node, "weight", self.nodes - before)  # noqa: B010  (an attribute of ours on the library's object)
         self.depth -= 1
         return node
 
-    def _count(self, number):
+    def _count(self, number: int) -> None:
         self.nodes += number
         if self.nodes > MOST_NODES:
             raise DocumentError(f"holds more than {MOST_NODES:,} values, those that aliases (*name) stand for included")
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """A dict; a key that stands twice is refused."""
         if isinstance(node, yaml.MappingNode):
-            seen = {}
+            seen: dict[tuple[str, str], int] = {}
             for key, _ in node.value:
                 name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
                 if name in seen:

@@ -3,15 +3,18 @@
 import difflib
 import types
 import typing
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
+from pydantic.fields import FieldInfo
 
 from scn_tf import documents
 from scn_tf.config.settings import Config
 from scn_tf.errors import Error
 from scn_tf.messages import cut, short, visible
+from scn_tf.types import known
 
 # What pydantic says in the words of Python, by its kind of error.
 MESSAGES = {
@@ -29,7 +32,7 @@ class ConfigError(Error, ValueError):
     """A setting that cannot be; the message names the field, what is allowed and what came."""
 
 
-def from_dict(values, *, source="configuration"):
+def from_dict(values: object, *, source: str = "configuration") -> Config:
     """Validate a nested dict.
 
     Raises:
@@ -45,7 +48,7 @@ def from_dict(values, *, source="configuration"):
         raise ConfigError("\n".join(lines)) from None
 
 
-def read_yaml(path):
+def read_yaml(path: str | Path) -> dict[str, Any]:
     """Nested dict of a YAML file.
 
     Raises:
@@ -60,12 +63,12 @@ def read_yaml(path):
     return values
 
 
-def load(path):
+def load(path: str | Path) -> Config:
     """:class:`Config` of a YAML file."""
     return from_dict(read_yaml(path), source=str(path))
 
 
-def override(values, assignments):
+def override(values: dict[str, Any], assignments: Mapping[str, object]) -> dict[str, Any]:
     """Merge ``{"section.field": text}`` into a nested dict; the text is read as YAML.
 
     Raises:
@@ -83,14 +86,16 @@ def override(values, assignments):
     return merged
 
 
-def field_names():
+def field_names() -> dict[str, FieldInfo]:
     """All ``section.field`` names, with their pydantic field."""
     return {
-        f"{section}.{name}": field for section, info in Config.model_fields.items() for name, field in info.annotation.model_fields.items()
+        f"{section}.{name}": field
+        for section, info in Config.model_fields.items()
+        for name, field in known(info.annotation).model_fields.items()
     }
 
 
-def allowed_values(field):
+def allowed_values(field: FieldInfo) -> tuple[str, ...] | None:
     """The choices of a field whose type is a Literal, else None."""
     options = [field.annotation, *typing.get_args(field.annotation)]
     for option in options:
@@ -99,7 +104,7 @@ def allowed_values(field):
     return None
 
 
-def _parse(text, annotation):
+def _parse(text: object, annotation: Any) -> object:
     kinds = {annotation, *typing.get_args(annotation)}
     if not isinstance(text, str):
         return text
@@ -118,7 +123,7 @@ def _parse(text, annotation):
         return text
 
 
-def nearest(name, names, *, prefix=""):
+def nearest(name: str, names: Iterable[str], *, prefix: str = "") -> str:
     """The end of a message about an unknown name: the nearest spelling, or all known names.
 
     Args:
@@ -130,7 +135,7 @@ def nearest(name, names, *, prefix=""):
     return f"; did you mean {prefix}{match[0]}?" if match else f"; known: {', '.join(prefix + known for known in names)}"
 
 
-def _explain(item, source):
+def _explain(item: Any, source: str) -> str:
     location = ".".join(cut(visible(str(part)), 60) for part in item["loc"] if isinstance(part, str) and "[" not in part)
     if item["type"] == "extra_forbidden":
         known = list(field_names()) if len(item["loc"]) > 1 else list(Config.model_fields)

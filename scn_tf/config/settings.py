@@ -7,18 +7,20 @@ saves the resolved values, so ``RUN/config.yaml`` says everything that was decid
 import math
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
 from pydantic import Field
+
+from scn_tf.types import known
 
 Size = Annotated[tuple[int, ...], Field(min_length=2, max_length=3)]
 MOST = 10**9  # of what is counted: TensorFlow counts in 32 bits
 MOST_INPUT_PIXELS = 512**3  # no network of ours fits a larger input into memory
 
 # {2: ..., 3: ...}: another value in 2D and 3D. Sizes are in array order.
-MODEL_PRESETS = {
+MODEL_PRESETS: dict[str, dict[str, Any]] = {
     "paper": dict(
         image_size={2: (512, 512), 3: (192, 96, 96)},
         filters={2: 128, 3: 64},
@@ -46,7 +48,7 @@ MODEL_PRESETS = {
 }
 
 # What a network has differently from the presets, in which the spatial part is that of SCN.
-NETWORK_PRESETS = {
+NETWORK_PRESETS: dict[str, dict[str, Any]] = {
     "payer2016": dict(spatial_kernel={2: 15, 3: 7}, spatial_pooling={2: 8, 3: 4}),
     "downsampling": dict(levels=3),
     "segmentation": dict(spatial_kernel=5, spatial_pooling=8),
@@ -54,7 +56,7 @@ NETWORK_PRESETS = {
 }
 
 # The released settings belong to a loss that is a plain sum; see losses.py.
-TRAIN_PRESETS = {
+TRAIN_PRESETS: dict[str, dict[str, Any]] = {
     "default": dict(optimizer="adam", learning_rate=1e-3, schedule="cosine", clip_norm=1.0, loss_scale="mean", weight_decay=0.0),
     "paper": dict(
         optimizer="nesterov",
@@ -117,7 +119,7 @@ class ModelConfig(Section):
     spatial_kernel: int | None = Field(None, ge=1, le=255, description="kernel side of the spatial part, odd")
     spatial_pooling: int | None = Field(None, ge=1, le=1024, description="reduction of resolution in the spatial part")
 
-    def resolved(self, dims):
+    def resolved(self, dims: int) -> "ModelConfig":
         """The same section with every field set for 2 or 3 dimensions, sides checked.
 
         Raises:
@@ -167,7 +169,7 @@ class HeatmapConfig(Section):
         description="sub-pixel by a parabola, by a parabola through logarithms (DARK), by the centre of mass, or the paper's whole pixel",
     )
 
-    def resolved(self, dims):
+    def resolved(self, dims: int) -> "HeatmapConfig":
         """The same section with every field set for 2 or 3 dimensions."""
         values = self.model_dump()
         usual = {2: 100.0, 3: 1000.0}[dims]
@@ -194,7 +196,7 @@ class AugmentConfig(Section):
     blur: float = Field(0.0, ge=0, le=1000, description="largest standard deviation of a Gaussian blur, pixels")
 
     @pydantic.model_validator(mode="after")
-    def _elastic_can_be_inverted(self):
+    def _elastic_can_be_inverted(self) -> "AugmentConfig":
         # Points move by the inverse field, found by a fixed-point iteration. It converges where
         # the field's slope, at most 2 * elastic * (elastic_grid - 1), stays below one.
         slope = 2 * self.elastic * (self.elastic_grid - 1)
@@ -242,12 +244,12 @@ class TrainConfig(Section):
 
     @pydantic.field_validator("strategy")
     @classmethod
-    def _one_machine(cls, value):
+    def _one_machine(cls, value: str) -> str:
         if value == "multi_worker":
             raise ValueError("multi_worker is not available in this version; use mirrored on one machine")
         return value
 
-    def resolved(self, dims):
+    def resolved(self, dims: int) -> "TrainConfig":
         """The same section with every field set for 2 or 3 dimensions."""
         values = self.model_dump()
         for key, value in TRAIN_PRESETS[self.preset].items():
@@ -275,7 +277,7 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     forest: ForestConfig = ForestConfig()
 
-    def resolved(self, dims):
+    def resolved(self, dims: int) -> "Config":
         """The same configuration with every field set for 2 or 3 dimensions.
 
         Raises:
@@ -289,10 +291,11 @@ class Config(Section):
             # Its maps are logits: their heights mean nothing.
             raise ValueError(f"heatmap.decoder: train.loss cross_entropy needs quadratic or argmax, received {self.heatmap.decoder}.")
         model = self.model.resolved(dims)
-        if network and 2 * self.heatmap.sigma >= min(model.image_size):
-            raise ValueError(f"heatmap.sigma: too wide for an input of {list(model.image_size)}, received {self.heatmap.sigma}.")
-        if math.ceil(3 * self.augment.blur) >= min(model.image_size):  # the image is mirrored at its borders, once
-            raise ValueError(f"augment.blur: too wide for an input of {list(model.image_size)}, received {self.augment.blur}.")
+        size = known(model.image_size)
+        if network and 2 * self.heatmap.sigma >= min(size):
+            raise ValueError(f"heatmap.sigma: too wide for an input of {list(size)}, received {self.heatmap.sigma}.")
+        if math.ceil(3 * self.augment.blur) >= min(size):  # the image is mirrored at its borders, once
+            raise ValueError(f"augment.blur: too wide for an input of {list(size)}, received {self.augment.blur}.")
         return Config(
             data=self.data,
             model=model,
@@ -302,7 +305,7 @@ class Config(Section):
             forest=self.forest,
         )
 
-    def to_yaml(self):
+    def to_yaml(self) -> str:
         """YAML text that :func:`load` reads back to an equal configuration."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
@@ -311,7 +314,7 @@ class ConfigWarning(UserWarning):
     """A setting that can be, but will disappoint."""
 
 
-def warn_if_too_large(train, images):
+def warn_if_too_large(train: TrainConfig, images: int) -> None:
     """:class:`ConfigWarning` if the batches of a resolved :class:`TrainConfig` hold more than all training images."""
     if train.batch_size > images:
         warnings.warn(
@@ -321,9 +324,9 @@ def warn_if_too_large(train, images):
         )
 
 
-def warn_if_too_narrow(model, landmarks):
+def warn_if_too_narrow(model: ModelConfig, landmarks: int) -> None:
     """:class:`ConfigWarning` if a resolved :class:`ModelConfig` is a U-Net that loses landmarks."""
-    if model.name == "unet" and model.filters < landmarks:
+    if model.name == "unet" and known(model.filters) < landmarks:
         warnings.warn(
             f"model.filters: {model.filters} channels for {landmarks} landmarks: "
             "the 1 x 1 head of this U-Net needs as many at least, or some landmarks are never found.",
