@@ -1,4 +1,4 @@
-"""Put a run into the package: `python benchmarks/pack_model.py RUN NAME`. Its card, NAME.md, is written by hand."""
+"""Put a run into the package: `python tools/pack_model.py RUN NAME`. Its card, NAME.md, is written by hand."""
 
 import argparse
 import sys

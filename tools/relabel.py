@@ -1,4 +1,4 @@
-"""A data set whose training points are what networks make of them: `python benchmarks/relabel.py RUN RUN --data.root FOLDER --out NEW`.
+"""A data set whose training points are what networks make of them: `python tools/relabel.py RUN RUN --data.root FOLDER --out NEW`.
 
 A student trained on NEW learns the mean of its teachers, so one network costs what one costs and may err as little as their mean. All other
 points stay as annotated, so validation is the same as ever. Images are links.
