@@ -12,12 +12,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from scn_tf import files, ownership
-from scn_tf.config import ConfigError, differences, load, warn_if_too_narrow
+from scn_tf.config import Config, ConfigError, differences, load, warn_if_too_narrow
 from scn_tf.data import synthetic
 from scn_tf.data.dataset import open_dataset
 from scn_tf.data.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.files import counted
 from scn_tf.remaining import Lines
+from scn_tf.study import error_table, run_settings
+from scn_tf.study.plan import Run
 
 # TensorFlow's, NumPy's and scikit-learn's.
 POLL_SECONDS = 0.5  # between two looks at whether a process shall stop
@@ -44,9 +46,12 @@ def errors_file(out, run):
 def check_settings(out, runs):
     """A study's folder must hold no run with other settings than the study says, but for where the data lie.
 
+    That holds for runs whose folders are gone, too, if their errors are in the long table.
+
     Raises:
         ConfigError: naming the run, also one that cannot be.
     """
+    _check_stored(Path(out), [run for run in runs if not errors_file(out, run).is_file()])
     for run in runs:
         path = folder(out, run) / "config.yaml"  # with every field set
         if not path.is_file():
@@ -61,6 +66,30 @@ def check_settings(out, runs):
             )
         if stored.model.image_size:  # it tells how many dimensions: what cannot be is said now
             _resolved(run, len(stored.model.image_size))
+
+
+def stored_settings(out: str | Path) -> dict[str, Config]:
+    """Settings by name of the runs in the long table."""
+    out = Path(out)
+    return run_settings.read(out / run_settings.NAME) if (out / error_table.NAME).is_file() else {}
+
+
+def settings_of(out: str | Path, run: Run) -> Config:
+    """What a run was trained with, as far as the study's folder tells."""
+    for path in (folder(out, run) / "config.yaml", settings_file(out, run)):
+        if path.is_file():
+            return load(path)
+    return run.config
+
+
+def _check_stored(out: Path, runs: list[Run]) -> None:
+    stored = stored_settings(out) if runs else {}
+    for run in runs:
+        if run.name in stored and (fields := differences(stored[run.name], run.config)):
+            raise ConfigError(
+                f"{out / error_table.NAME}: the study's folder holds this run with other settings ({run.name}: {', '.join(fields)}); "
+                f"choose another --out, or remove that file: it is written again from the folders in runs/."
+            )
 
 
 def check_data(out, runs):

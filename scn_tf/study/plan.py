@@ -11,6 +11,7 @@ from scn_tf import config
 from scn_tf.messages import cut, short, visible
 
 Overrides = dict[str, object]
+Nested = dict[str, object]
 
 
 class Run(NamedTuple):
@@ -29,17 +30,24 @@ class Study(pydantic.BaseModel):
 
     ``systems``, ``sizes`` and ``folds`` are names with settings (``section.field: value``) laid over those of ``base``, in this
     order; in a text, ``{size}``, ``{fold}`` and ``{seed}`` stand for the run's. ``sizes_figure`` names the systems of the figure
-    over sizes, all if None.
+    over sizes, all if None. ``base`` is a file, or the settings themselves.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-    base: Path
+    base: Path | Nested
     settings: Overrides = {}
     systems: dict[str, Overrides] = pydantic.Field(min_length=1)
     sizes: dict[str, Overrides] = pydantic.Field({"all": {}}, min_length=1)
     folds: dict[str, Overrides] = pydantic.Field({"split": {}}, min_length=1)
     seeds: list[int] = pydantic.Field([0], min_length=1)
     sizes_figure: list[str] | None = pydantic.Field(None, min_length=1)
+
+    @pydantic.field_validator("base", mode="before")
+    @classmethod
+    def _file_or_settings(cls, value: object) -> object:
+        if not isinstance(value, str | Path | dict):
+            raise ValueError(f"expected a file, or sections with settings, received {short(value)}")
+        return value
 
     @pydantic.field_validator("systems", "sizes", "folds", mode="before")
     @classmethod
@@ -88,7 +96,7 @@ class Study(pydantic.BaseModel):
         Raises:
             ConfigError: a setting that cannot be, with the run it belongs to.
         """
-        base = config.read_yaml(self.base)
+        base = self.base if isinstance(self.base, dict) else config.read_yaml(self.base)
         found, alike = [], {}
         for (size, by_size), (system, by_system), (fold, by_fold), seed in itertools.product(
             self.sizes.items(), self.systems.items(), self.folds.items(), self.seeds
@@ -121,7 +129,7 @@ class Study(pydantic.BaseModel):
 
 
 def read_study(path):
-    """:class:`Study` of a YAML file; ``base`` is relative to it.
+    """:class:`Study` of a YAML file; a ``base`` that is a file is relative to it.
 
     Raises:
         ConfigError: missing, malformed, or an unknown key.
@@ -135,7 +143,7 @@ def read_study(path):
         hint = config.nearest(where, list(Study.model_fields)) if item["type"] == "extra_forbidden" else ""
         place = f"{where}: " if where else ""  # a check of the whole study names the place itself
         raise config.ConfigError(f"{path}: {place}{cut(item['msg'].removeprefix('Value error, '), 300)}{hint}") from None
-    return study.model_copy(update={"base": path.parent / study.base})
+    return study if isinstance(study.base, dict) else study.model_copy(update={"base": path.parent / study.base})
 
 
 def _filled(value, place, name):

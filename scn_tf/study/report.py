@@ -1,14 +1,21 @@
 """What a study found: tables and the paper's two figures."""
 
 import itertools
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from scn_tf import files, ownership, pictures, tables
 from scn_tf.config import ConfigError
-from scn_tf.study.execute import errors_file, left_out
-from scn_tf.study.statistics import collect, difference, figures
+from scn_tf.data.errors import DataWarning
+from scn_tf.files import counted
+from scn_tf.study import error_table, run_settings
+from scn_tf.study.error_table import key_of
+from scn_tf.study.execute import errors_file, left_out, settings_of, stored_settings
+from scn_tf.study.plan import Run
+from scn_tf.study.run_errors import RunErrors
+from scn_tf.study.statistics import Errors, collect, difference, figures
 
 MEASURES = {
     True: "share of points within a radius, and number beyond it, mean over the seeds",
@@ -20,6 +27,9 @@ FILES = ("results.md", "results.csv", "differences.csv", "systems.png", "sizes.p
 def write_report(out, runs, *, sizes_figure=None):
     """Write ``results.csv``, ``results.md``, ``differences.csv``, ``systems.png`` and ``sizes.png`` of all finished runs.
 
+    Errors are those in the run folders, and of runs without them those in the long table, ``errors.csv.gz``. It is written first,
+    with ``settings.yaml``: the same report can be had from them alone.
+
     Args:
         out: folder of the study.
         runs: all its :class:`scn_tf.study.plan.Run`, in order: systems are compared with those before them; the text shows the comparisons
@@ -30,16 +40,18 @@ def write_report(out, runs, *, sizes_figure=None):
         text of ``results.md``.
 
     Raises:
-        ConfigError: no system has finished all folds of a seed; or see :func:`scn_tf.study.statistics.collect`.
+        ConfigError: no system has finished all folds of a seed; or see :func:`scn_tf.study.statistics.collect` and
+            :func:`scn_tf.study.error_table.read`.
     """
     out = Path(out)
-    check_out(out)
+    stored = check_out(out)
+    errors_of = _errors_of_runs(out, runs, stored)
     found, systems = {}, list(dict.fromkeys(run.system for run in runs))
     absent = [run.name for run in runs if run.name in left_out(out)]
     runs = [run for run in runs if run.name not in absent]
     for size in dict.fromkeys(run.size for run in runs):
         for system in systems:
-            own = {(r.fold, r.seed): errors_file(out, r) for r in runs if (r.system, r.size) == (system, size)}
+            own = {(r.fold, r.seed): errors_of[r.name] for r in runs if (r.system, r.size) == (system, size)}
             errors = collect(own)
             if errors is not None:
                 found[system, size] = errors
@@ -49,13 +61,21 @@ def write_report(out, runs, *, sizes_figure=None):
     unit = next(iter(found.values())).unit
     compared = _differences(found)
     with_first = [row for row in compared if row["minus"] == runs[0].system]
-    text = _markdown(rows, with_first, unit, done=sum(errors_file(out, run).is_file() for run in runs), planned=len(runs) + len(absent))
+    done = sum(isinstance(errors_of[run.name], RunErrors) or errors_of[run.name].is_file() for run in runs)
+    text = _markdown(rows, with_first, unit, done=done, planned=len(runs) + len(absent))
     if absent:
         text += f"\nLeft out, without any image: {', '.join(absent)}.\n"
     files.write_text(out / "results.csv", _csv(rows))
     files.write_text(out / "differences.csv", _csv(compared))
     files.write_text(out / "results.md", text)
-    last = {key: errors for key, errors in found.items() if key[1] == runs[-1].size}
+    _write_figures(out, found, unit, systems, runs[-1].size, sizes_figure)
+    return text
+
+
+def _write_figures(
+    out: Path, found: dict[tuple[str, str], Errors], unit: str, systems: list[str], last_size: str, sizes_figure: list[str] | None
+) -> None:
+    last = {key: errors for key, errors in found.items() if key[1] == last_size}
     by_size = {key: errors for key, errors in found.items() if sizes_figure is None or key[0] in sizes_figure}
     for name, curves in (("systems", last), ("sizes", by_size)):
         if curves:
@@ -63,16 +83,44 @@ def write_report(out, runs, *, sizes_figure=None):
             figure = pictures.image_error_curves(values, unit=unit, systems=systems)
             with files.replaced(out / f"{name}.png", ours=ownership.anything) as temporary:
                 temporary.write_bytes(pictures.png(figure))
-    return text
 
 
-def check_out(out):
-    """Find out before long work whether a folder can take the report of a study.
+def check_out(out: str | Path) -> dict[error_table.Key, RunErrors]:
+    """Find out before long work whether a folder can take the report of a study; returns what its long table holds.
 
     Raises:
         WriteError: one of its files lies there and is none of ours, or the folder cannot be written.
+        ConfigError: its long table is damaged.
     """
+    out = Path(out)
     files.check_folder(out, FILES, witness="results.md")
+    stored = error_table.read(out / error_table.NAME)
+    files.check_writable(out / error_table.NAME, ours=ownership.anything)  # whoever wrote it: it has just been read as one
+    files.check_writable(out / run_settings.NAME, ours=run_settings.is_ours)
+    return stored
+
+
+def _errors_of_runs(out: Path, runs: list[Run], stored: dict[error_table.Key, RunErrors]) -> dict[str, Path | RunErrors]:
+    """Where each run's errors are, by its name: its file, or else its part of the long table; both tables are written anew."""
+    done = {run.name: errors_file(out, run) for run in runs if errors_file(out, run).is_file()}
+    kept = {run.name: stored[key_of(run)] for run in runs if run.name not in done and key_of(run) in stored}
+    if done and kept:
+        warnings.warn(
+            f"{out / error_table.NAME}: the errors of {counted(len(kept), 'run')} are from this file, their folders have none.",
+            DataWarning,
+            stacklevel=3,
+        )
+    if done:
+        settings = stored_settings(out)
+        for run in runs:
+            known = settings.pop(run.name, None)
+            if run.name in done or (run.name in kept and known is not None):
+                # In the study's order, those of other runs before them.
+                settings[run.name] = settings_of(out, run) if run.name in done else known
+        own = {key_of(run): done[run.name] for run in runs if run.name in done}
+        error_table.write(out / error_table.NAME, own, stored, map(key_of, runs))
+        run_settings.write(out / run_settings.NAME, settings)
+    return {**{run.name: errors_file(out, run) for run in runs}, **kept}
 
 
 def _differences(found):

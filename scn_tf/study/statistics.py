@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scn_tf import tables
 from scn_tf.config import ConfigError
+from scn_tf.study.run_errors import RunErrors, read_run
 
 RADII = (2.0, 2.5, 3.0, 4.0, 10.0)
 PERCENT = (0.5, 1.0, 2.0, 5.0)  # of a length of the image, where no mm are known
@@ -33,54 +33,42 @@ class Errors(NamedTuple):
 
 def read_errors(path: str | Path) -> tuple[list[str], np.ndarray, str]:
     """(ids, errors (I, N), unit) of an ``errors.csv``."""
-    return read_all_errors(path)[:3]
+    return read_run(path)[:3]
 
 
-def read_all_errors(path: str | Path) -> tuple[list[str], np.ndarray, str, np.ndarray | None]:
-    """(ids, errors (I, N), unit, errors in percent of a length of the image (I, N) or None) of an ``errors.csv``."""
-    header, *rows = tables.read(path)
-    unit = header[2].removeprefix("error_")
-    ids, landmarks = ({name: number for number, name in enumerate(dict.fromkeys(row[column] for row in rows))} for column in (0, 1))
-    found = np.full((len(header) - 2, len(ids), len(landmarks)), np.nan)
-    for identity, landmark, *values in rows:
-        for column, value in enumerate(values):
-            if value:
-                found[column, ids[identity], landmarks[landmark]] = float(value)
-    return list(ids), found[0], unit, found[1] if len(found) > 1 else None
-
-
-def collect(files_of_runs):
+def collect(runs: dict[tuple[str, int], str | Path | RunErrors]) -> Errors | None:
     """:class:`Errors` of the runs of one system and size.
 
     Args:
-        files_of_runs: dict (fold, seed) -> path of its ``errors.csv``, which need not exist: seeds that do not have every
-            fold yet are left out, and so are images without any annotated landmark.
+        runs: dict (fold, seed) -> its errors, or the path of its ``errors.csv``, which need not exist: seeds that do not have
+            every fold yet are left out, and so are images without any annotated landmark.
 
     Returns:
         None if no seed is whole.
 
     Raises:
-        ConfigError: the runs of a fold were not judged on the same images.
+        ConfigError: the runs of a fold were not judged on the same images, or see :func:`scn_tf.study.run_errors.read_run`.
     """
-    folds = list(dict.fromkeys(fold for fold, _ in files_of_runs))
-    seeds = list(dict.fromkeys(seed for _, seed in files_of_runs))
+    folds = list(dict.fromkeys(fold for fold, _ in runs))
+    seeds = list(dict.fromkeys(seed for _, seed in runs))
+    done = {key for key, run in runs.items() if isinstance(run, RunErrors) or Path(run).is_file()}
     # One that has no images with one seed (a list of its own for each) is not among the runs.
-    whole = [seed for seed in seeds if all((fold, seed) in files_of_runs and Path(files_of_runs[fold, seed]).is_file() for fold in folds)]
+    whole = [seed for seed in seeds if all((fold, seed) in done for fold in folds)]
     if not whole:
         return None
-    read = {key: read_all_errors(path) for key, path in files_of_runs.items() if key[1] in whole}
+    read = {key: run if isinstance(run, RunErrors) else read_run(run) for key, run in runs.items() if key[1] in whole}
     for fold, seed in read:
-        (first, second), paths = ((read[fold, s] for s in (whole[0], seed)), [files_of_runs[fold, s] for s in (whole[0], seed)])
-        if first[0] != second[0] or first[1].shape != second[1].shape:
-            raise ConfigError(f"{paths[0]} and {paths[1]}: not the same images; seeds of a fold must be judged on one split.")
-    ids = [f"{fold}/{identity}" for fold in folds for identity in read[fold, whole[0]][0]]
-    points = np.stack([np.concatenate([read[fold, seed][1] for fold in folds]) for seed in whole])
+        first, second = (read[fold, s] for s in (whole[0], seed))
+        if first.ids != second.ids or first.points.shape != second.points.shape:
+            raise ConfigError(f"{first.source} and {second.source}: not the same images; seeds of a fold must be judged on one split.")
+    ids = [f"{fold}/{identity}" for fold in folds for identity in read[fold, whole[0]].ids]
+    points = np.stack([np.concatenate([read[fold, seed].points for fold in folds]) for seed in whole])
     # With one seed an image may have only landmarks that no training image showed.
     kept = np.isfinite(points).any(axis=2).all(axis=0)
     relative = None
-    if all(table[3] is not None for table in read.values()):
-        relative = np.stack([np.concatenate([read[fold, seed][3] for fold in folds]) for seed in whole])[:, kept]
-    return Errors(tuple(whole), tuple(np.array(ids)[kept].tolist()), points[:, kept], read[folds[0], whole[0]][2], relative)
+    if all(run.relative is not None for run in read.values()):
+        relative = np.stack([np.concatenate([read[fold, seed].relative for fold in folds]) for seed in whole])[:, kept]
+    return Errors(tuple(whole), tuple(np.array(ids)[kept].tolist()), points[:, kept], read[folds[0], whole[0]].unit, relative)
 
 
 def figures(errors):

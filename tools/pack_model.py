@@ -1,0 +1,34 @@
+"""Put a run into the package: `python tools/pack_model.py RUN NAME`. Its card, NAME.md, is written by hand."""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import scn_tf  # noqa: F401
+from scn_tf import checkpoints, pretrained, runs
+from scn_tf.serving.saved_model import public
+
+LARGEST_MB = 4
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    options = parser.parse_args()
+    source = runs.network_file(options.run)
+    _, metadata = checkpoints.load_model(source)
+    metadata = public(metadata)
+    metadata.pop("validation", None)  # of images it was trained on
+    target = pretrained.FOLDER / f"{options.name}.keras"
+    checkpoints.halve(source, target, metadata)
+    megabytes = target.stat().st_size / 1e6
+    print(f"{target}: {megabytes:.2f} MB")
+    if megabytes > LARGEST_MB:
+        sys.exit(f"error: {target}: larger than {LARGEST_MB} MB.")
+
+
+if __name__ == "__main__":
+    main()
