@@ -1,6 +1,7 @@
 # make train   the main job on the embedded data
 # make test    all tests
-# Both set up .venv first, with the tested versions of constraints.txt.
+# make package  the wheel and the sdist are built, checked, and used in an empty folder
+# Each sets up .venv first, with the tested versions of constraints.txt.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ READY := $(VENV)/.ready
 # Extra arguments of the tests, such as ARGS="-k geometry".
 ARGS ?=
 
-.PHONY: train test lint golden clean
+.PHONY: train test lint package golden clean
 
 train: $(READY)
 	$(VENV)/bin/python train.py
@@ -20,6 +21,9 @@ test: $(READY)
 lint: $(READY)
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
+
+package: $(READY)
+	PYTHON=$(VENV)/bin/python tools/check_wheel.sh
 
 golden: tests/golden/make_golden.py
 	bash tests/golden/make_golden.sh
