@@ -10,7 +10,7 @@ import warnings
 
 from tqdm import tqdm
 
-from scn_tf import config
+from scn_tf import config, files
 from scn_tf.cli.arguments import build_parser
 from scn_tf.cli.commands import fail
 from scn_tf.cli.interruption import sigterm_as_ctrl_c
@@ -42,9 +42,13 @@ def main(arguments=None, *, prog="scn-tf"):
 
 
 def _run(options):
+    if getattr(options, "without_tensorflow", False):
+        from scn_tf.serving.client import ClientError
+
+        return _answered(options, (config.ConfigError, files.WriteError, ClientError))
     try:
         import_tensorflow()
-        from scn_tf import callbacks, checkpoints, extras, files, serving
+        from scn_tf import callbacks, checkpoints, extras, serving
         from scn_tf.data import errors, images
     except config.ConfigError as error:  # a Keras that cannot be used
         return fail(str(error), status=1)
@@ -58,6 +62,11 @@ def _run(options):
         serving.ConversionError,
         extras.MissingExtra,
     )
+    return _answered(options, expected)
+
+
+def _answered(options: argparse.Namespace, expected: tuple[type[Exception], ...]) -> int:
+    """Exit status of a command; an error of an expected kind is reported in one line."""
     try:
         return options.run(options) or 0
     except expected as error:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from scn_tf import __version__, config
-from scn_tf.cli import commands, configs, deploy, prediction
+from scn_tf.cli import client, commands, configs, deploy, prediction
 from scn_tf.config import bundled
 
 RUN = "run folder, its model file, or name of a model that comes along (scn-tf models)"
@@ -145,4 +145,5 @@ def build_parser(prog):
     demo.add_argument("--no-open", dest="open", action="store_false", help="do not open a browser")
     demo.set_defaults(run=commands.run_demo)
     deploy.add_parser(adding)
+    client.add_parser(adding)
     return parser

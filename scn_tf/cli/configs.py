@@ -13,7 +13,7 @@ def add_parser(adding: argparse._SubParsersAction) -> None:
         "Without NAME: list the configurations for train --config NAME, and the studies for study NAME. "
         "With NAME: print that file, to copy and change: scn-tf configs hand_xray > mine.yaml."))  # fmt: skip
     parser.add_argument("name", nargs="?", metavar="NAME", help=f"one of: {', '.join(_files())}")
-    parser.set_defaults(run=run_configs)
+    parser.set_defaults(run=run_configs, without_tensorflow=True)
 
 
 def run_configs(options: argparse.Namespace) -> None:

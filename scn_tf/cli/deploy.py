@@ -11,7 +11,7 @@ def add_parser(adding: argparse._SubParsersAction) -> None:
         "Write docker-compose.yml, kubernetes.yaml and the settings of TensorFlow Serving into a folder, to be edited there. "
         "Files that are there with other contents are not replaced."))  # fmt: skip
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder to write; made if it is not there")
-    parser.set_defaults(run=run_deploy)
+    parser.set_defaults(run=run_deploy, without_tensorflow=True)
 
 
 def run_deploy(options: argparse.Namespace) -> None:

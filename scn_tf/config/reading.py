@@ -73,7 +73,7 @@ def locate(path: str | Path, *, study: bool = False, beside: str | Path = "") ->
         raise ConfigError(f"{path}: cannot be read ({reason}){_other_names(path, study)}")
     if file.with_name(f"{file.name}.yaml").is_file():
         warnings.warn(
-            f"{path}: the bundled {'study' if study else 'configuration'} is used, not the file {file}.yaml; write {path}.yaml for the file.",
+            f"{path}: the bundled {'study' if study else 'configuration'} is used, not {file}.yaml; write {path}.yaml for that file.",
             ConfigWarning,
             stacklevel=2,
         )
