@@ -33,14 +33,12 @@ import sys
 from pathlib import Path
 
 import scn_tf
-from scn_tf.serving import demo, deploy
 
 checkout, installed = Path(sys.argv[1]) / "scn_tf", Path(scn_tf.__file__).parent
 assert Path(sys.argv[2]).resolve() in installed.resolve().parents, f"{installed} is not the wheel's"
 listed = [{p.relative_to(f).as_posix() for p in f.rglob("*") if p.is_file() and p.suffix != ".pyc"} for f in (checkout, installed)]
 assert listed[0] == listed[1], f"only in the checkout or only in the wheel: {sorted(listed[0] ^ listed[1])}"
-assert {"index.html", "app.js", "package-lock.json"} <= {path.name for path in demo.SOURCE.iterdir()}
-assert deploy.names()
+assert {"index.html", "app.js", "package-lock.json"} <= {path.name for path in (installed / "serving" / "web").iterdir()}
 PROGRAM
 
 step "configurations and deployment files"
