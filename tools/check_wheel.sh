@@ -5,6 +5,7 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 PYTHON=${PYTHON:-$ROOT/.venv/bin/python}
 PYTHON=$(command -v "$PYTHON")
+PYTHON=$(cd "$(dirname "$PYTHON")" && pwd)/$(basename "$PYTHON")
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 trap 'echo "check_wheel: failed in line $LINENO: $BASH_COMMAND" >&2' ERR
