@@ -1,7 +1,8 @@
 # make train   the main job on the embedded data
 # make test    all tests
 # make lint    style, format and types
-# All set up .venv first, with the tested versions of constraints.txt.
+# make package  the wheel and the sdist are built, checked, and used in an empty folder
+# Each sets up .venv first, with the tested versions of constraints.txt.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ READY := $(VENV)/.ready
 # Extra arguments of the tests, such as ARGS="-k geometry".
 ARGS ?=
 
-.PHONY: train test lint golden clean
+.PHONY: train test lint package golden clean
 
 train: $(READY)
 	$(VENV)/bin/python train.py
@@ -22,6 +23,9 @@ lint: $(READY)
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
+
+package: $(READY)
+	PYTHON=$(VENV)/bin/python tools/check_wheel.sh
 
 golden: tests/golden/make_golden.py
 	bash tests/golden/make_golden.sh

@@ -1,4 +1,4 @@
-"""Train a configuration on real data and evaluate it: `python benchmarks/accuracy.py configs/hand_xray_quick.yaml ROOT`."""
+"""Train a configuration on real data and evaluate it: `python benchmarks/accuracy.py hand_xray_quick ROOT`."""
 
 import argparse
 import json

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from scn_tf.errors import Error
 
-INSTALL = "install all that may be missing with: pip install '.[all]' in scn_tf's own folder"
+# The installed package itself satisfies the name; only its extras are fetched.
+INSTALL = "install all that may be missing with: pip install 'scn-tf[all]'"
 
 
 class MissingExtra(Error, ValueError):

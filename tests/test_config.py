@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from scn_tf import config
-from tests.conftest import REPOSITORY
+from scn_tf.config import bundled
 
 
 def test_yaml_brings_back_an_equal_configuration(tmp_path):
@@ -13,9 +13,9 @@ def test_yaml_brings_back_an_equal_configuration(tmp_path):
     assert config.load(path) == first
 
 
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_shipped_configuration_is_valid(path):
-    loaded = config.load(path)
+@pytest.mark.parametrize("name", bundled.names())
+def test_every_bundled_configuration_is_valid(name):
+    loaded = config.load(name)
     assert loaded.resolved(3 if len(loaded.model.image_size or (0, 0)) == 3 else 2)
 
 

@@ -45,8 +45,8 @@ def test_every_combination_is_a_run_with_its_own_settings(hands_2d, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["hand_xray", "hand_xray_official", "hand_xray_tuning"])
-def test_the_studies_that_come_along_can_be_read(name):
-    runs = study.read_study(REPOSITORY / "configs" / "studies" / f"{name}.yaml").runs("FOLDER")
+def test_the_bundled_studies_can_be_read(name):
+    runs = study.read_study(name).runs("FOLDER")
     networks = [run.config.train for run in runs if run.config.model.name not in ("forest", "forest_shape")]
     assert all(train.validate_every < train.epochs for train in networks)  # what is interrupted can go on
     assert all(str(run.config.data.root) == "FOLDER" for run in runs)
@@ -419,5 +419,5 @@ def test_a_seed_draws_nested_training_sets(hands_2d, tmp_path):
 
 
 def test_names_of_runs_are_safe_file_names():
-    study_ = plan.Study(base=REPOSITORY / "configs" / "hand_xray_quick.yaml", systems={"../a b": {}})
+    study_ = plan.Study(base="hand_xray_quick", systems={"../a b": {}})
     assert study_.runs()[0].name == "..-a-b_all_split_seed0"

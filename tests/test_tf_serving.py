@@ -16,10 +16,9 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from scn_tf import serving
 from scn_tf.checkpoints import CheckpointError
-from scn_tf.serving import client, warmup
-from tests.conftest import REPOSITORY
+from scn_tf.serving import client, deploy, warmup
 
-FOLDER = REPOSITORY / "export" / "serving"
+FOLDER = deploy.SOURCE
 
 
 def read_records(path):

@@ -44,7 +44,8 @@ def main(arguments=None, *, prog="scn-tf"):
 
 def _run(options):
     try:
-        import_tensorflow()
+        if not getattr(options, "without_tensorflow", False):
+            import_tensorflow()
         return options.run(options) or 0
     except Error as error:
         return fail(str(error), status=1)

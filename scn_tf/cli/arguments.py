@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from scn_tf import __version__, config
-from scn_tf.cli import commands, prediction
+from scn_tf.cli import client, commands, configs, deploy, prediction
+from scn_tf.config import bundled
 
 RUN = "run folder, its model file, or name of a model that comes along (scn-tf models)"
 
@@ -19,7 +20,7 @@ def build_parser(prog):
         "Any setting of a config file can be given as --section.field VALUE. Some without a default below depend on the preset and the "
         "data: config.yaml of the run folder says what was taken. Without a data set "
         + " and ".join(f"{name} is {value:g}" for name, value in commands.SYNTHETIC_DEFAULTS.items()) + "."))  # fmt: skip
-    train.add_argument("--config", type=Path, metavar="FILE", help="YAML file, see configs/")
+    train.add_argument("--config", type=Path, metavar="FILE", help=f"YAML file, or a bundled configuration: {', '.join(bundled.names())}")
     train.add_argument("--run_dir", type=Path, metavar="DIR", help="folder to write (default: a new one in runs/)")
     train.add_argument("--resume", action="store_true", help="go on with the run in --run_dir and its settings")
     train.add_argument("--accept-changed-data", action="store_true", help="with --resume: continue although the data are not those of the "
@@ -77,11 +78,12 @@ def build_parser(prog):
     known = adding.add_parser("models", help="list the models that come with the package", allow_abbrev=False)
     known.add_argument("name", nargs="?", metavar="NAME", help="show this one's card: data, figures, limits")
     known.set_defaults(run=commands.run_models)
+    configs.add_parser(adding)
 
     compare = adding.add_parser("study", help="compare systems, training sizes, folds and seeds", allow_abbrev=False, description=(
         "Carry out every run of a study, each an ordinary run folder in OUT/runs; what is finished is not done again. "
         "Ends with OUT/results.md, the figures systems.png and sizes.png, and tables."))  # fmt: skip
-    compare.add_argument("file", type=Path, metavar="CONFIG", help="YAML file of the study, see configs/studies/")
+    compare.add_argument("file", type=Path, metavar="CONFIG", help=f"YAML file, or a bundled study: {', '.join(bundled.study_names())}")
     compare.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: studies/NAME)")
     compare.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="data set (default: that of the base configuration)")
     compare.add_argument("--data.missing", dest="missing", choices=("refuse", "skip"), help="images of the lists that are not there: "
@@ -142,4 +144,6 @@ def build_parser(prog):
     demo.add_argument("--port", type=int, default=8600, help="default: 8600; 0 takes any free one")
     demo.add_argument("--no-open", dest="open", action="store_false", help="do not open a browser")
     demo.set_defaults(run=commands.run_demo)
+    deploy.add_parser(adding)
+    client.add_parser(adding)
     return parser

@@ -1,7 +1,10 @@
-"""Every setting of a run: what there is (``settings``), where it is read from (``reading``), when two are one (``comparison``)."""
+"""Every setting of a run: what there is (``settings``), where it is read from (``reading``), when two are one (``comparison``).
+
+``bundled`` holds the configurations and studies that come with the package.
+"""
 
 from scn_tf.config.comparison import differences
-from scn_tf.config.reading import ConfigError, allowed_values, field_names, from_dict, load, nearest, override, read_yaml
+from scn_tf.config.reading import ConfigError, allowed_values, field_names, from_dict, load, locate, nearest, override, read_yaml
 from scn_tf.config.settings import (
     AugmentConfig,
     Config,
@@ -29,6 +32,7 @@ __all__ = [
     "field_names",
     "from_dict",
     "load",
+    "locate",
     "nearest",
     "override",
     "read_yaml",

@@ -1,8 +1,10 @@
 """Settings from YAML files, dicts and ``--section.field`` texts; what is wrong is named with what was meant."""
 
 import difflib
+import os
 import types
 import typing
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +13,8 @@ import pydantic
 from pydantic.fields import FieldInfo
 
 from scn_tf import documents
-from scn_tf.config.settings import Config
+from scn_tf.config import bundled
+from scn_tf.config.settings import Config, ConfigWarning
 from scn_tf.errors import Error
 from scn_tf.messages import cut, short, visible
 from scn_tf.types import known
@@ -48,14 +51,59 @@ def from_dict(values: object, *, source: str = "configuration") -> Config:
         raise ConfigError("\n".join(lines)) from None
 
 
+def locate(path: str | Path, *, study: bool = False, beside: str | Path = "") -> Path:
+    """File that a path or the name of a bundled configuration stands for. A file with that path comes first.
+
+    Args:
+        path: of a file, or a name such as ``hand_xray`` (also ``hand_xray.yaml`` and ``configs/hand_xray.yaml``).
+        study: whether a study is asked for.
+        beside: folder that a relative path starts from.
+
+    Raises:
+        ConfigError: neither; the message has the nearest name.
+    """
+    file, reason = Path(beside) / path, "Is a directory"
+    try:
+        if not os.path.isdir(file):  # a data set may have the name of a configuration
+            os.stat(file)
+            return file
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except ValueError:  # a null character
+        reason = "no name of a file"
+    named = file if ".." in Path(path).parts else path
+    found = bundled.find_study(named) if study else bundled.find(named)
+    if found is None:
+        raise ConfigError(f"{path}: cannot be read ({reason}){_other_names(path, study)}")
+    if file.with_name(f"{file.name}.yaml").is_file():
+        warnings.warn(
+            f"{path}: the bundled {'study' if study else 'configuration'} is used, not {file}.yaml; write {path}.yaml for that file.",
+            ConfigWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+def _other_names(path: str | Path, study: bool) -> str:
+    """The end of a message about a file that is not there: which bundled one may be meant."""
+    name = bundled.plain(path).removeprefix(f"{bundled.STUDIES}/")
+    kind, names, others = "configurations", bundled.names(), bundled.study_names()
+    if study:
+        kind, names, others = "studies", others, names
+    if name in others:
+        return f"; {name} is a bundled {'configuration' if study else 'study'}, expected a {'study' if study else 'configuration'}."
+    match = difflib.get_close_matches(name[:LONGEST_NAME], names, n=1, cutoff=0.6)
+    return f"; did you mean the bundled {match[0]}?" if match else f"; bundled {kind}: {', '.join(names)}."
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Nested dict of a YAML file.
+    """Nested dict of a YAML file, or of a bundled configuration where there is no such file (:func:`locate`).
 
     Raises:
         ConfigError: the file is missing, is no YAML or is no mapping.
     """
     try:
-        values = documents.read_yaml(path) or {}
+        values = documents.read_yaml(_file(path)) or {}
     except documents.DocumentError as error:
         raise ConfigError(f"{path}: {error}.") from None
     if not isinstance(values, dict):
@@ -63,8 +111,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return values
 
 
+def _file(path: str | Path) -> str | Path:
+    """A path as it is, or the bundled configuration that it names if nothing is there."""
+    return path if os.path.lexists(path) and not os.path.isdir(path) else bundled.find(path) or path
+
+
 def load(path: str | Path) -> Config:
-    """:class:`Config` of a YAML file."""
+    """:class:`Config` of a YAML file; see :func:`read_yaml`."""
     return from_dict(read_yaml(path), source=str(path))
 
 

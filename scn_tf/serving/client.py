@@ -21,7 +21,7 @@ from scn_tf import tables
 from scn_tf.errors import Error
 from scn_tf.quiet import quiet_stderr
 
-LARGEST_BATCH = 8  # images a request; max_batch_size of export/serving/batching.config
+LARGEST_BATCH = 8  # images a request; max_batch_size of deployment/batching.config
 LONGEST_REFUSAL = 500  # characters of it that are shown: TensorFlow's own may hold whole tensors
 LONGEST_TIMEOUT = 1e6  # seconds
 LARGEST_ANSWER = 64 * 2**20  # bytes; LARGEST_BATCH images with 10 000 landmarks each take 8 MB of JSON

@@ -1,6 +1,6 @@
 """The browser demo: a folder with the page, the network and LiteRT.js, served on this machine alone.
 
-The page's sources are ``export/web``. Its two libraries come from npm, with the versions and checksums of
+The page's sources are in ``web`` beside this module. Its two libraries come from npm, with the versions and checksums of
 ``package-lock.json``, once for a folder; from then on nothing is fetched from anywhere.
 """
 
@@ -9,7 +9,6 @@ import http.server
 import json
 import shutil
 import subprocess
-import sysconfig
 import tempfile
 import threading
 from pathlib import Path
@@ -19,8 +18,7 @@ from scn_tf.data import pixels
 from scn_tf.serving.errors import ConversionError
 from scn_tf.serving.tflite import export_tflite
 
-# A checkout, or what pip laid down.
-SOURCES = (Path(__file__).resolve().parents[2] / "export" / "web", Path(sysconfig.get_path("data")) / "share" / "scn_tf" / "web")
+SOURCE = Path(__file__).parent / "web"
 PAGE = ("*.html", "*.css", "*.js", "*.svg")
 LOCK = "package-lock.json"
 LIBRARIES = (
@@ -64,11 +62,11 @@ def build(run, out):
         ConversionError: a model that the page cannot run, or npm is missing or failed.
         WriteError: the folder is not writable.
     """
-    source, out = _source(), Path(out)
+    out = Path(out)
     model = page_model(checkpoints.load_model(runs.network_file(run))[1])
-    pages = [page for pattern in PAGE for page in source.glob(pattern)]
+    pages = [page for pattern in PAGE for page in SOURCE.glob(pattern)]
     _check_folder(out, [page.name for page in pages])
-    _install_libraries(source, out)
+    _install_libraries(out)
     export_tflite(run, out / "model.tflite", heatmaps=True)
     files.write_text(out / "model.json", json.dumps(model, indent=1) + "\n")
     for page in pages:
@@ -113,16 +111,9 @@ def page_model(metadata):
     }
 
 
-def _source():
-    for folder in SOURCES:
-        if (folder / "index.html").is_file():
-            return folder
-    raise ConversionError(f"demo: the page's sources are missing; looked in {' and '.join(map(str, SOURCES))}. Run it in a checkout.")
-
-
-def _install_libraries(source, out):
+def _install_libraries(out):
     """Copy the libraries into ``out/vendor``; the copy of the lock file, written last, says which they are."""
-    vendor, lock = out / "vendor", (source / LOCK).read_text(encoding="utf-8")
+    vendor, lock = out / "vendor", (SOURCE / LOCK).read_text(encoding="utf-8")
     if (vendor / LOCK).is_file() and (vendor / LOCK).read_text(encoding="utf-8") == lock:
         return
     npm = shutil.which("npm")
@@ -133,7 +124,7 @@ def _install_libraries(source, out):
         )
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", LOCK):
-            shutil.copy(source / name, folder)
+            shutil.copy(SOURCE / name, folder)
         command = [npm, "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if done.returncode != 0:

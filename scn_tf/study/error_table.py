@@ -47,7 +47,8 @@ def read(path: str | Path) -> dict[Key, RunErrors]:
     """
     if not os.path.lexists(path):
         return {}
-    found, line, rows, widest = {}, 0, 0, 0
+    found: dict[Key, Gathered] = {}
+    line, rows, widest = 0, 0, 0
     for line, content in enumerate(_lines(path), start=1):
         try:
             cells = _cells(content)

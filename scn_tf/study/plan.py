@@ -129,12 +129,12 @@ class Study(pydantic.BaseModel):
 
 
 def read_study(path):
-    """:class:`Study` of a YAML file; a ``base`` that is a file is relative to it.
+    """:class:`Study` of a YAML file or of a bundled one's name; ``base``: settings, a file relative to it, or a bundled name.
 
     Raises:
         ConfigError: missing, malformed, or an unknown key.
     """
-    path = Path(path)
+    path = config.locate(path, study=True)
     try:
         study = Study.model_validate(config.read_yaml(path))
     except pydantic.ValidationError as error:
@@ -143,7 +143,13 @@ def read_study(path):
         hint = config.nearest(where, list(Study.model_fields)) if item["type"] == "extra_forbidden" else ""
         place = f"{where}: " if where else ""  # a check of the whole study names the place itself
         raise config.ConfigError(f"{path}: {place}{cut(item['msg'].removeprefix('Value error, '), 300)}{hint}") from None
-    return study if isinstance(study.base, dict) else study.model_copy(update={"base": path.parent / study.base})
+    if isinstance(study.base, dict):
+        return study
+    try:
+        base = config.locate(study.base, beside=path.parent)
+    except config.ConfigError as error:
+        raise config.ConfigError(f"{path}: base: {error}") from None
+    return study.model_copy(update={"base": base})
 
 
 def _filled(value, place, name):

@@ -38,7 +38,8 @@ class Gathered:
 
     def __init__(self, unit: str, relative: bool) -> None:
         self.unit, self.relative = unit, relative
-        self.images, self.landmarks = {}, {}
+        self.images: dict[str, int] = {}
+        self.landmarks: dict[str, int] = {}
         self._rows, self._columns = array("i"), array("i")
         self._values = (array("d"), array("d")) if relative else (array("d"),)
         self.lines = bytearray()

@@ -27,8 +27,8 @@ def read(path: str | Path) -> dict[str, config.Config]:
     if not os.path.lexists(path):
         return {}
     values = config.read_yaml(path)
-    shared, runs = (values.get(name) for name in ("shared", "runs"))
-    if set(values) != {"shared", "runs"} or not all(isinstance(part, dict) for part in (shared, runs)):
+    shared, runs = values.get("shared"), values.get("runs")
+    if set(values) != {"shared", "runs"} or not isinstance(shared, dict) or not isinstance(runs, dict):
         raise config.ConfigError(f"{path}: expected the mappings shared and runs, received {short(values)}; remove it.")
     found = {}
     for name, own in runs.items():
@@ -72,7 +72,7 @@ def _fields(values: config.Config) -> dict[str, object]:
 
 
 def _nested(flat: dict[object, object], source: str) -> dict[str, dict[str, object]]:
-    found = {}
+    found: dict[str, dict[str, object]] = {}
     for name, value in flat.items():
         section, dot, field = str(name).partition(".")
         if not dot:

@@ -1,0 +1,40 @@
+"""``scn-tf configs``: the bundled configurations and studies, as a list or one to copy."""
+
+import argparse
+from pathlib import Path
+
+from scn_tf import config
+from scn_tf.config import bundled
+from scn_tf.types import known
+
+
+def add_parser(adding: argparse._SubParsersAction) -> None:
+    """Add the command to those of ``scn-tf``."""
+    parser = adding.add_parser("configs", help="list or print the bundled configurations and studies", allow_abbrev=False, description=(
+        "Without NAME: list the configurations for train --config NAME, and the studies for study NAME. "
+        "With NAME: print that file, to copy and change: scn-tf configs hand_xray > mine.yaml."))  # fmt: skip
+    parser.add_argument("name", nargs="?", metavar="NAME", help=f"one of: {', '.join(_files())}")
+    parser.set_defaults(run=run_configs, without_tensorflow=True)
+
+
+def run_configs(options: argparse.Namespace) -> None:
+    """List all, or print one.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    if options.name is None:
+        width = max(map(len, _files()))
+        for name, file in _files().items():
+            print(f"{name:{width}s}  {bundled.headline(file)}")
+        return
+    found = bundled.find(options.name) or bundled.find_study(options.name)
+    if found is None:
+        raise config.ConfigError(f"configs: {options.name}: no bundled configuration{config.nearest(options.name, _files())}")
+    print(bundled.text(found), end="")
+
+
+def _files() -> dict[str, Path]:
+    """All names as the list shows them, with their files."""
+    studies = {f"{bundled.STUDIES}/{name}": known(bundled.find_study(name)) for name in bundled.study_names()}
+    return {name: known(bundled.find(name)) for name in bundled.names()} | studies
