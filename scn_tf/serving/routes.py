@@ -144,6 +144,9 @@ class Application:
         except HTTPException as error:
             code = error.status_code
             raise
+        except asyncio.CancelledError:  # the server waits no longer
+            code = 503
+            raise HTTPException(503, "the server is stopping.", {"Connection": "close"}) from None
         finally:
             if body.large or body.size > LARGE_BYTES:
                 content = None
