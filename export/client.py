@@ -18,7 +18,7 @@ with quiet_stderr():
 def main(arguments=None):
     """Run a command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="client.py", description="Find landmarks with a remote TensorFlow Serving.", allow_abbrev=False)
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG, BMP or GIF files")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG or BMP files")
     server = parser.add_mutually_exclusive_group(required=True)
     server.add_argument("--rest", metavar="URL", help="REST server, such as http://127.0.0.1:8501")
     server.add_argument("--grpc", metavar="HOST:PORT", help="gRPC server, such as 127.0.0.1:8500")

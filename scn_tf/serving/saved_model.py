@@ -129,7 +129,6 @@ def newest_version(path):
         CheckpointError: no SavedModel there.
     """
     path = Path(path)
-    _check_name(path, CheckpointError)
     if (path / "saved_model.pb").is_file():
         return path
     versions = [found.parent for found in path.glob("*/saved_model.pb") if found.parent.name.isdecimal()]
@@ -168,8 +167,9 @@ def check_whole(folder: Path) -> None:
     """Compare a version's files with their checksums; an export of an earlier version has none, and says nothing of any.
 
     Raises:
-        CheckpointError: a file that differs or is missing.
+        CheckpointError: a file that differs or is missing, or a folder whose name is no UTF-8.
     """
+    _check_name(folder, CheckpointError)
     if checksums.check_folder(folder, CheckpointError):
         return
     try:
