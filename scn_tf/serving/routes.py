@@ -187,6 +187,8 @@ class Application:
         """The bytes of the request; each part is counted in ``body`` before it is kept."""
         if request.headers.get("content-encoding", "identity") != "identity":
             raise HTTPException(415, "expected a body without content-encoding.")
+        if {"content-length", "transfer-encoding"} <= set(request.headers):  # a proxy may see another end of the request than we
+            raise HTTPException(400, "expected content-length or transfer-encoding, received both.", {"Connection": "close"})
         length = request.headers.get("content-length", "0")
         parts = bytearray()
         try:
