@@ -11,13 +11,16 @@ import hashlib
 import zipfile
 from pathlib import Path
 
+from scn_tf.messages import visible
+
 MARK = b"sha256:"
 DIGITS = 64
 PLACEHOLDER = MARK + b"0" * DIGITS
 KEY = "checksum"  # of the metadata
 STATEMENT = {KEY: "sha256"}
 LIST, UNLISTED = "scn_tf.sha256", "assets.extra"  # warm-up requests, which may be written anew
-FIX = "Copy it again from where it is whole, or write it anew"
+FIX = "Copy it again from the original, or export it again: only files exactly as scn_tf wrote them are opened"
+LONGEST_NAME = 200  # characters of a listed file in a message
 
 
 def filled(content: bytes) -> bytes:
@@ -38,7 +41,7 @@ def fill_zip(path: Path) -> None:
 def check(content: bytes, path: Path, error: type[Exception]) -> None:
     """Compare a file's content with the checksum at its end, where it has one; raises ``error``."""
     if _is_marked(content) and content[-DIGITS:] != _digest(content[:-DIGITS]):
-        raise error(f"{path}: cannot be loaded: it is damaged or was changed after it was written (its checksum is another). {FIX}.")
+        raise error(f"{path}: cannot be loaded: it is damaged or was changed after it was written (its checksum differs). {FIX}.")
 
 
 def without_statement(metadata: dict, content: bytes, path: Path, error: type[Exception]) -> dict:
@@ -69,14 +72,16 @@ def check_folder(folder: Path, error: type[Exception]) -> bool:
         return False
     if not _is_marked(content) or content[-DIGITS:] != _digest(content[:-DIGITS]):
         raise error(f"{folder}: is damaged: {LIST} was changed after it was written. {FIX}.")
-    for line in content[: -len(PLACEHOLDER)].decode().splitlines():
-        digest, name = line.split("  ", 1)
+    for line in content[: -len(PLACEHOLDER)].splitlines():
+        digest, _, encoded = line.partition(b"  ")
+        name = encoded.decode(errors="replace")
         try:
-            same = _digest((folder / name).read_bytes()) == digest.encode()
-        except OSError as reason:
-            raise error(f"{folder}: is damaged: {name} cannot be read ({reason.strerror}). {FIX}.") from None
+            same = _digest((folder / name).read_bytes()) == digest
+        except (OSError, ValueError) as reason:  # a list that is none of ours may name what no file can be named
+            why = getattr(reason, "strerror", None) or reason
+            raise error(f"{folder}: is damaged: {visible(name)[:LONGEST_NAME]} cannot be read ({why}). {FIX}.") from None
         if not same:
-            raise error(f"{folder}: is damaged: {name} was changed after it was written. {FIX}.")
+            raise error(f"{folder}: is damaged: {visible(name)[:LONGEST_NAME]} was changed after it was written. {FIX}.")
     return True
 
 

@@ -7,14 +7,20 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import config, geometry, pretrained, runs
+from scn_tf import config, forks, geometry, pretrained, runs
 from scn_tf.checkpoints import CheckpointError
 from scn_tf.data import arrays, images, pixels
 from scn_tf.data.coverage import warn_of_untrained
 from scn_tf.data.errors import DataWarning
 from scn_tf.data.pipeline import fit_image
+from scn_tf.messages import short
 from scn_tf.preprocess import network_input
 from scn_tf.serving import onnx, saved_model, tflite
+
+FORKED = (
+    "this process was forked from one that had used TensorFlow, which would wait here without end. "
+    'Start processes with multiprocessing.get_context("spawn") and call scn_tf.load in each.'
+)
 
 
 class Prediction(NamedTuple):
@@ -54,6 +60,15 @@ class Predictor:
     def __repr__(self):
         return f"Predictor({len(self.names)} landmarks of {self.metadata['name']}, {self.metadata['dims']}D)"
 
+    def __copy__(self) -> "Predictor":
+        return self
+
+    def __deepcopy__(self, _: dict) -> "Predictor":
+        return self
+
+    def __reduce__(self):
+        raise TypeError("a Predictor cannot be sent to another process or stored; send its path and call scn_tf.load there.")
+
     def predict(self, image, *, spacing=None, direction=None, origin=None):
         """Find the landmarks of one image. Several threads may call it at once.
 
@@ -71,8 +86,11 @@ class Predictor:
             (pixels of the file or mm), for an array in its pixels as given, whatever its direction and origin.
 
         Raises:
+            CheckpointError: in a process forked from one in which TensorFlow has computed.
             ImageError: unreadable, wrong dimension or order of axes, not finite, no spacing where one is needed, no frame for mm.
         """
+        if forks.hangs():
+            raise CheckpointError(f"predict: {FORKED}")
         dims, channels = self.metadata["dims"], self.metadata["channels"]
         from_file = isinstance(image, str | Path)
         if from_file:
@@ -130,11 +148,19 @@ def load(path):
         :class:`Predictor`.
 
     Raises:
-        CheckpointError: nothing that can be opened is there.
+        CheckpointError: nothing that can be opened is there, or in a process forked from one in which TensorFlow has computed.
         ConversionError: a TFLite or ONNX file that scn_tf did not write.
         MissingExtra: the library for it is not installed.
     """
+    if forks.hangs():
+        raise CheckpointError(f"{path}: cannot be opened: {FORKED}")
     path = Path(path)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass  # or the name of a bundled model
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise CheckpointError(f"{short(str(path))}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
     if path.suffix in (".tflite", ".onnx", ".keras", ".npz") and not path.is_file():
         raise CheckpointError(f"{path}: no such file.")
     if path.suffix == ".tflite":

@@ -20,6 +20,7 @@ from scn_tf.serving import routes, server
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 50, 3), dtype="uint8")
 SMALL_PNG = tf.io.encode_png(NOISE).numpy()
 JPEG = tf.io.encode_jpeg(NOISE).numpy()
+GIF = bytes.fromhex("474946383961010001008000000000000000002c00000000010001000002024401003b")  # one pixel
 
 
 def chunk(kind, content):
@@ -28,24 +29,6 @@ def chunk(kind, content):
 
 def png_header(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-
-
-def gif(screen, *frames, corner=(0, 0)):
-    """A GIF whose frames have sizes of their own, each behind its extension."""
-    extension, pixels = b"\x21\xf9\x04\0\0\0\0\0", b"\x02\x02\x44\x01\0"
-    images = [extension + b"\x2c" + struct.pack("<HHHHB", *corner, *frame, 0) + pixels for frame in frames]
-    return b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + b"\0" * 6 + b"".join(images) + b"\x3b"
-
-
-def grey_gif(array):
-    """A GIF of (H, W) numbers below 128, its codes as long as bytes: no code word ever joins two pixels."""
-    height, width = array.shape
-    rows = array.ravel().tobytes()
-    codes = b"".join(b"\x80" + rows[k : k + 100] for k in range(0, len(rows), 100)) + b"\x81"
-    pieces = b"".join(bytes([len(codes[k : k + 255])]) + codes[k : k + 255] for k in range(0, len(codes), 255))
-    colours = b"".join(bytes([k] * 3) for k in range(128))
-    screen, image = struct.pack("<HHBBB", width, height, 0x86, 0, 0), struct.pack("<HHHHB", 0, 0, width, height, 0)
-    return b"GIF89a" + screen + colours + b"\x2c" + image + b"\x07" + pieces + b"\0\x3b"
 
 
 def bmp(palette, rows=(6, 5)):

@@ -13,8 +13,8 @@ from PIL import Image
 
 from scn_tf import checkpoints, serving
 from scn_tf.data import encoded
-from scn_tf.serving import headers, servable, signatures
-from tests.serving_client import ask, b64, bmp, chunk, gif, running
+from scn_tf.serving import servable, signatures
+from tests.serving_client import ask, b64, bmp, chunk, running
 
 NOISE = np.random.default_rng(3).integers(0, 256, (11, 14, 3), dtype="uint8")
 GREY = NOISE[..., 0]
@@ -154,14 +154,6 @@ def test_the_last_scans_of_a_progressive_jpeg_are_needed():
     for place in scans:
         with pytest.raises(ValueError, match=r"cut short|damaged"):
             encoded.check_jpeg(content[:place] + b"\xff\xd9")
-
-
-def test_a_gif_without_its_end_is_refused(decoded):
-    content = gif((10, 12), (10, 12))
-    for cut in range(1, len(content)):
-        with pytest.raises(headers.HeaderError):
-            headers.pixels(content[:cut])
-        assert graph_refuses(decoded, content[:cut]), cut
 
 
 def test_the_exported_signature_and_the_local_server_refuse_the_same_files(model):

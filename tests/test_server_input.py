@@ -13,7 +13,9 @@ import tensorflow as tf
 
 from scn_tf import serving
 from scn_tf.serving import headers, servable
-from tests.serving_client import JPEG, NOISE, SMALL_PNG, ask, b64, bmp, chunk, gif, png_header, running
+from tests.serving_client import GIF, JPEG, NOISE, SMALL_PNG, ask, b64, bmp, chunk, png_header, running
+
+SCAN = JPEG[JPEG.index(b"\xff\xda") : JPEG.index(b"\xff\xda") + 14]
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +81,14 @@ FLOATS = {"signature_name": "serve_input"}
         ({"instances": [b64(JPEG[: len(JPEG) // 2])]}, "it is a JPEG cut short"),
         ({"instances": [b64(JPEG[:3])]}, "JPEG header"),
         ({"instances": [b64(png_header(40_000, 40_000))]}, "at most 1000000 pixels, received one of 1600000000"),
-        ({"instances": [b64(gif((10, 10), (10, 10), (60_000, 60_000)))]}, "received one of 3600000100"),
-        ({"instances": [b64(gif((10, 10), (10, 10), (60_000, 1), (1, 60_000)))]}, "received one of 3600000000"),
-        ({"instances": [b64(gif((10, 10), (6, 6), corner=(2, 2)))]}, "first frame is not the whole image"),
-        ({"instances": [b64(gif((10, 10), *[(10, 10)] * 600))]}, "more than 1000 blocks"),
+        ({"instances": [b64(GIF)]}, "it is a GIF; save it as PNG"),
         ({"instances": [b64(SMALL_PNG[:8] + chunk(b"teXt", b"0" * 13) + SMALL_PNG[8:])]}, "image_bytes[0]: it is a damaged PNG"),
         ({"instances": [b64(bmp([(9, 9, 9), (0, 0, 0)] * 128))]}, "a BMP with a palette"),
         (
             {"instances": [b64(SMALL_PNG[:33] + 20 * chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a" * 10**5)) + SMALL_PNG[33:])]},
             "text chunks",
         ),
-        ({"instances": [b64(JPEG[:-2] + 100 * b"\xff\xda\0\2")]}, "more than 64 scans"),
+        ({"instances": [b64(JPEG[:-2] + 100 * SCAN + b"\xff\xd9")]}, "more than 64 scans"),
         ({**FLOATS, "instances": [1]}, "shape (any, 48, 32, 1), received shape (1,)"),
         ({**FLOATS, "instances": np.zeros((1, 48, 33, 1)).tolist()}, "received shape (1, 48, 33, 1)"),
         ({**FLOATS, "instances": np.zeros((1, 48, 32)).tolist()}, "received shape (1, 48, 32)"),
@@ -145,8 +144,6 @@ def test_a_packed_body_is_refused(port):
         (b"BM" + b"\0" * 16 + struct.pack("<iiHH", 50, -60, 1, 24), 3000),
         (bmp([(k, k, k) for k in range(256)]), 30),
         (bmp([(k, k, k) for k in range(9)]), 30),
-        (gif((50, 60), (50, 60), (5, 6)), 3030),
-        (gif((50, 60), (50, 60), (50, 60)), 6000),
     ],
 )
 def test_headers_say_the_pixels(encoded, pixels):
@@ -155,6 +152,6 @@ def test_headers_say_the_pixels(encoded, pixels):
 
 @pytest.mark.parametrize("length", range(0, 60, 3))
 def test_a_cut_header_is_an_error_or_a_number(length):
-    for encoded in (SMALL_PNG, JPEG, gif((5, 6), (5, 6), (50, 60)), b"BM" + b"\0" * 60):
+    for encoded in (SMALL_PNG, JPEG, b"BM" + b"\0" * 60):
         with contextlib.suppress(headers.HeaderError):
             assert headers.pixels(encoded[:length]) >= 0

@@ -60,3 +60,8 @@ def test_of_two_equal_keys_the_last_counts_as_in_python():
     body = b'{"signature_name": "x", "signature_name": "serve_input", "instances": [1], "instances": [[[[1],[2],[3]],[[4],[5],[6]]]]}'
     call = requests.parse(body, SIGNATURES, most_pixels=1000, most_rows=128, most_pixels_in_all=10_000)
     assert call.inputs["image"].tolist() == [[[[1], [2], [3]], [[4], [5], [6]]]]
+
+
+def test_a_byte_order_mark_in_front_of_json_is_passed_over():
+    with pytest.raises(InputError, match="expected either"):
+        requests.parse(b"\xef\xbb\xbf{}", SIGNATURES, most_pixels=1, most_rows=1, most_pixels_in_all=1)

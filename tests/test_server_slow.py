@@ -292,3 +292,15 @@ def test_what_is_no_http_gets_an_answer_and_no_traceback(model, content, caplog,
                 assert answer == b"" or answer.startswith(b"HTTP/1.1 ")
         assert ask(port, "/healthz")[0] == 200
     assert "Traceback" not in caplog.text + capfd.readouterr().err
+
+
+def test_a_request_that_states_two_ends_is_refused_and_nothing_behind_it_is_read(model):
+    hidden = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with running(model) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(PREDICT + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden)
+        answer = b""
+        while piece := client.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"received both" in answer

@@ -25,7 +25,7 @@ LARGEST_BATCH = 8  # images a request; max_batch_size of deployment/batching.con
 LONGEST_REFUSAL = 500  # characters of it that are shown: TensorFlow's own may hold whole tensors
 LONGEST_TIMEOUT = 1e6  # seconds
 LARGEST_ANSWER = 64 * 2**20  # bytes; LARGEST_BATCH images with 10 000 landmarks each take 8 MB of JSON
-MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP", b"GIF8": "GIF"}
+MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP"}
 
 
 class ClientError(Error, RuntimeError):
@@ -46,7 +46,7 @@ def predict_rest(
 
     Args:
         url: of the server, such as ``http://127.0.0.1:8501``.
-        paths: PNG, JPEG, BMP or GIF files of any sizes.
+        paths: PNG, JPEG or BMP files of any sizes.
         model: name of the model on the server.
         version: number of its version; the newest by default.
         signature: one that takes ``image_bytes``.

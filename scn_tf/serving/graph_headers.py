@@ -7,7 +7,7 @@ formats that TensorFlow decodes stay outside.
 import tensorflow as tf
 
 from scn_tf.data.encoded import MASKS
-from scn_tf.serving.headers import FORMATS, MOST_GIF_BLOCKS
+from scn_tf.serving.headers import FORMATS
 
 ENORMOUS = 64_000_000  # pixels: who asks refuses them by their number, whether they are there or not
 MOST_PNG_CHUNKS = 1000  # in front of the pixels
@@ -18,9 +18,9 @@ def pixel_count(encoded):
     """Pixels that decoding would fill, float32.
 
     Args:
-        encoded: scalar string: bytes of a PNG, JPEG, BMP or GIF file. Errors are another format, an animated PNG, a JPEG of other than
-            one or three colours, a BMP that is packed, has a palette of colours or is shorter than it says, and a GIF whose first frame
-            is not the whole image or that has no end. What the decoders themselves find is theirs to refuse.
+        encoded: scalar string: bytes of a PNG, JPEG or BMP file. Errors are another format, an animated PNG, a JPEG of other than one
+            or three colours, and a BMP that is packed, has a palette of colours or is shorter than it says. What the decoders themselves
+            find is theirs to refuse.
     """
 
     def starts(magic):
@@ -43,7 +43,7 @@ def pixel_count(encoded):
         [
             (starts(b"\x89PNG"), lambda: _png(_bytes(encoded, 32), _animated(encoded))),
             (starts(b"BM"), lambda: _bmp(_bytes(encoded, 4096), tf.strings.length(encoded))),
-            (starts(b"GIF8"), lambda: _gif(_bytes(encoded, -1))),
+            (starts(b"GIF8"), lambda: _refused(["image_bytes: is a GIF; save it as PNG"])),
             (starts(b"\xff\xd8\xff"), jpeg),
         ],
         default=unknown,
@@ -137,46 +137,4 @@ def _bmp(data, length):
             (~whole & (pixels <= ENORMOUS), "image_bytes: is a BMP cut short: it has fewer bytes than its header promises"),
         ],
         pixels,
-    )
-
-
-def _gif(data):
-    """The decoder makes room for the widest and the tallest of all frames, whatever the screen that the header tells, and unpacks each."""
-    screen = [_number(data, start, 2) for start in (6, 8)]
-    # A block's data are pieces, each behind a byte with its length, ended by a length of zero. Where the pieces that begin at any place end
-    # is found for all places at once: each doubling looks twice as far.
-    places = tf.range(tf.size(data))
-    ends = tf.where(data == 0, places, tf.minimum(places + 1 + data, tf.size(data) - 1))
-    _, ends = tf.while_loop(lambda step, _: 2**step < tf.size(data), lambda step, ends: (step + 1, tf.gather(ends, ends)), (0, ends))
-
-    def table(flags):
-        return tf.where(flags >= 128, 3 * 2 ** (flags % 8 + 1), 0)
-
-    def in_file(position):
-        return position < tf.size(data) - PADDING
-
-    def is_block(position, *_):
-        kind = data[tf.minimum(position, tf.size(data) - 1)]
-        return in_file(position) & ((kind == 0x2C) | (kind == 0x21))
-
-    def read(position, total, whole, width, height):
-        framed = data[position] == 0x2C
-        left, top, own_width, own_height = [_number(data, position + start, 2) for start in (1, 3, 5, 7)]
-        covers = (left == 0.0) & (top == 0.0) & (own_width == screen[0]) & (own_height == screen[1])
-        whole = whole & (covers | ~framed | (total > 0.0))
-        total += tf.where(framed, own_width * own_height, 0.0)
-        width, height = [tf.where(framed, tf.maximum(most, own), most) for most, own in ((width, own_width), (height, own_height))]
-        start = position + tf.where(framed, 11 + table(data[position + 9]), 2)
-        after = ends[tf.minimum(start, tf.size(data) - 1)] + 1
-        return after, total, whole, width, height
-
-    first = (13 + table(data[10]), 0.0, True, *screen)
-    position, total, whole, width, height = tf.while_loop(is_block, read, first, maximum_iterations=MOST_GIF_BLOCKS)
-    whole = whole & (data[tf.minimum(position, tf.size(data) - 1)] == 0x3B)
-    return tf.cond(
-        whole,
-        lambda: tf.maximum(width * height, total),
-        lambda: _refused(
-            ["image_bytes: is a GIF cut short, of very many blocks, or whose first frame is not the whole image; save it as PNG"]
-        ),
     )

@@ -11,9 +11,8 @@ import tensorflow as tf
 
 from scn_tf.data import encoded as files
 
-FORMATS = "PNG, JPEG, BMP or GIF"
+FORMATS = "PNG, JPEG or BMP"
 MOST_PACKED_TEXTS = 16  # of a PNG: a thousand of them unpack 8 kB each to 8 MB each; real files have one or two
-MOST_GIF_BLOCKS = 1000  # frames and what goes with them
 
 
 class HeaderError(ValueError):
@@ -21,14 +20,14 @@ class HeaderError(ValueError):
 
 
 def pixels(encoded):
-    """Pixels that decoding would fill: width x height, of a GIF the largest extents or the sum over its frames.
+    """Pixels that decoding would fill: width x height.
 
     Args:
-        encoded: bytes of a PNG, JPEG, BMP or GIF file.
+        encoded: bytes of a PNG, JPEG or BMP file.
 
     Raises:
         HeaderError: another format, nothing at all, a header that ends early, parts that unpack to a multiple, or what the decoder gets
-            wrong: palettes of a BMP, a GIF whose first frame is a part of it.
+            wrong: palettes of a BMP.
     """
     if not encoded:
         raise HeaderError(f"it is empty; expected the bytes of a {FORMATS} file")
@@ -81,40 +80,11 @@ def _jpeg(encoded):
         height, width, _ = tf.io.extract_jpeg_shape(encoded).numpy().tolist()
     except tf.errors.InvalidArgumentError:
         raise HeaderError("its JPEG header cannot be read") from None
-    if encoded.count(b"\xff\xda") > files.MOST_SCANS:
-        raise HeaderError(f"it has more than {files.MOST_SCANS} scans; save it as a baseline JPEG")
     return height * width
 
 
-def _gif(encoded):
-    """The decoder makes room for the widest and the tallest of all frames, whatever the screen that the header tells, and unpacks each."""
-    screen_width, screen_height, flags = struct.unpack_from("<HHB", encoded, 6)
-    position = 13 + _colour_table(flags)
-    total, widest, tallest, blocks = 0, screen_width, screen_height, 0
-    while position < len(encoded) and encoded[position] in (0x2C, 0x21):  # else the trailer, or what the decoder will call damaged
-        if encoded[position] == 0x2C:
-            left, top, width, height, flags = struct.unpack_from("<HHHHB", encoded, position + 1)
-            if total == 0 and (left, top, width, height) != (0, 0, screen_width, screen_height):
-                raise HeaderError("it is a GIF whose first frame is not the whole image; save it as PNG")
-            total += width * height
-            widest, tallest = max(widest, width), max(tallest, height)
-            position += 11 + _colour_table(flags)
-        else:
-            position += 2
-        while position < len(encoded) and encoded[position]:
-            position += encoded[position] + 1
-        position += 1
-        blocks += 1
-        if blocks > MOST_GIF_BLOCKS:
-            raise HeaderError(f"it is a GIF of more than {MOST_GIF_BLOCKS} blocks; save it as PNG")
-    if encoded[position : position + 1] != b"\x3b":
-        raise HeaderError("it is a GIF cut short: it ends without its last byte")
-    return max(widest * tallest, total)
-
-
-def _colour_table(flags):
-    """Bytes of a GIF's colour table."""
-    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
+def _gif(_):
+    raise HeaderError("it is a GIF; save it as PNG")
 
 
 COUNTERS = {b"\x89PNG": _png, b"\xff\xd8\xff": _jpeg, b"BM": _bmp, b"GIF8": _gif}

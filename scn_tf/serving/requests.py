@@ -6,6 +6,7 @@ Row form: ``{"instances": [row, ...]}`` -> ``{"predictions": [row, ...]}``. Colu
 
 import base64
 import binascii
+import codecs
 import contextlib
 import gc
 import math
@@ -59,7 +60,7 @@ def parse(body, signatures, *, most_pixels, most_rows, most_pixels_in_all):
         InputError: whatever is wrong with it, said to the caller.
     """
     try:
-        document = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="none")
+        document = pydantic_core.from_json(body.removeprefix(codecs.BOM_UTF8), allow_inf_nan=False, cache_strings="none")
     except ValueError as error:
         hint = "; NaN and Infinity are no JSON" if b"NaN" in body or b"Infinity" in body else ""
         raise InputError(f"JSON Parse error: {error}{hint}.") from None

@@ -144,6 +144,9 @@ class Application:
         except HTTPException as error:
             code = error.status_code
             raise
+        except asyncio.CancelledError:  # the server waits no longer
+            code = 503
+            raise HTTPException(503, "the server is stopping.", {"Connection": "close"}) from None
         finally:
             if body.large or body.size > LARGE_BYTES:
                 content = None
@@ -184,6 +187,8 @@ class Application:
         """The bytes of the request; each part is counted in ``body`` before it is kept."""
         if request.headers.get("content-encoding", "identity") != "identity":
             raise HTTPException(415, "expected a body without content-encoding.")
+        if {"content-length", "transfer-encoding"} <= set(request.headers):  # a proxy may see another end of the request than we
+            raise HTTPException(400, "expected content-length or transfer-encoding, received both.", {"Connection": "close"})
         length = request.headers.get("content-length", "0")
         parts = bytearray()
         try:

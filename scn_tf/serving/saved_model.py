@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from scn_tf import checkpoints, checksums, files, runs
 from scn_tf.checkpoints import METADATA, NOT_FINITE, CheckpointError, checked_metadata
+from scn_tf.messages import visible
 from scn_tf.serving.signatures import Service, signatures
 from scn_tf.serving.warmup import write_warmup
 
@@ -74,12 +75,21 @@ def export_saved_model(run, out):
     return target
 
 
+def _check_name(path: Path, error: type[Exception]) -> None:
+    """TensorFlow takes paths as UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise error(f"{visible(str(path))}: is no UTF-8 name, which TensorFlow needs for a SavedModel; rename the folder.") from None
+
+
 def check_folder(out: Path) -> None:
     """Find out before long work whether a folder can take an export; makes it.
 
     Raises:
-        WriteError: it holds a run, other things, or the exports of another program, or cannot be made.
+        WriteError: it holds a run, other things, or the exports of another program, has a name that is no UTF-8, or cannot be made.
     """
+    _check_name(out, files.WriteError)
     try:
         if (out / "config.yaml").is_file():
             raise files.WriteError(f"{out}: is a run folder; choose a folder of its own for the export.")
@@ -157,8 +167,9 @@ def check_whole(folder: Path) -> None:
     """Compare a version's files with their checksums; an export of an earlier version has none, and says nothing of any.
 
     Raises:
-        CheckpointError: a file that differs or is missing.
+        CheckpointError: a file that differs or is missing, or a folder whose name is no UTF-8.
     """
+    _check_name(folder, CheckpointError)
     if checksums.check_folder(folder, CheckpointError):
         return
     try:

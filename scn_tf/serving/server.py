@@ -24,6 +24,7 @@ try:
 except ModuleNotFoundError as missing:
     raise ConfigError(f"serve: needs the library {missing.name}; {INSTALL}.") from None
 
+STOP_SECONDS = 1  # behind: who is, is not waited for when the server stops
 IDLE_SECONDS = 30  # a connection without a request, or whose answer is not taken, is closed after one to two of these
 MOST_CONNECTIONS = 500  # half as many as files may be open, where these are fewer than 1000
 OPEN_FILES = 4096  # asked for; many systems begin with 1024 or 256 and allow more
@@ -96,6 +97,18 @@ class Connection(H11Protocol):
         """Seconds that the client is behind, with what it sends or with what it takes."""
         self._measure()
         return self.pace.behind(self.loop.time())
+
+    def shutdown(self):
+        """Let the request in flight finish, unless its client is slow: the server stops."""
+        super().shutdown()
+        self._leave()
+
+    def _leave(self):
+        if self.lost:
+            return
+        if not self.working and self.behind() > STOP_SECONDS:
+            self.transport.abort()
+        self.loop.call_later(STOP_SECONDS, self._leave)
 
     def _measure(self):
         unsent = self.transport.get_write_buffer_size()

@@ -66,7 +66,7 @@ class Service(tf.Module):
         return {PART_NAMES[title]: maps for title, maps in self._parts(self._own_sized(image), training=False).items()}
 
     def serve_bytes(self, image_bytes, spacing=None):
-        """string (B,), encoded PNG, JPEG, BMP or GIF of any size -> landmarks (B, N, 2) pixels x y of each, scores (B, N).
+        """string (B,), encoded PNG, JPEG or BMP of any size -> landmarks (B, N, 2) pixels x y of each, scores (B, N).
 
         ``spacing`` float32 (B, 2), mm per pixel x y, of models whose ``needs_spacing`` is set; so in :meth:`serve_image`.
         """
@@ -144,7 +144,7 @@ class Service(tf.Module):
                 (tf.io.is_jpeg(encoded), lambda: _float(tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE"))),
                 (_is_deep_png(encoded), lambda: _float(tf.io.decode_png(encoded, dtype=tf.uint16))),
             ],
-            # A GIF's first frame; pixel_count has refused what is neither.
+            # PNG of 8 bits and BMP; pixel_count has refused other formats.
             default=lambda: _float(tf.io.decode_image(encoded, expand_animations=False)),
         )
         return _with_channels(tf.ensure_shape(image, [None, None, None]), self._channels)

@@ -147,8 +147,8 @@ async function start() {
   say("Ready.");
 }
 
-listen();
-work = start().catch((error) => {
+if (!self.tooOld) listen(); // old.js has said so
+work = self.tooOld ? work : start().catch((error) => {
   console.error(error);
   say("The network could not be loaded.");
   complain(`The network could not be loaded (${error.message}). Build the page anew with: scn-tf demo RUN`);
