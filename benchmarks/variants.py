@@ -1,6 +1,6 @@
 """Train with a part of the network exchanged: `python benchmarks/variants.py VARIANT --config FILE --data.root FOLDER --run_dir RUN ...`.
 
-Variants that were measured for docs/accuracy.md and not built in. What follows VARIANT is what `python train.py` takes.
+Variants that were measured for docs/research/accuracy.md and not built in. What follows VARIANT is what `python train.py` takes.
 """
 
 import argparse

@@ -104,7 +104,7 @@ def _convert(function, quantize, images):
 def _convert_int8(converter, float_content, images):
     """Integers up to the heads' convolutions; tanh, upsampling, product and decoder stay in float32.
 
-    With 8 bits the product map has 256 heights and a coordinate 256 places: docs/results.md has what that costs.
+    With 8 bits the product map has 256 heights and a coordinate 256 places: docs/research/measurements.md has what that costs.
 
     Args:
         converter: with ``optimizations`` set.
