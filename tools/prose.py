@@ -12,15 +12,16 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LONG = 30  # words
 # What it should be instead.
 RETIRED = {
-    r"\bgo(es|ing)? on\b": "resume, continue",
-    r"\bcom(e|es|ing) along\b": "bundled",
-    r"\bis told\b|\bare told\b": "reported",
+    r"\b(go(es|ing)?|went) on\b": "resume, continue",
+    r"\b(com(e|es|ing)|came) along\b": "bundled",
+    r"\b(told|said)\b": "reported",
     r"\bmended\b": "fixed",
-    r"\b(a|an|one) \w+ an? (image|landmark|run|epoch|row|second|request|point)\b": "per",
-    r"\bno such thing\b": "not used by",
+    r"\b(a|an|one|two|three|four) \w+ an? (image|landmark|run|epoch|row|second|request|point|step|line|pixel|form|job)\b": "per",
+    r"\b(seconds?|images?|times?|ms|errors?|one|two|task|job|process|core) an? (image|landmark|run|epoch|row|second|request|point|step|batch)\b": "per",
+    r"\bno such thing\b": "not used by this model",
     r"\bno patience\b": "",
-    r"\bwho is there\b": "authentication",
-    r"\bgive numbers in the range they have\b": "pass raw intensities",
+    r"\b(who is there|that encrypts)\b": "a reverse proxy with TLS and authentication",
+    r"\b(numbers in the range they have|preparation takes it out)\b": "pass raw intensities",
     r"\bturns nothing\b": "is ignored",
 }
 
