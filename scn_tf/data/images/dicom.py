@@ -187,7 +187,10 @@ def _words(data: pydicom.Dataset, name: str) -> tuple[np.ndarray, float, float]:
     data.BitsStored, data.HighBit, data.PixelRepresentation = allocated, allocated - 1, 0
     if int(data.get("SamplesPerPixel", 1) or 1) > 1:
         data.setdefault("PlanarConfiguration", 0)
-    words = pixels.pixel_array(data, raw=True).astype("int64") >> (high - kept + 1) & (1 << kept) - 1
+    words = pixels.pixel_array(data, raw=True)
+    if kept == allocated:
+        return words.view(f"int{allocated}") if signed else words, *limits
+    words = words.astype("int64" if allocated > 16 else "int32") >> (high - kept + 1) & (1 << kept) - 1
     if signed:
         words -= (words >> (kept - 1)) << kept
     return words, *limits
@@ -198,7 +201,7 @@ def _rescaled(data: pydicom.Dataset, array: np.ndarray, name: str) -> np.ndarray
     if data.get("ModalityLUTSequence"):
         if str(data.PhotometricInterpretation) == "MONOCHROME1":
             raise ImageError(f"{name}: has a modality table and MONOCHROME1; save it rescaled.")
-        return pixels.apply_modality_lut(array, data)
+        return pixels.apply_modality_lut(array if array.dtype.kind == "f" else array.astype("int64"), data)
     frames = [
         group for number in range(len(array)) if (group := functional_group(data, number, "PixelValueTransformationSequence")) is not None
     ]
@@ -208,6 +211,10 @@ def _rescaled(data: pydicom.Dataset, array: np.ndarray, name: str) -> np.ndarray
         slopes, intercepts = ([_number(data, key, default)] for key, default in RESCALING)
     if not np.isfinite([*slopes, *intercepts]).all() or 0.0 in slopes:
         raise ImageError(f"{name}: states a rescale slope of {slopes[0]:g} and intercept of {intercepts[0]:g}.")
+    if {*slopes} == {1.0} and {*intercepts} == {0.0}:
+        return array
     # Inverted pixels were turned before: the slope's sign still holds for them.
-    shape = (-1, 1, 1, 1)
-    return array * np.reshape(slopes, shape) + np.reshape(intercepts, shape)
+    result = np.empty(array.shape, "float32")
+    for number, pixel in enumerate(array):  # one by one: float64 of all frames would be large
+        result[number] = pixel * np.float64(slopes[number % len(slopes)]) + intercepts[number % len(slopes)]
+    return result

@@ -23,6 +23,7 @@ from scn_tf.data.images.image import ImageError, Stored
 SECONDS = 600  # for a file or series
 MOST_BYTES = 24 * 2**30  # of address space of such a process
 MOST_IDLE = 4
+PIPE = 2**20  # bytes, where the system lets choose: pixels pass faster
 PROGRAM = "from scn_tf.data.images.formats import read_stored; from scn_tf.data.images.isolated import serve; serve(read_stored)"
 
 _idle: list[subprocess.Popen] = []
@@ -113,6 +114,7 @@ def _started() -> subprocess.Popen:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # the decoders' own lines name no file
+        pipesize=PIPE,
         env={**os.environ, "PYTHONPATH": search_path},
         start_new_session=True,  # Ctrl-C is for the process that asked
     )
@@ -164,6 +166,9 @@ def serve(reader: Callable[[Path], Stored]) -> None:
             try:
                 stored = reader(path)
                 array = np.ascontiguousarray(stored.array)
+                if array.dtype.kind in "iuf" and array.dtype.itemsize == 8:
+                    with np.errstate(over="ignore"):  # as the image will be; half to send
+                        array = array.astype("float32")
                 head = {
                     "dtype": array.dtype.str,
                     "shape": array.shape,
@@ -177,3 +182,4 @@ def serve(reader: Callable[[Path], Stored]) -> None:
         if "error" not in head:
             answers.write(array.reshape(-1).view("uint8").data)
         answers.flush()
+        stored = array = None  # it may wait for long, and pixels may be gigabytes

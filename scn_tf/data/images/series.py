@@ -66,10 +66,15 @@ def read(folder: Path) -> Stored:
     order, between = dicom_frames.stack([one.place for one in slices], first.directions, [one.path.name for one in slices], name)
     columns, rows, samples = first.size
     check_count(columns * rows * samples * len(slices), name, planes=len(slices))
-    arrays = [dicom.read(slices[number].path).array for number in order]
+    array = None
+    for index, number in enumerate(order):
+        pixels = dicom.read(slices[number].path).array
+        if array is None:
+            array = np.empty((len(slices), *pixels.shape[1:]), "float32")  # slices have slopes of their own
+        array[index] = pixels[0]
     spacing = None if first.spacing is None else (*first.spacing, between)
     matrix = None if spacing is None else frame(slices[order[0]].place, spacing, first.directions, name)
-    return Stored(np.concatenate(arrays), spacing, matrix)
+    return Stored(array, spacing, matrix)
 
 
 def _slice(path: Path) -> Slice:
