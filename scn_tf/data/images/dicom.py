@@ -112,11 +112,20 @@ def _check_header(data: pydicom.Dataset, name: str) -> int:
     if samples == 3 and data.file_meta.TransferSyntaxUID in (JPEGBaseline8Bit, JPEGExtended12Bit):
         _check_jpeg_colours(next(generate_frames(data.PixelData, number_of_frames=count)), kind, name)
     for key in ("VOILUTSequence", "ModalityLUTSequence"):
-        for table in data.get(key) or []:
-            values = np.atleast_1d(table.get("LUTData", 0))
-            if len(values) > 1 and isinstance(values[0], int | np.integer) and values[0] > values[-1]:
-                raise ImageError(f"{name}: has a table of brightness ({key}) that shows bright as dark; save it as a viewer shows it.")
+        if any(map(_falls, data.get(key) or [])):
+            raise ImageError(f"{name}: has a table of brightness ({key}) that shows bright as dark; save it as a viewer shows it.")
     return count
+
+
+def _falls(table: pydicom.Dataset) -> bool:
+    """Whether a table of brightness, of numbers or of bytes as its VR has it, ends darker than it begins."""
+    values = table.get("LUTData")
+    if isinstance(values, bytes):
+        count = int(table.LUTDescriptor[0]) or 2**16
+        order = "<" if table.original_encoding[1] is not False else ">"
+        values = np.frombuffer(values[: len(values) // 2 * 2], f"{order}u2" if len(values) >= 2 * count else "u1")
+    values = np.atleast_1d(values if values is not None else 0)
+    return len(values) > 1 and values[0] > values[-1]
 
 
 def _check_jpeg_colours(frame: bytes, kind: str, name: str) -> None:
@@ -189,7 +198,7 @@ def _words(data: pydicom.Dataset, name: str) -> tuple[np.ndarray, float, float]:
         data.setdefault("PlanarConfiguration", 0)
     words = pixels.pixel_array(data, raw=True)
     if kept == allocated:
-        return words.view(f"int{allocated}") if signed else words, *limits
+        return words.view(words.dtype.str.replace("u", "i")) if signed else words, *limits
     words = words.astype("int64" if allocated > 16 else "int32") >> (high - kept + 1) & (1 << kept) - 1
     if signed:
         words -= (words >> (kept - 1)) << kept

@@ -12,7 +12,7 @@ from scn_tf.files import counted
 LEAST_MM, MOST_MM = 1e-6, 1e6  # of a pixel: less or more is no spacing, and no float32 survives it
 MOST_VALUES = 2**30  # of a file, 4 GB as float32; asked of the header before memory is taken
 MOST_PLANE_VALUES = 2**28  # of a single plane, 16,384 x 16,384: more is a header that lies
-ORTHONORMAL = 1e-3  # how far direction cosines may be from an orthonormal matrix: headers round them
+ORTHONORMAL = 2e-3  # how far direction cosines may be from an orthonormal matrix: headers round them to three decimals
 IN_PLANE = 0.5  # smallest determinant of a slice's directions in x and y, at which its points still have (x, y) mm of their own
 
 

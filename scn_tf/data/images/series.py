@@ -1,5 +1,6 @@
 """DICOM series: the slices of a folder as one volume."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,20 +25,29 @@ class Slice(NamedTuple):
 
 
 def dicom_files(folder: Path) -> list[Path]:
-    """The files of a folder that begin as DICOM files do, in order."""
-    found = []
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.name.startswith(".") and _begins_as_dicom(path):
-            found.append(path)
-    return found
+    """The files of a folder that are DICOM files by their first bytes or their names, in order: one that is cut short is none to be left out."""
+    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file()]
+    begins = {path for path in files if _is_dicom(path)}
+    patterns = {_pattern(path) for path in begins} - {"DICOMDIR"}
+    return [path for path in files if path in begins or _pattern(path) in patterns]
+
+
+def _pattern(path: Path) -> str:
+    """What the names of slices have in common: ``IM#.dcm``."""
+    return re.sub(r"\d+", "#", path.name)
 
 
 def is_series(path: Path) -> bool:
     """Whether a path is a folder with DICOM files in it."""
-    return path.is_dir() and any(map(_begins_as_dicom, (inside for inside in path.iterdir() if inside.is_file())))
+    try:
+        return path.is_dir() and any(_is_dicom(inside) for inside in path.iterdir() if inside.is_file())
+    except OSError:  # may not be looked into
+        return False
 
 
-def _begins_as_dicom(path: Path) -> bool:
+def _is_dicom(path: Path) -> bool:
+    if path.name.lower().endswith(".dcm"):
+        return True
     try:
         with open(path, "rb") as file:
             return file.read(132)[128:] == b"DICM"
@@ -92,7 +102,7 @@ def _slice(path: Path) -> Slice:
 
 def _check_alike(slices: list[Slice], name: str) -> None:
     """Refuse slices that do not make one volume, by the names of the files that differ."""
-    first = slices[0]
+    first = slices[len(slices) // 2]  # rather one of the many than the odd one
     by_series: dict[str, list[str]] = {}
     for one in slices:
         by_series.setdefault(one.series, []).append(one.path.name)
