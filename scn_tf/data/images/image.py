@@ -102,6 +102,16 @@ def check_count(values: int, name: str, *, planes: int = 1) -> None:
         )
 
 
+def check_channels(count: int, name: str) -> None:
+    """Refuse several numbers per pixel that are no colours, in formats that know no opacity beside grey.
+
+    Raises:
+        ImageError: neither one, nor three (RGB) or four (RGB and opacity).
+    """
+    if count not in (1, 3, 4):
+        raise ImageError(f"{name}: holds {count} numbers per pixel; expected 1, or colours as 3 or 4. Save the one to use by itself.")
+
+
 def frame(origin: np.ndarray, spacing: np.ndarray, direction: np.ndarray, name: str) -> np.ndarray:
     """Homogeneous matrix from pixels to mm of a header.
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scn_tf.data.images.image import ImageError, Stored, check_count, frame
+from scn_tf.data.images.image import ImageError, Stored, check_channels, check_count, frame
 from scn_tf.data.images.packed import beside, unpacked
 
 MOST_HEADER = 2**16
@@ -43,6 +43,7 @@ def read(path: Path) -> Stored:
     sides, fields = header.sides, header.fields
     count = math.prod(sides) * header.channels
     check_count(count, str(path), planes=sides[2] if len(sides) > 2 else 1)
+    check_channels(header.channels, str(path))
     values = _values(path, header, count * header.dtype.itemsize)
     array = np.frombuffer(values, header.dtype).reshape(*sides[::-1], header.channels)
     dims = len(sides)
