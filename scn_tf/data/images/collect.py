@@ -111,7 +111,7 @@ def _slices(folder: Path) -> list[Path]:
 
 
 def distinct_ids(paths: list[Path]) -> list[str]:
-    """An ID per path: its stem, with its ending beside another file of the same stem, and with as many of the folders above it as it takes."""
+    """An ID per path: its stem, or its whole name beside a file of the same stem, behind as many of the folders above it as it takes."""
     absolute = [path.absolute() for path in paths]
     lasts = [path.name if path.is_dir() else stem(path) for path in absolute]
     beside = Counter((path.parent, last) for path, last in zip(absolute, lasts, strict=True))

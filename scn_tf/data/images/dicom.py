@@ -210,6 +210,9 @@ def _rescaled(data: pydicom.Dataset, array: np.ndarray, name: str) -> np.ndarray
     if data.get("ModalityLUTSequence"):
         if str(data.PhotometricInterpretation) == "MONOCHROME1":
             raise ImageError(f"{name}: has a modality table and MONOCHROME1; save it rescaled.")
+        descriptor = data.ModalityLUTSequence[0].LUTDescriptor
+        if 8 < descriptor[2] < 16:  # bits of a number, which are words nevertheless
+            descriptor[2] = 16
         return pixels.apply_modality_lut(array if array.dtype.kind == "f" else array.astype("int64"), data)
     frames = [
         group for number in range(len(array)) if (group := functional_group(data, number, "PixelValueTransformationSequence")) is not None

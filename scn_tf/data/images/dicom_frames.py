@@ -100,7 +100,9 @@ def stack(places: Sequence[np.ndarray], directions: np.ndarray, names: Sequence[
     for number, step in enumerate(steps):
         first, second = names[order[number]], names[order[number + 1]]
         if step < 1e-3 * max(median, 1e-3):
-            raise ImageError(f"{name}: {first} and {second} lie at one place: a copy, another time or another echo; keep one volume per folder.")
+            raise ImageError(
+                f"{name}: {first} and {second} lie at one place: a copy, another time or another echo; keep one volume per folder."
+            )
         if abs(step - median) > EVEN * median:
             raise ImageError(f"{name}: slices are missing or uneven: {first} and {second} are {step:.4g} mm apart, others {median:.4g} mm.")
     shifts = (places[order] - places[order[0]]) @ directions[:, :2]

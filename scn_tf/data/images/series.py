@@ -25,7 +25,7 @@ class Slice(NamedTuple):
 
 
 def dicom_files(folder: Path) -> list[Path]:
-    """The files of a folder that are DICOM files by their first bytes or their names, in order: one that is cut short is none to be left out."""
+    """The DICOM files of a folder, in order: by their first bytes or, as some are cut short, by names like those of the others."""
     files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file()]
     begins = {path for path in files if _is_dicom(path)}
     patterns = {_pattern(path) for path in begins} - {"DICOMDIR"}

@@ -66,7 +66,7 @@ def _pages(file: tifffile.TiffFile, name: str) -> list[tifffile.TiffPage]:
 
 
 def _check_stack(file: tifffile.TiffFile, count: int, name: str) -> None:
-    """Refuse what the descriptions of ImageJ and tifffile say and the tags of the pages do not: several axes of planes, a table of colours."""
+    """Refuse what only the descriptions of ImageJ and tifffile state: planes along several axes, a falling table of brightness."""
     described = (file.imagej_metadata if file.is_imagej else None) or {}
     axes = [int(described.get(axis, 1)) for axis in ("channels", "slices", "frames")]
     planes = int(described.get("images", 1))
