@@ -29,7 +29,7 @@ class Format(NamedTuple):
 DICOM = Format("DICOM", (".dcm",), (), dicom.read, isolated=True)
 FORMATS = (
     Format("PNG", (".png",), (b"\x89PNG",), raster.read_png),
-    Format("JPEG", (".jpg", ".jpeg"), (b"\xff\xd8",), raster.read_jpeg),
+    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (b"\xff\xd8",), raster.read_jpeg),
     Format("BMP", (".bmp",), (b"BM",), raster.read_bmp),
     Format("TIFF", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), tiff.read, isolated=True),
     DICOM,
