@@ -13,7 +13,7 @@ import zlib
 import h5py
 import numpy as np
 
-from scn_tf import checksums, config, files
+from scn_tf import checksums, files, statement
 from scn_tf.backend import keras
 from scn_tf.layers import CubicUpsampling  # noqa: F401  (registers the layers that a file names)
 
@@ -136,14 +136,8 @@ def checked_metadata(metadata, path):
     Raises:
         CheckpointError: something is missing or cannot be.
     """
-    try:
-        config.from_dict(metadata["config"], source=METADATA).resolved(metadata["dims"])
-        whole = isinstance(metadata["name"], str) and metadata["channels"] in (1, 3) and bool(metadata["landmarks"])
-        whole = whole and all(name in metadata for name in ("coordinates", "labels", "unit", "spacing_mm"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: is damaged: what it says of itself is not whole ({files.first_line(error)}).") from None
-    if not whole:
-        raise CheckpointError(f"{path}: is damaged: what it says of itself is not whole.")
+    if wrong := statement.mistake(metadata):
+        raise CheckpointError(f"{path}: is damaged: what it says of itself is not whole ({wrong}).")
     return metadata
 
 

@@ -204,6 +204,8 @@ def make_folder(path):
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise WriteError(f"{path}: is a file; name a folder.") from None
     except OSError as error:
         raise WriteError(f"{path}: cannot be made ({error.strerror or error}).") from None
 

@@ -1,6 +1,7 @@
 """``scn-tf predict``: images in, a table of landmarks out."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def run_predict(options: argparse.Namespace) -> int:
     predictor = predict.load(options.model)
     sources, left_out = images.collect(options.images, dims=predictor.metadata["dims"])
     if options.overlay:
-        files.make_folder(options.overlay)
+        check_overlays(options.overlay, [f"{source.id}.png" for source in sources])
     found, failures = {}, len(left_out)
     for line in left_out:
         _report(line)
@@ -50,6 +51,25 @@ def run_predict(options: argparse.Namespace) -> int:
     if failures:
         _report(f"{files.counted(failures, 'file')} left out, {files.counted(len(found), 'image')} predicted.")
     return 1 if failures else 0
+
+
+def check_overlays(folder: Path, names: list[str]) -> None:
+    """Find out before any work whether all pictures can be written.
+
+    Raises:
+        WriteError: pictures of these names lie there that are none of ours; the folder cannot be written.
+    """
+    from scn_tf import files, ownership
+
+    files.make_folder(folder)
+    foreign = [name for name in names if os.path.isfile(folder / name) and not ownership.is_ours(folder / name)]
+    if foreign:
+        raise files.WriteError(
+            f"--overlay: {folder} holds {files.counted(len(foreign), 'picture')} of the same name that scn_tf did not write, or an early "
+            f"version did, which left no mark ({foreign[0]}{', ...' if len(foreign) > 1 else ''}); choose another folder, or remove them."
+        )
+    if names:  # the others are alike; each call looks through the folder
+        files.check_writable(folder / max(names, key=len))
 
 
 def check_ending(path: Path, endings: tuple[str, ...], option: str) -> None:
