@@ -97,10 +97,11 @@ def load_model(path):
         network = _float32(keras.saving.load_model(path, compile=False, safe_mode=True))
     except DAMAGED as error:
         raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
+    size, channels = metadata["config"]["model"]["image_size"], metadata["channels"]
     maps = len(metadata["labels"] if metadata["config"]["model"]["name"] == "segmentation" else metadata["landmarks"])
-    said = (*metadata["config"]["model"]["image_size"], maps)
-    if network.output_shape[1:] != said:
-        raise CheckpointError(f"{path}: is damaged: its network answers with {network.output_shape[1:]}, its settings say {said}.")
+    for what, shape, said in (("takes", network.input_shape, (*size, channels)), ("answers with", network.output_shape, (*size, maps))):
+        if shape[1:] != said:
+            raise CheckpointError(f"{path}: is damaged: its network {what} {shape[1:]}, its settings say {said}.")
     for variable in network.variables:
         if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
             raise CheckpointError(f"{path}: {NOT_FINITE} ({variable.path}).")

@@ -61,7 +61,9 @@ def read_description(path: Path) -> Description:
         DatasetError: missing or malformed; names the key.
     """
     if not os.path.isfile(path):  # pathlib's raises for a name that is too long
-        raise DatasetError(f"{path}: not found. A data set is a folder with dataset.yaml, images/, landmarks.csv and splits/.")
+        raise DatasetError(
+            f"{path}: not found. A data set is a folder with dataset.yaml, images/, landmarks.csv and splits/; if it was moved, pass --data.root."
+        )
     try:
         values = documents.read_yaml(path)
     except documents.DocumentError as error:
