@@ -64,9 +64,10 @@ def check_overlays(folder: Path, names: list[str]) -> None:
     files.make_folder(folder)
     foreign = [name for name in names if os.path.isfile(folder / name) and not ownership.is_ours(folder / name)]
     if foreign:
+        more = f", like {len(foreign) - 1} more of {len(names)}" if len(foreign) > 1 else ""
         raise files.WriteError(
-            f"--overlay: {folder} holds {files.counted(len(foreign), 'picture')} of the same name that scn_tf did not write, or an early "
-            f"version did, which left no mark ({foreign[0]}{', ...' if len(foreign) > 1 else ''}); choose another folder, or remove them."
+            f"{folder / foreign[0]}: is there already and was not written by scn_tf{more}. Pictures of versions before 0.3 carry no mark. "
+            "Choose another --overlay folder, or remove them."
         )
     if names:  # the others are alike; each call looks through the folder
         files.check_writable(folder / max(names, key=len))
