@@ -74,6 +74,8 @@ def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
     """
     if images is not None and images < 1:
         raise ConversionError(f"--images: expected at least 1, received {images}.")
+    if tolerance is not None and not 0 <= tolerance < np.inf:
+        raise ConversionError(f"--tolerance: expected a number of pixels from 0, received {tolerance}.")
     path = runs.network_file(run)
     network, metadata = checkpoints.load_model(path)
     settings = config.from_dict(metadata["config"], source=str(path))

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from scn_tf.data.images.dicom import open_file
 from scn_tf.data.images.formats import is_image, shown, stem
 from scn_tf.data.images.image import ImageError
 from scn_tf.data.images.series import dicom_files
@@ -99,6 +98,8 @@ def _slices(folder: Path) -> list[Path]:
     """The DICOM files of a folder that hold one slice each; files of several frames are volumes of their own."""
     found = []
     for path in dicom_files(folder):
+        from scn_tf.data.images.dicom import open_file  # pydicom takes a third of a second, and most folders hold none
+
         if path.name.upper() == "DICOMDIR":
             continue
         try:

@@ -61,7 +61,8 @@ def read(path: Path) -> Stored:
 def _header(path: Path) -> Header:
     with open(path, "rb") as file:
         head = file.read(MOST_HEADER)
-    fields, end = {}, 0
+    fields: dict[str, str] = {}
+    end = 0
     while "ElementDataFile" not in fields:
         line, found, _ = head[end:].partition(b"\n")
         key, equals, value = line.decode("latin-1").partition("=")

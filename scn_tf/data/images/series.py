@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scn_tf.data.images import dicom, dicom_frames
 from scn_tf.data.images.image import ImageError, Stored, check_count, frame
 
 SHOWN = 4  # names in a message
@@ -62,6 +61,8 @@ def read(folder: Path) -> Stored:
         ImageError: no series, several of them, gaps, two slices at one place, slices of different sizes; or see
             :func:`scn_tf.data.images.dicom.read`.
     """
+    from scn_tf.data.images import dicom, dicom_frames  # pydicom takes a third of a second, which most images do not need
+
     name = str(folder)
     paths = [path for path in dicom_files(folder) if path.name.upper() != "DICOMDIR"]
     if not paths:
@@ -88,6 +89,8 @@ def read(folder: Path) -> Stored:
 
 
 def _slice(path: Path) -> Slice:
+    from scn_tf.data.images import dicom, dicom_frames  # pydicom takes a third of a second, which most images do not need
+
     data = dicom.open_file(path, headers=True)
     if int(data.get("NumberOfFrames") or 1) > 1:
         raise ImageError(f"{path}: holds several frames beside other files of its folder; name it by itself.")

@@ -70,8 +70,9 @@ def _check_stack(file: tifffile.TiffFile, count: int, name: str) -> None:
     described = (file.imagej_metadata if file.is_imagej else None) or {}
     axes = [int(described.get(axis, 1)) for axis in ("channels", "slices", "frames")]
     planes = int(described.get("images", 1))
-    if file.is_shaped and len(file.shaped_metadata) == 1:
-        shape = file.shaped_metadata[0].get("shape") or ()
+    shaped = file.shaped_metadata or ()
+    if file.is_shaped and len(shaped) == 1:
+        shape = shaped[0].get("shape") or ()
         axes = [int(side) for side in shape[: max(0, len(shape) - len(file.pages.first.shape))]]
         planes = math.prod(axes)
     if planes > count:
