@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from scn_tf import config
-from scn_tf.data.pixels import ASPECT, SQUARE
+from scn_tf.data.pixels import ASPECT
 from scn_tf.messages import cut, visible
 
 Millimetres = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
@@ -39,7 +39,7 @@ class Statement(pydantic.BaseModel):
     peaks: list[float] = []
     validation: dict | None = None
     data: Data | None = None
-    aspect: Literal["fixed", "header", "square"] = pydantic.Field(SQUARE, alias=ASPECT)
+    aspect: Literal["fixed", "header", "square"] = pydantic.Field("square", alias=ASPECT)
 
 
 def mistake(metadata: object) -> str | None:
