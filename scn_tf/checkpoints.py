@@ -13,7 +13,7 @@ import zlib
 import h5py
 import numpy as np
 
-from scn_tf import checksums, config, files
+from scn_tf import checksums, files, statement
 from scn_tf.backend import keras
 from scn_tf.errors import Error
 from scn_tf.layers import CubicUpsampling  # noqa: F401  (registers the layers that a file names)
@@ -98,10 +98,11 @@ def load_model(path):
         network = _float32(keras.saving.load_model(path, compile=False, safe_mode=True))
     except DAMAGED as error:
         raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
+    size, channels = metadata["config"]["model"]["image_size"], metadata["channels"]
     maps = len(metadata["labels"] if metadata["config"]["model"]["name"] == "segmentation" else metadata["landmarks"])
-    said = (*metadata["config"]["model"]["image_size"], maps)
-    if network.output_shape[1:] != said:
-        raise CheckpointError(f"{path}: is damaged: its network answers with {network.output_shape[1:]}, its settings say {said}.")
+    for what, shape, said in (("takes", network.input_shape, (*size, channels)), ("answers with", network.output_shape, (*size, maps))):
+        if shape[1:] != said:
+            raise CheckpointError(f"{path}: is damaged: its network {what} {shape[1:]}, its settings say {said}.")
     for variable in network.variables:
         if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
             raise CheckpointError(f"{path}: {NOT_FINITE} ({variable.path}).")
@@ -137,14 +138,8 @@ def checked_metadata(metadata, path):
     Raises:
         CheckpointError: something is missing or cannot be.
     """
-    try:
-        config.from_dict(metadata["config"], source=METADATA).resolved(metadata["dims"])
-        whole = isinstance(metadata["name"], str) and metadata["channels"] in (1, 3) and bool(metadata["landmarks"])
-        whole = whole and all(name in metadata for name in ("coordinates", "labels", "unit", "spacing_mm"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: is damaged: what it says of itself is not whole ({files.first_line(error)}).") from None
-    if not whole:
-        raise CheckpointError(f"{path}: is damaged: what it says of itself is not whole.")
+    if wrong := statement.mistake(metadata):
+        raise CheckpointError(f"{path}: is damaged: what it says of itself is not whole ({wrong}).")
     return metadata
 
 

@@ -205,6 +205,8 @@ def make_folder(path):
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise WriteError(f"{path}: is a file; name a folder.") from None
     except OSError as error:
         raise WriteError(f"{path}: cannot be made ({error.strerror or error}).") from None
 
@@ -231,7 +233,7 @@ def check_writable(path: str | Path, *, ours: Callable[[Path], bool] = ownership
         raise WriteError(f"{path}: cannot be written ({error.strerror or error}).") from None
     make_folder(target.parent)
     if not os.access(target.parent, os.W_OK):
-        raise WriteError(f"{path}: cannot be written (no permission for its folder).")
+        raise WriteError(f"{path}: cannot be written (no permission for its folder); choose another folder.")
     remove_leftovers(target.parent, [target.name])
 
 

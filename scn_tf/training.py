@@ -264,6 +264,8 @@ def _grow_forests(job, run_dir):
     config, path = job.config, run_dir / forests.MODEL_FILE
     metadata = _metadata(job)
     if not path.exists():
+        if job.changed:
+            resuming.keep_data(run_dir, job.data)
         print(_greeting(job, None, run_dir), flush=True)
         examples = [{name: value.numpy() for name, value in example.items()} for example in job.training]
         forests.train(config, examples, path, metadata)

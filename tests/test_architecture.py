@@ -13,7 +13,7 @@ FLOORS = [
     | {"messages", "ownership", "pretrained", "quiet", "tables", "types"},
     {"preprocess", "heatmaps", "losses", "layers"},
     {"augment", "models", "targets"},
-    {"checkpoints", "localization", "data", "pictures", "sheets"},
+    {"checkpoints", "localization", "data", "pictures", "sheets", "statement"},
     {"callbacks", "ensemble", "evaluation", "forests", "predict", "remaining", "report", "resuming", "runs", "scores", "segmentation"}
     | {"serving", "train_step"},
     {"training", "study"},

@@ -108,10 +108,10 @@ def test_overlays_into_a_file_are_refused_before_any_work(run_2d, hands_2d, tmp_
     picture = tmp_path / "pictures"
     picture.write_text("kept")
     assert cli.main(["predict", str(run_2d), str(hands_2d / "images"), "--out", str(tmp_path / "t.csv"), "--overlay", str(picture)]) == 1
-    assert capsys.readouterr().err.splitlines() == [f"error: {picture}: cannot be made (File exists)."]
+    assert capsys.readouterr().err.splitlines() == [f"error: {picture}: is a file; name a folder."]
     table = picture / "found.csv"
     assert cli.main(["predict", str(run_2d), str(hands_2d / "images" / "hand_007.png"), "--out", str(table)]) == 1
-    assert capsys.readouterr().err.splitlines() == [f"error: {picture}: cannot be made (File exists)."]
+    assert capsys.readouterr().err.splitlines() == [f"error: {picture}: is a file; name a folder."]
     assert cli.main(["predict", str(run_2d), str(hands_2d / "images" / "hand_007.png"), "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err.splitlines() == [f"error: {tmp_path}: is a folder; name a file."]
     long = tmp_path / f"{'x' * 300}.csv"

@@ -8,8 +8,6 @@ import contextlib
 import sys
 import warnings
 
-from tqdm import tqdm
-
 from scn_tf import config
 from scn_tf.cli.arguments import build_parser
 from scn_tf.cli.commands import fail
@@ -55,6 +53,8 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
     """A warning on a line of its own: several threads may warn at a time, beside a progress bar."""
     if sys.stderr is None:
         return
+    from tqdm import tqdm
+
     text = " ".join(visible(str(message).replace("\n", " ")).split())
     with tqdm.external_write_mode(file=sys.stderr):  # takes the bars away, and nobody else writes meanwhile
         sys.stderr.write(f"warning: {text}\n")

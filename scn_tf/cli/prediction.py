@@ -1,7 +1,9 @@
 """``scn-tf predict``: images in, a table of landmarks out."""
 
 import argparse
+import os
 import sys
+from pathlib import Path
 
 ENDINGS = (".csv",)
 
@@ -20,7 +22,7 @@ def run_predict(options: argparse.Namespace) -> int:
     predictor = predict.load(options.model)
     sources, left_out = images.collect(options.images, dims=predictor.metadata["dims"])
     if options.overlay:
-        files.make_folder(options.overlay)
+        check_overlays(options.overlay, [f"{source.id}.png" for source in sources])
     found, failures = {}, len(left_out)
     for line in left_out:
         _report(line)
@@ -47,6 +49,26 @@ def run_predict(options: argparse.Namespace) -> int:
     if failures:
         _report(f"{files.counted(failures, 'file')} left out, {files.counted(len(found), 'image')} predicted.")
     return 1 if failures else 0
+
+
+def check_overlays(folder: Path, names: list[str]) -> None:
+    """Find out before any work whether all pictures can be written.
+
+    Raises:
+        WriteError: pictures of these names lie there that are none of ours; the folder cannot be written.
+    """
+    from scn_tf import files, ownership
+
+    files.make_folder(folder)
+    foreign = [name for name in names if os.path.isfile(folder / name) and not ownership.is_ours(folder / name)]
+    if foreign:
+        more = f", like {len(foreign) - 1} more of {len(names)}" if len(foreign) > 1 else ""
+        raise files.WriteError(
+            f"{folder / foreign[0]}: is there already and was not written by scn_tf{more}. Pictures of versions before 0.3 carry no mark. "
+            "Choose another --overlay folder, or remove them."
+        )
+    if names:  # the others are alike; each call looks through the folder
+        files.check_writable(folder / max(names, key=len))
 
 
 def _report(line: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 MOST_CHANNELS = 4
-SKEW = 1e-3  # by which the products of a direction's columns may differ from 0 and 1: cosines of three decimals
+SKEW = 2e-3  # by which the products of a direction's columns may differ from 0 and 1: cosines of three decimals
 AXES = {2: "(height, width) or (height, width, channels)", 3: "(depth, height, width) or (depth, height, width, channels)"}
 
 

@@ -39,8 +39,12 @@ def check(content: bytes) -> None:
             of_format(content)
 
 
-def check_png(content: bytes) -> None:
+def check_png(content: bytes, *, unpack: bool = True) -> None:
     """Every chunk is whole, and the pixels are as many as the header promises.
+
+    Args:
+        content: of the file.
+        unpack: False leaves the count of the pixels to a decoder that refuses too few of them.
 
     Raises:
         ValueError: the file is cut short, damaged, animated, or no PNG.
@@ -60,7 +64,8 @@ def check_png(content: bytes) -> None:
                 if state == "after" or not palette:
                     raise ValueError("it is a damaged PNG: its chunks are out of order")
                 state = "pixels"
-                pixels.take(body)
+                if unpack:
+                    pixels.take(body)
             elif state == "pixels":
                 state = "after"
             if kind == b"PLTE":
@@ -69,7 +74,8 @@ def check_png(content: bytes) -> None:
                     raise ValueError("it is a damaged PNG: its palette has no whole number of colours")
             elif kind[:1].isupper() and kind not in (b"IDAT", b"IEND"):
                 raise ValueError("it is a damaged PNG: it has an unknown part that it needs")
-        pixels.end()
+        if unpack:
+            pixels.end()
     except zlib.error as error:
         raise ValueError(f"it is a damaged PNG: its pixels cannot be unpacked ({error})") from None
 

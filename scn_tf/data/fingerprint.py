@@ -129,13 +129,18 @@ def _units(dataset: Dataset) -> dict:
 
 def _only_named(old: list[str], new: list[str]) -> bool:
     """Whether one side counts the landmarks that the other one names."""
-    numbers = [str(number) for number in range(len(old))]
-    return len(old) == len(new) and numbers in (old, new)
+    return len(old) == len(new) and (_are_numbers(old) or _are_numbers(new))
+
+
+def _are_numbers(names: list[str]) -> bool:
+    return names == [str(number) for number in range(len(names))]
 
 
 def _changed_names(old: list[str], new: list[str]) -> list[str]:
-    if old == new or _only_named(old, new) or len(old) != len(new):
+    if old == new or len(old) != len(new):
         return []
+    if _only_named(old, new):  # names are welcome, but are not to be lost
+        return [] if _are_numbers(old) else [f"landmarks had names ({_listed(old)}), have none"]
     pairs = enumerate(zip(old, new, strict=True))
     return [f"landmark {number} was {_shown(one)}, is {_shown(other)}" for number, (one, other) in pairs if one != other]
 

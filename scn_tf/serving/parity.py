@@ -18,7 +18,8 @@ from scn_tf.data.fingerprint import check_against_model
 from scn_tf.serving import onnx, saved_model, tflite
 from scn_tf.serving.errors import ConversionError
 
-ENCODED = {".png", ".jpg", ".jpeg", ".bmp"}  # what serving_default decodes
+JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+ENCODED = {".png", ".bmp", *JPEG}  # what serving_default decodes
 FILES = {".tflite": tflite, ".onnx": onnx}
 # Float forms repeat Keras' arithmetic: px of the original image, any point. The others round weights
 # (and int8 activations), so a point between two equal peaks may jump: their mean error may grow by so much.
@@ -73,6 +74,8 @@ def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
     """
     if images is not None and images < 1:
         raise ConversionError(f"--images: expected at least 1, received {images}.")
+    if tolerance is not None and not 0 <= tolerance < np.inf:
+        raise ConversionError(f"--tolerance: expected a number of pixels from 0, received {tolerance}.")
     path = runs.network_file(run)
     network, metadata = checkpoints.load_model(path)
     settings = config.from_dict(metadata["config"], source=str(path))
@@ -175,7 +178,7 @@ def open_forms(export, metadata, sent):
 
 
 def _is_colour_jpeg(path):
-    return path.suffix.lower() in (".jpg", ".jpeg") and int(tf.io.extract_jpeg_shape(path.read_bytes())[2]) == 3
+    return path.suffix.lower() in JPEG and int(tf.io.extract_jpeg_shape(path.read_bytes())[2]) == 3
 
 
 def _call(module, name, inputs, pixel):

@@ -1,17 +1,19 @@
 """Which images lie in a list of files and folders, and what each is called."""
 
 import os
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from scn_tf.data.images.dicom import open_file
 from scn_tf.data.images.formats import is_image, shown, stem
 from scn_tf.data.images.image import ImageError
 from scn_tf.data.images.series import dicom_files
 
 # Formats of pictures that people have, and that are not read.
-UNREAD = (".gif", ".webp", ".heic", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".pdf", ".mnc", ".img", ".czi", ".nd2", ".svs", ".rec")
+UNREAD = (".gif", ".webp", ".heic", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".pdf", ".czi", ".nd2", ".svs")
+UNREAD += (".mnc", ".mgz", ".mgh", ".img", ".rec", ".ima", ".dicom")
+HEADERS = (".hdr", ".nhdr", ".mhd")  # name their pixels, which lie in a file beside them
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 MOST_DEPTH = 32  # of folders in folders
 
@@ -70,6 +72,7 @@ def _search(folder: Path, dims: int, found: list[Path], left_out: list[str], dep
     except OSError as error:
         left_out.append(f"{shown(folder)}: cannot be looked into ({error.strerror}).")
         return
+    named = tuple(f"{stem(path)}." for path in inside if path.name.lower().endswith(HEADERS))
     slices = set(_slices(folder)) if dims == 3 else set()
     if slices:
         found.append(folder)
@@ -83,6 +86,8 @@ def _search(folder: Path, dims: int, found: list[Path], left_out: list[str], dep
             continue
         elif is_image(path):
             found.append(path)
+        elif path.name.startswith(named):
+            continue
         elif path.name.lower().endswith(UNREAD):
             left_out.append(f"{shown(path)}: left out, of a format that is not read.")
         elif path.name.lower().endswith(ARCHIVES):
@@ -93,6 +98,8 @@ def _slices(folder: Path) -> list[Path]:
     """The DICOM files of a folder that hold one slice each; files of several frames are volumes of their own."""
     found = []
     for path in dicom_files(folder):
+        from scn_tf.data.images.dicom import open_file  # pydicom takes a third of a second, and most folders hold none
+
         if path.name.upper() == "DICOMDIR":
             continue
         try:
@@ -105,24 +112,30 @@ def _slices(folder: Path) -> list[Path]:
 
 
 def distinct_ids(paths: list[Path]) -> list[str]:
-    """An ID per path: its stem, with as many of the folders above it as it takes to tell equal stems apart."""
+    """An ID per path: its stem, or its whole name beside a file of the same stem, behind as many of the folders above it as it takes."""
     absolute = [path.absolute() for path in paths]
-    parts = [[*map(shown, path.parts[1:-1]), shown(path.name if path.is_dir() else stem(path))] for path in absolute]
+    lasts = [path.name if path.is_dir() else stem(path) for path in absolute]
+    beside = Counter((path.parent, last) for path, last in zip(absolute, lasts, strict=True))
+    parts = [
+        [*map(shown, path.parts[1:-1]), shown(path.name if beside[path.parent, last] > 1 else last)]
+        for path, last in zip(absolute, lasts, strict=True)
+    ]
+    whole = ["_".join(part) for part in parts]
     depth = [1] * len(paths)
-    names = [part[-1] for part in parts]
     while True:
-        groups: dict[str, list[int]] = {}
-        for index, name in enumerate(names):
-            groups.setdefault(name, []).append(index)
-        alike = [index for group in groups.values() if len(group) > 1 for index in group]
-        growing = [index for index in alike if depth[index] < len(parts[index])]
+        names = ["_".join(part[-count:]) for part, count in zip(parts, depth, strict=True)]
+        apart = defaultdict(set)  # name -> the paths that folders can tell apart
+        for name, path in zip(names, whole, strict=True):
+            apart[name].add(path)
+        growing = [index for index, name in enumerate(names) if len(apart[name]) > 1 and depth[index] < len(parts[index])]
         if not growing:
             break
         for index in growing:
             depth[index] += 1
-            names[index] = "_".join(parts[index][-depth[index] :])
-    for group in groups.values():  # such as a.png beside a.jpg
-        for number, index in enumerate(group[1:], start=2):
-            if len(group) > 1:
-                names[index] = f"{names[index]}_{number}"
+    taken, count = set(), Counter()
+    for index, name in enumerate(names):  # such as a/b.png beside a_b.png
+        while names[index] in taken:
+            count[name] += 1
+            names[index] = f"{name}_{count[name] + 1}"
+        taken.add(names[index])
     return names

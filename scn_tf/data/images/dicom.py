@@ -112,11 +112,20 @@ def _check_header(data: pydicom.Dataset, name: str) -> int:
     if samples == 3 and data.file_meta.TransferSyntaxUID in (JPEGBaseline8Bit, JPEGExtended12Bit):
         _check_jpeg_colours(next(generate_frames(data.PixelData, number_of_frames=count)), kind, name)
     for key in ("VOILUTSequence", "ModalityLUTSequence"):
-        for table in data.get(key) or []:
-            values = np.atleast_1d(table.get("LUTData", 0))
-            if len(values) > 1 and isinstance(values[0], int | np.integer) and values[0] > values[-1]:
-                raise ImageError(f"{name}: has a table of brightness ({key}) that shows bright as dark; save it as a viewer shows it.")
+        if any(map(_falls, data.get(key) or [])):
+            raise ImageError(f"{name}: has a table of brightness ({key}) that shows bright as dark; save it as a viewer shows it.")
     return count
+
+
+def _falls(table: pydicom.Dataset) -> bool:
+    """Whether a table of brightness, of numbers or of bytes as its VR has it, ends darker than it begins."""
+    values = table.get("LUTData")
+    if isinstance(values, bytes):
+        count = int(table.LUTDescriptor[0]) or 2**16
+        order = "<" if table.original_encoding[1] is not False else ">"
+        values = np.frombuffer(values[: len(values) // 2 * 2], f"{order}u2" if len(values) >= 2 * count else "u1")
+    values = np.atleast_1d(values if values is not None else 0)
+    return len(values) > 1 and values[0] > values[-1]
 
 
 def _check_jpeg_colours(frame: bytes, kind: str, name: str) -> None:
@@ -187,7 +196,10 @@ def _words(data: pydicom.Dataset, name: str) -> tuple[np.ndarray, float, float]:
     data.BitsStored, data.HighBit, data.PixelRepresentation = allocated, allocated - 1, 0
     if int(data.get("SamplesPerPixel", 1) or 1) > 1:
         data.setdefault("PlanarConfiguration", 0)
-    words = pixels.pixel_array(data, raw=True).astype("int64") >> (high - kept + 1) & (1 << kept) - 1
+    words = pixels.pixel_array(data, raw=True)
+    if kept == allocated:
+        return words.view(words.dtype.str.replace("u", "i")) if signed else words, *limits
+    words = words.astype("int64" if allocated > 16 else "int32") >> (high - kept + 1) & (1 << kept) - 1
     if signed:
         words -= (words >> (kept - 1)) << kept
     return words, *limits
@@ -198,7 +210,10 @@ def _rescaled(data: pydicom.Dataset, array: np.ndarray, name: str) -> np.ndarray
     if data.get("ModalityLUTSequence"):
         if str(data.PhotometricInterpretation) == "MONOCHROME1":
             raise ImageError(f"{name}: has a modality table and MONOCHROME1; save it rescaled.")
-        return pixels.apply_modality_lut(array, data)
+        descriptor = data.ModalityLUTSequence[0].LUTDescriptor
+        if 8 < descriptor[2] < 16:  # bits of a number, which are words nevertheless
+            descriptor[2] = 16
+        return pixels.apply_modality_lut(array if array.dtype.kind == "f" else array.astype("int64"), data)
     frames = [
         group for number in range(len(array)) if (group := functional_group(data, number, "PixelValueTransformationSequence")) is not None
     ]
@@ -208,6 +223,10 @@ def _rescaled(data: pydicom.Dataset, array: np.ndarray, name: str) -> np.ndarray
         slopes, intercepts = ([_number(data, key, default)] for key, default in RESCALING)
     if not np.isfinite([*slopes, *intercepts]).all() or 0.0 in slopes:
         raise ImageError(f"{name}: states a rescale slope of {slopes[0]:g} and intercept of {intercepts[0]:g}.")
+    if {*slopes} == {1.0} and {*intercepts} == {0.0}:
+        return array
     # Inverted pixels were turned before: the slope's sign still holds for them.
-    shape = (-1, 1, 1, 1)
-    return array * np.reshape(slopes, shape) + np.reshape(intercepts, shape)
+    result = np.empty(array.shape, "float32")
+    for number, pixel in enumerate(array):  # one by one: float64 of all frames would be large
+        result[number] = pixel * np.float64(slopes[number % len(slopes)]) + intercepts[number % len(slopes)]
+    return result

@@ -10,6 +10,8 @@ from scn_tf.data.images.image import MOST_MM, ImageError, frame
 
 # PixelSpacing, which is in the patient where it differs from the others; ImagerPixelSpacing; NominalScannedPixelSpacing.
 SPACING = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+ROUNDED = 0.02  # by which directions may differ from length 1
+TIME = {0x00181063, 0x00181065}  # tags FrameTime and FrameTimeVector
 EVEN = 0.02  # how much the distances of neighbouring slices may differ, as a share of their median
 
 
@@ -62,7 +64,9 @@ def orientation(data: pydicom.Dataset, number: int, name: str) -> np.ndarray:
     numbers = np.array([float(one) for one in value])
     if numbers.shape != (6,) or not np.isfinite(numbers).all():
         raise ImageError(f"{name}: states an ImageOrientationPatient of {str(value)[:80]}.")
-    x, y = numbers.reshape(2, 3)
+    lengths = np.linalg.norm(numbers.reshape(2, 3), axis=1)
+    # Cosines of few decimals are not quite of length 1.
+    x, y = numbers.reshape(2, 3) / np.where(np.abs(lengths - 1) < ROUNDED, lengths, 1.0)[:, None]
     return frame(np.zeros(3), np.ones(3), np.column_stack([x, y, np.cross(x, y)]), name)[:3, :3]
 
 
@@ -96,13 +100,15 @@ def stack(places: Sequence[np.ndarray], directions: np.ndarray, names: Sequence[
     for number, step in enumerate(steps):
         first, second = names[order[number]], names[order[number + 1]]
         if step < 1e-3 * max(median, 1e-3):
-            raise ImageError(f"{name}: {first} and {second} lie at one place; keep one series per folder.")
+            raise ImageError(
+                f"{name}: {first} and {second} lie at one place: a copy, another time or another echo; keep one volume per folder."
+            )
         if abs(step - median) > EVEN * median:
             raise ImageError(f"{name}: slices are missing or uneven: {first} and {second} are {step:.4g} mm apart, others {median:.4g} mm.")
     shifts = (places[order] - places[order[0]]) @ directions[:, :2]
     if np.abs(shifts).max() > EVEN * max(median, 1e-3) + 0.01:
         raise ImageError(f"{name}: its slices are shifted against each other (tilted gantry); resample it to perpendicular axes.")
-    return order, median
+    return order, float((along[order[-1]] - along[order[0]]) / (len(order) - 1))
 
 
 def geometry(data: pydicom.Dataset, count: int, name: str) -> tuple[np.ndarray, tuple[float, ...] | None, np.ndarray | None]:
@@ -114,7 +120,12 @@ def geometry(data: pydicom.Dataset, count: int, name: str) -> tuple[np.ndarray, 
         spacing = None if plane is None else (*plane, 1.0)  # a plane has no third side
         place = np.zeros(3) if places[0] is None else places[0]
         return unchanged, spacing, None if spacing is None else frame(place, spacing, directions, name)
-    if functional_group(data, 0, "PlanePositionSequence") is None:  # frames in time, or of a kind that states no places
+    if (pointer := data.get("FrameIncrementPointer")) is not None and {int(tag) for tag in np.atleast_1d(pointer)} & TIME:
+        raise ImageError(f"{name}: its {count} frames follow each other in time; save the frame to use as an image of its own.")
+    offsets = data.get("GridFrameOffsetVector")
+    if offsets is not None and len(offsets) == count and places[0] is not None:  # of a dose
+        places = [places[0] + (float(offset) - float(offsets[0])) * directions[:, 2] for offset in offsets]
+    elif functional_group(data, 0, "PlanePositionSequence") is None:  # frames in time, or of a kind that states no places
         between = float(data.get("SpacingBetweenSlices") or 0.0)
         spacing = (*plane, between) if plane is not None and 0 < between < MOST_MM else None
         place = np.zeros(3) if places[0] is None else places[0]

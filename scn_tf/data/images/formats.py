@@ -1,12 +1,13 @@
 """Which format a file has, and how it is read: one row per format."""
 
 import contextlib
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from scn_tf.data.images import dicom, isolated, itk, metaimage, nifti, nrrd, raster, series, tiff
+from scn_tf.data.images import isolated, series
 from scn_tf.data.images.image import Image, ImageError, Stored, from_stored
 from scn_tf.messages import visible
 
@@ -26,18 +27,27 @@ class Format(NamedTuple):
     isolated: bool = False
 
 
-DICOM = Format("DICOM", (".dcm",), (), dicom.read, isolated=True)
+def _reader(module: str, function: str = "read") -> Callable[[Path], Stored]:
+    """A function of a reader's module that is imported when it is first needed: pydicom and nibabel take half a second."""
+
+    def read(path: Path) -> Stored:
+        return getattr(importlib.import_module(f"scn_tf.data.images.{module}"), function)(path)
+
+    return read
+
+
+DICOM = Format("DICOM", (".dcm",), (), _reader("dicom"), isolated=True)
 FORMATS = (
-    Format("PNG", (".png",), (b"\x89PNG",), raster.read_png),
-    Format("JPEG", (".jpg", ".jpeg"), (b"\xff\xd8",), raster.read_jpeg),
-    Format("BMP", (".bmp",), (b"BM",), raster.read_bmp),
-    Format("TIFF", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), tiff.read, isolated=True),
+    Format("PNG", (".png",), (b"\x89PNG",), _reader("raster", "read_png")),
+    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (b"\xff\xd8",), _reader("raster", "read_jpeg")),
+    Format("BMP", (".bmp",), (b"BM",), _reader("raster", "read_bmp")),
+    Format("TIFF", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _reader("tiff"), isolated=True),
     DICOM,
-    Format("MetaImage", (".mha", ".mhd"), (), metaimage.read),
-    Format("NIfTI", (".nii", ".nii.gz", ".hdr"), (), nifti.read),
-    Format("NRRD", (".nrrd", ".nhdr"), (b"NRRD",), nrrd.read),
-    Format("GIPL", (".gipl",), (), itk.read_gipl, isolated=True),
-    Format("VTK", (".vtk",), (b"# vtk",), itk.read_vtk, isolated=True),
+    Format("MetaImage", (".mha", ".mhd"), (), _reader("metaimage")),
+    Format("NIfTI", (".nii", ".nii.gz", ".hdr"), (), _reader("nifti")),
+    Format("NRRD", (".nrrd", ".nhdr"), (b"NRRD",), _reader("nrrd")),
+    Format("GIPL", (".gipl",), (), _reader("itk", "read_gipl"), isolated=True),
+    Format("VTK", (".vtk",), (b"# vtk",), _reader("itk", "read_vtk"), isolated=True),
 )
 EXTENSIONS = tuple(ending for row in FORMATS for ending in row.endings)
 LONGEST_FIRST = sorted(EXTENSIONS, key=len, reverse=True)

@@ -13,7 +13,7 @@ from scn_tf.files import counted
 LEAST_MM, MOST_MM = 1e-6, 1e6  # of a pixel: less or more is no spacing, and no float32 survives it
 MOST_VALUES = 2**30  # of a file, 4 GB as float32; asked of the header before memory is taken
 MOST_PLANE_VALUES = 2**28  # of a single plane, 16,384 x 16,384: more is a header that lies
-ORTHONORMAL = 1e-3  # how far direction cosines may be from an orthonormal matrix: headers round them
+ORTHONORMAL = 2e-3  # how far direction cosines may be from an orthonormal matrix: headers round them to three decimals
 IN_PLANE = 0.5  # smallest determinant of a slice's directions in x and y, at which its points still have (x, y) mm of their own
 
 
@@ -101,6 +101,16 @@ def check_count(values: int, name: str, *, planes: int = 1) -> None:
             f"{name}: its header states {values:,} values in {counted(planes, 'plane')}; at most {MOST_VALUES:,} in all and "
             f"{MOST_PLANE_VALUES:,} per plane are read."
         )
+
+
+def check_channels(count: int, name: str) -> None:
+    """Refuse several numbers per pixel that are no colours, in formats that know no opacity beside grey.
+
+    Raises:
+        ImageError: neither one, nor three (RGB) or four (RGB and opacity).
+    """
+    if count not in (1, 3, 4):
+        raise ImageError(f"{name}: holds {count} numbers per pixel; expected 1, or colours as 3 or 4. Save the one to use by itself.")
 
 
 def frame(origin: np.ndarray, spacing: np.ndarray, direction: np.ndarray, name: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +23,8 @@ from scn_tf.data.images.image import ImageError, Stored
 SECONDS = 600  # for a file or series
 MOST_BYTES = 24 * 2**30  # of address space of such a process
 MOST_IDLE = 4
+READY = b"ready\n"
+PIPE = 2**20  # bytes, where the system lets choose: pixels pass faster
 PROGRAM = "from scn_tf.data.images.formats import read_stored; from scn_tf.data.images.isolated import serve; serve(read_stored)"
 
 _idle: list[subprocess.Popen] = []
@@ -39,10 +41,10 @@ def read(path: Path, name: str) -> Stored:
     Raises:
         ImageError: what the reader raises; the reader crashed, or took longer than ``SECONDS``.
     """
-    process, used_before = _taken()
+    process, used_before = _taken(name)
     answer = _asked(process, path)
     if answer is None and used_before:  # a file before this one may have broken it
-        process = _started()
+        process = _started(name)
         answer = _asked(process, path)
     if answer is None:
         raise ImageError(f"{name}: is damaged: its decoder crashes, or takes longer than {SECONDS} s.")
@@ -62,21 +64,18 @@ def read(path: Path, name: str) -> Stored:
 
 def _asked(process: subprocess.Popen, path: Path) -> tuple[dict, np.ndarray | None] | None:
     """A process's answer about a path: its first line, and the pixels that follow; None, and the process gone, where there is none."""
-    watch = threading.Timer(SECONDS, process.kill)
-    watch.daemon = True
-    watch.start()
     whole = False
     try:
-        process.stdin.write(json.dumps(os.path.abspath(path)).encode() + b"\n")
-        process.stdin.flush()
-        head = json.loads(process.stdout.readline() or b"null")
-        array = None if head is None or "error" in head else _array(head, process.stdout)
+        with _watched(process):
+            process.stdin.write(json.dumps(os.path.abspath(path)).encode() + b"\n")
+            process.stdin.flush()
+            head = json.loads(process.stdout.readline() or b"null")
+            array = None if head is None or "error" in head else _array(head, process.stdout)
         whole = head is not None and ("error" in head or array is not None)
         return (head, array) if whole else None
     except (OSError, ValueError):
         return None
     finally:  # after Ctrl-C too: half an answer may lie in the pipe
-        watch.cancel()
         if not whole:
             process.kill()
             _end(process)
@@ -94,7 +93,7 @@ def _array(head: dict, stream: BinaryIO) -> np.ndarray | None:
     return array
 
 
-def _taken() -> tuple[subprocess.Popen, bool]:
+def _taken(name: str) -> tuple[subprocess.Popen, bool]:
     """A process that waits for a path, and whether it had one before."""
     with _lock:
         while _idle:
@@ -102,20 +101,47 @@ def _taken() -> tuple[subprocess.Popen, bool]:
             if process.poll() is None:
                 return process, True
             _end(process)
-    return _started(), False
+    return _started(name), False
 
 
-def _started() -> subprocess.Popen:
+def _started(name: str) -> subprocess.Popen:
+    """A new process, which has written its first line.
+
+    Raises:
+        ImageError: none can be started, which is not the file's fault.
+    """
     # The working folder may hold another scn_tf: this process' search path counts, and -P keeps the folder out of it.
-    search_path = os.pathsep.join(filter(None, [str(Path(__file__).parents[3]), *sys.path[1:]]))
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", PROGRAM],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # the decoders' own lines name no file
-        env={**os.environ, "PYTHONPATH": search_path},
-        start_new_session=True,  # Ctrl-C is for the process that asked
-    )
+    search_path = [str(Path(__file__).parents[3]), *sys.path[0 if sys.flags.safe_path else 1 :]]
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # the decoders' own lines name no file
+            pipesize=PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
+            start_new_session=True,  # Ctrl-C is for the process that asked
+        )
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be read: {error.strerror or error}, so no process for its decoder can be started.") from None
+    with _watched(process):
+        ready = process.stdout.readline() == READY
+    if not ready:
+        _end(process)
+        raise ImageError(f"{name}: cannot be read: the process for its decoder does not start ({sys.executable} -P -c ...).")
+    return process
+
+
+@contextlib.contextmanager
+def _watched(process: subprocess.Popen) -> Iterator[None]:
+    """Kill a process that has not answered after ``SECONDS``."""
+    watch = threading.Timer(SECONDS, process.kill)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
 
 
 def _end(process: subprocess.Popen) -> None:
@@ -154,8 +180,11 @@ def serve(reader: Callable[[Path], Stored]) -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        most = min(MOST_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    answers.write(READY)
+    answers.flush()
     for line in sys.stdin.buffer:
         path = Path(json.loads(line))
         with warnings.catch_warnings(record=True) as caught:
@@ -164,6 +193,9 @@ def serve(reader: Callable[[Path], Stored]) -> None:
             try:
                 stored = reader(path)
                 array = np.ascontiguousarray(stored.array)
+                if array.dtype.kind in "iuf" and array.dtype.itemsize == 8:
+                    with np.errstate(over="ignore"):  # as the image will be; half to send
+                        array = array.astype("float32")
                 head = {
                     "dtype": array.dtype.str,
                     "shape": array.shape,
@@ -177,3 +209,4 @@ def serve(reader: Callable[[Path], Stored]) -> None:
         if "error" not in head:
             answers.write(array.reshape(-1).view("uint8").data)
         answers.flush()
+        stored = array = None  # it may wait for long, and pixels may be gigabytes

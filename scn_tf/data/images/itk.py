@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
-from scn_tf.data.images.image import ImageError, Stored, check_count, frame
+from scn_tf.data.images.image import ImageError, Stored, check_channels, check_count, frame
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its C++ lines would reach the terminal without a file's name
 
@@ -57,6 +57,7 @@ def _read(path: Path, parse: Callable[[Path], Header]) -> Stored:
     if [*image.GetSize(), 1][:3] != header.sides:
         raise ImageError(f"{path}: is damaged: its header states the size {header.sides}, the reader finds {list(image.GetSize())}.")
     array = sitk.GetArrayFromImage(image)
+    check_channels(image.GetNumberOfComponentsPerPixel(), str(path))
     array = array if image.GetNumberOfComponentsPerPixel() > 1 else array[..., np.newaxis]
     if not header.states_spacing:
         return Stored(array, None, None)

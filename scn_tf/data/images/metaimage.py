@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scn_tf.data.images.image import ImageError, Stored, check_count, frame
+from scn_tf.data.images.image import ImageError, Stored, check_channels, check_count, frame
 from scn_tf.data.images.packed import beside, unpacked
 
 MOST_HEADER = 2**16
@@ -43,6 +43,7 @@ def read(path: Path) -> Stored:
     sides, fields = header.sides, header.fields
     count = math.prod(sides) * header.channels
     check_count(count, str(path), planes=sides[2] if len(sides) > 2 else 1)
+    check_channels(header.channels, str(path))
     values = _values(path, header, count * header.dtype.itemsize)
     array = np.frombuffer(values, header.dtype).reshape(*sides[::-1], header.channels)
     dims = len(sides)
@@ -60,16 +61,19 @@ def read(path: Path) -> Stored:
 def _header(path: Path) -> Header:
     with open(path, "rb") as file:
         head = file.read(MOST_HEADER)
-    fields, end = {}, 0
+    fields: dict[str, str] = {}
+    end = 0
     while "ElementDataFile" not in fields:
         line, found, _ = head[end:].partition(b"\n")
         key, equals, value = line.decode("latin-1").partition("=")
-        if not equals or (not found and key.strip() != "ElementDataFile"):
-            raise ImageError(f"{path}: is no MetaImage file, or its header is cut short.")
-        if key.strip() in fields:
-            raise ImageError(f"{path}: its header states {key.strip()[:40]} twice.")
-        fields[key.strip()] = value.strip()
+        key, value = key.strip(), value.strip()
         end += len(line) + len(found)
+        if not (key or equals) and found:  # a blank line
+            continue
+        if not equals or (not found and key != "ElementDataFile"):
+            raise ImageError(f"{path}: is no MetaImage file, or its header is cut short.")
+        if fields.setdefault(key, value) != value and not key.startswith("Comment"):
+            raise ImageError(f"{path}: its header states {key[:40]} twice.")
     try:
         sides = [int(side) for side in fields["DimSize"].split()]
         channels = int(fields.get("ElementNumberOfChannels", 1))
@@ -79,6 +83,10 @@ def _header(path: Path) -> Header:
         raise ImageError(f"{path}: its header lacks or misstates {error}.") from None
     if dims != len(sides) or dims not in (2, 3) or min(sides) < 1 or channels < 1:
         raise ImageError(f"{path}: expected two or three axes, received the size {sides} of {channels} channels.")
+    if (unit := fields.get("DistanceUnits", "mm").lower()) not in ("mm", "?", ""):
+        raise ImageError(f"{path}: DistanceUnits: expected mm, received {unit[:40]}.")
+    if (slope := fields.get("ElementToIntensityFunctionSlope", "1")).startswith("-"):
+        raise ImageError(f"{path}: ElementToIntensityFunctionSlope: {slope[:40]} would show bright as dark; save it rescaled.")
     big = fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False")).lower() in TRUE
     return Header(sides, channels, dtype.newbyteorder(">" if big else "<"), fields, end)
 

@@ -14,7 +14,7 @@ import nibabel
 import numpy as np
 
 from scn_tf.data.errors import DataWarning
-from scn_tf.data.images.image import ImageError, Stored, check_count, frame
+from scn_tf.data.images.image import ImageError, Stored, check_channels, check_count, frame
 
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1e3, "micron": 1e-3}
 SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
@@ -41,6 +41,7 @@ def read(path: Path) -> Stored:
     if dtype.kind == "c":
         raise ImageError(f"{name}: expected real pixels, received complex ones ({dtype}); save magnitude or phase by itself.")
     check_count(math.prod(sides) * colours, name, planes=max(1, sides[2]))
+    check_channels(colours, name)
     values = _values(path, header, math.prod(sides) * channels * dtype.itemsize)
     array = np.frombuffer(values, dtype).reshape([*sides, channels], order="F")
     if dtype.names:
@@ -113,6 +114,8 @@ def _frame(header: nibabel.Nifti1Header, name: str) -> tuple[np.ndarray, np.ndar
     zooms = np.where(np.arange(3) < len(header.get_data_shape()), zooms, np.where(zooms > 0, zooms, 1.0))
     if not (np.isfinite(zooms) & (zooms > 0)).all():
         raise ImageError(f"{name}: its header states a pixel size of {zooms.tolist()}.")
+    if header["pixdim"][0] == 0:  # the standard's word for it
+        header["pixdim"][0] = 1
     codes = int(header["qform_code"]), int(header["sform_code"])
     transforms = {}
     if codes[0] > 0:

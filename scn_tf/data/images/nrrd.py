@@ -6,7 +6,7 @@ from pathlib import Path
 import nrrd as pynrrd
 import numpy as np
 
-from scn_tf.data.images.image import ImageError, Stored, check_count, frame
+from scn_tf.data.images.image import ImageError, Stored, check_channels, check_count, frame
 from scn_tf.data.images.packed import beside, unpacked
 
 MM_PER_UNIT = dict.fromkeys(("mm", "millimeter", "millimeters"), 1.0) | dict.fromkeys(("cm", "centimeter"), 10.0)
@@ -47,11 +47,14 @@ def read(path: Path) -> Stored:
     dtype = np.dtype(pynrrd.reader._determine_datatype(header))
     planes = sizes[axes[2]] if len(axes) == 3 else 1
     check_count(math.prod(sizes), name, planes=planes)
+    check_channels(math.prod(sizes[axis] for axis in channel_axes), name)
     values = _values(path, header, start, math.prod(sizes) * dtype.itemsize)
     array = np.frombuffer(values, dtype).reshape(sizes, order="F")
     array = np.transpose(array, [*axes[::-1], *channel_axes])
     array = array if channel_axes else array[..., np.newaxis]
     spacing, matrix = _frame(header, axes, name)
+    if matrix is not None and len(matrix) == len(axes) + 2:  # a plane in space is a volume one pixel deep
+        array = array[np.newaxis]
     return Stored(array, spacing, matrix)
 
 
@@ -79,7 +82,7 @@ def _values(path: Path, header: dict, start: int, size: int) -> bytes:
 
 
 def _frame(header: dict, axes: list[int], name: str) -> tuple[tuple[float, ...] | None, np.ndarray | None]:
-    """(spacing, matrix to mm) of the axes in space; (None, None) where the header states no pixel size."""
+    """(spacing, matrix to mm) of the axes in space, of three for a plane in space; (None, None) where the header states no pixel size."""
     dims = len(axes)
     scale = _scales(header, axes, name)
     directions = header.get("space directions")
@@ -89,7 +92,7 @@ def _frame(header: dict, axes: list[int], name: str) -> tuple[tuple[float, ...] 
             return None, None
         spacing = np.array([float(spacings[axis]) for axis in axes]) * scale
         if not (np.isfinite(spacing) & (spacing > 0)).all():
-            raise ImageError(f"{name}: its header states spacings {list(spacings)}.")
+            raise ImageError(f"{name}: its header states spacings {[float(one) for one in spacings]}.")
         minima = header.get("axis mins", [np.nan] * len(header["sizes"]))
         origin = np.array([float(minima[axis]) for axis in axes]) * scale
         return tuple(spacing), frame(np.where(np.isfinite(origin), origin, 0.0), spacing, np.eye(dims), name)
@@ -109,7 +112,7 @@ def _frame(header: dict, axes: list[int], name: str) -> tuple[tuple[float, ...] 
     lengths = np.linalg.norm(columns, axis=0)
     if not (np.isfinite(lengths) & (lengths > 0)).all():
         raise ImageError(f"{name}: its header states directions {columns.T.tolist()}.")
-    return tuple(lengths[:dims]), frame(origin, lengths, columns / lengths, name)
+    return tuple(lengths), frame(origin, lengths, columns / lengths, name)
 
 
 def _scales(header: dict, axes: list[int], name: str) -> np.ndarray:

@@ -1,10 +1,13 @@
 """Pixels that are packed, or lie in another file that a header names."""
 
 import bz2
+import re
 import zlib
 from pathlib import Path
 
 from scn_tf.data.images.image import ImageError
+
+SEVERAL = re.compile(r"%\d*[di]|^LIST\b|\n")  # patterns and lists of files
 
 
 def beside(header: Path, named: str) -> Path:
@@ -13,7 +16,7 @@ def beside(header: Path, named: str) -> Path:
     Raises:
         ImageError: a list or pattern of files, a path out of the folder, or nothing there.
     """
-    if "%" in named or named.split()[:1] == ["LIST"] or "\n" in named:
+    if SEVERAL.search(named):
         raise ImageError(f"{header}: its pixels lie in several files ({named[:80]}); save it as one.")
     folder = header.parent.resolve()
     try:
@@ -21,6 +24,8 @@ def beside(header: Path, named: str) -> Path:
     except (OSError, ValueError, RuntimeError):
         raise ImageError(f"{header}: names a data file that cannot be ({named[:80]!r}).") from None
     if not place.is_relative_to(folder):
+        if (folder / named).is_symlink():
+            raise ImageError(f"{header}: its data file {named[:80]} is a link out of the folder; put the file itself there.")
         raise ImageError(f"{header}: names a data file outside its own folder ({named[:80]}).")
     if not place.is_file():
         raise ImageError(f"{header}: its data file {named[:80]} is not there.")

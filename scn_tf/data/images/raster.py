@@ -1,5 +1,6 @@
 """PNG, JPEG and BMP: checked whole first, then decoded as the exported graph decodes them."""
 
+import functools
 import io
 import struct
 import warnings
@@ -23,11 +24,14 @@ def read_png(path: Path) -> Stored:
     if len(content) >= 26:
         width, height = struct.unpack_from(">II", content, 16)
         check_count(width * height * encoded.PNG_CHANNELS.get(content[25], 4), str(path))
-    _check(path, encoded.check_png, content)
+    _check(path, functools.partial(encoded.check_png, unpack=False), content)
     import tensorflow as tf  # which the processes that only read do without
 
-    dtype = tf.uint16 if content[24] == 16 else tf.uint8
-    return Stored(tf.io.decode_png(content, dtype=dtype).numpy(), None, None)
+    try:
+        return Stored(tf.io.decode_png(content, dtype=tf.uint16 if content[24] == 16 else tf.uint8).numpy(), None, None)
+    except tf.errors.InvalidArgumentError:  # names no reason
+        _check(path, encoded.check_png, content)
+        raise ImageError(f"{path}: it is a damaged PNG.") from None
 
 
 def read_jpeg(path: Path) -> Stored:

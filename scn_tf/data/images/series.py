@@ -1,11 +1,11 @@
 """DICOM series: the slices of a folder as one volume."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from scn_tf.data.images import dicom, dicom_frames
 from scn_tf.data.images.image import ImageError, Stored, check_count, frame
 
 SHOWN = 4  # names in a message
@@ -24,20 +24,29 @@ class Slice(NamedTuple):
 
 
 def dicom_files(folder: Path) -> list[Path]:
-    """The files of a folder that begin as DICOM files do, in order."""
-    found = []
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.name.startswith(".") and _begins_as_dicom(path):
-            found.append(path)
-    return found
+    """The DICOM files of a folder, in order: by their first bytes or, as some are cut short, by names like those of the others."""
+    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file()]
+    begins = {path for path in files if _is_dicom(path)}
+    patterns = {_pattern(path) for path in begins} - {"DICOMDIR"}
+    return [path for path in files if path in begins or _pattern(path) in patterns]
+
+
+def _pattern(path: Path) -> str:
+    """What the names of slices have in common: ``IM#.dcm``."""
+    return re.sub(r"\d+", "#", path.name)
 
 
 def is_series(path: Path) -> bool:
     """Whether a path is a folder with DICOM files in it."""
-    return path.is_dir() and any(map(_begins_as_dicom, (inside for inside in path.iterdir() if inside.is_file())))
+    try:
+        return path.is_dir() and any(_is_dicom(inside) for inside in path.iterdir() if inside.is_file())
+    except OSError:  # may not be looked into
+        return False
 
 
-def _begins_as_dicom(path: Path) -> bool:
+def _is_dicom(path: Path) -> bool:
+    if path.name.lower().endswith(".dcm"):
+        return True
     try:
         with open(path, "rb") as file:
             return file.read(132)[128:] == b"DICM"
@@ -52,6 +61,8 @@ def read(folder: Path) -> Stored:
         ImageError: no series, several of them, gaps, two slices at one place, slices of different sizes; or see
             :func:`scn_tf.data.images.dicom.read`.
     """
+    from scn_tf.data.images import dicom, dicom_frames  # pydicom takes a third of a second, which most images do not need
+
     name = str(folder)
     paths = [path for path in dicom_files(folder) if path.name.upper() != "DICOMDIR"]
     if not paths:
@@ -66,13 +77,20 @@ def read(folder: Path) -> Stored:
     order, between = dicom_frames.stack([one.place for one in slices], first.directions, [one.path.name for one in slices], name)
     columns, rows, samples = first.size
     check_count(columns * rows * samples * len(slices), name, planes=len(slices))
-    arrays = [dicom.read(slices[number].path).array for number in order]
+    array = None
+    for index, number in enumerate(order):
+        pixels = dicom.read(slices[number].path).array
+        if array is None:
+            array = np.empty((len(slices), *pixels.shape[1:]), "float32")  # slices have slopes of their own
+        array[index] = pixels[0]
     spacing = None if first.spacing is None else (*first.spacing, between)
     matrix = None if spacing is None else frame(slices[order[0]].place, spacing, first.directions, name)
-    return Stored(np.concatenate(arrays), spacing, matrix)
+    return Stored(array, spacing, matrix)
 
 
 def _slice(path: Path) -> Slice:
+    from scn_tf.data.images import dicom, dicom_frames  # pydicom takes a third of a second, which most images do not need
+
     data = dicom.open_file(path, headers=True)
     if int(data.get("NumberOfFrames") or 1) > 1:
         raise ImageError(f"{path}: holds several frames beside other files of its folder; name it by itself.")
@@ -87,7 +105,7 @@ def _slice(path: Path) -> Slice:
 
 def _check_alike(slices: list[Slice], name: str) -> None:
     """Refuse slices that do not make one volume, by the names of the files that differ."""
-    first = slices[0]
+    first = slices[len(slices) // 2]  # rather one of the many than the odd one
     by_series: dict[str, list[str]] = {}
     for one in slices:
         by_series.setdefault(one.series, []).append(one.path.name)

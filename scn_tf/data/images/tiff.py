@@ -50,8 +50,7 @@ def _pages(file: tifffile.TiffFile, name: str) -> list[tifffile.TiffPage]:
     if not pages:
         raise ImageError(f"{name}: holds no image.")
     first = pages[0]
-    if file.is_imagej and file.imagej_metadata and file.imagej_metadata.get("images", 1) > len(pages):
-        raise ImageError(f"{name}: is an ImageJ stack in one page; save it as a stack of pages, or as MetaImage.")
+    _check_stack(file, len(pages), name)
     if any((page.shape, page.dtype, page.photometric) != (first.shape, first.dtype, first.photometric) for page in pages):
         raise ImageError(f"{name}: its {len(pages)} pages differ in size or kind; save the one to use by itself.")
     if first.dtype is None:
@@ -64,6 +63,26 @@ def _pages(file: tifffile.TiffFile, name: str) -> list[tifffile.TiffPage]:
         if orientation != UPRIGHT:
             raise ImageError(f"{name}: its orientation tag is {orientation}, so viewers turn it; save it upright (orientation 1).")
     return pages
+
+
+def _check_stack(file: tifffile.TiffFile, count: int, name: str) -> None:
+    """Refuse what only the descriptions of ImageJ and tifffile state: planes along several axes, a falling table of brightness."""
+    described = (file.imagej_metadata if file.is_imagej else None) or {}
+    axes = [int(described.get(axis, 1)) for axis in ("channels", "slices", "frames")]
+    planes = int(described.get("images", 1))
+    shaped = file.shaped_metadata or ()
+    if file.is_shaped and len(shaped) == 1:
+        shape = shaped[0].get("shape") or ()
+        axes = [int(side) for side in shape[: max(0, len(shape) - len(file.pages.first.shape))]]
+        planes = math.prod(axes)
+    if planes > count:
+        raise ImageError(f"{name}: is a stack of {planes} planes in fewer pages; save it as a stack of pages, or as MetaImage.")
+    if described.get("channels", 1) > 1 or sum(axis > 1 for axis in axes) > 1:
+        size = " x ".join(map(str, axes))
+        raise ImageError(f"{name}: its planes are channels or frames in time, not slices alone ({size}); save the volume to use by itself.")
+    tables = np.reshape(described.get("LUTs", ()), (-1, 3, 256)).astype(int)
+    if (tables[..., 0].sum(axis=1) > tables[..., -1].sum(axis=1)).any():
+        raise ImageError(f"{name}: has a table of colours that shows bright as dark; save it as a viewer shows it.")
 
 
 def _check_whole(file: tifffile.TiffFile, pages: list[tifffile.TiffPage], name: str) -> None:
@@ -116,7 +135,8 @@ def _grey_or_colour(page: tifffile.TiffPage, array: np.ndarray, name: str) -> np
     beyond = samples - own
     if beyond > 1 or (beyond == 1 and extra[:1] and extra[0] not in (*ALPHA, "UNSPECIFIED")):
         raise ImageError(f"{name}: has {samples} samples per pixel, {own} of them known; save it as grey or RGB.")
-    if beyond == 1 and (not extra or extra[0] == "UNSPECIFIED"):
+    # A fourth sample beside three colours is shown by no viewer.
+    if beyond == 1 and own == 1 and (not extra or extra[0] == "UNSPECIFIED"):
         raise ImageError(f"{name}: has a sample per pixel whose meaning no tag states; save it as grey or RGB.")
     if photometric == "PALETTE":
         colours = np.asarray(page.colormap)

@@ -1,0 +1,20 @@
+"""Libraries that take long to import wait until a file needs them."""
+
+import subprocess
+import sys
+
+
+def imported(code):
+    program = f"import sys\n{code}\nprint(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_a_prediction_of_a_jpeg_needs_no_library_of_another_format():
+    heavy = {"pydicom", "gdcm", "nibabel", "nrrd", "tifffile"}
+    assert not heavy & imported("import scn_tf.predict, scn_tf.evaluation, scn_tf.cli.prediction")
+
+
+def test_help_needs_neither_tensorflow_nor_numpy():
+    assert not {"tensorflow", "numpy", "tqdm", "matplotlib"} & imported(
+        "from scn_tf.cli.arguments import build_parser\nbuild_parser('scn-tf')"
+    )
