@@ -17,6 +17,11 @@ from tools import prose
 GUIDES = prose.documents()
 PAGES = [*GUIDES, *sorted((REPOSITORY / "docs" / "research").glob("*.md")), REPOSITORY / "benchmarks" / "README.md"]
 PAGES += sorted((REPOSITORY / "benchmarks" / "results").glob("*/README.md"))
+PAGES += [REPOSITORY / "tools" / "README.md", REPOSITORY / "CONTRIBUTING.md"]
+    *sorted((REPOSITORY / "benchmarks" / "results").glob("*/README.md")),
+    REPOSITORY / "tools" / "README.md",
+    REPOSITORY / "CONTRIBUTING.md",
+]
 MEAN, SHARE = 16, 0.05  # words per sentence; share of sentences above prose.LONG
 SCRIPTS = {  # script of the repository -> what it puts before its arguments
     "train.py": ["train"],
@@ -169,7 +174,17 @@ def test_enough_command_lines_are_found_and_wrong_ones_noticed():
     text = "```\npython train.py --modle.levels 3   # no such\n```\n```\nscn-tf export RUN\nscn-tf serve served --port 8501 > log\n```\n"
     assert command_lines(text) == [["train", "--modle.levels", "3"], ["export", "RUN"], ["serve", "served", "--port", "8501"]]
     assert [refusal(words) is None for words in command_lines(text)] == [False, False, True]
-    assert [options_are_known(words) for words in inline_commands("`scn-tf train --resmue` `scn-tf train --resume` `scn-tf tarin x`")] == [False, True, False]
+    assert [options_are_known(words) for words in inline_commands("`scn-tf train --resmue` `scn-tf train --resume` `scn-tf tarin x`")] == [
+        False,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_script_that_is_named_exists(page):
+    named = re.findall(r"python3? ((?:benchmarks|tools|export)/\w+\.py)", page.read_text(encoding="utf-8"))
+    assert [script for script in named if not (REPOSITORY / script).is_file()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -191,7 +206,7 @@ def test_every_configuration_of_the_documents_is_bundled():
 def test_scripts_of_the_repository_do_what_the_table_of_commands_here_says():
     for script, before in SCRIPTS.items():
         source = (REPOSITORY / script).read_text(encoding="utf-8")
-        assert all(f'"{word}"' in source for word in before), script
+        assert all(f'"{word}"' in source or f"cli.{word} import main" in source for word in before), script
 
 
 def test_messages_of_the_troubleshooting_page_are_those_of_the_code():

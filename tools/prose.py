@@ -10,14 +10,15 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LONG = 30  # words
+PER = r"(image|landmark|run|epoch|row|second|request|point|step|line|pixel|batch|form|job)"  # what rates are counted by
 # What it should be instead.
 RETIRED = {
     r"\b(go(es|ing)?|went) on\b": "resume, continue",
     r"\b(com(e|es|ing)|came) along\b": "bundled",
     r"\b(told|said)\b": "reported",
     r"\bmended\b": "fixed",
-    r"\b(a|an|one|two|three|four) \w+ an? (image|landmark|run|epoch|row|second|request|point|step|line|pixel|form|job)\b": "per",
-    r"\b(seconds?|images?|times?|ms|errors?|one|two|task|job|process|core) an? (image|landmark|run|epoch|row|second|request|point|step|batch)\b": "per",
+    rf"\b(a|an|one|two|three|four) \w+ an? {PER}\b": "per",
+    rf"\b(seconds?|images?|times?|ms|errors?|one|two|task|job|process|core) an? {PER}\b": "per",
     r"\bno such thing\b": "not used by this model",
     r"\bno patience\b": "",
     r"\b(who is there|that encrypts)\b": "a reverse proxy with TLS and authentication",

@@ -52,7 +52,7 @@ def predict_rest(
         signature: one that takes ``image_bytes``.
         timeout: seconds for one request, twice as many at worst: the server may be silent for so long once more.
         batch_size: images a request; a server that batches refuses more than its own largest batch.
-        spacing: mm per pixel (x, y) of all files, or (I, 2) of each: of models whose signature has this input (docs/serving.md).
+        spacing: mm per pixel (x, y) of all files, or (I, 2) of each: of models whose signature has this input (docs/coordinates.md).
 
     Returns:
         list of :class:`Found`, one a path, in their order.
