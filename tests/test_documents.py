@@ -18,10 +18,6 @@ GUIDES = prose.documents()
 PAGES = [*GUIDES, *sorted((REPOSITORY / "docs" / "research").glob("*.md")), REPOSITORY / "benchmarks" / "README.md"]
 PAGES += sorted((REPOSITORY / "benchmarks" / "results").glob("*/README.md"))
 PAGES += [REPOSITORY / "tools" / "README.md", REPOSITORY / "CONTRIBUTING.md"]
-    *sorted((REPOSITORY / "benchmarks" / "results").glob("*/README.md")),
-    REPOSITORY / "tools" / "README.md",
-    REPOSITORY / "CONTRIBUTING.md",
-]
 MEAN, SHARE = 16, 0.05  # words per sentence; share of sentences above prose.LONG
 SCRIPTS = {  # script of the repository -> what it puts before its arguments
     "train.py": ["train"],
