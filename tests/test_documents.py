@@ -217,3 +217,11 @@ def test_messages_of_the_troubleshooting_page_are_those_of_the_code():
     fragments = [part.strip(" ;") for code in quoted if code != "Retry-After" for part in code.split("…") if len(part.strip(" ;")) > 3]
     assert len(fragments) >= 20
     assert [part for part in fragments if not any(part in text for text in texts)] == []
+
+
+def test_the_architecture_page_names_every_module_of_the_package():
+    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    package = REPOSITORY / "scn_tf"
+    modules = [path for folder in (package, package / "serving", package / "study") for path in folder.glob("[!_]*.py")]
+    assert len(modules) > 50
+    assert [path.stem for path in modules if not re.search(rf"\b{path.stem}\b", page)] == []
