@@ -10,7 +10,7 @@ from tests.conftest import REPOSITORY
 # A module may import modules of its own or a lower floor. docs/architecture.md says why.
 FLOORS = [
     {"backend", "checksums", "config", "devices", "documents", "errors", "extras", "files", "forks", "geometry", "keras_environment"}
-    | {"messages", "ownership", "pretrained", "quiet", "tables", "types"},
+    | {"messages", "ownership", "presence", "pretrained", "quiet", "tables", "types"},
     {"preprocess", "heatmaps", "losses", "layers"},
     {"augment", "models", "targets"},
     {"checkpoints", "localization", "data", "pictures", "sheets", "statement"},
