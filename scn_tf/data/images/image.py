@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import ArrayLike
 
 from scn_tf.data import arrays
 from scn_tf.errors import Error
@@ -230,13 +231,13 @@ def _plane(physical: np.ndarray | None) -> np.ndarray | None:
 
 
 def from_array(
-    array: np.ndarray,
+    array: ArrayLike,
     *,
     dims: int,
     channels: int = 1,
-    spacing: np.ndarray | None = None,
-    direction: np.ndarray | None = None,
-    origin: np.ndarray | None = None,
+    spacing: ArrayLike | None = None,
+    direction: ArrayLike | None = None,
+    origin: ArrayLike | None = None,
 ) -> Image:
     """:class:`Image` of a numpy array ([D,] H, W) or ([D,] H, W, C), a volume turned to LPS as that of a file.
 
@@ -267,7 +268,7 @@ def from_array(
     )
 
 
-def checked_spacing(spacing: np.ndarray, dims: int, name: str) -> np.ndarray:
+def checked_spacing(spacing: ArrayLike, dims: int, name: str) -> np.ndarray:
     """mm per pixel as (d,) float.
 
     Raises:
