@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import prometheus_client
 from starlette.applications import Starlette
@@ -23,7 +23,8 @@ from scn_tf.serving import memory, requests, servable
 from scn_tf.serving.batching import Batcher, QueueFull
 from scn_tf.serving.bodies import Bodies, Body
 from scn_tf.serving.signatures import MOST_PIXELS
-from scn_tf.types import T
+
+T = TypeVar("T")
 
 LARGE_PIXELS, LARGE_BYTES = 8_000_000, 4_000_000  # of images, and of a body or an answer: their memory is given back at once
 GIVE_BACK_SECONDS = (0, 5)  # when the request is done, and when its answer is taken
