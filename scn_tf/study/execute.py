@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent import futures
 from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -154,7 +155,7 @@ def left_out(out: PathName) -> set[str]:
     return set(path.read_text().split("\n")[:-1]) if path.is_file() else set()
 
 
-def _drawn(dataset: Dataset, split: str, count: int | None, missing: str) -> list[str]:
+def _drawn(dataset: Dataset, split: str, count: int | None, missing: Literal["refuse", "skip"]) -> list[str]:
     try:
         return dataset.drawn(split, count, seed=0, missing=missing)
     except NoImageLeftError as error:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scn_tf.data import arrays
 from scn_tf.errors import Error
 from scn_tf.files import counted
+from scn_tf.types import Vector
 
 LEAST_MM, MOST_MM = 1e-6, 1e6  # of a pixel: less or more is no spacing, and no float32 survives it
 MOST_VALUES = 2**30  # of a file, 4 GB as float32; asked of the header before memory is taken
@@ -59,7 +60,7 @@ class Image:
         """(d,) pixels, (x, y[, z])."""
         return np.array(self.array.shape[-2::-1])
 
-    def along_array_axes(self, file_spacing: np.ndarray) -> np.ndarray:
+    def along_array_axes(self, file_spacing: Vector) -> np.ndarray:
         """mm per pixel (d,) stated for the file's axes, in the order of the array's axes, a permutation of them."""
         return np.abs(np.linalg.inv(self.file_from_array)[:-1, :-1]) @ np.asarray(file_spacing, float)
 
@@ -114,7 +115,7 @@ def check_channels(count: int, name: str) -> None:
         raise ImageError(f"{name}: holds {count} numbers per pixel; expected 1, or colours as 3 or 4. Save the one to use by itself.")
 
 
-def frame(origin: np.ndarray, spacing: np.ndarray, direction: np.ndarray, name: str) -> np.ndarray:
+def frame(origin: Vector, spacing: Vector, direction: np.ndarray, name: str) -> np.ndarray:
     """Homogeneous matrix from pixels to mm of a header.
 
     Args:
