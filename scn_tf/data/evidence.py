@@ -8,6 +8,7 @@ the likely mistake. One-based pixels differ too little to be found.
 import itertools
 import warnings
 from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,7 +27,7 @@ CORNER, LEAST_LANDMARKS = 0.25, 5  # all points of so many landmarks in this par
 SCALES = (0.5, 0.75, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # of copies of an image
 SQUARES = (128, 224, 256, 384, 512, 640, 800, 1000, 1024, 2048)  # sides of copies that are forced into a square
 
-Frame = tuple[str, tuple]  # kind of frame, and what of it: axes or a factor
+Frame: TypeAlias = tuple[str, tuple[Any, ...]]  # kind of frame, and what of it: axes or a factor
 
 
 class Surroundings:
