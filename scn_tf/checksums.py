@@ -38,13 +38,13 @@ def fill_zip(path: Path) -> None:
         file.write(digest)
 
 
-def check(content: bytes, path: Path, error: type[Exception]) -> None:
+def check(content: bytes, path: Path | str, error: type[Exception]) -> None:
     """Compare a file's content with the checksum at its end, where it has one; raises ``error``."""
     if _is_marked(content) and content[-DIGITS:] != _digest(content[:-DIGITS]):
         raise error(f"{path}: cannot be loaded: it is damaged or was changed after it was written (its checksum differs). {FIX}.")
 
 
-def without_statement(metadata: dict, content: bytes, path: Path, error: type[Exception]) -> dict:
+def without_statement(metadata: dict, content: bytes, path: Path | str, error: type[Exception]) -> dict:
     """The metadata of a file without what they state of its checksum; raises ``error`` if they state one that is not there."""
     if isinstance(metadata, dict) and KEY in metadata:
         if not _is_marked(content):

@@ -2,7 +2,9 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +14,12 @@ from scn_tf.checkpoints import CheckpointError
 from scn_tf.data import pixels
 from scn_tf.heatmaps import gaussian_height
 from scn_tf.layers import CubicResizing
+from scn_tf.types import Array, Metadata, PathName, Sizes
 
 SAME = ("dims", "channels", "landmarks", "coordinates", "unit", "spacing_mm")  # of the metadata
 
 
-def combine(paths, out):
+def combine(paths: Sequence[PathName], out: PathName) -> Metadata:
     """Write one model file that answers with the mean of several networks, and is used like any other.
 
     Each network sees the image at its own size; the maps are enlarged to the largest of these sizes. Each counts relative to
@@ -37,7 +40,7 @@ def combine(paths, out):
     if out.suffix != ".keras":
         raise CheckpointError(f"{out}: expected the name of a new model file, such as {out.name or 'hands'}.keras.")
     if out.exists() or out.is_symlink():
-        raise CheckpointError(f"{out}: is there already; choose another --out.")
+        raise CheckpointError(f"{out}: is there already; choose another file for out.")
     if len(paths) < 2:
         raise CheckpointError(f"{paths[0]}: expected at least two networks to combine.")
     found = [runs.network_file(path) for path in paths]
@@ -61,7 +64,7 @@ def combine(paths, out):
     return combined
 
 
-def weighted_sum(networks, factors, size):
+def weighted_sum(networks: Sequence[keras.Model], factors: Sequence[float | Sequence[float]], size: Sizes) -> keras.Model:
     """Functional network, image (B, *size, C) to heatmaps (B, *size, N), the sum of those of several, each times a factor.
 
     Args:
@@ -79,7 +82,7 @@ def weighted_sum(networks, factors, size):
     return keras.Model(image, layers.Add(name="heatmaps")(maps), name="ensemble")
 
 
-def _heights(metadata):
+def _heights(metadata: Metadata) -> Array:
     """Of a network's targets, (N,); maps of an ensemble are relative to them already, and logits have none."""
     count, settings = len(metadata["landmarks"]), metadata["config"]
     if "members" in metadata or settings["train"]["loss"] == "cross_entropy":
@@ -89,7 +92,7 @@ def _heights(metadata):
     return np.array(metadata.get("peaks") or count * [gaussian_height(heatmap["sigma"], heatmap["gamma"], len(size))])
 
 
-def _check_same_question(path, metadata, other_path, other):
+def _check_same_question(path: PathName, metadata: Metadata, other_path: PathName, other: Metadata) -> None:
     """Raises CheckpointError where the maps of two networks have no mean."""
     for name in SAME:
         if metadata[name] != other[name]:
@@ -109,12 +112,12 @@ def _check_same_question(path, metadata, other_path, other):
         )
 
 
-def _extent(model):
+def _extent(model: dict[str, Any]) -> list[float]:
     """What part of the world a network's input shows: sides in mm, or relative to the first where no spacing is set."""
     unit = model["spacing_mm"] or 1.0 / model["image_size"][0]
     return [side * unit for side in model["image_size"]]
 
 
-def _short(value):
+def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -6,7 +6,6 @@ TensorFlow imports Keras too, and reads the same file once more in an older copy
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,8 @@ LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")  # they would end a t
 @contextlib.contextmanager
 def keras_environment() -> Iterator[None]:
     """In the block, Keras can be imported: with our backend unless the user's environment names one, whatever its file of settings says."""
+    import tempfile  # takes longer than all else that importing scn_tf reads
+
     kept = {name: os.environ.get(name) for name in ("KERAS_HOME", *LIMITS)}
     if not os.environ.get("KERAS_BACKEND"):  # Keras takes an empty one for none, and then asks its file
         os.environ["KERAS_BACKEND"] = BACKEND

@@ -150,7 +150,7 @@ def error_curve(errors: Array, *, unit: str, label: str) -> Figure:
     return figure
 
 
-def image_error_curves(errors: Mapping[tuple[str, int], Array], *, unit: str, systems: Sequence[str]) -> Figure:
+def image_error_curves(errors: Mapping[tuple[str, str], Array], *, unit: str, systems: Sequence[str]) -> Figure:
     """Cumulative distributions of the image-specific error, a colour a system and a line style a training size.
 
     Where some errors are many times others, the axis of errors is logarithmic, so that every curve is whole and told apart.

@@ -2,10 +2,11 @@
 
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from scn_tf import config, forks, geometry, pretrained, runs
 from scn_tf.checkpoints import CheckpointError
@@ -16,6 +17,7 @@ from scn_tf.data.pipeline import fit_image
 from scn_tf.messages import short
 from scn_tf.preprocess import network_input
 from scn_tf.serving import onnx, saved_model, tflite
+from scn_tf.types import Array, Locate, Metadata, PathName, Vector, known
 
 FORKED = (
     "this process was forked from one that had used TensorFlow, which would wait here without end. "
@@ -31,14 +33,14 @@ class Prediction(NamedTuple):
     ``array_landmarks`` (N, d): the same points in pixels of ``image.array``.
     """
 
-    landmarks: np.ndarray
-    scores: np.ndarray
-    names: tuple
+    landmarks: Array
+    scores: Array
+    names: tuple[str, ...]
     coordinates: str
-    array_landmarks: np.ndarray
+    array_landmarks: Array
     image: images.Image
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         scores = f"{min(self.scores):.3g} to {max(self.scores):.3g}"
         return f"Prediction({len(self.names)} landmarks, {self.coordinates} coordinates, scores {scores})"
 
@@ -51,13 +53,13 @@ class Predictor:
         metadata: of the model file.
     """
 
-    def __init__(self, locate, metadata):
+    def __init__(self, locate: Locate, metadata: Metadata) -> None:
         self.locate, self.metadata = locate, metadata
         self.names = tuple(metadata["landmarks"])
         self._model = config.from_dict(metadata["config"], source="model").model
         warn_of_untrained(metadata)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Predictor({len(self.names)} landmarks of {self.metadata['name']}, {self.metadata['dims']}D)"
 
     def __copy__(self) -> "Predictor":
@@ -66,10 +68,17 @@ class Predictor:
     def __deepcopy__(self, _: dict) -> "Predictor":
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> NoReturn:
         raise TypeError("a Predictor cannot be sent to another process or stored; send its path and call scn_tf.load there.")
 
-    def predict(self, image, *, spacing=None, direction=None, origin=None):
+    def predict(
+        self,
+        image: PathName | ArrayLike,
+        *,
+        spacing: Vector | None = None,
+        direction: ArrayLike | None = None,
+        origin: Vector | None = None,
+    ) -> Prediction:
         """Find the landmarks of one image. Several threads may call it at once.
 
         Args:
@@ -93,13 +102,13 @@ class Predictor:
             raise CheckpointError(f"predict: {FORKED}")
         dims, channels = self.metadata["dims"], self.metadata["channels"]
         from_file = isinstance(image, str | Path)
-        if from_file:
+        if isinstance(image, str | Path):
             name, loaded = images.shown(image), images.read_image(image, dims=dims, channels=channels)
             if direction is not None or origin is not None:
                 raise images.ImageError(f"{name}: direction, origin: are for arrays; the header of a file states its own.")
         else:
-            frame = {"spacing": spacing, "direction": direction, "origin": origin}
-            name, loaded = "array", images.from_array(image, dims=dims, channels=channels, **frame)
+            name = "array"
+            loaded = images.from_array(image, dims=dims, channels=channels, spacing=spacing, direction=direction, origin=origin)
             try:
                 arrays.check_sides(np.shape(image), dims)
             except ValueError as error:
@@ -123,7 +132,7 @@ class Predictor:
                 f"pass spacing, {dims} numbers of mm per pixel, or a file whose header states them."
             )
         fit = fit_image(loaded, pixel, self._model, name=name)
-        network_image = network_input(loaded.array, fit.scale, fit.translation, self._model.image_size)
+        network_image = network_input(loaded.array, fit.scale, fit.translation, known(self._model.image_size))
         landmarks, scores = self.locate(network_image[tf.newaxis])
         array_landmarks = geometry.apply(np.linalg.inv(fit.input_from_array), landmarks[0])
         own_from_array = loaded.own_from_array("physical" if physical else "pixel")
@@ -137,7 +146,7 @@ class Predictor:
         )
 
 
-def load(path):
+def load(path: PathName) -> Predictor:
     """Open a trained model in any of its forms.
 
     Args:

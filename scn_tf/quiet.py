@@ -1,7 +1,6 @@
 """Silence for the C++ sides of libraries, which print past Python and past their own log levels."""
 
 import contextlib
-import importlib.abc
 import importlib.machinery
 import os
 import sys
@@ -28,7 +27,7 @@ def silence_tensorflow():
         sys.meta_path.insert(0, _Finder())
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     """Finds TensorFlow where it is, and has it loaded quietly; everything else is left to the others."""
 
     def find_spec(self, name, path=None, target=None):
@@ -40,7 +39,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
-class _Loader(importlib.abc.Loader):
+class _Loader:
     """Another loader, in silence."""
 
     def __init__(self, loader):

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+
+from scn_tf.presence import known as known
 
 
 class Tensor(Protocol):
@@ -48,16 +50,3 @@ Locate: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]  # images -> landm
 Metadata: TypeAlias = dict[str, Any]  # of a model file: JSON
 Logs: TypeAlias = dict[str, Any] | None  # what Keras hands to callbacks
 Example: TypeAlias = Mapping[str, Array]  # one image with its landmarks, see scn_tf.data.pipeline
-
-T = TypeVar("T")
-
-
-def known(value: T | None) -> T:
-    """A value that is None before something is resolved or built, and never after.
-
-    Raises:
-        ValueError: it is None, which is a mistake of the caller's.
-    """
-    if value is None:
-        raise ValueError("Expected a value, received None: resolve the configuration first.")
-    return value

@@ -10,7 +10,7 @@ from tests.conftest import REPOSITORY
 # A module may import modules of its own or a lower floor. docs/architecture.md says why.
 FLOORS = [
     {"backend", "checksums", "config", "devices", "documents", "errors", "extras", "files", "forks", "geometry", "keras_environment"}
-    | {"messages", "ownership", "pretrained", "quiet", "tables", "types"},
+    | {"messages", "ownership", "presence", "pretrained", "quiet", "tables", "types"},
     {"preprocess", "heatmaps", "losses", "layers"},
     {"augment", "models", "targets"},
     {"checkpoints", "localization", "data", "pictures", "sheets", "statement"},
@@ -58,6 +58,25 @@ def test_files_stay_short_and_say_what_they_are():
 def test_nothing_is_pickled():
     for path in MODULES:
         assert "pickle" not in path.read_text().replace("allow_pickle=False", ""), path
+
+
+def refusals(path):
+    """Texts of a module's ``raise`` statements, ``X`` in place of what is filled in."""
+    for raised in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(raised) if isinstance(raised, ast.Raise) else ():
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_messages_of_the_library_name_arguments_and_not_options_of_the_command_line():
+    """Who calls ``serve(port=70000)`` has no ``--port``; only ``cli`` speaks of such."""
+    library = [path for path in MODULES if re.search(r"/scn_tf/(serving|study)/|/(predict|ensemble)\.py$", path.as_posix())]
+    assert len(library) > 30
+    texts = {text: path for path in library for text in refusals(path)}
+    assert any("expected 0 to 65535" in text for text in texts)
+    assert {text: path for text, path in texts.items() if re.search(r"(?<![\w-])--\w", text)} == {}
 
 
 def test_public_errors_are_one_family():

@@ -24,7 +24,7 @@ def test_the_server_gives_the_folder_alone_isolated_to_this_machine(tmp_path):
             with pytest.raises(urllib.error.HTTPError, match="403" if request is strangers else "404") as refused:
                 urllib.request.urlopen(request)
             refused.value.close()
-        with pytest.raises(ConversionError, match="--port"):
+        with pytest.raises(ConversionError, match=r"^port: "):
             demo.server(tmp_path, server.server_port)
         server.shutdown()
 

@@ -311,9 +311,9 @@ def test_a_stopped_server_answers_what_it_has_takes_nothing_new_and_writes_nothi
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--max_batch", "0"], "--max_batch: expected a positive number"),
-        (["--name", "a/b"], "--name: expected a word"),
-        (["--port", "70000"], "--port 70000: expected 0 to 65535"),
+        (["--max_batch", "0"], "error: max_batch: expected a positive number"),
+        (["--name", "a/b"], "error: name: expected a word"),
+        (["--port", "70000"], "error: port 70000: expected 0 to 65535"),
         ([], "is no exported SavedModel; write one of a run or model file with scn-tf export RUN FOLDER"),
     ],
 )
@@ -324,7 +324,7 @@ def test_mistakes_on_the_command_line_are_named(arguments, words, tmp_path, caps
 
 def test_a_taken_port_is_named(port, exported, capsys):
     assert cli.main(["serve", str(exported), "--port", str(port)]) == 1
-    assert f"--port {port}: cannot listen on 127.0.0.1" in capsys.readouterr().err
+    assert f"error: port {port}: cannot listen on 127.0.0.1" in capsys.readouterr().err
 
 
 def test_a_missing_library_is_named_with_the_way_to_get_it(monkeypatch):

@@ -18,3 +18,7 @@ def test_help_needs_neither_tensorflow_nor_numpy():
     assert not {"tensorflow", "numpy", "tqdm", "matplotlib"} & imported(
         "from scn_tf.cli.arguments import build_parser\nbuild_parser('scn-tf')"
     )
+
+
+def test_importing_the_package_reads_next_to_nothing():
+    assert not {"tempfile", "importlib.resources", "yaml", "pydantic", "numpy"} & imported("import scn_tf") - imported("")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from scn_tf import config
 from scn_tf.config import bundled
-from scn_tf.types import known
+from scn_tf.presence import known
 
 
 def add_parser(adding: argparse._SubParsersAction) -> None:

@@ -23,7 +23,8 @@ def run_predict(options: argparse.Namespace) -> int:
     sources, left_out = images.collect(options.images, dims=predictor.metadata["dims"])
     if options.overlay:
         check_overlays(options.overlay, [f"{source.id}.png" for source in sources])
-    found, failures = {}, len(left_out)
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    failures, coordinates = len(left_out), ""
     for line in left_out:
         _report(line)
     try:
@@ -34,17 +35,16 @@ def run_predict(options: argparse.Namespace) -> int:
                 failures += 1
                 _report(str(error))
                 continue
-            found[source.id] = prediction._replace(image=None)  # keep points, not pixels
+            found[source.id] = prediction.landmarks, prediction.scores  # keep points, not pixels
+            coordinates = prediction.coordinates
             if options.overlay:
                 picture = pictures.overlay_figure(prediction.image.array, prediction.array_landmarks, prediction.names)
                 with files.replaced(options.overlay / f"{source.id}.png") as temporary:
                     temporary.write_bytes(pictures.encode_png(picture))
     finally:  # after Ctrl-C or with a full disk too: what was found is not lost
         if found:
-            points = np.stack([prediction.landmarks for prediction in found.values()])
-            scores = np.stack([prediction.scores for prediction in found.values()])
+            points, scores = (np.stack(arrays) for arrays in zip(*found.values(), strict=True))
             files.write_text(options.out, evaluation.predictions_csv(found, predictor.names, points, scores))
-            coordinates = next(iter(found.values())).coordinates
             print(f"{files.counted(len(found), 'image')}, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
     if failures:
         _report(f"{files.counted(failures, 'file')} left out, {files.counted(len(found), 'image')} predicted.")

@@ -17,7 +17,7 @@ from scn_tf.config import bundled
 from scn_tf.config.settings import Config, ConfigWarning
 from scn_tf.errors import Error
 from scn_tf.messages import cut, short, visible
-from scn_tf.types import known
+from scn_tf.presence import known
 
 # What pydantic says in the words of Python, by its kind of error.
 MESSAGES = {

@@ -13,7 +13,7 @@ import pydantic
 import yaml
 from pydantic import Field
 
-from scn_tf.types import known
+from scn_tf.presence import known
 
 Size = Annotated[tuple[int, ...], Field(min_length=2, max_length=3)]
 MOST = 10**9  # of what is counted: TensorFlow counts in 32 bits

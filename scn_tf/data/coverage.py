@@ -8,6 +8,7 @@ import numpy as np
 from scn_tf.data.errors import DataWarning
 from scn_tf.files import counted
 from scn_tf.messages import cut, visible
+from scn_tf.types import Metadata, PathName
 
 MOST_NAMED = 50
 FEW, MANY_IMAGES = 2, 10  # a landmark in so few images of so many is named
@@ -23,7 +24,7 @@ def untrained(names: Sequence[str], counts: np.ndarray) -> list[str]:
     return [name for name, count in zip(names, counts, strict=True) if count == 0]
 
 
-def warn_of_coverage(table: object, names: Sequence[str], counts: np.ndarray, images: int, *, annotated: np.ndarray) -> None:
+def warn_of_coverage(table: PathName, names: Sequence[str], counts: np.ndarray, images: int, *, annotated: np.ndarray) -> None:
     """:class:`DataWarning` for landmarks that cannot be learned, that hardly can, or that nothing measures.
 
     Args:
@@ -57,7 +58,7 @@ def warn_of_coverage(table: object, names: Sequence[str], counts: np.ndarray, im
         )
 
 
-def warn_of_untrained(metadata: dict) -> None:
+def warn_of_untrained(metadata: Metadata) -> None:
     """:class:`DataWarning` if a model has landmarks that none of its training images showed, as far as its file says."""
     never = metadata.get("untrained") or ()
     if never:
@@ -74,11 +75,11 @@ def listed(names: Sequence[str]) -> str:
     return f"{text} and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else text
 
 
-def _them(names):
+def _them(names: Sequence[str]) -> str:
     return "it" if len(names) == 1 else "them"
 
 
-def trained_columns(landmarks: Sequence[str], metadata: dict) -> np.ndarray:
+def trained_columns(landmarks: Sequence[str], metadata: Metadata) -> np.ndarray:
     """(N,) bool: whether a model's training images showed each of its landmarks, as far as its file says.
 
     Args:

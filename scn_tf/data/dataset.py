@@ -3,8 +3,10 @@
 import functools
 import os
 import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -12,10 +14,14 @@ from scn_tf import geometry
 from scn_tf.data import frames, images, pixels
 from scn_tf.data.description import Description, read_description, read_text
 from scn_tf.data.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
+from scn_tf.data.images import Image
 from scn_tf.data.table import read_table
 from scn_tf.messages import cut, visible
+from scn_tf.types import Array, Metadata, PathName
 
 FEW_OUTSIDE = 2  # so many landmarks may lie outside an image, even if they are most of it
+
+Misspelt: TypeAlias = tuple[Path, int, str, str]  # list, line, ID as written, ID of the image
 
 
 @dataclass(frozen=True)
@@ -33,17 +39,17 @@ class Dataset:
 
     root: Path
     description: Description
-    landmarks: dict
-    rows: dict = field(repr=False)
-    files: dict = field(repr=False)
-    spacings: dict = field(default_factory=dict, repr=False)
+    landmarks: dict[str, Array]
+    rows: dict[str, int] = field(repr=False)
+    files: dict[str, Path] = field(repr=False)
+    spacings: dict[str, Array | None] = field(default_factory=dict, repr=False)
 
     @property
-    def table(self):
+    def table(self) -> Path:
         """Path of the landmark table."""
         return self.root / self.description.annotations
 
-    def split(self, name, *, missing="refuse"):
+    def split(self, name: str, *, missing: Literal["refuse", "skip"] = "refuse") -> list[str]:
         """IDs of ``splits/NAME.txt``, or of the list NAME (``.txt``) elsewhere in the set's folder, each with image and row.
 
         Args:
@@ -54,7 +60,9 @@ class Dataset:
             DatasetError: no such split, an unknown, doubled or unannotated ID, missing images.
             NoImageLeftError: all of its images are missing, and were to be skipped.
         """
-        ids, absent, misspelt = [], {}, []  # absent: ID -> what is missing; misspelt: (file, line, ID as written, ID of the image)
+        ids: list[str] = []
+        absent: dict[str, str] = {}  # ID -> what is missing
+        misspelt: list[Misspelt] = []
         for path, line, identity in self._lines(name):
             if identity in ids or identity in absent:
                 raise DatasetError(f"{path}, line {line}: {_shown(identity)} stands there twice.")
@@ -87,7 +95,7 @@ class Dataset:
             raise DatasetError(f"{self.root}: split {name} is empty.")
         return ids
 
-    def _meant(self, identity):
+    def _meant(self, identity: str) -> str | None:
         """ID of the image that an entry of a list means: with an ending, a folder or quotation marks, or in other capitals; else None."""
         bare = identity.strip("\"'").replace("\\", "/").rsplit("/", 1)[-1]
         for name in (bare, images.stem(bare), bare.split(",")[0]):
@@ -96,10 +104,10 @@ class Dataset:
         return self._by_lower_case.get(images.stem(bare).lower())
 
     @functools.cached_property
-    def _by_lower_case(self):
+    def _by_lower_case(self) -> dict[str, str]:
         return {identity.lower(): identity for identity in self.files}
 
-    def _about_misspelt(self, entries, total):
+    def _about_misspelt(self, entries: list[Misspelt], total: int) -> str:
         """The message about entries of a split that are no IDs, but whose image is there."""
         path, line, identity, meant = entries[0]
         endings = all(entry.startswith(own) and images.stem(entry) == own for _, _, entry, own in entries)
@@ -110,7 +118,7 @@ class Dataset:
             f"Write {_shown(meant)}; {len(entries)} of the {total} IDs of the split need it.{table}"
         )
 
-    def drawn(self, name, count, *, seed, missing="refuse"):
+    def drawn(self, name: str, count: int | None, *, seed: int, missing: Literal["refuse", "skip"] = "refuse") -> list[str]:
         """``count`` IDs of a split, drawn by a seed, in the split's order; a larger count of the same seed holds a smaller one's.
 
         Args:
@@ -129,7 +137,7 @@ class Dataset:
         order = np.random.default_rng(seed).permutation(len(ids))
         return [ids[index] for index in sorted(order[:count])]
 
-    def _lines(self, name):
+    def _lines(self, name: str) -> Iterator[tuple[Path, int, str]]:
         """(file, line, ID) of the lists that a split's name stands for."""
         for part in name.split("+"):
             # Files of an evaluation go into a folder of this name.
@@ -146,13 +154,13 @@ class Dataset:
                 if text.strip():
                     yield path, line, text.strip()
 
-    def read(self, identity):
+    def read(self, identity: str) -> Image:
         """:class:`scn_tf.data.images.Image` of an ID."""
         image = images.read_image(self.files[identity], dims=self.description.dims, channels=self.description.channels)
         self.spacings[identity] = image.spacing
         return image
 
-    def truth_in_array(self, identity, image):
+    def truth_in_array(self, identity: str, image: Image) -> Array:
         """Landmarks (N, d) of an ID in array pixels of its image, NaN where absent.
 
         Raises:
@@ -191,18 +199,18 @@ class Dataset:
             "their fields empty."
         )
 
-    def array_from_own(self, image):
+    def array_from_own(self, image: Image) -> Array:
         """Matrix from the set's own coordinates (file pixels or mm) to array pixels of an image."""
         return np.linalg.inv(image.own_from_array(self.description.coordinates))
 
-    def pixel_size(self, image):
+    def pixel_size(self, image: Image) -> Array | None:
         """(d,) mm per array pixel by ``spacing_mm`` or the header; None where neither states it."""
         if self.description.spacing_mm is None:
             return image.spacing
         return image.along_array_axes(self.description.spacing_mm)
 
     @functools.cached_property
-    def unit(self):
+    def unit(self) -> Literal["mm", "px"]:
         """Of errors: ``"mm"`` where the description or the header of the set's first image gives a spacing, else ``"px"``."""
         description = self.description
         known = description.normalization is not None and description.normalization.distance_mm is not None
@@ -211,16 +219,16 @@ class Dataset:
         return "mm" if self.states_spacing else "px"
 
     @functools.cached_property
-    def states_spacing(self):
+    def states_spacing(self) -> bool:
         """Whether the header of the set's first image gives a spacing."""
         return self.read(self._first).spacing is not None
 
     @property
-    def _first(self):
+    def _first(self) -> str:
         """ID of the first image that has a row: others may lie in the folder and concern nobody."""
         return next(identity for identity in self.files if identity in self.landmarks)
 
-    def mm_per_pixel(self, identity, image):
+    def mm_per_pixel(self, identity: str, image: Image) -> Array | None:
         """(d,) mm per array pixel, or None where no spacing is known.
 
         By ``spacing_mm``, by the known distance of two landmarks, by the header, in this order.
@@ -254,7 +262,7 @@ class Dataset:
         return spacing
 
 
-def check_fits_model(dataset, metadata):
+def check_fits_model(dataset: Dataset, metadata: Metadata) -> None:
     """Raise :class:`DatasetError` if a model's metadata name another dimension, other landmarks or channels, or pixels of a shape that
     the set does not state.
 
@@ -278,7 +286,7 @@ def check_fits_model(dataset, metadata):
         raise DatasetError(f"{dataset.root / 'dataset.yaml'}: spacing_mm: is missing. {pixels.WHY}, and these images state no pixel size.")
 
 
-def warn_of_training_images(dataset, split, ids, trained):
+def warn_of_training_images(dataset: Dataset, split: str, ids: Sequence[str], trained: Iterable[str]) -> None:
     """Warn if IDs of a split to be measured are among those to train on: ``train+val`` on purpose, or lists that overlap by mistake."""
     shared = sorted(set(ids) & set(trained), key=list(ids).index)
     if shared:
@@ -290,12 +298,12 @@ def warn_of_training_images(dataset, split, ids, trained):
         )
 
 
-def _shown(name):
+def _shown(name: object) -> str:
     """A name of the user's, short and in one line."""
     return cut(visible(str(name)), 80)
 
 
-def open_dataset(root):
+def open_dataset(root: PathName | None) -> Dataset:
     """Open a data set folder and check its description and table.
 
     Raises:
@@ -313,7 +321,7 @@ def _find_images(folder: Path, dims: int) -> dict[str, Path]:
     """Image files by ID; of volumes also folders, each with the slices of a DICOM series."""
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; the images of a data set lie there.")
-    files = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):  # macOS leaves ._hand01.png beside hand01.png
             continue

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Literal
 
 import pydantic
+from pydantic_core import ErrorDetails
 
 from scn_tf import documents
 from scn_tf.config import nearest, refuse_booleans
@@ -125,7 +126,7 @@ def _bad_place(text: str) -> str | None:
     return None
 
 
-def _explain(errors: list) -> str:
+def _explain(errors: Sequence[ErrorDetails]) -> str:
     """One line about the first of a description's mistakes; a misspelt key comes before the one that is missing without it."""
     item = next((item for item in errors if item["type"] == "extra_forbidden"), errors[0])
     key = ".".join(cut(str(part), 60) for part in item["loc"][: 2 if item["loc"][0] == "normalization" else 1])

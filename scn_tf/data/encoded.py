@@ -8,6 +8,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import simplejpeg
 
@@ -26,6 +27,8 @@ FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended and progressive, Huffman
 OTHER_FRAMES = {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
 NEXT_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")  # behind pixels: stuffed and restart markers belong to them
 MASKS = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)  # of a BMP: blue, green, red in this order, as without masks
+
+Missing: TypeAlias = dict[int, list[int | None]]  # component of a JPEG -> bits that each coefficient still lacks, None: all
 
 
 def check(content: bytes) -> None:
@@ -117,13 +120,13 @@ def _png_rows(header: memoryview) -> list[tuple[int, int]]:
 class _Pixels:
     """Unpacks the pixels of a PNG in pieces and counts them; nothing is kept."""
 
-    def __init__(self, rows: list[tuple[int, int]]):
+    def __init__(self, rows: list[tuple[int, int]]) -> None:
         self.rows, self.promised, self.count = rows, sum(number * length for number, length in rows), 0
         self.unpacker = zlib.decompressobj()
 
     def take(self, packed: memoryview) -> None:
         for start in range(0, len(packed), PIECE):
-            left = packed[start : start + PIECE]
+            left: bytes | memoryview = packed[start : start + PIECE]
             while len(left):
                 piece = self.unpacker.decompress(left, MOST_UNPACKED)
                 self._check_filters(piece)
@@ -206,17 +209,17 @@ def check_jpeg_segments(content: bytes) -> None:
     """
     if not content.startswith(JPEG):
         raise ValueError("it is a damaged JPEG: its first three bytes are wrong")
-    components, missing, scans = {}, None, 0
+    missing: Missing = {}
+    scans = 0
     for marker, body in _jpeg_segments(content):
         if marker == 0xDC:
             raise ValueError("it is a JPEG that states its height behind its pixels; save it again")
         if marker in OTHER_FRAMES:
             raise ValueError("it is a lossless, arithmetic or hierarchical JPEG; save it as a baseline JPEG or PNG")
         if marker in FRAMES:
-            if components:
+            if missing:
                 raise ValueError("it is a damaged JPEG: it states its size twice")
-            components = _jpeg_frame(body, len(content))
-            missing = {number: [None] * 64 for number in components}
+            missing = {number: [None] * 64 for number in _jpeg_frame(body, len(content))}
         if marker == 0xDA:
             scans += 1
             if scans > MOST_SCANS:
@@ -273,9 +276,9 @@ def _jpeg_frame(body: bytes, size: int) -> list[int]:
     return list(body[6::3])
 
 
-def _jpeg_scan(body: bytes, missing: dict[int, list] | None) -> None:
+def _jpeg_scan(body: bytes, missing: Missing) -> None:
     """Note what a scan brings: of each component and coefficient, the bits that are still missing."""
-    if missing is None or not body or len(body) != 4 + 2 * body[0]:
+    if not missing or not body or len(body) != 4 + 2 * body[0]:
         raise ValueError("it is a damaged JPEG: a scan has no frame or length")
     first, last, low = body[-3], body[-2], body[-1] & 15
     numbers = body[1 : 1 + 2 * body[0] : 2]
@@ -305,9 +308,9 @@ def _exif_blocks(content: bytes) -> Iterator[bytes]:
             if marker == 0xDA:
                 return
     elif content.startswith(PNG):
-        for kind, body in _png_chunks(content):
+        for kind, chunk in _png_chunks(content):
             if kind == b"eXIf":
-                yield bytes(body)
+                yield bytes(chunk)
 
 
 def _orientation(block: bytes) -> int:

@@ -10,7 +10,7 @@ class DatasetError(Error, ValueError):
 class MissingImagesError(DatasetError):
     """Images of a split are not there, and were not to be skipped; ``absent``: their IDs."""
 
-    def __init__(self, message, absent):
+    def __init__(self, message: str, absent: set[str]) -> None:
         super().__init__(message)
         self.absent = absent
 

@@ -8,11 +8,13 @@ the likely mistake. One-based pixels differ too little to be found.
 import itertools
 import warnings
 from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from scn_tf import geometry
 from scn_tf.data.errors import DataWarning
+from scn_tf.types import Example, PathName
 
 MOST_IMAGES, MOST_LANDMARKS = 60, 40
 RADIUS = {2: 6, 3: 3}  # of the surroundings, pixels of the network's input
@@ -25,7 +27,7 @@ CORNER, LEAST_LANDMARKS = 0.25, 5  # all points of so many landmarks in this par
 SCALES = (0.5, 0.75, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # of copies of an image
 SQUARES = (128, 224, 256, 384, 512, 640, 800, 1000, 1024, 2048)  # sides of copies that are forced into a square
 
-Frame = tuple[str, tuple]  # kind of frame, and what of it: axes or a factor
+Frame: TypeAlias = tuple[str, tuple[Any, ...]]  # kind of frame, and what of it: axes or a factor
 
 
 class Surroundings:
@@ -37,11 +39,11 @@ class Surroundings:
 
     def __init__(self, coordinates: str) -> None:
         self.coordinates, self.images = coordinates, 0
-        self._patches: dict[Frame | None, list] = {}
+        self._patches: dict[Frame | None, list[np.ndarray]] = {}
         self._fractions: list[bool] = []
         self._corners: list[bool] = []
 
-    def add(self, example: dict) -> None:
+    def add(self, example: Example) -> None:
         """Look at one more example (see :mod:`scn_tf.data.pipeline`), dict of arrays."""
         if self.images >= MOST_IMAGES:
             return
@@ -67,8 +69,9 @@ class Surroundings:
         points = self.images * len(self._patches[None][0]) if self.images else 0
         if self.images < LEAST_IMAGES or points < LEAST_POINTS:
             return None
-        agreement = self.agreement()
-        stated = agreement.pop(None)
+        found = self.agreement()
+        stated = found[None]
+        agreement = {frame: other for frame, other in found.items() if frame is not None}
         cornered = self.coordinates == "pixel" and all(self._corners)
         if cornered:  # what lies in the corner may look alike in all images: a scale, the film's edge
             agreement = {frame: other for frame, other in agreement.items() if frame[0] in ("square", "scale", "mm")}
@@ -87,7 +90,7 @@ class Surroundings:
         return frame, *means
 
 
-def warn_of_frame(surroundings: Surroundings, table: object) -> None:
+def warn_of_frame(surroundings: Surroundings, table: PathName) -> None:
     """:class:`DataWarning` with the likely cause and the fix if the points seem to belong to another frame.
 
     Args:
@@ -144,7 +147,7 @@ def explain(frame: Frame, coordinates: str) -> tuple[str, str]:
     return "the points seem to be set on a copy of another size.", f"Multiply them by {detail[0]:g}."
 
 
-def other_frames(example: dict, coordinates: str) -> Iterator[tuple[Frame, np.ndarray]]:
+def other_frames(example: Example, coordinates: str) -> Iterator[tuple[Frame, np.ndarray]]:
     """Frames that people confuse, and the points (N, d) in network pixels as they would lie in each of them."""
     points = example["landmarks"].astype(float)
     dims = points.shape[-1]
@@ -169,36 +172,36 @@ def other_frames(example: dict, coordinates: str) -> Iterator[tuple[Frame, np.nd
             yield ("square", (side,)), _to_input(example, (pixels + 0.5) * (last + 1) / side - 0.5)
 
 
-def _changed(points: np.ndarray, axes: tuple, by: np.ndarray) -> np.ndarray:
+def _changed(points: np.ndarray, axes: tuple[int, ...], by: np.ndarray) -> np.ndarray:
     """Points (N, d) with some of their coordinates taken from ``by``."""
     changed = points.copy()
     changed[:, axes] = by[:, axes]
     return changed
 
 
-def _to_pixels(example: dict, points: np.ndarray) -> np.ndarray:
+def _to_pixels(example: Example, points: np.ndarray) -> np.ndarray:
     """Network pixels (N, d) to pixels of the image, axes as loaded."""
     return (points - _first_pixel(example)) * example["file_per_pixel"].astype(float)
 
 
-def _to_input(example: dict, pixels: np.ndarray) -> np.ndarray:
+def _to_input(example: Example, pixels: np.ndarray) -> np.ndarray:
     return pixels / example["file_per_pixel"].astype(float) + _first_pixel(example)
 
 
-def _first_pixel(example: dict) -> np.ndarray:
+def _first_pixel(example: Example) -> np.ndarray:
     """Where in the input the centre of an image's first pixel lies, (d,): images are centred."""
     last = np.array(example["image"].shape[-2::-1]) - 1.0
     return (last - (example["size"].astype(float) - 1) / example["file_per_pixel"]) / 2
 
 
-def _borders(example: dict) -> tuple[np.ndarray, np.ndarray]:
+def _borders(example: Example) -> tuple[np.ndarray, np.ndarray]:
     """First and last pixel of the input, (d,) in array order, that show the image."""
     side = np.array(example["image"].shape[-2::-1])
     low = np.clip(np.ceil(_first_pixel(example)), 0, side - 1)
     return low[::-1].astype(int), (side - 1 - low)[::-1].astype(int)
 
 
-def patches(image: np.ndarray, points: np.ndarray, present: np.ndarray, borders: tuple) -> np.ndarray:
+def patches(image: np.ndarray, points: np.ndarray, present: np.ndarray, borders: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Surroundings of points (N, d) in an image ([D,] H, W), less their mean and of length 1: (N, P).
 
     Shorter where there is little contrast, as in the background; 0 where they cross the image's border, which looks alike in all images.

@@ -7,11 +7,13 @@ import hashlib
 import os
 import warnings
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from scn_tf.data.dataset import Dataset, check_fits_model
 from scn_tf.data.errors import DatasetError, DataWarning
+from scn_tf.types import Metadata, PathName
 
 VERSION = 1
 DECIMALS = 6  # of a coordinate: further ones are how a number was written
@@ -21,8 +23,10 @@ UNITS = ("coordinates", "spacing_mm", "normalization", "unit")
 SPLITS = ("training", "validation")
 SHOWN = 60  # characters of a value in a message
 
+Fingerprint: TypeAlias = dict[str, Any]  # JSON, see :func:`fingerprint`
 
-def fingerprint(dataset: Dataset, training_ids: list[str], validation_ids: list[str]) -> dict:
+
+def fingerprint(dataset: Dataset, training_ids: list[str], validation_ids: list[str]) -> Fingerprint:
     """JSON-like: what the set says of itself, and for each ID of a split digests of its landmarks and its image file.
 
     Raises:
@@ -41,13 +45,13 @@ def fingerprint(dataset: Dataset, training_ids: list[str], validation_ids: list[
     }
 
 
-def short(found: dict) -> dict:
+def short(found: Fingerprint) -> dict[str, Any]:
     """What a model file says of the data it was trained on: rule of mm, number of images and digest of each split."""
     counts = {split: {"images": len(found[split]), "digest": _digest(repr(sorted(found[split].items())).encode())} for split in SPLITS}
     return {"normalization": found["normalization"], **counts}
 
 
-def changes(before: dict, now: dict) -> list[str]:
+def changes(before: Fingerprint, now: Fingerprint) -> list[str]:
     """What differs between two fingerprints, a sentence for each, with the old and the new value."""
     found = _changed_names(before["landmarks"], now["landmarks"]) + _changed_units(before, now)
     for split in SPLITS:
@@ -55,7 +59,7 @@ def changes(before: dict, now: dict) -> list[str]:
     return found
 
 
-def check_meaning(before: dict, now: dict, where: str | Path) -> None:
+def check_meaning(before: Fingerprint | Metadata, now: Fingerprint, where: PathName) -> None:
     """Raise :class:`DatasetError` if the weights belong to other landmarks: names in another order, another number, dimension, channels.
 
     A new name alone may be the old one spelt better: :func:`changes` has it.
@@ -81,9 +85,9 @@ def check_meaning(before: dict, now: dict, where: str | Path) -> None:
         )
 
 
-def changes_for_model(metadata: dict, now: dict) -> list[str]:
+def changes_for_model(metadata: Metadata, now: Fingerprint) -> list[str]:
     """:func:`changes` as far as the metadata of a model tell, which know units but no single image."""
-    known = {name: metadata[name] for name in ("coordinates", "spacing_mm", "unit") if name in metadata}
+    known: dict[str, Any] = {name: metadata[name] for name in ("coordinates", "spacing_mm", "unit") if name in metadata}
     data = metadata.get("data") or {}
     if "normalization" in data:
         known["normalization"] = data["normalization"]
@@ -95,7 +99,7 @@ def changes_for_model(metadata: dict, now: dict) -> list[str]:
     return found
 
 
-def check_against_model(dataset: Dataset, metadata: dict) -> None:
+def check_against_model(dataset: Dataset, metadata: Metadata) -> None:
     """What data must have in common with a model that is used on them: landmarks, dimension and channels.
 
     Other data may have other units; since errors and coordinates follow them, they are warned of by name.
@@ -117,7 +121,7 @@ def check_against_model(dataset: Dataset, metadata: dict) -> None:
         )
 
 
-def _units(dataset: Dataset) -> dict:
+def _units(dataset: Dataset) -> dict[str, Any]:
     description = dataset.description
     return {
         "coordinates": description.coordinates,
@@ -145,12 +149,12 @@ def _changed_names(old: list[str], new: list[str]) -> list[str]:
     return [f"landmark {number} was {_shown(one)}, is {_shown(other)}" for number, (one, other) in pairs if one != other]
 
 
-def _changed_units(before: dict, now: dict) -> list[str]:
+def _changed_units(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     units = [name for name in UNITS if name in before and not _same(before[name], now[name])]
     return [f"{name} was {_shown(before[name])}, is {_shown(now[name])}" for name in units]
 
 
-def _split_changes(split: str, before: dict, now: dict) -> list[str]:
+def _split_changes(split: str, before: dict[str, list[str]], now: dict[str, list[str]]) -> list[str]:
     found = []
     gone, added = [i for i in before if i not in now], [i for i in now if i not in before]
     if gone or added:
@@ -167,7 +171,7 @@ def _listed(ids: list[str]) -> str:
     return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
 
 
-def _same(first: object, second: object) -> bool:
+def _same(first: Any, second: Any) -> bool:
     if first is None or second is None or isinstance(first, str | dict):
         return first == second
     return len(first) == len(second) and bool(np.allclose(first, second, rtol=1e-9))

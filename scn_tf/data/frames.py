@@ -27,8 +27,8 @@ def likely_frame(image: Image, own: np.ndarray, coordinates: str) -> str:
 def _frames(image: Image, own: np.ndarray, coordinates: str) -> Iterator[tuple[str, str, np.ndarray]]:
     """(cause, fix, points (P, d) in array pixels) of every frame that may have been meant."""
     dims = own.shape[-1]
-    framed = image.physical_from_array is not None
-    array_from_physical = np.linalg.inv(image.physical_from_array if framed else image.file_from_array)
+    stated = image.physical_from_array
+    array_from_physical = np.linalg.inv(image.file_from_array if stated is None else stated)
     array_from_file = np.linalg.inv(image.file_from_array)
     ras = own * np.array([-1, -1, 1][:dims])
     if coordinates == "physical":
@@ -47,7 +47,7 @@ def _frames(image: Image, own: np.ndarray, coordinates: str) -> Iterator[tuple[s
     if (upward >= 0).all():
         fix = "Count y downward from the centre of the first row, without a sign."
         yield "y were counted upward, with negative values in the image", fix, geometry.apply(array_from_file, upward)
-    if framed:
+    if stated is not None:
         fix = "Write coordinates: physical in dataset.yaml."
         yield "they were mm of the image's header (LPS), not pixels", fix, geometry.apply(array_from_physical, own)
         fix = "Negate x and y and write coordinates: physical in dataset.yaml."

@@ -6,9 +6,11 @@ import warnings
 import numpy as np
 
 from scn_tf.config import ModelConfig
+from scn_tf.data.dataset import Dataset
 from scn_tf.data.errors import DataWarning
 from scn_tf.files import counted
 from scn_tf.messages import cut, visible
+from scn_tf.types import Example, known
 
 MOST_NAMED = 3  # images
 
@@ -17,28 +19,31 @@ class Outside:
     """What lies outside in the examples of a split.
 
     Args:
-        dataset: :class:`scn_tf.data.dataset.Dataset`.
-        model: resolved :class:`scn_tf.config.ModelConfig`.
+        dataset: the data set of the split.
+        model: resolved.
     """
 
-    def __init__(self, dataset: object, model: ModelConfig) -> None:
+    def __init__(self, dataset: Dataset, model: ModelConfig) -> None:
         self.dataset, self.model = dataset, model
-        self.image, self.input = {}, {}  # ID -> names
+        self.image: dict[str, list[str]] = {}  # ID -> names
+        self.input: dict[str, list[str]] = {}
         self.reach = np.zeros(dataset.description.dims)
 
-    def add(self, identity: str, example: dict) -> None:
+    def add(self, identity: str, example: Example) -> None:
         """Look at one more example (see :mod:`scn_tf.data.pipeline`), dict of arrays."""
         missed = (example["annotated"] > 0) & (example["visible"] == 0)
         if not missed.any():
             return
-        centre = (np.array(self.model.image_size[::-1]) - 1) / 2  # of image and input
+        centre = (np.array(known(self.model.image_size)[::-1]) - 1) / 2  # of image and input
         away = np.abs(example["landmarks"].astype(float) - centre)
         in_image = (away <= example["size"] / example["file_per_pixel"] / 2 + 1e-3).all(axis=1)
-        for found, chosen in ((self.image, missed & ~in_image), (self.input, missed & in_image)):
+        # Without a spacing the input shows the whole image, so that a point that it lacks lies on the image's border or beyond.
+        cut_off = missed & in_image & (away > centre + 0.5).any(axis=1) & (self.model.spacing_mm is not None)
+        for found, chosen in ((self.image, missed & ~cut_off), (self.input, cut_off)):
             if chosen.any():
                 found[identity] = [self.dataset.description.names[number] for number in np.flatnonzero(chosen)]
-        if (missed & in_image).any():
-            self.reach = np.maximum(self.reach, away[missed & in_image].max(axis=0))
+        if cut_off.any():
+            self.reach = np.maximum(self.reach, away[cut_off].max(axis=0))
 
     def warn(self) -> None:
         """A :class:`DataWarning` for images, and one for the input with the sizes that would hold all."""
@@ -49,7 +54,7 @@ class Outside:
         if self.input:
             warnings.warn(f"{self._listed(self.input, 'the network input')} {self._remedy()}", DataWarning, stacklevel=3)
 
-    def _listed(self, found, place):
+    def _listed(self, found: dict[str, list[str]], place: str) -> str:
         number = sum(map(len, found.values()))
         shown = [
             f"line {self.dataset.rows[identity]} ({cut(visible(identity), 40)}): {cut(visible(', '.join(names)), 120)}"
@@ -61,27 +66,27 @@ class Outside:
             f"but errors count them. {'; '.join(shown)}{more}."
         )
 
-    def _remedy(self):
-        sides = np.array(self.model.image_size)
+    def _remedy(self) -> str:
+        sides, spacing_mm = np.array(known(self.model.image_size)), known(self.model.spacing_mm)
         needed = np.maximum(np.ceil(2 * self.reach[::-1] + 1), sides).astype(int)
         size = [_next_side(self.model, axis, int(side)) for axis, side in enumerate(needed)]
-        spacing = self.model.spacing_mm * max(needed / sides)
+        spacing = spacing_mm * max(needed / sides)
         digits = 2 - math.floor(math.log10(spacing))
         rounded = math.ceil(spacing * 10**digits) / 10**digits
-        shows = " x ".join(f"{side * self.model.spacing_mm:g}" for side in sides)
+        shows = " x ".join(f"{side * spacing_mm:g}" for side in sides)
         return (
-            f"An input of {list(self.model.image_size)} pixels of {self.model.spacing_mm:g} mm shows {shows} mm. "
+            f"An input of {sides.tolist()} pixels of {spacing_mm:g} mm shows {shows} mm. "
             f"--model.image_size {','.join(map(str, size))} or --model.spacing_mm {rounded:g} holds them."
         )
 
 
-def _next_side(model, axis, side):
+def _next_side(model: ModelConfig, axis: int, side: int) -> int:
     """The smallest side from ``side`` that the network's poolings divide."""
     for longer in range(side, side + 1024):
-        size = list(model.image_size)
+        size = list(known(model.image_size))
         size[axis] = longer
         try:
-            return model.model_copy(update={"image_size": tuple(size)}).resolved(len(size)).image_size[axis]
+            return known(model.model_copy(update={"image_size": tuple(size)}).resolved(len(size)).image_size)[axis]
         except ValueError:
             continue
     return side

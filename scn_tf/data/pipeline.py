@@ -14,29 +14,33 @@ An example is a dict; landmarks are in network pixels, heatmaps never leave the 
 """
 
 import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from scn_tf import geometry
+from scn_tf.config import Config, ModelConfig
+from scn_tf.data.dataset import Dataset
 from scn_tf.data.errors import DatasetError, DataWarning
-from scn_tf.data.images import ImageError
+from scn_tf.data.images import Image, ImageError
 from scn_tf.data.outside import Outside
 from scn_tf.preprocess import network_input
+from scn_tf.types import Array, Vector, known
 
 
-def prepare(dataset, identity, model, *, measured=True):
+def prepare(dataset: Dataset, identity: str, model: ModelConfig, *, measured: bool = True) -> dict[str, Array]:
     """Read one image and place it in the network's input (host).
 
     Args:
-        dataset: :class:`scn_tf.data.dataset.Dataset`.
+        dataset: the data set.
         identity: the image's ID.
-        model: resolved :class:`scn_tf.config.ModelConfig`.
+        model: resolved.
         measured: see :func:`examples`.
 
     Returns:
-        dict of numpy arrays: ``array``, ``scale``, ``translation``, and the example's values but ``image``.
+        ``array``, ``scale``, ``translation``, and the example's values but ``image``.
     """
     image = dataset.read(identity)
     if image.array.max() == image.array.min():
@@ -49,7 +53,7 @@ def prepare(dataset, identity, model, *, measured=True):
     landmarks = np.where(present[:, None], landmarks, 0.0)
     with np.errstate(invalid="ignore"):
         in_image = ((truth >= -0.5) & (truth <= image.size - 0.5)).all(axis=1)  # around it an input may be padded
-    visible = present & in_image & np.asarray(geometry.inside(landmarks.astype("float32"), model.image_size))
+    visible = present & in_image & np.asarray(geometry.inside(landmarks.astype("float32"), known(model.image_size)))
     mm = dataset.mm_per_pixel(identity, image) if measured else np.full_like(fit.scale, np.nan)
     return dict(
         array=image.array,
@@ -66,13 +70,13 @@ def prepare(dataset, identity, model, *, measured=True):
     )
 
 
-def fit_image(image, pixel_size, model, *, name):
-    """:class:`scn_tf.geometry.Fit` of an image under a model's settings.
+def fit_image(image: Image, pixel_size: Vector | None, model: ModelConfig, *, name: str) -> geometry.Fit:
+    """Where an image lies in the input under a model's settings.
 
     Args:
-        image: :class:`scn_tf.data.images.Image`.
+        image: as loaded.
         pixel_size: (d,) extent of an array pixel; None if nothing is known: pixels are square.
-        model: resolved :class:`scn_tf.config.ModelConfig`.
+        model: resolved.
         name: of the image, for messages.
 
     Raises:
@@ -82,20 +86,27 @@ def fit_image(image, pixel_size, model, *, name):
         if model.spacing_mm is not None:
             raise ImageError(f"{name}: model.spacing_mm needs images with a spacing; set spacing_mm in dataset.yaml.")
         pixel_size = np.ones(len(image.size))
-    return geometry.fit_to_input(image.size, pixel_size, model.image_size[::-1], spacing=model.spacing_mm)
+    return geometry.fit_to_input(image.size, pixel_size, known(model.image_size)[::-1], spacing=model.spacing_mm)
 
 
-def examples(dataset, ids, config, *, measured=True, observe=None):
+def examples(
+    dataset: Dataset,
+    ids: Sequence[str],
+    config: Config,
+    *,
+    measured: bool = True,
+    observe: Callable[[dict[str, Array]], None] | None = None,
+) -> tf.data.Dataset:
     """Fitted examples of a split, in order, decoded in parallel, cached.
 
     Errors are raised here, before training starts: the whole split is read once.
 
     Args:
-        dataset: :class:`scn_tf.data.dataset.Dataset`.
-        ids: list of IDs.
-        config: resolved :class:`scn_tf.config.Config`.
+        dataset: the data set.
+        ids: of the split's images.
+        config: resolved.
         measured: errors will be measured, so that mm must be known; images to train on may lack the landmarks that give them.
-        observe: called with every example of the first pass, dict of arrays, in order.
+        observe: called with every example of the first pass, in order.
 
     Returns:
         finite ``tf.data.Dataset`` of examples.
@@ -105,9 +116,10 @@ def examples(dataset, ids, config, *, measured=True, observe=None):
     """
     model, description = config.model, dataset.description
     dims, count = description.dims, len(description.names)
-    failures, checking = [], True
+    failures: list[ImageError | DatasetError] = []
+    checking = True
 
-    def read(index):
+    def read(index: np.integer) -> Sequence[Array]:
         # Of the first pass nothing is raised inside TensorFlow: it would turn the error into a traceback in a string, and its other
         # threads would go on reading while Python ends, which aborts the process.
         if checking and failures:
@@ -120,8 +132,8 @@ def examples(dataset, ids, config, *, measured=True, observe=None):
             failures.append(error)
             return blank
 
-    shapes = dict(
-        array=[None] * dims + [description.channels],
+    shapes: dict[str, list[int | None]] = dict(
+        array=[*[None] * dims, description.channels],
         scale=[dims],
         translation=[dims],
         landmarks=[count, dims],
@@ -135,11 +147,11 @@ def examples(dataset, ids, config, *, measured=True, observe=None):
     )
     blank = [np.ones([length or 1 for length in shape], "float32") for shape in shapes.values()]
 
-    def load(index):
+    def load(index: tf.Tensor) -> dict[str, tf.Tensor]:
         values = tf.numpy_function(read, [index], [tf.float32] * len(shapes))
         example = {name: tf.ensure_shape(value, shape) for (name, shape), value in zip(shapes.items(), values, strict=True)}
-        placement = [example.pop(name) for name in ("array", "scale", "translation")]
-        return {"image": network_input(*placement, model.image_size), **example}
+        array, scale, translation = (example.pop(name) for name in ("array", "scale", "translation"))
+        return {"image": network_input(array, scale, translation, known(model.image_size)), **example}
 
     data = tf.data.Dataset.range(len(ids)).map(load, num_parallel_calls=config.data.workers, deterministic=True)
     if config.data.cache == "memory":
@@ -161,7 +173,7 @@ def examples(dataset, ids, config, *, measured=True, observe=None):
     return data.apply(tf.data.experimental.assert_cardinality(len(ids)))
 
 
-def training_batches(data, *, count, batch_size, seed, first_epoch=0):
+def training_batches(data: tf.data.Dataset, *, count: int, batch_size: int, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
     """Endless shuffled batches; epoch e has the same order however training got there.
 
     Args:
@@ -172,13 +184,13 @@ def training_batches(data, *, count, batch_size, seed, first_epoch=0):
         first_epoch: where to start, after a resume.
     """
 
-    def epoch(number):
+    def epoch(number: tf.Tensor) -> tf.data.Dataset:
         return data.shuffle(count, seed=seed * 100_003 + number, reshuffle_each_iteration=False).batch(batch_size, drop_remainder=True)
 
     return without_autotune(tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2))
 
 
-def without_autotune(data):
+def without_autotune(data: tf.data.Dataset) -> tf.data.Dataset:
     """Nothing here is left to tune, and the thread that would do it sleeps up to a minute, which the end of a program waits for."""
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from scn_tf.types import Metadata
+
 ASPECT = "pixel_aspect"  # key of a model's metadata; models of earlier versions have none
 FIXED, HEADER, SQUARE = "fixed", "header", "square"
 SQUARENESS = 1e-4  # relative: a tenth of a pixel over a thousand
@@ -24,12 +26,12 @@ def aspect(spacing_mm: tuple[float, ...] | None, spacings: Iterable[np.ndarray |
     return HEADER if any(np.ptp(spacing) > SQUARENESS * np.min(spacing) for spacing in stated) else SQUARE
 
 
-def needs_spacing(metadata: dict) -> bool:
+def needs_spacing(metadata: Metadata) -> bool:
     """Whether an image without a pixel size would be prepared otherwise than those that the model was trained on."""
     return metadata.get(ASPECT) == HEADER and not metadata["spacing_mm"]
 
 
-def why_needed(metadata: dict) -> str | None:
+def why_needed(metadata: Metadata) -> str | None:
     """Why a model cannot use an image without a pixel size; None if it can."""
     if needs_spacing(metadata):
         return WHY

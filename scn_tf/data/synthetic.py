@@ -10,7 +10,9 @@ import io
 import math
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import SimpleITK as sitk
@@ -18,6 +20,7 @@ import yaml
 
 from scn_tf import files
 from scn_tf.data.errors import DatasetError
+from scn_tf.types import Array, PathName
 
 FINGERS = {
     # angle of the metacarpal (radians from straight up), lengths in mm of metacarpal and phalanges
@@ -39,21 +42,23 @@ SIZE_3D, SPACING_3D = (40, 56, 32), 3.6  # (x, y, z) pixels, mm
 ORIGIN_3D = (-20.0, 35.0, 10.0)
 VERSION = 2  # raise it when the same seed gives another folder
 
+Bone: TypeAlias = tuple[Array, Array, float]  # start (d,), end (d,), radius; mm
 
-def _hand(rng, dims):
+
+def _hand(rng: np.random.Generator, dims: int) -> tuple[Array, list[Bone]]:
     """One hand: landmark coordinates (N, dims) in mm around 0, y down, and capsules (start, end, radius)."""
     size = rng.uniform(0.8, 1.15)
     turn = rng.uniform(-0.2, 0.2)
     spread = rng.uniform(0.75, 1.1)
-    chosen = FINGERS if dims == 2 else FINGERS_3D
+    chosen: Iterable[str] = FINGERS if dims == 2 else FINGERS_3D
     points, bones = [], []
     for finger in chosen:
         angle, lengths = FINGERS[finger]
         angle = turn + spread * angle + rng.normal(0, 0.05)
         lift = rng.normal(0, 0.12)  # out of the plane, 3D alone
         start = np.array([22.0 * math.sin(1.6 * angle), -6.0 * abs(angle), 0.0])[:dims]
-        for number, length in enumerate(lengths):
-            length = size * length * rng.uniform(0.92, 1.08)
+        for number, usual in enumerate(lengths):
+            length = size * usual * rng.uniform(0.92, 1.08)
             direction = np.array([math.sin(angle), -math.cos(angle), math.sin(lift)])[:dims]
             end = start + length * direction / np.linalg.norm(direction)
             bones.append((start, end, size * (4.6 - 0.6 * number) * rng.uniform(0.9, 1.1)))
@@ -71,19 +76,19 @@ def _hand(rng, dims):
     return np.array(points), bones
 
 
-def _distance(grid, start, end):
+def _distance(grid: Array, start: Array, end: Array) -> Array:
     """Distance (*size,) of grid points (*size, d) from a segment."""
     along = end - start
     position = np.clip((grid - start) @ along / (along @ along), 0.0, 1.0)
     return np.linalg.norm(grid - start - position[..., None] * along, axis=-1)
 
 
-def _soft_step(values):
+def _soft_step(values: Array) -> Array:
     """Logistic step from 0 to 1, in a form that does not overflow."""
     return 0.5 * (1.0 + np.tanh(0.5 * values))
 
 
-def _draw(rng, size, spacing):
+def _draw(rng: np.random.Generator, size: tuple[int, ...], spacing: float) -> tuple[Array, Array, Array]:
     """Image uint8 ([z,] y, x), landmarks (N, d) in pixels (x, y[, z]), and label map uint8 ([z,] y, x)."""
     dims = len(size)
     points, bones = _hand(rng, dims)
@@ -120,7 +125,7 @@ def _draw(rng, size, spacing):
     return (255 * image).astype("uint8"), points / spacing - 0.5, labels
 
 
-def _label(bone, dims):
+def _label(bone: int, dims: int) -> int:
     """Label of a bone by its number: one a finger, radius and ulna."""
     lengths = [len(FINGERS[finger][1]) for finger in (FINGERS if dims == 2 else FINGERS_3D)]
     last = np.cumsum(lengths)
@@ -128,7 +133,7 @@ def _label(bone, dims):
     return 1 + finger + (bone - last[-1] if finger == len(lengths) else 0)
 
 
-def generate(root, *, dims=2, train=60, val=20, seed=0):
+def generate(root: PathName, *, dims: int = 2, train: int = 60, val: int = 20, seed: int = 0) -> None:
     """Write a synthetic data set, landmarks and label maps.
 
     Args:
@@ -159,13 +164,13 @@ def generate(root, *, dims=2, train=60, val=20, seed=0):
     files.write_text(root / "landmarks.csv", text.getvalue())
     files.write_text(root / "splits" / "train.txt", "\n".join(ids[:train]) + "\n")
     files.write_text(root / "splits" / "val.txt", "\n".join(ids[train:]) + "\n")
-    description = {"name": f"synthetic_hands_{dims}d", "dims": dims, "landmarks": list(names)}
+    description: dict[str, object] = {"name": f"synthetic_hands_{dims}d", "dims": dims, "landmarks": list(names)}
     description["labels"] = ["background", *(FINGERS if dims == 2 else FINGERS_3D), *(("radius", "ulna") if dims == 2 else ())]
     description |= {"coordinates": "pixel", "spacing_mm": [spacing] * 2} if dims == 2 else {"coordinates": "physical"}
     files.write_text(root / "dataset.yaml", yaml.safe_dump(description, sort_keys=False))
 
 
-def ensure(root):
+def ensure(root: PathName) -> Path:
     """The default set's folder, generated if it is not there yet; several processes may ask for it at a time."""
     root = Path(f"{root}_v{VERSION}")
     if (root / "dataset.yaml").exists():

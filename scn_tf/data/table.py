@@ -4,22 +4,25 @@ import csv
 import os
 import re
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from scn_tf.data.description import read_text
+from scn_tf.data.description import Description, read_text
 from scn_tf.data.errors import DatasetError, DataWarning
 from scn_tf.messages import cut, short, visible
+from scn_tf.types import Array
 
 LONGEST_LINE, LONGEST_VALUE = 1_000_000, 60  # characters: of a row, and of every value that it should have
 
 
-def read_table(path, description):
+def read_table(path: Path, description: Description) -> tuple[dict[str, Array], dict[str, int]]:
     """Read a landmark table: a row an image, its ID and then the coordinates of every landmark; no header.
 
     Args:
         path: the file, CSV.
-        description: :class:`scn_tf.data.description.Description`.
+        description: of the data set.
 
     Returns:
         (ID -> (N, d) float64 in the set's own coordinates, NaN where absent; ID -> line of the file).
@@ -30,7 +33,9 @@ def read_table(path, description):
     if not os.path.isfile(path):
         raise DatasetError(f"{path}: no such file; the table of the landmarks lies there, or where annotations in dataset.yaml says.")
     names, dims = description.names, description.dims
-    count, landmarks, rows = len(names), {}, {}
+    count = len(names)
+    landmarks: dict[str, Array] = {}
+    rows: dict[str, int] = {}
     for line, text in enumerate(read_text(path).split("\n"), start=1):
         if len(text) > LONGEST_LINE + LONGEST_VALUE * count * dims:  # before it becomes millions of cells
             raise DatasetError(
@@ -69,7 +74,7 @@ def read_table(path, description):
     return landmarks, rows
 
 
-def _warn_of_placeholders(path, landmarks):
+def _warn_of_placeholders(path: Path, landmarks: dict[str, Array]) -> None:
     """Warn of points such as 0,0 or -1,-1 that come more than once: other programs write absent landmarks so."""
     points = np.concatenate(list(landmarks.values()))
     suspects = points[(points <= 0).all(axis=1) & (points == points[:, :1]).all(axis=1) & (points == np.rint(points)).all(axis=1)]
@@ -83,7 +88,7 @@ def _warn_of_placeholders(path, landmarks):
             )
 
 
-def _hint(line, row, expected):
+def _hint(line: int, row: Sequence[str], expected: int) -> str:
     """What is often wrong with a table whose row does not fit, and the fix, as the end of a message."""
     text = ",".join(row)
     separator = next((mark for mark in ";\t|" if mark in text), None)
@@ -106,7 +111,7 @@ def _hint(line, row, expected):
     return ""
 
 
-def _is_number(text):
+def _is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:

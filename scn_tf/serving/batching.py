@@ -6,12 +6,13 @@ One thread, since TensorFlow spreads one batch over all cores; two batches at on
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
 import numpy as np
 
-from scn_tf.serving.servable import InputError
+from scn_tf.serving.servable import Arrays, InputError, Signature
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +27,14 @@ class Job(NamedTuple):
     ``key``: jobs with equal ones can be joined. ``first``: number of its first row in the request, -1 if that has only one.
     """
 
-    key: tuple
-    signature: object
-    inputs: dict
+    key: tuple[object, ...]
+    signature: Signature
+    inputs: Arrays
     first: int
     rows: int
     pixels: int
     arrived: float
-    future: Future
+    future: Future[Arrays]
 
 
 class Batcher:
@@ -49,26 +50,37 @@ class Batcher:
         observe: called with the rows of each batch that ran.
     """
 
-    def __init__(self, run, *, max_batch, max_pixels, max_queue, max_queue_pixels, wait, observe):
+    def __init__(
+        self,
+        run: Callable[[Signature, Arrays], Arrays],
+        *,
+        max_batch: int,
+        max_pixels: int,
+        max_queue: int,
+        max_queue_pixels: int,
+        wait: float,
+        observe: Callable[[int], object],
+    ) -> None:
         self._run, self._observe = run, observe
         self._max_batch, self._max_pixels, self._wait = max_batch, max_pixels, wait
         self._max_queue, self._max_queue_pixels = max_queue, max_queue_pixels
-        self._queue, self._changed, self._closed = [], threading.Condition(), False
+        self._queue: list[Job] = []
+        self._changed, self._closed = threading.Condition(), False
         # A daemon: a forced stop must not wait for a batch.
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
         self._thread.start()
 
     @property
-    def alive(self):
+    def alive(self) -> bool:
         """Whether the worker runs."""
         return self._thread.is_alive()
 
-    def waiting(self):
+    def waiting(self) -> int:
         """Rows in the queue that someone still wants."""
         with self._changed:
             return sum(job.rows for job in self._queue if not job.future.cancelled())
 
-    def submit(self, signature, inputs, pixels):
+    def submit(self, signature: Signature, inputs: Arrays, pixels: Sequence[int]) -> list[Future[Arrays]]:
         """Queue the rows of a request.
 
         Args:
@@ -100,18 +112,18 @@ class Batcher:
             self._changed.notify()
         return [job.future for job in jobs]
 
-    def close(self):
+    def close(self) -> None:
         """Run what waits, take nothing more, and end the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join()
 
-    def _work(self):
+    def _work(self) -> None:
         while (jobs := self._take()) is not None:
             self._execute([job for job in jobs if job.future.set_running_or_notify_cancel()])
 
-    def _take(self):
+    def _take(self) -> list[Job] | None:
         """Wait for work; the jobs of the next batch, oldest first, or None once closed and worked off."""
         with self._changed:
             while not self._queue and not self._closed:
@@ -125,12 +137,13 @@ class Batcher:
             self._queue = [job for job in self._queue if id(job) not in taken]
             return batch
 
-    def _is_full(self):
+    def _is_full(self) -> bool:
         return not self._queue or self._next()[1]
 
-    def _next(self):
+    def _next(self) -> tuple[list[Job], bool]:
         """The oldest job and those that can join it, in order; and whether nothing more would fit."""
-        batch, rows, pixels = [], 0, 0
+        batch: list[Job] = []
+        rows = pixels = 0
         for job in self._queue:
             if job.key != self._queue[0].key:
                 continue
@@ -139,7 +152,7 @@ class Batcher:
             batch, rows, pixels = [*batch, job], rows + job.rows, pixels + job.pixels
         return batch, rows >= self._max_batch
 
-    def _execute(self, jobs):
+    def _execute(self, jobs: Sequence[Job]) -> None:
         if not jobs:
             return
         try:
@@ -161,7 +174,7 @@ class Batcher:
                 job.future.set_result({name: array[start : start + job.rows] for name, array in outputs.items()})
                 start += job.rows
 
-    def _of_row(self, job, error):
+    def _of_row(self, job: Job, error: Exception) -> Exception:
         """The error, with the row that it speaks of: a graph does not say it."""
         if not isinstance(error, InputError) or job.first < 0:
             return error

@@ -14,8 +14,9 @@ SMALL = 1_000_000  # bytes; these beside them: who sends large ones must not kee
 class Body:
     """One body: its bytes so far, its pace, the time limit under which it is read, whether it is whole, whether it takes much memory."""
 
-    def __init__(self):
-        self.size, self.pace, self.limit, self.whole, self.large = 0, Pace(time.monotonic()), None, False, False
+    def __init__(self) -> None:
+        self.size, self.pace, self.whole, self.large = 0, Pace(time.monotonic()), False, False
+        self.limit: asyncio.Timeout | None = None
 
 
 class Bodies:
@@ -25,8 +26,9 @@ class Bodies:
         most_bytes: of one body; :data:`AT_ONCE` times as much of all together, small ones not counted.
     """
 
-    def __init__(self, most_bytes: int):
-        self.most_bytes, self.bytes, self._open = most_bytes, 0, set()
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes, self.bytes = most_bytes, 0
+        self._open: set[Body] = set()
 
     def add(self) -> Body:
         body = Body()

@@ -12,14 +12,16 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from scn_tf import tables
 from scn_tf.errors import Error
 from scn_tf.quiet import quiet_stderr
+from scn_tf.types import Array, PathName, Vector
 
 LARGEST_BATCH = 8  # images a request; max_batch_size of deployment/batching.config
 LONGEST_REFUSAL = 500  # characters of it that are shown: TensorFlow's own may hold whole tensors
@@ -35,13 +37,21 @@ class ClientError(Error, RuntimeError):
 class Found(NamedTuple):
     """Landmarks of one image: ``landmarks`` (N, 2) x y in pixels of the file, ``scores`` (N,)."""
 
-    landmarks: np.ndarray
-    scores: np.ndarray
+    landmarks: Array
+    scores: Array
 
 
 def predict_rest(
-    url, paths, *, model="scn", version=None, signature="serving_default", timeout=60.0, batch_size=LARGEST_BATCH, spacing=None
-):
+    url: str,
+    paths: Iterable[PathName],
+    *,
+    model: str = "scn",
+    version: int | None = None,
+    signature: str = "serving_default",
+    timeout: float = 60.0,
+    batch_size: int = LARGEST_BATCH,
+    spacing: Vector | Sequence[Vector] | None = None,
+) -> list[Found]:
     """Find landmarks over REST; the files travel as base64 in JSON.
 
     Args:
@@ -66,10 +76,10 @@ def predict_rest(
         raise ClientError(f"{url}: expected the address of a server, such as http://127.0.0.1:8501.")
     version_part = "" if version is None else f"/versions/{version}"
     endpoint = f"{url.rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}{version_part}:predict"
-    paths, found = list(paths), []
+    paths, found = list(paths), list[Found]()
     spacings = _spacings(spacing, len(paths))
     for images in _batches(paths, batch_size):
-        instances = [{"image_bytes": {"b64": base64.b64encode(image).decode("ascii")}} for image in images]
+        instances: list[dict[str, object]] = [{"image_bytes": {"b64": base64.b64encode(image).decode("ascii")}} for image in images]
         if spacings is not None:
             for instance, pixel in zip(instances, spacings[len(found) :].tolist(), strict=False):
                 instance["spacing"] = pixel
@@ -83,8 +93,16 @@ def predict_rest(
 
 
 def predict_grpc(
-    address, paths, *, model="scn", version=None, signature="serving_default", timeout=60.0, batch_size=LARGEST_BATCH, spacing=None
-):
+    address: str,
+    paths: Iterable[PathName],
+    *,
+    model: str = "scn",
+    version: int | None = None,
+    signature: str = "serving_default",
+    timeout: float = 60.0,
+    batch_size: int = LARGEST_BATCH,
+    spacing: Vector | Sequence[Vector] | None = None,
+) -> list[Found]:
     """Find landmarks over gRPC; the files travel as they are.
 
     Args:
@@ -101,7 +119,7 @@ def predict_grpc(
             from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
     except ImportError as error:
         raise ClientError(f"gRPC: {error.name} is not installed; pip install 'tensorflow-serving-api>=2.21,<2.22', or use REST.") from None
-    paths, found = list(paths), []
+    paths, found = list(paths), list[Found]()
     spacings = _spacings(spacing, len(paths))
     with grpc.insecure_channel(address) as channel:
         service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -119,11 +137,12 @@ def predict_grpc(
                 raise ClientError(_grpc_message(address, error, grpc.StatusCode, timeout)) from None
             if missing := set(Found._fields) - set(outputs):
                 raise ClientError(f"{address}: the answer lacks {' and '.join(sorted(missing))}; signature {signature} is another model's.")
-            found += _found(*(tf.make_ndarray(outputs[name]) for name in Found._fields), len(images), address)
+            landmarks, scores = (tf.make_ndarray(outputs[name]) for name in Found._fields)
+            found += _found(landmarks, scores, len(images), address)
     return found
 
 
-def predictions_csv(paths, found, *, names=None):
+def predictions_csv(paths: Iterable[PathName], found: Sequence[Found], *, names: Sequence[str] | None = None) -> str:
     """The table that ``scn-tf predict`` writes: ``id,landmark,x,y,score``, one row a point, id = the file's stem.
 
     Args:
@@ -141,12 +160,12 @@ def predictions_csv(paths, found, *, names=None):
     return tables.points([Path(path).stem for path in paths], labels, [one.landmarks for one in found], [one.scores for one in found])
 
 
-def _check_timeout(timeout):
+def _check_timeout(timeout: float) -> None:
     if not 0 < timeout < LONGEST_TIMEOUT:
         raise ClientError(f"timeout: expected a positive number of seconds below {LONGEST_TIMEOUT:g}, received {timeout}.")
 
 
-def _spacings(spacing: object, count: int) -> np.ndarray | None:
+def _spacings(spacing: object, count: int) -> Array | None:
     """mm per pixel float32 (I, 2) of as many images; None stays None.
 
     Raises:
@@ -155,7 +174,7 @@ def _spacings(spacing: object, count: int) -> np.ndarray | None:
     if spacing is None:
         return None
     try:
-        values = np.asarray(spacing, np.float32)
+        values: Array = np.asarray(spacing, np.float32)
     except (TypeError, ValueError):
         values = np.empty(0)
     if values.shape not in ((2,), (count, 2)) or not (np.isfinite(values) & (values > 0)).all():
@@ -163,7 +182,7 @@ def _spacings(spacing: object, count: int) -> np.ndarray | None:
     return np.broadcast_to(values, (count, 2))
 
 
-def _batches(paths, batch_size):
+def _batches(paths: Iterable[PathName], batch_size: int) -> Iterator[list[bytes]]:
     """Contents of the files, lists of at most ``batch_size``."""
     if batch_size < 1:
         raise ClientError(f"batch_size: expected at least 1, received {batch_size}.")
@@ -172,7 +191,7 @@ def _batches(paths, batch_size):
         yield [_read(path) for path in paths[start : start + batch_size]]
 
 
-def _read(path):
+def _read(path: PathName) -> bytes:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -183,7 +202,7 @@ def _read(path):
     return content
 
 
-def _post(endpoint, body, timeout):
+def _post(endpoint: str, body: object, timeout: float) -> Any:
     """Send JSON, return the JSON of the answer."""
     deadline, content = time.monotonic() + timeout, bytearray()
     try:
@@ -207,7 +226,7 @@ def _post(endpoint, body, timeout):
     raise ClientError(f"{endpoint}: expected JSON, received {bytes(content[:80])!r}; is this the REST port of TensorFlow Serving?")
 
 
-def _refusal(error):
+def _refusal(error: urllib.error.HTTPError) -> str:
     """What the server says in the body of an HTTP error."""
     with contextlib.suppress(OSError, http.client.HTTPException):
         content = error.read(LARGEST_ANSWER)
@@ -217,7 +236,8 @@ def _refusal(error):
     return str(error.reason)
 
 
-def _grpc_message(address, error, codes, timeout):
+def _grpc_message(address: str, error: Any, codes: Any, timeout: float) -> str:
+    """The text of a ``grpc.RpcError``; ``codes`` is ``grpc.StatusCode``, a library that is imported late."""
     code, details = error.code(), str(error.details())[:LONGEST_REFUSAL]
     if code == codes.UNAVAILABLE:
         # Also the answer of a server whose queue of batches is full.
@@ -227,7 +247,7 @@ def _grpc_message(address, error, codes, timeout):
     return f"{address}: refused with {code.name}: {details}"
 
 
-def _found(landmarks, scores, count, source):
+def _found(landmarks: Any, scores: Any, count: int, source: str) -> list[Found]:
     """Check shapes (B, N, 2) and (B, N) and split them by image."""
     try:
         landmarks, scores = np.asarray(landmarks, np.float32), np.asarray(scores, np.float32)

@@ -6,17 +6,24 @@ The page's sources are in ``web`` beside this module. Its two libraries come fro
 
 import functools
 import http.server
+import io
 import json
+import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
 
 from scn_tf import checkpoints, config, files, ownership, runs
 from scn_tf.data import pixels
 from scn_tf.serving.errors import ConversionError
 from scn_tf.serving.tflite import export_tflite
+from scn_tf.types import Metadata, PathName, known
+
+Request: TypeAlias = socket.socket | tuple[bytes, socket.socket]  # as socketserver has it
 
 SOURCE = Path(__file__).parent / "web"
 PAGE = ("*.html", "*.css", "*.js", "*.svg")
@@ -47,7 +54,7 @@ HEADERS = {
 }
 
 
-def build(run, out):
+def build(run: PathName, out: PathName) -> Path:
     """Write everything that the page needs into a folder; any web server can then serve it.
 
     Args:
@@ -83,10 +90,10 @@ def _check_folder(out: Path, pages: list[str]) -> None:
     files.check_folder(out, ["model.json", "model.tflite", *pages], witness="model.json")
     vendor = out / "vendor"
     if vendor.is_dir() and any(vendor.iterdir()) and not (vendor / "@litertjs").is_dir():
-        raise files.WriteError(f"{vendor}: is there already and was not written by scn_tf; choose another --out.")
+        raise files.WriteError(f"{vendor}: is there already and was not written by scn_tf; choose another folder for out.")
 
 
-def page_model(metadata):
+def page_model(metadata: Metadata) -> dict[str, object]:
     """What the page knows of a model, from the metadata of its file: ``model.json``.
 
     ``size`` and ``pixel_size`` are (x, y); ``spacing`` is mm per pixel of the network's input, or None to fill it.
@@ -104,14 +111,14 @@ def page_model(metadata):
     return {
         "name": metadata["name"],
         "landmarks": list(metadata["landmarks"]),
-        "size": list(model.image_size[::-1]),
+        "size": list(known(model.image_size)[::-1]),
         "channels": metadata["channels"],
         "pixel_size": list(metadata["spacing_mm"] or (1.0, 1.0)),
         "spacing": model.spacing_mm,
     }
 
 
-def _install_libraries(out):
+def _install_libraries(out: Path) -> None:
     """Copy the libraries into ``out/vendor``; the copy of the lock file, written last, says which they are."""
     vendor, lock = out / "vendor", (SOURCE / LOCK).read_text(encoding="utf-8")
     if (vendor / LOCK).is_file() and (vendor / LOCK).read_text(encoding="utf-8") == lock:
@@ -151,7 +158,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     }
     timeout = 30  # seconds; a silent connection keeps no thread
 
-    def send_head(self):
+    def send_head(self) -> io.BytesIO | BinaryIO | None:
         # A page elsewhere whose name resolves to 127.0.0.1 must not read the model.
         host = self.headers.get("Host", "").rsplit(":", 1)[0]
         if host not in ("127.0.0.1", "localhost"):
@@ -167,18 +174,18 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_error(404)
         return None
 
-    def list_directory(self, path):
+    def list_directory(self, path: str | os.PathLike[str]) -> None:
         self.send_error(404)
 
-    def send_error(self, code, message=None, explain=None):
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         super().send_error(code, message and message[:LONGEST_ECHO], explain)
 
-    def end_headers(self):
+    def end_headers(self) -> None:
         for name, value in HEADERS.items():
             self.send_header(name, value)
         super().end_headers()
 
-    def log_message(self, format, *args):
+    def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: the page says what goes wrong."""
 
 
@@ -187,17 +194,17 @@ class Server(http.server.ThreadingHTTPServer):
 
     request_queue_size = 64
 
-    def process_request(self, request, client_address):
+    def process_request(self, request: Request, client_address: Any) -> None:
         if threading.active_count() > MOST_CONNECTIONS:
             self.shutdown_request(request)
         else:
             super().process_request(request, client_address)
 
-    def handle_error(self, request, client_address):
+    def handle_error(self, request: Request, client_address: Any) -> None:
         """A browser left in the middle of an answer, or sent what is no HTTP."""
 
 
-def server(folder, port):
+def server(folder: PathName, port: int) -> Server:
     """A server of a folder on 127.0.0.1; ``serve_forever`` runs it, ``server_port`` is its port (``port`` 0: a free one).
 
     Raises:
@@ -206,4 +213,4 @@ def server(folder, port):
     try:
         return Server(("127.0.0.1", port), functools.partial(Handler, directory=str(folder)))
     except (OSError, OverflowError) as error:
-        raise ConversionError(f"--port: {port} cannot be used ({error}); choose another one, or 0 for any free one.") from None
+        raise ConversionError(f"port: {port} cannot be used ({error}); choose another one, or 0 for any free one.") from None

@@ -4,6 +4,8 @@ A few bytes can promise gigabytes: who decodes before asking can be made to run 
 formats that TensorFlow decodes stay outside.
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from scn_tf.data.encoded import MASKS
@@ -14,7 +16,7 @@ MOST_PNG_CHUNKS = 1000  # in front of the pixels
 PADDING = 32  # bytes past the end read as zero: a number of a truncated header is one, and the decoder then says what is wrong
 
 
-def pixel_count(encoded):
+def pixel_count(encoded: tf.Tensor) -> tf.Tensor:
     """Pixels that decoding would fill, float32.
 
     Args:
@@ -23,10 +25,10 @@ def pixel_count(encoded):
             find is theirs to refuse.
     """
 
-    def starts(magic):
+    def starts(magic: bytes) -> tf.Tensor:
         return tf.strings.substr(encoded + b"\0" * PADDING, 0, len(magic)) == magic
 
-    def jpeg():
+    def jpeg() -> tf.Tensor:
         shape = tf.io.extract_jpeg_shape(encoded)
         return tf.cond(
             (shape[2] == 1) | (shape[2] == 3),
@@ -36,7 +38,7 @@ def pixel_count(encoded):
             ),
         )
 
-    def unknown():
+    def unknown() -> tf.Tensor:
         return _refused([f"image_bytes: expected a {FORMATS} file, received", tf.strings.length(encoded), "bytes of something else"])
 
     return tf.case(
@@ -50,40 +52,40 @@ def pixel_count(encoded):
     )
 
 
-def _bytes(encoded, most):
+def _bytes(encoded: tf.Tensor, most: int) -> tf.Tensor:
     """The first ``most`` bytes, all if -1, and the padding: int32."""
     return tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 0, most) + b"\0" * PADDING, tf.uint8), tf.int32)
 
 
-def _number(data, start, size, *, big=False):
+def _number(data: tf.Tensor, start: int, size: int, *, big: bool = False) -> tf.Tensor:
     """Unsigned number of ``size`` bytes, float32."""
     digits = tf.cast(data[start : start + size], tf.float32)
     powers = [256.0**power for power in range(size)]
     return tf.reduce_sum(digits * tf.constant(powers[::-1] if big else powers))
 
 
-def _integer(data, start, size):
+def _integer(data: tf.Tensor, start: int, size: int) -> tf.Tensor:
     """The same, int64: exact."""
     return tf.reduce_sum(tf.cast(data[start : start + size], tf.int64) * [256**power for power in range(size)])
 
 
-def _refused(words):
+def _refused(words: Sequence[str | tf.Tensor]) -> tf.Tensor:
     error = tf.debugging.Assert(tf.constant(False), words)
     with tf.control_dependencies([error]):
         return tf.constant(0.0)
 
 
-def _animated(encoded):
+def _animated(encoded: tf.Tensor) -> tf.Tensor:
     """Whether a PNG has the chunk that makes it a film; it stands before the pixels."""
     length = tf.strings.length(encoded)
 
-    def kind(position):
+    def kind(position: tf.Tensor) -> tf.Tensor:
         return tf.strings.substr(encoded + b"\0" * PADDING, position + 4, 4)
 
-    def before_pixels(position):
+    def before_pixels(position: tf.Tensor) -> tf.Tensor:
         return (position < length - 12) & (kind(position) != b"IDAT") & (kind(position) != b"acTL")
 
-    def following(position):
+    def following(position: tf.Tensor) -> tf.Tensor:
         size = _number(_bytes(tf.strings.substr(encoded, position, 4), -1), 0, 4, big=True)
         return position + 12 + tf.cast(tf.minimum(size, tf.cast(length, tf.float32)), tf.int32)
 
@@ -91,12 +93,12 @@ def _animated(encoded):
     return kind(tf.minimum(position, length)) == b"acTL"
 
 
-def _unless(problems, value):
+def _unless(problems: Sequence[tuple[tf.Tensor, str]], value: tf.Tensor) -> tf.Tensor:
     """The value, or an error with the words of the first problem that there is."""
     return tf.case([(problem, lambda words=words: _refused([words])) for problem, words in problems], default=lambda: value)
 
 
-def _png(data, animated):
+def _png(data: tf.Tensor, animated: tf.Tensor) -> tf.Tensor:
     size = _number(data, 16, 4, big=True) * _number(data, 20, 4, big=True)
     # The decoder goes on past other chunks in front, and so to another size.
     sized = tf.reduce_all(data[12:16] == list(b"IHDR"))
@@ -109,7 +111,7 @@ def _png(data, animated):
     )
 
 
-def _bmp(data, length):
+def _bmp(data: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
     # Signed numbers; a negative height means rows from top to bottom.
     sides = [_number(data, start, 4) for start in (18, 22)]
     width, height = [tf.where(side >= 2.0**31, 2.0**32 - side, side) for side in sides]

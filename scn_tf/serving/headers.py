@@ -6,6 +6,8 @@ more ways to say a size, than the graph's own check.
 """
 
 import struct
+from collections.abc import Callable
+from typing import NoReturn
 
 import tensorflow as tf
 
@@ -19,7 +21,7 @@ class HeaderError(ValueError):
     """No image of a format that the network's signatures take."""
 
 
-def pixels(encoded):
+def pixels(encoded: bytes) -> int:
     """Pixels that decoding would fill: width x height.
 
     Args:
@@ -40,7 +42,7 @@ def pixels(encoded):
     raise HeaderError(f"it starts like no {FORMATS} file")
 
 
-def check(encoded):
+def check(encoded: bytes) -> None:
     """That the file is whole and its decoder has nothing to complain of: decoders fill what is missing, and answer all the same.
 
     Args:
@@ -55,7 +57,7 @@ def check(encoded):
         raise HeaderError(str(error)) from None
 
 
-def _png(encoded):
+def _png(encoded: bytes) -> int:
     width, height = struct.unpack_from(">II", encoded, 16)
     if encoded[12:16] != b"IHDR":  # the decoder goes on past other chunks in front, and so to another size
         raise HeaderError("it is a damaged PNG: it does not begin with its size")
@@ -64,7 +66,7 @@ def _png(encoded):
     return width * height
 
 
-def _bmp(encoded):
+def _bmp(encoded: bytes) -> int:
     # A negative height means rows from top to bottom.
     size, width, height, _, bits = struct.unpack_from("<IiiHH", encoded, 14)
     if bits <= 8:
@@ -75,7 +77,7 @@ def _bmp(encoded):
     return abs(width * height)
 
 
-def _jpeg(encoded):
+def _jpeg(encoded: bytes) -> int:
     try:
         height, width, _ = tf.io.extract_jpeg_shape(encoded).numpy().tolist()
     except tf.errors.InvalidArgumentError:
@@ -83,8 +85,8 @@ def _jpeg(encoded):
     return height * width
 
 
-def _gif(_):
+def _gif(_: bytes) -> NoReturn:
     raise HeaderError("it is a GIF; save it as PNG")
 
 
-COUNTERS = {b"\x89PNG": _png, b"\xff\xd8\xff": _jpeg, b"BM": _bmp, b"GIF8": _gif}
+COUNTERS: dict[bytes, Callable[[bytes], int]] = {b"\x89PNG": _png, b"\xff\xd8\xff": _jpeg, b"BM": _bmp, b"GIF8": _gif}

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,11 +13,12 @@ from scn_tf.extras import needs_extra
 from scn_tf.serving import onnx_weights
 from scn_tf.serving.errors import ConversionError
 from scn_tf.serving.saved_model import load_service, public
+from scn_tf.types import Array, Locate, Metadata, PathName, Tensor
 
 OPSET = 18
 
 
-def export_onnx(run, out, *, heatmaps=False):
+def export_onnx(run: PathName, out: PathName, *, heatmaps: bool = False) -> Path:
     """Write an ONNX model.
 
     Input ``image`` float32 (B, [D,] H, W, C) as the network takes it; outputs ``landmarks`` float32
@@ -61,7 +63,7 @@ def export_onnx(run, out, *, heatmaps=False):
     return Path(out)
 
 
-def localizer(path, *, threads=2):
+def localizer(path: PathName, *, threads: int = 2) -> tuple[Locate, Metadata]:
     """Open an ONNX file of :func:`export_onnx`.
 
     Returns:
@@ -71,7 +73,7 @@ def localizer(path, *, threads=2):
         MissingExtra: onnxruntime is not installed.
         ConversionError: the file is no model of scn_tf, is damaged, or has weights that are not finite.
     """
-    with needs_extra(path, "onnxruntime"):
+    with needs_extra(str(path), "onnxruntime"):
         import onnxruntime
     if not Path(path).is_file():
         raise ConversionError(f"{path}: no such file.")
@@ -83,10 +85,12 @@ def localizer(path, *, threads=2):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    session: Any
     try:
         strange = onnx_weights.find_strange(content)  # first: the runtime would read files that a model names
-        session = None if strange else onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        metadata = None if strange else json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
+        if not strange:
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            metadata = json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
     except KeyError:
         raise ConversionError(f"{path}: was not written by scn_tf ({METADATA} is missing).") from None
     except Exception as error:  # onnxruntime raises types of its own, all without a common base
@@ -95,7 +99,8 @@ def localizer(path, *, threads=2):
         raise ConversionError(f"{path}: {NOT_FINITE} ({strange}).")
     metadata = checked_metadata(checksums.without_statement(metadata, content, path, ConversionError), path)
 
-    def locate(images):
-        return tuple(session.run(["landmarks", "scores"], {"image": np.asarray(images, np.float32)}))
+    def locate(images: Tensor) -> tuple[Array, Array]:
+        landmarks, scores = session.run(["landmarks", "scores"], {"image": np.asarray(images, np.float32)})
+        return landmarks, scores
 
     return locate, metadata

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from scn_tf.types import Array
+
 # Message -> field number -> message inside it.
 INSIDE = {
     "model": {7: "graph", 25: "function"},
@@ -45,32 +47,40 @@ def _tensors(data: memoryview, kind: str, depth: int) -> Iterator[memoryview]:
     for number, value in _fields(data):
         inside = INSIDE[kind].get(number)
         if inside == "tensor":
-            yield value
+            yield _block(value)
         elif inside:
-            yield from _tensors(value, inside, depth + 1)
+            yield from _tensors(_block(value), inside, depth + 1)
 
 
-def _values(tensor: memoryview) -> tuple[str, list]:
+def _values(tensor: memoryview) -> tuple[str, list[Array]]:
     """Name and float arrays of a tensor."""
-    fields, packed, name, element = list(_fields(tensor)), [], "constant", 0
+    fields, name, element = list(_fields(tensor)), "constant", 0
+    packed: list[Array] = []
     for number, value in fields:
         if number == LOCATION and value == 1:
             raise ExternalWeights("its weights are in other files")
         if number == NAME:
-            name = bytes(value).decode("utf-8", "replace")
-        if number == TYPE:
+            name = bytes(_block(value)).decode("utf-8", "replace")
+        if number == TYPE and isinstance(value, int):
             element = value
     for number, value in fields:
         if number == RAW and element in RAW_TYPES:
-            packed.append(np.frombuffer(value, RAW_TYPES[element]))
+            packed.append(np.frombuffer(_block(value), RAW_TYPES[element]))
         elif number == RAW and element == BRAIN:
-            packed.append((np.frombuffer(value, "<u2").astype("<u4") << 16).view("<f4"))
+            packed.append((np.frombuffer(_block(value), "<u2").astype("<u4") << 16).view("<f4"))
         elif number in (FLOATS, DOUBLES):
-            packed.append(np.frombuffer(value, "<f4" if number == FLOATS else "<f8"))
+            packed.append(np.frombuffer(_block(value), "<f4" if number == FLOATS else "<f8"))
         elif number == HALVES and element in (HALF, BRAIN):
             bits = np.array(list(_varints(value)) if isinstance(value, memoryview) else [value], "<u4")
             packed.append(bits.astype("<u2").view("<f2") if element == HALF else (bits << 16).view("<f4"))
     return name, packed
+
+
+def _block(value: int | memoryview) -> memoryview:
+    """The bytes of a field that must have some. As a number it would stand for so many zero bytes, and take that much memory."""
+    if isinstance(value, int):
+        raise ValueError("a number in place of bytes")
+    return value
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
@@ -78,6 +88,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     position = 0
     while position < len(data):
         key, position = _varint(data, position)
+        value: int | memoryview
         number, wire = key >> 3, key & 7
         if wire == 0:
             value, position = _varint(data, position)

@@ -11,7 +11,7 @@ class Pace:
         now: seconds of any clock, the same for all calls.
     """
 
-    def __init__(self, now: float):
+    def __init__(self, now: float) -> None:
         self._at, self._behind = now, 0.0
 
     def moved(self, count: int, now: float) -> None:

@@ -1,9 +1,9 @@
 """The same images through Keras and every export: how far apart, how fast, how large."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,7 @@ from scn_tf.data.errors import DatasetError
 from scn_tf.data.fingerprint import check_against_model
 from scn_tf.serving import onnx, saved_model, tflite
 from scn_tf.serving.errors import ConversionError
+from scn_tf.types import Array, Locate, Metadata, PathName, Vector
 
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 ENCODED = {".png", ".bmp", *JPEG}  # what serving_default decodes
@@ -26,6 +27,10 @@ FILES = {".tflite": tflite, ".onnx": onnx}
 # So may that of colour JPEGs, whose chroma two decoders round in their own ways.
 EXACT = 0.05
 MORE_ERROR = {"float16": 0.01, "dynamic": 0.02, "int8": 0.10, "jpeg": 0.01}
+
+
+Fitted: TypeAlias = Mapping[str, Any]  # an example of scn_tf.data.pipeline, with its ``id`` and ``file``
+Find: TypeAlias = Callable[[Fitted], Array]  # -> landmarks (N, d) in network pixels
 
 
 class Row(NamedTuple):
@@ -51,10 +56,18 @@ class Form(NamedTuple):
     name: str
     path: Path
     kind: str
-    find: Callable
+    find: Find
 
 
-def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
+def check(
+    run: PathName,
+    exports: Iterable[PathName],
+    *,
+    split: str | None = None,
+    root: PathName | None = None,
+    images: int | None = None,
+    tolerance: float | None = None,
+) -> tuple[list[Row], str]:
     """Compare exports with the run that they were made of.
 
     Args:
@@ -73,9 +86,9 @@ def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
         CheckpointError, ConversionError, DatasetError, ImageError: with the file.
     """
     if images is not None and images < 1:
-        raise ConversionError(f"--images: expected at least 1, received {images}.")
+        raise ConversionError(f"images: expected at least 1, received {images}.")
     if tolerance is not None and not 0 <= tolerance < np.inf:
-        raise ConversionError(f"--tolerance: expected a number of pixels from 0, received {tolerance}.")
+        raise ConversionError(f"tolerance: expected a number of pixels from 0, received {tolerance}.")
     path = runs.network_file(run)
     network, metadata = checkpoints.load_model(path)
     settings = config.from_dict(metadata["config"], source=str(path))
@@ -100,7 +113,9 @@ def check(run, exports, *, split=None, root=None, images=None, tolerance=None):
     return measure(forms, examples, tolerance=tolerance, compared=trained), dataset.unit
 
 
-def measure(forms, examples, *, tolerance=None, compared=slice(None)):
+def measure(
+    forms: Sequence[Form], examples: Sequence[Fitted], *, tolerance: float | None = None, compared: Array | slice = slice(None)
+) -> list[Row]:
     """A :class:`Row` of each form; the first one is what the others are compared with.
 
     Args:
@@ -120,11 +135,13 @@ def measure(forms, examples, *, tolerance=None, compared=slice(None)):
         else:
             largest = EXACT if tolerance is None else tolerance
             limit, passed = f"largest {largest:g}", apart.max() <= largest
-        rows.append(Row(form.name, apart.max(), apart.mean(), 1e3 * np.median(times), _megabytes(form.path), error, limit, bool(passed)))
+        rows.append(
+            Row(form.name, apart.max(), apart.mean(), 1e3 * float(np.median(times)), _megabytes(form.path), error, limit, bool(passed))
+        )
     return rows
 
 
-def table(rows, unit):
+def table(rows: Sequence[Row], unit: str) -> str:
     """The rows as text."""
     width = max(len(row.form) for row in rows)
     lines = [f"{'form':{width}s}  largest px   mean px  ms an image  of Keras       MB  error {unit}  limit"]
@@ -137,7 +154,7 @@ def table(rows, unit):
     return "\n".join(lines)
 
 
-def on_input(locate):
+def on_input(locate: Locate) -> Find:
     """``find`` of a :class:`Form` from a localizer of images of the network's size."""
     return lambda example: np.asarray(locate(example["image"][tf.newaxis])[0])[0]
 
@@ -153,7 +170,7 @@ class Sent(NamedTuple):
     encoded: str | None
 
 
-def open_forms(export, metadata, sent):
+def open_forms(export: Path, metadata: Metadata, sent: Sent) -> list[Form]:
     """The forms in a file or folder: its network, and where it has one, the signature for images as callers have them.
 
     Args:
@@ -177,11 +194,11 @@ def open_forms(export, metadata, sent):
     return forms
 
 
-def _is_colour_jpeg(path):
+def _is_colour_jpeg(path: Path) -> bool:
     return path.suffix.lower() in JPEG and int(tf.io.extract_jpeg_shape(path.read_bytes())[2]) == 3
 
 
-def _call(module, name, inputs, pixel):
+def _call(module: tf.Module, name: str, inputs: dict[str, Any], pixel: Vector) -> tf.Tensor:
     """Landmarks (N, d) that a signature finds in one image; ``pixel`` (d,), mm, goes to those that ask for it."""
     function = module.signatures[name]
     if "spacing" in function.structured_input_signature[1]:
@@ -189,8 +206,8 @@ def _call(module, name, inputs, pixel):
     return function(**{name: tf.constant(value) for name, value in inputs.items()})["landmarks"][0]
 
 
-def _on_bytes(module, sent):
-    def find(example):
+def _on_bytes(module: tf.Module, sent: Sent) -> Find:
+    def find(example: Fitted) -> Array:
         pixel = sent.dataset.description.spacing_mm or (1.0, 1.0)
         landmarks = _call(module, "serving_default", {"image_bytes": [example["file"].read_bytes()]}, pixel)
         return geometry.apply(np.linalg.inv(example["own_from_input"]), landmarks)
@@ -198,10 +215,10 @@ def _on_bytes(module, sent):
     return find
 
 
-def _on_pixels(module, name, sent):
+def _on_pixels(module: tf.Module, name: str, sent: Sent) -> Find:
     """``find`` that reads a file and sends its pixels, and its pixel size where the signature asks for one."""
 
-    def find(example):
+    def find(example: Fitted) -> Array:
         image = sent.dataset.read(example["id"])
         pixel = sent.dataset.pixel_size(image)
         array_name = "image" if name == "serve_image" else "volume"
@@ -212,9 +229,10 @@ def _on_pixels(module, name, sent):
     return find
 
 
-def _run(forms, examples):
+def _run(forms: Sequence[Form], examples: Sequence[Fitted]) -> tuple[list[Array], list[list[float]]]:
     """Landmarks (I, N, d) and seconds (I,) of every form."""
-    points, seconds = [[] for _ in forms], [[] for _ in forms]
+    points: list[list[Array]] = [[] for _ in forms]
+    seconds: list[list[float]] = [[] for _ in forms]
     for form in forms:
         form.find(examples[0])  # the first call builds
     for example in tqdm(examples, desc="Comparing", unit="image", leave=False, disable=None):
@@ -226,11 +244,11 @@ def _run(forms, examples):
     return [np.stack(found) for found in points], seconds
 
 
-def _mean_error(points, examples):
+def _mean_error(points: Array, examples: Sequence[Fitted]) -> float:
     result = {name: np.stack([example[name] for example in examples]) for name in ("landmarks", "annotated", "unit_per_pixel")}
     return float(np.nanmean(localization.point_errors({**result, "predicted": points})))
 
 
-def _megabytes(path):
+def _megabytes(path: Path) -> float:
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in files) / 1e6

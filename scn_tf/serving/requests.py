@@ -10,31 +10,42 @@ import codecs
 import contextlib
 import gc
 import math
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pydantic_core
+import tensorflow as tf
 
 from scn_tf.serving import headers
-from scn_tf.serving.servable import InputError, Signature
+from scn_tf.serving.servable import Arrays, InputError, Signature
+from scn_tf.types import Array
 
 DEFAULT_SIGNATURE = "serving_default"
 MOST_NUMBERS = 16_000_000  # of an answer: each takes 20 bytes of JSON, and 100 of memory while that is written
 KEYS = ("signature_name", "instances", "inputs")
-JSON_NAMES = {str: "text", bool: "true or false", type(None): "null", dict: "an object", list: "a list", int: "a number", float: "a number"}
+JSON_NAMES: dict[type, str] = {
+    str: "text",
+    bool: "true or false",
+    type(None): "null",
+    dict: "an object",
+    list: "a list",
+    int: "a number",
+    float: "a number",
+}
 
 
 class Call(NamedTuple):
     """A request, checked: ``inputs`` arrays (B, ...) by name, strings as object arrays of bytes; ``pixels`` of each of the B rows."""
 
     signature: Signature
-    inputs: dict
-    pixels: list
+    inputs: Arrays
+    pixels: list[int]
     rows: bool  # row form, else column form
 
 
 @contextlib.contextmanager
-def without_collector():
+def without_collector() -> Iterator[None]:
     """Python's search for cycles would look at every list of a large document again and again, while nothing else can run."""
     gc.disable()
     try:
@@ -44,7 +55,7 @@ def without_collector():
 
 
 @without_collector()
-def parse(body, signatures, *, most_pixels, most_rows, most_pixels_in_all):
+def parse(body: bytes, signatures: Mapping[str, Signature], *, most_pixels: int, most_rows: int, most_pixels_in_all: int) -> Call:
     """Read a request body.
 
     Args:
@@ -92,13 +103,13 @@ def parse(body, signatures, *, most_pixels, most_rows, most_pixels_in_all):
     return Call(signature, inputs, pixels, rows)
 
 
-def joined(pieces):
+def joined(pieces: Sequence[Arrays]) -> Arrays:
     """Outputs of a request that ran in several pieces -> array (B, ...) by output name."""
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 @without_collector()
-def answer(call, outputs):
+def answer(call: Call, outputs: Arrays) -> bytes:
     """The response body.
 
     Args:
@@ -122,14 +133,14 @@ def answer(call, outputs):
     return pydantic_core.to_json({"predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]})
 
 
-def _signature(name, signatures):
+def _signature(name: object, signatures: Mapping[str, Signature]) -> Signature:
     if not isinstance(name, str) or name not in signatures:
         known = ", ".join(sorted(signatures))
         raise InputError(f'Serving signature name: "{_short(name)}" not found in signature def; this model has {known}.')
     return signatures[name]
 
 
-def _rows(name, value, most):
+def _rows(name: str, value: object, most: int) -> list[Any]:
     """The value, if it is a list with a row for each image."""
     if not isinstance(value, list) or not value:
         raise InputError(f"{name}: expected a list with one entry for each image, received {_kind(value)}.")
@@ -138,10 +149,10 @@ def _rows(name, value, most):
     return value
 
 
-def _from_rows(instances, signature):
+def _from_rows(instances: Sequence[Any], signature: Signature) -> dict[str, list[Any]]:
     """Row form -> list by input name. A row of a signature with one input may be the bare value."""
     names = set(signature.inputs)
-    values = {name: [] for name in names}
+    values: dict[str, list[Any]] = {name: [] for name in names}
     for number, row in enumerate(instances):
         if not (isinstance(row, dict) and set(row) == names):
             if len(names) > 1 or (isinstance(row, dict) and set(row) != {"b64"}):
@@ -152,7 +163,7 @@ def _from_rows(instances, signature):
     return values
 
 
-def _from_columns(inputs, signature):
+def _from_columns(inputs: object, signature: Signature) -> dict[str, object]:
     """Column form -> list by input name. A single input may stand without its name."""
     names = set(signature.inputs)
     if isinstance(inputs, dict) and set(inputs) == names:
@@ -162,7 +173,7 @@ def _from_columns(inputs, signature):
     return dict.fromkeys(names, inputs)
 
 
-def _array(name, value, spec):
+def _array(name: str, value: list[Any], spec: tf.TensorSpec) -> Array:
     if spec.dtype == "string":
         array = np.empty(len(value), dtype=object)
         array[:] = [_bytes(f"{name}[{number}]", entry) for number, entry in enumerate(value)]
@@ -170,7 +181,7 @@ def _array(name, value, spec):
     return _numbers(name, value, spec)
 
 
-def _bytes(name, value):
+def _bytes(name: str, value: object) -> bytes:
     if not (isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str)):
         raise InputError(f'{name}: expected a file as {{"b64": "..."}}, received {_kind(value)}.')
     try:
@@ -179,12 +190,13 @@ def _bytes(name, value):
         raise InputError(f"{name}: is no base64 ({error}).") from None
 
 
-def _numbers(name, value, spec):
+def _numbers(name: str, value: list[Any], spec: tf.TensorSpec) -> Array:
     """Nested lists -> array of the signature's shape and number type; nothing is rounded, guessed or made to fit."""
     sides = ", ".join("any" if side is None else str(side) for side in spec.shape)
     expected = f"{name}: expected {spec.dtype.name} numbers of shape ({sides})"
     # The shape that the first entries promise: most mistakes are found without touching the others.
-    shape, inner = [], value
+    shape: list[int] = []
+    inner: object = value
     while isinstance(inner, list):
         shape.append(len(inner))
         inner = inner[0] if inner else None
@@ -197,7 +209,7 @@ def _numbers(name, value, spec):
         raise InputError(f"{expected}, received lists of unequal length.") from None
     kinds = set(map(type, objects.flat))
     if kinds - {int, float}:
-        received = "lists of unequal length" if list in kinds else " and ".join(sorted(map(JSON_NAMES.get, kinds - {int, float})))
+        received = "lists of unequal length" if list in kinds else " and ".join(sorted(JSON_NAMES[kind] for kind in kinds - {int, float}))
         raise InputError(f"{expected}, received {received}.")
     dtype = spec.dtype.as_numpy_dtype
     try:
@@ -217,7 +229,7 @@ def _numbers(name, value, spec):
         raise InputError(f"{expected}, received one beyond the range of {spec.dtype.name}.") from None
 
 
-def _pixels(inputs, most):
+def _pixels(inputs: Arrays, most: int) -> list[int]:
     """Pixels of each row's image, the largest input of it."""
     counts = []
     for name, array in inputs.items():
@@ -231,14 +243,14 @@ def _pixels(inputs, most):
     return [max(row) for row in zip(*counts, strict=True)]
 
 
-def _header_pixels(name, encoded):
+def _header_pixels(name: str, encoded: bytes) -> int:
     try:
         return headers.pixels(encoded)
     except headers.HeaderError as error:
         raise InputError(f"{name}: {error}.") from None
 
 
-def _check_files(inputs):
+def _check_files(inputs: Arrays) -> None:
     """Decode nothing that is not whole; asked last, since it reads all of every file."""
     for name, array in inputs.items():
         for number, encoded in enumerate(array if array.dtype == object else ()):
@@ -248,16 +260,16 @@ def _check_files(inputs):
                 raise InputError(f"{name}[{number}]: {error}.") from None
 
 
-def _listed(names):
+def _listed(names: Iterable[str]) -> str:
     return " and ".join(sorted(names))
 
 
-def _kind(value):
+def _kind(value: object) -> str:
     if isinstance(value, dict):
         return f"an object with {_short(', '.join(sorted(value)) or 'nothing')}"
     return "an empty list" if value == [] else JSON_NAMES[type(value)]
 
 
-def _short(value):
+def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 60 else text[:60] + "..."

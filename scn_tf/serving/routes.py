@@ -6,21 +6,25 @@ A request goes: body, counted while it comes in -> JSON to arrays, in a thread -
 import asyncio
 import contextlib
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import prometheus_client
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from scn_tf.config import ConfigError
 from scn_tf.serving import memory, requests, servable
 from scn_tf.serving.batching import Batcher, QueueFull
-from scn_tf.serving.bodies import Bodies
+from scn_tf.serving.bodies import Bodies, Body
 from scn_tf.serving.signatures import MOST_PIXELS
+
+T = TypeVar("T")
 
 LARGE_PIXELS, LARGE_BYTES = 8_000_000, 4_000_000  # of images, and of a body or an answer: their memory is given back at once
 GIVE_BACK_SECONDS = (0, 5)  # when the request is done, and when its answer is taken
@@ -48,17 +52,17 @@ class Limits:
     body_seconds: float = 60
     stop_seconds: float = 30
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if not 0 < value < 1e9 and not (field.name == "batch_wait_ms" and value == 0):
-                raise ConfigError(f"--{field.name}: expected a positive number, received {value}.")
+                raise ConfigError(f"{field.name}: expected a positive number, received {value}.")
 
 
 class Metrics:
     """Prometheus' counters of one server, in a registry of its own."""
 
-    def __init__(self, waiting):
+    def __init__(self, waiting: Callable[[], float]) -> None:
         self.registry = registry = prometheus_client.CollectorRegistry()
         prometheus_client.ProcessCollector(registry=registry)
         self.requests = prometheus_client.Counter("scn_requests", "Predict requests by status code", ["code"], registry=registry)
@@ -72,7 +76,7 @@ class Metrics:
 class Application:
     """The routes, and what they share: model, queue, limits, metrics."""
 
-    def __init__(self, model, *, name, limits):
+    def __init__(self, model: servable.Servable, *, name: str, limits: Limits) -> None:
         self.model, self.name, self.limits = model, name, limits
         self.bodies = Bodies(int(limits.max_body_mb * 1e6))
         self.most_pixels = min(int(limits.max_megapixels * 1e6), MOST_PIXELS)
@@ -97,36 +101,36 @@ class Application:
                 Route(prefix, self.status),
             ]
         routes += [Route("/healthz", self.health), Route("/metrics", self.show_metrics)]
-        handlers = {HTTPException: _http_error, Exception: _internal_error}
+        handlers: Mapping[Any, Callable[..., Awaitable[Response]]] = {HTTPException: _http_error, Exception: _internal_error}
         self.asgi = Starlette(routes=routes, exception_handlers=handlers, lifespan=self._lifespan)
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, _):
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         yield
         await asyncio.to_thread(self.batcher.close)
         self.parser.shutdown()
 
-    async def status(self, request):
+    async def status(self, request: Request) -> Response:
         """Version and state of the model."""
         self._check_model(request)
         status = {"version": self.model.version, "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
         return JSONResponse({"model_version_status": [status]})
 
-    async def metadata(self, request):
+    async def metadata(self, request: Request) -> Response:
         """Signatures of the model."""
         self._check_model(request)
         spec = {"name": self.name, "signature_name": "", "version": self.model.version}
         return JSONResponse({"model_spec": spec, "metadata": {"signature_def": {"signature_def": self.model.signature_def}}})
 
-    async def health(self, _):
+    async def health(self, _: Request) -> Response:
         """200 while predictions can be made."""
         return JSONResponse({"status": "ok" if self.batcher.alive else "stopped"}, 200 if self.batcher.alive else 503)
 
-    async def show_metrics(self, _):
+    async def show_metrics(self, _: Request) -> Response:
         """Prometheus' text format."""
         return Response(prometheus_client.generate_latest(self.metrics.registry), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
-    async def predict(self, request):
+    async def predict(self, request: Request) -> Response:
         """Find landmarks; both forms."""
         code, start, body = 500, time.monotonic(), self.bodies.add()
         try:
@@ -149,18 +153,18 @@ class Application:
             raise HTTPException(503, "the server is stopping.", {"Connection": "close"}) from None
         finally:
             if body.large or body.size > LARGE_BYTES:
-                content = None
+                content = b""
                 for seconds in GIVE_BACK_SECONDS:
                     asyncio.get_running_loop().call_later(seconds, self._give_back)
             self.bodies.remove(body)
             self.metrics.requests.labels(code).inc()
             self.metrics.seconds.observe(time.monotonic() - start)
 
-    def _give_back(self):
+    def _give_back(self) -> None:
         with contextlib.suppress(RuntimeError):  # the server has stopped
             self.parser.submit(memory.give_back)
 
-    async def _answer(self, request, content, body):
+    async def _answer(self, request: Request, content: bytes, body: Body) -> Response:
         """Bytes of a body -> response, through parser and queue; notes in ``body`` whether it took much memory."""
         in_thread, thread = asyncio.get_running_loop().run_in_executor, self.parser
         try:
@@ -183,7 +187,7 @@ class Application:
             raise _busy(f"{self.limits.max_queue} images wait already, or fewer large ones") from None
         return Response(text, media_type="application/json")
 
-    async def _read(self, request, body):
+    async def _read(self, request: Request, body: Body) -> bytes:
         """The bytes of the request; each part is counted in ``body`` before it is kept."""
         if request.headers.get("content-encoding", "identity") != "identity":
             raise HTTPException(415, "expected a body without content-encoding.")
@@ -211,7 +215,7 @@ class Application:
         body.whole = True
         return bytes(parts)
 
-    def _check_model(self, request):
+    def _check_model(self, request: Request) -> None:
         name, version = request.path_params["name"], request.path_params.get("version")
         if name != self.name:
             raise HTTPException(404, f"Servable not found for request: Latest({name[:60]}); the model here is {self.name}.")
@@ -219,7 +223,7 @@ class Application:
             raise HTTPException(404, f"Servable not found for request: Specific({name}, {version[:20]}); there is {self.model.version}.")
 
 
-async def _discard_rest(request):
+async def _discard_rest(request: Request) -> None:
     """Read on for a client that wants the connection closed.
 
     Closed while it still sends, the connection would be reset, and it would never see the answer. On a
@@ -233,16 +237,17 @@ async def _discard_rest(request):
                 pass
 
 
-async def _unless_gone(request, work):
+async def _unless_gone(request: Request, work: asyncio.Future[T]) -> T:
     """The result of a future, unless the client goes away first."""
 
-    async def disconnect():
+    async def disconnect() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
     gone = asyncio.create_task(disconnect())
     try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        both: set[asyncio.Future[Any]] = {work, gone}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             raise _gone()
         return work.result()
@@ -250,19 +255,19 @@ async def _unless_gone(request, work):
         gone.cancel()
 
 
-def _gone():
+def _gone() -> HTTPException:
     return HTTPException(CLIENT_CLOSED, "the client went away.")
 
 
-def _busy(reason):
+def _busy(reason: str) -> HTTPException:
     return HTTPException(503, f"busy: {reason}; try again.", {"Retry-After": "1"})
 
 
-async def _http_error(_, error):
+async def _http_error(_: Request, error: HTTPException) -> Response:
     known = {404: f"no such route; there are {ROUTES}.", 405: f"another method is expected there; the routes are {ROUTES}."}
     plain = error.detail in ("Not Found", "Method Not Allowed")
     return JSONResponse({"error": known[error.status_code] if plain else error.detail}, error.status_code, headers=error.headers)
 
 
-async def _internal_error(_, error):
+async def _internal_error(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": "internal error; the server's own output says more."}, 500)

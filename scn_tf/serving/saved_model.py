@@ -12,9 +12,10 @@ from scn_tf.checkpoints import METADATA, NOT_FINITE, CheckpointError, checked_me
 from scn_tf.messages import visible
 from scn_tf.serving.signatures import Service, signatures
 from scn_tf.serving.warmup import write_warmup
+from scn_tf.types import Locate, Metadata, PathName, Tensor
 
 
-def load_service(run):
+def load_service(run: PathName) -> tuple[Service, Metadata]:
     """The :class:`Service` of a run folder or ``.keras`` file, and its metadata.
 
     Raises:
@@ -24,17 +25,17 @@ def load_service(run):
     return Service(network, metadata), metadata
 
 
-def public(metadata):
+def public(metadata: Metadata) -> Metadata:
     """What an exported file says of itself: all of a run's metadata but the folders of images."""
 
-    def without_root(settings):
+    def without_root(settings: Metadata) -> Metadata:
         return {**settings, "data": {**settings["data"], "root": None}}
 
     members = {"members": list(map(without_root, metadata["members"]))} if "members" in metadata else {}
     return {**metadata, "config": without_root(metadata["config"]), **members}
 
 
-def export_saved_model(run, out):
+def export_saved_model(run: PathName, out: PathName) -> Path:
     """Write a versioned SavedModel for TF Serving.
 
     Args:
@@ -122,7 +123,7 @@ def _may_be_ours(version: Path) -> bool:
     return version.is_dir() and ((version / "assets" / METADATA).is_file() or not any(version.iterdir()))
 
 
-def newest_version(path):
+def newest_version(path: PathName) -> Path:
     """Folder of the highest version in a folder of exports; a version's own folder stays as it is.
 
     Raises:
@@ -141,7 +142,7 @@ def newest_version(path):
     return max(versions, key=lambda folder: int(folder.name))
 
 
-def open_model(path):
+def open_model(path: PathName) -> tuple[tf.Module, Metadata]:
     """Load a SavedModel of :func:`export_saved_model`, its folder or a version in it.
 
     Returns:
@@ -188,7 +189,7 @@ def check_finite(module: tf.Module, folder: Path) -> None:
             raise CheckpointError(f"{folder}: {NOT_FINITE} ({variable.name}).")
 
 
-def localizer(path):
+def localizer(path: PathName) -> tuple[Locate, Metadata]:
     """Open a SavedModel to find landmarks in images of the network's size.
 
     Returns:
@@ -199,7 +200,7 @@ def localizer(path):
     """
     module, metadata = open_model(path)
 
-    def locate(images):
+    def locate(images: Tensor) -> tuple[Tensor, Tensor]:
         result = module.signatures["serve_input"](image=images)
         return result["landmarks"], result["scores"]
 

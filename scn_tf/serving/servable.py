@@ -1,7 +1,8 @@
 """An exported SavedModel opened for a server: its version, its signatures, and one call that runs them."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from scn_tf.checkpoints import CheckpointError
 from scn_tf.serving.saved_model import check_finite, check_whole, newest_version
+from scn_tf.types import Array, PathName
+
+Arrays: TypeAlias = dict[str, Array]  # (B, ...) by the name of an input or output
 
 # Lines of TensorFlow's messages that speak of the graph, not of what was wrong.
 GRAPH_LINES = ("Graph execution error", "Detected at node", "<stack traces", "[[{{node", "File ")
@@ -28,9 +32,9 @@ class Signature(NamedTuple):
     """One signature of the model: ``inputs`` and ``outputs`` are ``tf.TensorSpec`` by name, with a leading batch axis."""
 
     name: str
-    inputs: dict
-    outputs: dict
-    function: object
+    inputs: dict[str, tf.TensorSpec]
+    outputs: dict[str, tf.TensorSpec]
+    function: Callable[..., dict[str, tf.Tensor]]
 
 
 class Servable(NamedTuple):
@@ -42,12 +46,12 @@ class Servable(NamedTuple):
 
     folder: Path
     version: str
-    signatures: dict
-    signature_def: dict
-    module: object
+    signatures: dict[str, Signature]
+    signature_def: dict[str, Any]
+    module: tf.Module
 
 
-def load(out):
+def load(out: PathName) -> Servable:
     """Open an export.
 
     Args:
@@ -80,7 +84,7 @@ def load(out):
     return Servable(folder, version, signatures, described, module)
 
 
-def run(signature, inputs):
+def run(signature: Signature, inputs: Arrays) -> Arrays:
     """Run one signature.
 
     Args:
@@ -105,7 +109,7 @@ def run(signature, inputs):
         raise Exhausted(plain_message(error.message)) from None
 
 
-def warm_up(model):
+def warm_up(model: Servable) -> None:
     """Run the signatures that users call most: TensorFlow plans a graph when it first runs, which takes seconds."""
     for name in {"serving_default", "serve_volume"} & set(model.signatures):
         signature = model.signatures[name]
@@ -119,7 +123,7 @@ def warm_up(model):
         )
 
 
-def plain_message(message):
+def plain_message(message: str) -> str:
     """What TensorFlow said of the input, without nodes, stacks and the name of the graph."""
     lines = [line.strip() for line in message.splitlines()]
     text = " ".join(line for line in lines if line and not line.startswith(GRAPH_LINES)).split(" [Op:")[0]

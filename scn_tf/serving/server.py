@@ -1,29 +1,29 @@
 """A local prediction server with TF Serving's REST routes, for who has no Docker; docs/server.md shows how to call it."""
 
+import asyncio
 import contextlib
 import gc
+import importlib.util
 import signal
 import socket
-
-try:
-    import resource
-except ModuleNotFoundError:  # Windows
-    resource = None
+from typing import Any, cast
 
 from scn_tf.config import ConfigError
 from scn_tf.extras import INSTALL
 from scn_tf.serving import memory, requests, servable
 from scn_tf.serving.pace import Pace
+from scn_tf.types import PathName
 
 try:
     import h11
     import uvicorn
-    from uvicorn.protocols.http.h11_impl import H11Protocol
+    from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
     from scn_tf.serving.routes import Application, Limits
 except ModuleNotFoundError as missing:
     raise ConfigError(f"serve: needs the library {missing.name}; {INSTALL}.") from None
 
+resource = importlib.import_module("resource") if importlib.util.find_spec("resource") else None  # not on Windows
 STOP_SECONDS = 1  # behind: who is, is not waited for when the server stops
 IDLE_SECONDS = 30  # a connection without a request, or whose answer is not taken, is closed after one to two of these
 MOST_CONNECTIONS = 500  # half as many as files may be open, where these are fewer than 1000
@@ -41,25 +41,25 @@ class Connection(H11Protocol):
     with its headers, its body or its answer, is closed when there are too many. Who waits for the model is not.
     """
 
-    def connection_made(self, transport):
-        super().connection_made(transport)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, transport))  # that of a TCP connection
         self.pace, self.unsent, self.sends, self.lost = Pace(self.loop.time()), 0, False, False
-        if sum(connection.open for connection in self.connections) > _most_connections():
+        if sum(connection.open for connection in self._all()) > _most_connections():
             self._make_room()
         self.loop.call_later(IDLE_SECONDS, self._watch, None)
 
-    def connection_lost(self, error):
+    def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
-        super().connection_lost(error)
+        super().connection_lost(exc)
 
-    def data_received(self, data):
+    def data_received(self, data: bytes) -> None:
         now = self.loop.time()
         if not self.sends:  # a request begins: that the connection was idle before does not count
             self.pace, self.sends = Pace(now), True
         self.pace.moved(len(data), now)
         super().data_received(data)
 
-    def send_400_response(self, msg):
+    def send_400_response(self, msg: str) -> None:
         try:
             super().send_400_response(msg)
         except h11.LocalProtocolError:  # an answer is under way: there is no way to say it
@@ -68,63 +68,67 @@ class Connection(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 
-    def on_response_complete(self):
+    def on_response_complete(self) -> None:
         self._measure()
         if not self.unsent:
             self.pace = Pace(self.loop.time())
         self.unsent, self.sends = self.transport.get_write_buffer_size(), False
         super().on_response_complete()
-        unread = [connection for connection in self.connections if connection.transport.get_write_buffer_size()]
+        unread = [connection for connection in self._all() if connection.transport.get_write_buffer_size()]
         if sum(connection.transport.get_write_buffer_size() for connection in unread) > MOST_UNREAD:
             max(unread, key=Connection.behind).transport.abort()
 
     @property
-    def open(self):
+    def open(self) -> bool:
         """Whether it holds its place. One that was closed is still listed for a moment; it stays while an answer is not taken."""
         return not self.transport.is_closing() or self.transport.get_write_buffer_size() > 0
 
     @property
-    def idle(self):
+    def idle(self) -> bool:
         """Whether no request is being received or answered."""
         return self.cycle is None or self.cycle.response_complete
 
     @property
-    def working(self):
+    def working(self) -> bool:
         """Whether its request has come in whole and the client waits for the answer."""
         return not self.idle and not self.cycle.more_body and not self.transport.get_write_buffer_size()
 
-    def behind(self):
+    def behind(self) -> float:
         """Seconds that the client is behind, with what it sends or with what it takes."""
         self._measure()
         return self.pace.behind(self.loop.time())
 
-    def shutdown(self):
+    def shutdown(self) -> None:
         """Let the request in flight finish, unless its client is slow: the server stops."""
         super().shutdown()
         self._leave()
 
-    def _leave(self):
+    def _all(self) -> "list[Connection]":
+        """Every connection of the server."""
+        return [connection for connection in self.connections if isinstance(connection, Connection)]
+
+    def _leave(self) -> None:
         if self.lost:
             return
         if not self.working and self.behind() > STOP_SECONDS:
             self.transport.abort()
         self.loop.call_later(STOP_SECONDS, self._leave)
 
-    def _measure(self):
+    def _measure(self) -> None:
         unsent = self.transport.get_write_buffer_size()
         if unsent or self.unsent:
             self.pace.moved(max(0, self.unsent - unsent), self.loop.time())
         self.unsent = unsent
 
-    def _make_room(self):
-        others = [connection for connection in self.connections if connection.open and connection is not self and not connection.working]
+    def _make_room(self) -> None:
+        others = [connection for connection in self._all() if connection.open and connection is not self and not connection.working]
         if others:
             max(others, key=Connection.behind).transport.abort()
         else:
             self.transport.write(BUSY)
             self.transport.close()
 
-    def _watch(self, last):
+    def _watch(self, last: RequestResponseCycle | None) -> None:
         if self.lost:
             return
         behind = self.behind()
@@ -133,12 +137,12 @@ class Connection(H11Protocol):
         self.loop.call_later(IDLE_SECONDS, self._watch, self.cycle)
 
 
-def _most_connections():
+def _most_connections() -> int:
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if resource else -1
     return MOST_CONNECTIONS if soft < 0 else min(MOST_CONNECTIONS, soft // 2)  # below zero: no limit
 
 
-def _allow_open_files():
+def _allow_open_files() -> None:
     """Ask for as many open files as the connections need, where the system gives more than it began with."""
     if resource is None:
         return
@@ -149,8 +153,9 @@ def _allow_open_files():
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def build_server(application):
+def build_server(application: Application) -> uvicorn.Server:
     """The uvicorn server of an :class:`Application`; hand its ``run`` a bound socket."""
+    stop_seconds: Any = application.limits.stop_seconds  # declared a whole number there; it takes any
     return uvicorn.Server(
         uvicorn.Config(
             application.asgi,
@@ -163,12 +168,12 @@ def build_server(application):
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=IDLE_SECONDS,
-            timeout_graceful_shutdown=application.limits.stop_seconds,
+            timeout_graceful_shutdown=stop_seconds,
         )
     )
 
 
-def serve(out, *, host="127.0.0.1", port=8501, name="scn", limits=None):
+def serve(out: PathName, *, host: str = "127.0.0.1", port: int = 8501, name: str = "scn", limits: Limits | None = None) -> None:
     """Serve an export until SIGTERM or Ctrl-C; requests in flight are answered first.
 
     Args:
@@ -183,7 +188,7 @@ def serve(out, *, host="127.0.0.1", port=8501, name="scn", limits=None):
         CheckpointError: no exported model there.
     """
     if not name or set(name) & set("/:?#% "):
-        raise ConfigError(f"--name: expected a word that can stand in a URL, received {name!r}.")
+        raise ConfigError(f"name: expected a word that can stand in a URL, received {name!r}.")
     limits = limits or Limits()
     _allow_open_files()
     memory.prepare()
@@ -202,9 +207,9 @@ def serve(out, *, host="127.0.0.1", port=8501, name="scn", limits=None):
         server.run(sockets=[listener])
 
 
-def _bound_socket(host, port):
+def _bound_socket(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
-        raise ConfigError(f"--port {port}: expected 0 to 65535.")
+        raise ConfigError(f"port {port}: expected 0 to 65535.")
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -212,11 +217,11 @@ def _bound_socket(host, port):
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"--port {port}: cannot listen on {host} ({reason}); --port 0 takes any free one.") from None
+        raise ConfigError(f"port {port}: cannot listen on {host} ({reason}); port 0 takes any free one.") from None
     return listener
 
 
-def _greeting(model, name, host, port):
+def _greeting(model: servable.Servable, name: str, host: str, port: int) -> str:
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     predict = f"{url}/v1/models/{name}:predict"
     example = f"curl {url}/v1/models/{name}/metadata"

@@ -4,6 +4,7 @@ import json
 import re
 import threading
 import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import flatbuffers
@@ -21,6 +22,7 @@ from scn_tf.extras import needs_extra
 from scn_tf.quiet import quiet_stderr
 from scn_tf.serving.errors import ConversionError
 from scn_tf.serving.saved_model import load_service, public
+from scn_tf.types import Array, Locate, Metadata, PathName, Tensor, known
 
 QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
 SIGNATURE = "serve_input"
@@ -29,7 +31,15 @@ FLOATS = {schema.TensorType.FLOAT16: "<f2", schema.TensorType.FLOAT32: "<f4", sc
 FLOAT_PARTS = ("/Tanh", "spatial_configuration", "heatmaps")  # of int8 models
 
 
-def export_tflite(run, out, *, quantize="none", heatmaps=False, images=None, root=None):
+def export_tflite(
+    run: PathName,
+    out: PathName,
+    *,
+    quantize: str = "none",
+    heatmaps: bool = False,
+    images: Array | None = None,
+    root: PathName | None = None,
+) -> Path:
     """Write a TFLite model with one signature ``serve_input``.
 
     Input ``image`` float32 (1, [D,] H, W, C) as the network takes it; outputs ``landmarks`` float32
@@ -70,7 +80,7 @@ def export_tflite(run, out, *, quantize="none", heatmaps=False, images=None, roo
     return Path(out)
 
 
-def _converter(function):
+def _converter(function: tf.types.experimental.ConcreteFunction) -> "tf.lite.TFLiteConverter":
     # Not through a SavedModel nor with the model as second argument: on both roads the converter
     # leaves the variables of Keras 3 uninitialised, without a word.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
@@ -78,7 +88,7 @@ def _converter(function):
     return converter
 
 
-def _convert(function, quantize, images):
+def _convert(function: tf.types.experimental.ConcreteFunction, quantize: str, images: Array | None) -> bytes:
     """TFLite bytes of a concrete function."""
     try:
         with warnings.catch_warnings(), quiet_stderr():
@@ -90,7 +100,7 @@ def _convert(function, quantize, images):
             if quantize == "float16":
                 converter.target_spec.supported_types = [tf.float16]
             if quantize == "int8":
-                return _convert_int8(converter, _converter(function).convert(), images)
+                return _convert_int8(converter, _converter(function).convert(), known(images))
             return converter.convert()
     except Exception as error:  # the converter raises types of its own, some of them private
         operations = sorted(set(re.findall(r"'(tf\.\w+)' op is neither", str(error))))
@@ -101,7 +111,7 @@ def _convert(function, quantize, images):
         ) from None
 
 
-def _convert_int8(converter, float_content, images):
+def _convert_int8(converter: "tf.lite.TFLiteConverter", float_content: bytes, images: Iterable[Array]) -> bytes:
     """Integers up to the heads' convolutions; tanh, upsampling, product and decoder stay in float32.
 
     With 8 bits the product map has 256 heights and a coordinate 256 places: docs/research/measurements.md has what that costs.
@@ -122,7 +132,7 @@ def _convert_int8(converter, float_content, images):
     ).get_nondebug_quantized_model()
 
 
-def training_images(metadata, root=None):
+def training_images(metadata: Metadata, root: PathName | None = None) -> Array:
     """Prepared images (I, [D,] H, W, C) of the training split that a model's metadata names, at most 100."""
     settings = config.from_dict(metadata["config"], source="model")
     dataset = open_dataset(root or settings.data.root)
@@ -132,7 +142,7 @@ def training_images(metadata, root=None):
     return np.stack([example["image"].numpy() for example in tqdm(examples, leave=False, disable=None)])
 
 
-def _annotated(content, outputs, metadata):
+def _annotated(content: bytes, outputs: Sequence[str], metadata: Metadata) -> bytes:
     """The same model with a signature, and JSON in a metadata buffer, which every runtime hands out and none interprets.
 
     Args:
@@ -157,13 +167,13 @@ def _annotated(content, outputs, metadata):
     return bytes(builder.Output())
 
 
-def _tensor_map(name, index):
+def _tensor_map(name: str, index: int) -> schema.TensorMapT:
     entry = schema.TensorMapT()
     entry.name, entry.tensorIndex = name, index
     return entry
 
 
-def read_metadata(path):
+def read_metadata(path: PathName) -> Metadata:
     """The JSON that :func:`export_tflite` put into a file.
 
     Raises:
@@ -172,7 +182,7 @@ def read_metadata(path):
     return _read(path)[1]
 
 
-def _read(path: Path | str) -> tuple[bytes, dict]:
+def _read(path: PathName) -> tuple[bytes, Metadata]:
     """(content, metadata) of a file, its checksum compared; see :func:`read_metadata`."""
     try:
         content = Path(path).read_bytes()
@@ -192,7 +202,7 @@ def _read(path: Path | str) -> tuple[bytes, dict]:
     return content, checked_metadata(checksums.without_statement(metadata, content, path, ConversionError), path)
 
 
-def _check_finite(content: bytes, path: Path | str) -> None:
+def _check_finite(content: bytes, path: PathName) -> None:
     """Raise ConversionError for weights, or scales of integers, that are not finite."""
     try:
         model = schema.Model.GetRootAs(content, 0)
@@ -211,7 +221,7 @@ def _check_finite(content: bytes, path: Path | str) -> None:
         raise ConversionError(f"{path}: is no TFLite model ({error}).") from None
 
 
-def localizer(path, *, threads=2):
+def localizer(path: PathName, *, threads: int = 2) -> tuple[Locate, Metadata]:
     """Open a TFLite file of :func:`export_tflite`.
 
     Returns:
@@ -222,7 +232,7 @@ def localizer(path, *, threads=2):
         MissingExtra: ai-edge-litert is not installed.
         ConversionError: the file is no model of scn_tf, is damaged, or has weights that are not finite.
     """
-    with needs_extra(path, "ai-edge-litert"):
+    with needs_extra(str(path), "ai-edge-litert"):
         from ai_edge_litert.interpreter import Interpreter
     content, metadata = _read(path)
     _check_finite(content, path)
@@ -230,18 +240,18 @@ def localizer(path, *, threads=2):
         with quiet_stderr():
             interpreter = Interpreter(model_content=content, num_threads=threads)
             interpreter.allocate_tensors()  # here, where its "Created XNNPACK delegate" goes nowhere
-            run = interpreter.get_signature_runner(SIGNATURE)
+            opened = interpreter, interpreter.get_signature_runner(SIGNATURE)
     except (ValueError, RuntimeError) as error:
         raise ConversionError(f"{path}: is no TFLite model of scn_tf ({files.first_line(error)}).") from None
     lock = threading.Lock()
 
-    def locate(images):
+    def locate(images: Tensor) -> tuple[Array, Array]:
+        _, run = opened  # the runner does not keep the interpreter alive
         results = []
         for image in np.asarray(images, np.float32):
             with lock:
                 results.append(run(image=image[np.newaxis]))
-        return tuple(np.concatenate([result[name] for result in results]) for name in ("landmarks", "scores"))
+        landmarks, scores = (np.concatenate([result[name] for result in results]) for name in ("landmarks", "scores"))
+        return landmarks, scores
 
-    # The runner does not keep the interpreter alive.
-    locate.interpreter = interpreter
     return locate, metadata

@@ -4,7 +4,9 @@ The format is documented at https://www.tensorflow.org/tfx/serving/saved_model_w
 """
 
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from scn_tf import files
 from scn_tf.checkpoints import CheckpointError
 from scn_tf.serving.client import LARGEST_BATCH
+from scn_tf.types import PathName
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 PICTURE = (1024, 768)  # height, width: about what a radiograph has after export from a viewer
@@ -23,7 +26,7 @@ class WarmupWarning(UserWarning):
     """A version was written without warm-up requests."""
 
 
-def write_warmup(version_folder, *, batch_sizes=(1, LARGEST_BATCH), model="scn"):
+def write_warmup(version_folder: PathName, *, batch_sizes: Sequence[int] = (1, LARGEST_BATCH), model: str = "scn") -> Path | None:
     """Write ``assets.extra/tf_serving_warmup_requests`` into an exported version, whole or not at all.
 
     TF Serving reads the file once, when it finds the version: call this before the folder is moved to where it watches.
@@ -63,7 +66,7 @@ def write_warmup(version_folder, *, batch_sizes=(1, LARGEST_BATCH), model="scn")
     return target
 
 
-def _requests(folder, batch_sizes):
+def _requests(folder: Path, batch_sizes: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
     """(signature, TensorProto by the name of its input) of each request."""
     signatures = _signatures(folder)
     sizes = [dim.size for dim in signatures["serve_input"].inputs["image"].tensor_shape.dim[1:]]
@@ -80,7 +83,7 @@ def _requests(folder, batch_sizes):
     return requests
 
 
-def _signatures(folder):
+def _signatures(folder: Path) -> Mapping[str, Any]:
     """Signatures as the file states them: reading it takes milliseconds, loading the model seconds."""
     saved = saved_model_pb2.SavedModel()
     try:
@@ -93,7 +96,7 @@ def _signatures(folder):
     return signatures
 
 
-def _picture(height, width):
+def _picture(height: int, width: int) -> bytes:
     """A bright spot as PNG, grey: smooth, so it takes few bytes."""
     y, x = np.linspace(-2, 2, height)[:, None], np.linspace(-2, 2, width)
     grey = 255 * np.exp(-(x**2) - y**2)

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 
 import yaml
 
@@ -10,7 +11,7 @@ from scn_tf.study.execute import THREAD_VARIABLES
 CORES = 8  # of a task
 
 
-def slurm_script(command, count, *, name):
+def slurm_script(command: Sequence[str], count: int, *, name: str) -> str:
     """Text of an ``sbatch`` script: a job array with one task a run.
 
     Args:
@@ -34,12 +35,12 @@ KUBERNETES_NOTE = """\
 """
 
 
-def job_name(study):
+def job_name(study: str) -> str:
     """``scn-tf-`` and a study's name in the letters that job names may have, and short enough for a pod's ``NAME-INDEX`` (63)."""
     return f"scn-tf-{re.sub(r'[^a-z0-9]+', '-', study.lower()).strip('-') or 'study'}"[:55].rstrip("-")
 
 
-def kubernetes_manifest(command, count, *, name, image="scn-tf:latest", claim="study"):
+def kubernetes_manifest(command: Sequence[str], count: int, *, name: str, image: str = "scn-tf:latest", claim: str = "study") -> str:
     """YAML of an indexed Job with one completion a run.
 
     Args:

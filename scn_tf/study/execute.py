@@ -6,20 +6,23 @@ import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Sequence
 from concurrent import futures
 from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
 from scn_tf import files, ownership
 from scn_tf.config import Config, ConfigError, differences, load, warn_if_too_narrow
 from scn_tf.data import synthetic
-from scn_tf.data.dataset import open_dataset
+from scn_tf.data.dataset import Dataset, open_dataset
 from scn_tf.data.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.files import counted
 from scn_tf.remaining import Lines
 from scn_tf.study import error_table, run_settings
 from scn_tf.study.plan import Run
+from scn_tf.types import PathName
 
 # TensorFlow's, NumPy's and scikit-learn's.
 POLL_SECONDS = 0.5  # between two looks at whether a process shall stop
@@ -28,22 +31,22 @@ LEFT_OUT = "left_out.txt"
 THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
 
-def folder(out, run):
+def folder(out: PathName, run: Run) -> Path:
     """Run folder of a run."""
     return Path(out) / "runs" / run.name
 
 
-def settings_file(out, run):
+def settings_file(out: PathName, run: Run) -> Path:
     """Configuration that a run is started with."""
     return Path(out) / "configs" / f"{run.name}.yaml"
 
 
-def errors_file(out, run):
+def errors_file(out: PathName, run: Run) -> Path:
     """The table of errors that a finished run has."""
     return folder(out, run) / "evaluation" / run.config.data.val_split / "errors.csv"
 
 
-def check_settings(out, runs):
+def check_settings(out: PathName, runs: Sequence[Run]) -> None:
     """A study's folder must hold no run with other settings than the study says, but for where the data lie.
 
     That holds for runs whose folders are gone, too, if their errors are in the long table.
@@ -62,19 +65,19 @@ def check_settings(out, runs):
         if fields := differences(stored, run.config):
             raise ConfigError(
                 f"{path}: the study's folder holds this run with other settings ({', '.join(fields)}); "
-                f"choose another --out, or remove it and runs/{run.name}."
+                f"choose another folder for out, or remove it and runs/{run.name}."
             )
         if stored.model.image_size:  # it tells how many dimensions: what cannot be is said now
             _resolved(run, len(stored.model.image_size))
 
 
-def stored_settings(out: str | Path) -> dict[str, Config]:
+def stored_settings(out: PathName) -> dict[str, Config]:
     """Settings by name of the runs in the long table."""
     out = Path(out)
     return run_settings.read(out / run_settings.NAME) if (out / error_table.NAME).is_file() else {}
 
 
-def settings_of(out: str | Path, run: Run) -> Config:
+def settings_of(out: PathName, run: Run) -> Config:
     """What a run was trained with, as far as the study's folder tells."""
     for path in (folder(out, run) / "config.yaml", settings_file(out, run)):
         if path.is_file():
@@ -88,11 +91,11 @@ def _check_stored(out: Path, runs: list[Run]) -> None:
         if run.name in stored and (fields := differences(stored[run.name], run.config)):
             raise ConfigError(
                 f"{out / error_table.NAME}: the study's folder holds this run with other settings ({run.name}: {', '.join(fields)}); "
-                f"choose another --out, or remove that file: it is written again from the folders in runs/."
+                f"choose another folder for out, or remove that file: it is written again from the folders in runs/."
             )
 
 
-def check_data(out, runs):
+def check_data(out: PathName, runs: Sequence[Run]) -> list[Run]:
     """Open the data sets of runs and read their splits: what is missing is said once, not in the log of every run.
 
     Args:
@@ -107,7 +110,11 @@ def check_data(out, runs):
         ConfigError: a network that cannot be built for these data, or an image that two folds judge.
         DatasetError: no such data set or split, missing images with their count, fewer images than a run draws.
     """
-    opened, drawn, judged, possible, missing = {}, {}, {}, [], {}
+    opened: dict[Path | None, Dataset] = {}
+    drawn: dict[tuple[Path | None, str, int | None, str], list[str]] = {}
+    judged: dict[tuple[str, str, Path | None, str], str] = {}
+    missing: dict[Path | None, tuple[MissingImagesError, set[str]]] = {}
+    possible = []
     for run in runs:
         data = run.config.data
         if data.root not in opened:
@@ -121,7 +128,7 @@ def check_data(out, runs):
                     drawn[key] = _drawn(opened[data.root], *key[1:])
                 except MissingImagesError as error:
                     drawn[key] = []
-                    missing.setdefault(data.root, [error, set()])[1].update(error.absent)
+                    missing.setdefault(data.root, (error, set()))[1].update(error.absent)
         training, judging = (drawn[key] for key in keys)
         for identity in judging:
             fold = judged.setdefault((run.system, run.size, data.root, identity), run.fold)
@@ -142,13 +149,13 @@ def check_data(out, runs):
     return possible
 
 
-def left_out(out):
+def left_out(out: PathName) -> set[str]:
     """Names of the runs that :func:`check_data` left out, by what it wrote: a report may be asked for where the data are not."""
     path = Path(out) / LEFT_OUT
     return set(path.read_text().split("\n")[:-1]) if path.is_file() else set()
 
 
-def _drawn(dataset, split, count, missing):
+def _drawn(dataset: Dataset, split: str, count: int | None, missing: Literal["refuse", "skip"]) -> list[str]:
     try:
         return dataset.drawn(split, count, seed=0, missing=missing)
     except NoImageLeftError as error:
@@ -156,24 +163,24 @@ def _drawn(dataset, split, count, missing):
         return []
 
 
-def _resolved(run, dims):
+def _resolved(run: Run, dims: int) -> Config:
     try:
         return run.config.resolved(dims)
     except ValueError as error:
         raise ConfigError(f"run {run.name}: {error}") from None
 
 
-def unfinished(out, runs):
+def unfinished(out: PathName, runs: Sequence[Run]) -> list[Run]:
     """Runs that have not been evaluated yet, in order."""
     return [run for run in runs if not errors_file(out, run).is_file()]
 
 
-def log_file(out, run):
+def log_file(out: PathName, run: Run) -> Path:
     """What a run's process prints."""
     return Path(out) / "logs" / f"{run.name}.log"
 
 
-def run_all(out, runs, *, jobs=1, progress=True):
+def run_all(out: PathName, runs: Sequence[Run], *, jobs: int = 1, progress: bool = True) -> list[str]:
     """Carry out all unfinished runs, ``jobs`` at a time.
 
     Args:
@@ -211,7 +218,7 @@ def run_all(out, runs, *, jobs=1, progress=True):
     return failed
 
 
-def threads_of_each(jobs):
+def threads_of_each(jobs: int) -> int | None:
     """Threads of each of several processes at a time, None for a single one: it takes what it finds."""
     if jobs <= 1:
         return None
@@ -220,7 +227,7 @@ def threads_of_each(jobs):
     return max(1, cores // jobs)
 
 
-def run_one(out, run, *, threads=None, stop=None):
+def run_one(out: PathName, run: Run, *, threads: int | None = None, stop: threading.Event | None = None) -> int:
     """Train and evaluate one run in a process of its own; returns its exit status. A run that was interrupted goes on.
 
     Args:

@@ -9,6 +9,7 @@ import pydantic
 
 from scn_tf import config
 from scn_tf.messages import cut, short, visible
+from scn_tf.types import PathName
 
 Overrides = dict[str, object]
 Nested = dict[str, object]
@@ -51,7 +52,7 @@ class Study(pydantic.BaseModel):
 
     @pydantic.field_validator("systems", "sizes", "folds", mode="before")
     @classmethod
-    def _nothing_set(cls, value):
+    def _nothing_set(cls, value: object) -> dict[str, object]:
         # `SCN:` without anything behind it is what one writes for the base as it is.
         if not isinstance(value, dict):
             raise ValueError(f"expected names with settings, received {short(value)}")
@@ -60,7 +61,7 @@ class Study(pydantic.BaseModel):
     # The checks of a field run from the last to the first: lists become names with settings before they get to the one above.
     @pydantic.field_validator("sizes", mode="before")
     @classmethod
-    def _numbers_of_images(cls, value):
+    def _numbers_of_images(cls, value: object) -> object:
         if not isinstance(value, list):
             return value
         if any(size != "all" and (isinstance(size, bool) or not isinstance(size, int)) for size in value):
@@ -69,24 +70,24 @@ class Study(pydantic.BaseModel):
 
     @pydantic.field_validator("folds", mode="before")
     @classmethod
-    def _names_of_folds(cls, value):
+    def _names_of_folds(cls, value: object) -> object:
         return {str(name): {} for name in value} if isinstance(value, list) else value
 
     @pydantic.field_validator("seeds")
     @classmethod
-    def _seeds_differ(cls, value):
+    def _seeds_differ(cls, value: list[int]) -> list[int]:
         if len(set(value)) < len(value):
             raise ValueError(f"expected every seed once, received {short(value)}")
         return value
 
     @pydantic.model_validator(mode="after")
-    def _figure_shows_known_systems(self):
+    def _figure_shows_known_systems(self) -> "Study":
         for name in self.sizes_figure or []:
             if name not in self.systems:
                 raise ValueError(f"sizes_figure: {short(name, 60)} is none of the systems {cut(', '.join(self.systems))}")
         return self
 
-    def runs(self, root=None, *, missing=None):
+    def runs(self, root: PathName | None = None, *, missing: str | None = None) -> list[Run]:
         """All :class:`Run`, folds and seeds of a system together.
 
         Args:
@@ -97,7 +98,8 @@ class Study(pydantic.BaseModel):
             ConfigError: a setting that cannot be, with the run it belongs to.
         """
         base = self.base if isinstance(self.base, dict) else config.read_yaml(self.base)
-        found, alike = [], {}
+        found: list[Run] = []
+        alike: dict[tuple[str, str, str], str] = {}
         for (size, by_size), (system, by_system), (fold, by_fold), seed in itertools.product(
             self.sizes.items(), self.systems.items(), self.folds.items(), self.seeds
         ):
@@ -128,7 +130,7 @@ class Study(pydantic.BaseModel):
         return found
 
 
-def read_study(path):
+def read_study(path: PathName) -> Study:
     """:class:`Study` of a YAML file or of a bundled one's name; ``base``: settings, a file relative to it, or a bundled name.
 
     Raises:
@@ -152,7 +154,7 @@ def read_study(path):
     return study.model_copy(update={"base": base})
 
 
-def _filled(value, place, name):
+def _filled(value: object, place: dict[str, object], name: str) -> object:
     if not isinstance(value, str):
         return value
     try:

@@ -2,7 +2,9 @@
 
 import itertools
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +18,10 @@ from scn_tf.study.execute import errors_file, left_out, settings_of, stored_sett
 from scn_tf.study.plan import Run
 from scn_tf.study.run_errors import RunErrors
 from scn_tf.study.statistics import Errors, collect, difference, figures
+from scn_tf.types import PathName
+
+Row: TypeAlias = dict[str, Any]  # a line of a table: names, counts and figures by column
+Found: TypeAlias = Mapping[tuple[str, str], Errors]  # by (system, size)
 
 MEASURES = {
     True: "share of points within a radius, and number beyond it, mean over the seeds",
@@ -24,7 +30,7 @@ MEASURES = {
 FILES = ("results.md", "results.csv", "differences.csv", "systems.png", "sizes.png")
 
 
-def write_report(out, runs, *, sizes_figure=None):
+def write_report(out: PathName, runs: Sequence[Run], *, sizes_figure: Sequence[str] | None = None) -> str:
     """Write ``results.csv``, ``results.md``, ``differences.csv``, ``systems.png`` and ``sizes.png`` of all finished runs.
 
     Errors are those in the run folders, and of runs without them those in the long table, ``errors.csv.gz``. It is written first,
@@ -46,7 +52,8 @@ def write_report(out, runs, *, sizes_figure=None):
     out = Path(out)
     stored = check_out(out)
     errors_of = _errors_of_runs(out, runs, stored)
-    found, systems = {}, list(dict.fromkeys(run.system for run in runs))
+    found: dict[tuple[str, str], Errors] = {}
+    systems = list(dict.fromkeys(run.system for run in runs))
     absent = [run.name for run in runs if run.name in left_out(out)]
     runs = [run for run in runs if run.name not in absent]
     for size in dict.fromkeys(run.size for run in runs):
@@ -61,7 +68,7 @@ def write_report(out, runs, *, sizes_figure=None):
     unit = next(iter(found.values())).unit
     compared = _differences(found)
     with_first = [row for row in compared if row["minus"] == runs[0].system]
-    done = sum(isinstance(errors_of[run.name], RunErrors) or errors_of[run.name].is_file() for run in runs)
+    done = sum(isinstance(errors, RunErrors) or errors.is_file() for errors in (errors_of[run.name] for run in runs))
     text = _markdown(rows, with_first, unit, done=done, planned=len(runs) + len(absent))
     if absent:
         text += f"\nLeft out, without any image: {', '.join(absent)}.\n"
@@ -72,9 +79,7 @@ def write_report(out, runs, *, sizes_figure=None):
     return text
 
 
-def _write_figures(
-    out: Path, found: dict[tuple[str, str], Errors], unit: str, systems: list[str], last_size: str, sizes_figure: list[str] | None
-) -> None:
+def _write_figures(out: Path, found: Found, unit: str, systems: list[str], last_size: str, sizes_figure: Sequence[str] | None) -> None:
     last = {key: errors for key, errors in found.items() if key[1] == last_size}
     by_size = {key: errors for key, errors in found.items() if sizes_figure is None or key[0] in sizes_figure}
     for name, curves in (("systems", last), ("sizes", by_size)):
@@ -85,7 +90,7 @@ def _write_figures(
                 temporary.write_bytes(pictures.png(figure))
 
 
-def check_out(out: str | Path) -> dict[error_table.Key, RunErrors]:
+def check_out(out: PathName) -> dict[error_table.Key, RunErrors]:
     """Find out before long work whether a folder can take the report of a study; returns what its long table holds.
 
     Raises:
@@ -100,7 +105,7 @@ def check_out(out: str | Path) -> dict[error_table.Key, RunErrors]:
     return stored
 
 
-def _errors_of_runs(out: Path, runs: list[Run], stored: dict[error_table.Key, RunErrors]) -> dict[str, Path | RunErrors]:
+def _errors_of_runs(out: Path, runs: Sequence[Run], stored: dict[error_table.Key, RunErrors]) -> dict[str, Path | RunErrors]:
     """Where each run's errors are, by its name: its file, or else its part of the long table; both tables are written anew."""
     done = {run.name: errors_file(out, run) for run in runs if errors_file(out, run).is_file()}
     kept = {run.name: stored[key_of(run)] for run in runs if run.name not in done and key_of(run) in stored}
@@ -114,16 +119,18 @@ def _errors_of_runs(out: Path, runs: list[Run], stored: dict[error_table.Key, Ru
         settings = stored_settings(out)
         for run in runs:
             known = settings.pop(run.name, None)
-            if run.name in done or (run.name in kept and known is not None):
-                # In the study's order, those of other runs before them.
-                settings[run.name] = settings_of(out, run) if run.name in done else known
+            # In the study's order, those of other runs before them.
+            if run.name in done:
+                settings[run.name] = settings_of(out, run)
+            elif run.name in kept and known is not None:
+                settings[run.name] = known
         own = {key_of(run): done[run.name] for run in runs if run.name in done}
         error_table.write(out / error_table.NAME, own, stored, map(key_of, runs))
         run_settings.write(out / run_settings.NAME, settings)
     return {**{run.name: errors_file(out, run) for run in runs}, **kept}
 
 
-def _differences(found):
+def _differences(found: Found) -> list[Row]:
     """Each system minus every one before it, size by size."""
     rows = []
     for size in dict.fromkeys(size for _, size in found):
@@ -134,11 +141,11 @@ def _differences(found):
     return rows
 
 
-def _csv(rows):
+def _csv(rows: Sequence[Row]) -> str:
     return tables.write_dicts([{name: f"{v:.6g}" if isinstance(v, float | np.floating) else v for name, v in row.items()} for row in rows])
 
 
-def _markdown(rows, compared, unit, *, done, planned):
+def _markdown(rows: Sequence[Row], compared: Sequence[Row], unit: str, *, done: int, planned: int) -> str:
     several = any(row["seeds"] > 1 for row in rows)
     lines = [
         f"{done} of {planned} runs. Errors in {unit}: of points mean +- std and median; of images the mean with its 95 % bootstrap",
@@ -178,7 +185,7 @@ def _markdown(rows, compared, unit, *, done, planned):
     return "\n".join(lines) + "\n"
 
 
-def _shares(row: dict, unit: str) -> list[str]:
+def _shares(row: Row, unit: str) -> list[str]:
     """Cells of the shares within thresholds; those in mm say nothing about pixels."""
     if unit == "mm":
         shares = [f"{row[f'sdr_{radius}']:.2f} %" for radius in (2, 4, 10)]
@@ -187,6 +194,6 @@ def _shares(row: dict, unit: str) -> list[str]:
     return ["" if np.isnan(value) else f"{value:.2f} %" for value in values]
 
 
-def _head(*columns):
+def _head(*columns: str) -> tuple[str, str]:
     """Two lines: a table's titles, and the rule below them."""
     return f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"

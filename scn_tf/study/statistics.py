@@ -1,5 +1,6 @@
 """Figures of a system from the errors of its runs, and how sure they are."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from scn_tf.config import ConfigError
 from scn_tf.study.run_errors import RunErrors, read_run
+from scn_tf.types import Array, PathName
 
 RADII = (2.0, 2.5, 3.0, 4.0, 10.0)
 PERCENT = (0.5, 1.0, 2.0, 5.0)  # of a length of the image, where no mm are known
@@ -21,22 +23,22 @@ class Errors(NamedTuple):
 
     seeds: tuple[int, ...]
     ids: tuple[str, ...]
-    points: np.ndarray
+    points: Array
     unit: str
-    relative: np.ndarray | None = None
+    relative: Array | None = None
 
     @property
-    def images(self):
+    def images(self) -> Array:
         """Image-specific error (Payer et al. 2019, eq. 8), mean over the landmarks of an image: (S, I)."""
         return np.nanmean(self.points, axis=-1)
 
 
-def read_errors(path: str | Path) -> tuple[list[str], np.ndarray, str]:
+def read_errors(path: PathName) -> tuple[list[str], Array, str]:
     """(ids, errors (I, N), unit) of an ``errors.csv``."""
     return read_run(path)[:3]
 
 
-def collect(runs: dict[tuple[str, int], str | Path | RunErrors]) -> Errors | None:
+def collect(runs: Mapping[tuple[str, int], PathName | RunErrors]) -> Errors | None:
     """:class:`Errors` of the runs of one system and size.
 
     Args:
@@ -71,7 +73,7 @@ def collect(runs: dict[tuple[str, int], str | Path | RunErrors]) -> Errors | Non
     return Errors(tuple(whole), tuple(np.array(ids)[kept].tolist()), points[:, kept], read[folds[0], whole[0]].unit, relative)
 
 
-def figures(errors):
+def figures(errors: Errors) -> dict[str, float]:
     """Dict of the figures of :class:`Errors`; counts of points and outliers are means over the seeds, all folds together."""
     points = errors.points[np.isfinite(errors.points)]
     low, high = interval(errors.images.mean(axis=0))
@@ -92,14 +94,14 @@ def figures(errors):
     }
 
 
-def _by_radius(points: np.ndarray, seeds: int) -> dict[str, float]:
+def _by_radius(points: Array, seeds: int) -> dict[str, float]:
     return {
         **{f"sdr_{radius:g}": 100.0 * (points < radius).mean() for radius in RADII},
         **{f"outliers_{radius:g}": (points >= radius).sum() / seeds for radius in (2.0, 4.0, 10.0)},
     }
 
 
-def _by_share(relative: np.ndarray | None) -> dict[str, float]:
+def _by_share(relative: Array | None) -> dict[str, float]:
     """Mean relative error and shares within a part of a length of the image: pixels of images of several sizes do not compare."""
     values = np.empty(0) if relative is None else relative[np.isfinite(relative)]
     known = values.size > 0
@@ -107,14 +109,15 @@ def _by_share(relative: np.ndarray | None) -> dict[str, float]:
     return {"nme_percent": values.mean() if known else np.nan, **shares}
 
 
-def interval(values, *, seed=0):
+def interval(values: Array, *, seed: int = 0) -> tuple[float, float]:
     """95 % bootstrap interval of the mean of per-image values (I,), percentile method."""
     rng = np.random.default_rng(seed)
     means = values[rng.integers(0, len(values), (RESAMPLINGS, len(values)))].mean(axis=1)
-    return tuple(np.percentile(means, (2.5, 97.5)))
+    low, high = np.percentile(means, (2.5, 97.5))
+    return low, high
 
 
-def difference(errors, reference):
+def difference(errors: Errors, reference: Errors) -> dict[str, float] | None:
     """Paired comparison on the images and the seeds that both have: of (errors - reference), per image.
 
     Returns:

@@ -11,8 +11,8 @@ from scn_tf.data.images.image import ImageError
 from scn_tf.data.images.series import dicom_files
 
 # Formats of pictures that people have, and that are not read.
-UNREAD = (".gif", ".webp", ".heic", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".pdf", ".czi", ".nd2", ".svs")
-UNREAD += (".mnc", ".mgz", ".mgh", ".img", ".rec", ".ima", ".dicom")
+UNREAD_PICTURES = (".gif", ".webp", ".heic", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".pdf", ".czi", ".nd2", ".svs")
+UNREAD = (*UNREAD_PICTURES, ".mnc", ".mgz", ".mgh", ".img", ".rec", ".ima", ".dicom")
 HEADERS = (".hdr", ".nhdr", ".mhd")  # name their pixels, which lie in a file beside them
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 MOST_DEPTH = 32  # of folders in folders
@@ -41,7 +41,8 @@ def collect(paths: Iterable[str | os.PathLike[str]], *, dims: int) -> tuple[list
         ImageError: a path that does not exist, or nothing found.
     """
     paths = check_exist(paths)
-    found, left_out = [], []
+    found: list[Path] = []
+    left_out: list[str] = []
     for path in paths:
         if path.is_dir():
             _search(path, dims, found, left_out, MOST_DEPTH)
@@ -59,11 +60,11 @@ def check_exist(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     Raises:
         ImageError: one does not.
     """
-    paths = list(map(Path, paths))
-    for path in paths:
+    found = [Path(path) for path in paths]
+    for path in found:
         if not path.exists():
             raise ImageError(f"{shown(path)}: no such file or folder.")
-    return paths
+    return found
 
 
 def _search(folder: Path, dims: int, found: list[Path], left_out: list[str], depth: int) -> None:
@@ -124,7 +125,7 @@ def distinct_ids(paths: list[Path]) -> list[str]:
     depth = [1] * len(paths)
     while True:
         names = ["_".join(part[-count:]) for part, count in zip(parts, depth, strict=True)]
-        apart = defaultdict(set)  # name -> the paths that folders can tell apart
+        apart: defaultdict[str, set[str]] = defaultdict(set)  # name -> the paths that folders can tell apart
         for name, path in zip(names, whole, strict=True):
             apart[name].add(path)
         growing = [index for index, name in enumerate(names) if len(apart[name]) > 1 and depth[index] < len(parts[index])]
@@ -132,7 +133,8 @@ def distinct_ids(paths: list[Path]) -> list[str]:
             break
         for index in growing:
             depth[index] += 1
-    taken, count = set(), Counter()
+    taken: set[str] = set()
+    count: Counter[str] = Counter()
     for index, name in enumerate(names):  # such as a/b.png beside a_b.png
         while names[index] in taken:
             count[name] += 1

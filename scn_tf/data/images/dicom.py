@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom import pixels
+from pydicom.dataelem import RawDataElement
 from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGExtended12Bit
@@ -40,9 +41,9 @@ def read(path: Path) -> Stored:
     element = data.get_item("PixelData") if "PixelData" in data else None
     # Of packed pixels nothing states the length; what does end them takes eight bytes.
     if (
-        element is not None
-        and getattr(element, "length", 0) == UNDEFINED
-        and element.value_tell + len(element.value) + 8 > path.stat().st_size
+        isinstance(element, RawDataElement)
+        and element.length == UNDEFINED
+        and element.value_tell + len(element.value or b"") + 8 > path.stat().st_size
     ):
         raise ImageError(f"{path}: is cut short: its packed pixels have no end.")
     return stored(data, str(path))

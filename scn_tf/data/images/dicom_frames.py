@@ -92,8 +92,8 @@ def stack(places: Sequence[np.ndarray], directions: np.ndarray, names: Sequence[
     Raises:
         ImageError: two slices at one place, gaps, slices that are shifted against each other.
     """
-    places = np.array(places)
-    along = places @ directions[:, 2]
+    points = np.array(places)
+    along = points @ directions[:, 2]
     order = np.argsort(along, kind="stable")
     steps = np.diff(along[order])
     median = float(np.median(steps))
@@ -105,7 +105,7 @@ def stack(places: Sequence[np.ndarray], directions: np.ndarray, names: Sequence[
             )
         if abs(step - median) > EVEN * median:
             raise ImageError(f"{name}: slices are missing or uneven: {first} and {second} are {step:.4g} mm apart, others {median:.4g} mm.")
-    shifts = (places[order] - places[order[0]]) @ directions[:, :2]
+    shifts = (points[order] - points[order[0]]) @ directions[:, :2]
     if np.abs(shifts).max() > EVEN * max(median, 1e-3) + 0.01:
         raise ImageError(f"{name}: its slices are shifted against each other (tilted gantry); resample it to perpendicular axes.")
     return order, float((along[order[-1]] - along[order[0]]) / (len(order) - 1))
@@ -131,10 +131,11 @@ def geometry(data: pydicom.Dataset, count: int, name: str) -> tuple[np.ndarray, 
         place = np.zeros(3) if places[0] is None else places[0]
         return unchanged, spacing, None if spacing is None else frame(place, spacing, directions, name)
     names = [f"frame {number + 1}" for number in range(count)]
-    if any(place is None for place in places):
+    stated = [place for place in places if place is not None]
+    if len(stated) < count:
         raise ImageError(f"{name}: states no place for {names[next(n for n, place in enumerate(places) if place is None)]}.")
     if not all(np.allclose(orientation(data, number, name), directions, atol=1e-3) for number in range(count)):
         raise ImageError(f"{name}: its frames are turned against each other; save those of one orientation by themselves.")
-    order, between = stack(places, directions, names, name)
+    order, between = stack(stated, directions, names, name)
     spacing = None if plane is None else (*plane, between)
-    return order, spacing, None if spacing is None else frame(places[order[0]], spacing, directions, name)
+    return order, spacing, None if spacing is None else frame(stated[order[0]], spacing, directions, name)

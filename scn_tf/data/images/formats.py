@@ -140,7 +140,7 @@ def _is_isolated(path: Path) -> bool:
 def _format(path: Path) -> Format:
     """The format of a file, by its name, else by its first bytes; the two must agree."""
     if not path.is_file():
-        raise ImageError(f"{path}: no such file.")
+        raise ImageError(f"{path}: {'is no regular file' if path.exists() else 'no such file'}.")
     with open(path, "rb") as file:
         head = file.read(132)
     name = path.name.lower()

@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import ArrayLike
 
 from scn_tf.data import arrays
 from scn_tf.errors import Error
 from scn_tf.files import counted
+from scn_tf.types import Vector
 
 LEAST_MM, MOST_MM = 1e-6, 1e6  # of a pixel: less or more is no spacing, and no float32 survives it
 MOST_VALUES = 2**30  # of a file, 4 GB as float32; asked of the header before memory is taken
@@ -58,7 +60,7 @@ class Image:
         """(d,) pixels, (x, y[, z])."""
         return np.array(self.array.shape[-2::-1])
 
-    def along_array_axes(self, file_spacing: np.ndarray) -> np.ndarray:
+    def along_array_axes(self, file_spacing: Vector) -> np.ndarray:
         """mm per pixel (d,) stated for the file's axes, in the order of the array's axes, a permutation of them."""
         return np.abs(np.linalg.inv(self.file_from_array)[:-1, :-1]) @ np.asarray(file_spacing, float)
 
@@ -113,7 +115,7 @@ def check_channels(count: int, name: str) -> None:
         raise ImageError(f"{name}: holds {count} numbers per pixel; expected 1, or colours as 3 or 4. Save the one to use by itself.")
 
 
-def frame(origin: np.ndarray, spacing: np.ndarray, direction: np.ndarray, name: str) -> np.ndarray:
+def frame(origin: Vector, spacing: Vector, direction: np.ndarray, name: str) -> np.ndarray:
     """Homogeneous matrix from pixels to mm of a header.
 
     Args:
@@ -230,13 +232,13 @@ def _plane(physical: np.ndarray | None) -> np.ndarray | None:
 
 
 def from_array(
-    array: np.ndarray,
+    array: ArrayLike,
     *,
     dims: int,
     channels: int = 1,
-    spacing: np.ndarray | None = None,
-    direction: np.ndarray | None = None,
-    origin: np.ndarray | None = None,
+    spacing: ArrayLike | None = None,
+    direction: ArrayLike | None = None,
+    origin: ArrayLike | None = None,
 ) -> Image:
     """:class:`Image` of a numpy array ([D,] H, W) or ([D,] H, W, C), a volume turned to LPS as that of a file.
 
@@ -267,7 +269,7 @@ def from_array(
     )
 
 
-def checked_spacing(spacing: np.ndarray, dims: int, name: str) -> np.ndarray:
+def checked_spacing(spacing: ArrayLike, dims: int, name: str) -> np.ndarray:
     """mm per pixel as (d,) float.
 
     Raises:

@@ -12,13 +12,15 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, TypeAlias, cast
 
 import numpy as np
 
 from scn_tf.data.errors import DataWarning
 from scn_tf.data.images.image import ImageError, Stored
+from scn_tf.types import known
 
 SECONDS = 600  # for a file or series
 MOST_BYTES = 24 * 2**30  # of address space of such a process
@@ -27,8 +29,11 @@ READY = b"ready\n"
 PIPE = 2**20  # bytes, where the system lets choose: pixels pass faster
 PROGRAM = "from scn_tf.data.images.formats import read_stored; from scn_tf.data.images.isolated import serve; serve(read_stored)"
 
-_idle: list[subprocess.Popen] = []
+_idle: list[subprocess.Popen[bytes]] = []
 _lock = threading.Lock()
+
+Head: TypeAlias = dict[str, Any]  # first line of an answer: JSON
+Answer: TypeAlias = tuple[Head, np.ndarray | None]  # first line, and the pixels that follow it; None where it has an error
 
 
 def read(path: Path, name: str) -> Stored:
@@ -55,22 +60,23 @@ def read(path: Path, name: str) -> Stored:
     if not keep:
         _end(process)
     head, array = answer
-    if "error" in head:
+    if array is None:
         raise ImageError(head["error"])
     for text in head["warnings"]:
         warnings.warn(text, DataWarning, stacklevel=2)
     return Stored(array, head["spacing"], None if head["frame"] is None else np.array(head["frame"]))
 
 
-def _asked(process: subprocess.Popen, path: Path) -> tuple[dict, np.ndarray | None] | None:
-    """A process's answer about a path: its first line, and the pixels that follow; None, and the process gone, where there is none."""
+def _asked(process: subprocess.Popen[bytes], path: Path) -> Answer | None:
+    """A process's answer about a path; None, and the process gone, where there is none."""
     whole = False
+    paths, answers = _pipes(process)
     try:
         with _watched(process):
-            process.stdin.write(json.dumps(os.path.abspath(path)).encode() + b"\n")
-            process.stdin.flush()
-            head = json.loads(process.stdout.readline() or b"null")
-            array = None if head is None or "error" in head else _array(head, process.stdout)
+            paths.write(json.dumps(os.path.abspath(path)).encode() + b"\n")
+            paths.flush()
+            head = json.loads(answers.readline() or b"null")
+            array = None if head is None or "error" in head else _array(head, answers)
         whole = head is not None and ("error" in head or array is not None)
         return (head, array) if whole else None
     except (OSError, ValueError):
@@ -81,10 +87,15 @@ def _asked(process: subprocess.Popen, path: Path) -> tuple[dict, np.ndarray | No
             _end(process)
 
 
-def _array(head: dict, stream: BinaryIO) -> np.ndarray | None:
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], BufferedReader]:
+    """Input and output of a process, both of which are pipes."""
+    return known(process.stdin), cast(BufferedReader, process.stdout)
+
+
+def _array(head: Head, stream: BufferedReader) -> np.ndarray | None:
     """The pixels that follow an answer's first line; None if they end early."""
     array = np.empty(head["shape"], head["dtype"])
-    view = memoryview(array.reshape(-1).view("uint8"))
+    view = array.reshape(-1).view("uint8").data
     while len(view):
         count = stream.readinto(view)
         if not count:
@@ -93,7 +104,7 @@ def _array(head: dict, stream: BinaryIO) -> np.ndarray | None:
     return array
 
 
-def _taken(name: str) -> tuple[subprocess.Popen, bool]:
+def _taken(name: str) -> tuple[subprocess.Popen[bytes], bool]:
     """A process that waits for a path, and whether it had one before."""
     with _lock:
         while _idle:
@@ -104,7 +115,7 @@ def _taken(name: str) -> tuple[subprocess.Popen, bool]:
     return _started(name), False
 
 
-def _started(name: str) -> subprocess.Popen:
+def _started(name: str) -> subprocess.Popen[bytes]:
     """A new process, which has written its first line.
 
     Raises:
@@ -125,7 +136,7 @@ def _started(name: str) -> subprocess.Popen:
     except OSError as error:
         raise ImageError(f"{name}: cannot be read: {error.strerror or error}, so no process for its decoder can be started.") from None
     with _watched(process):
-        ready = process.stdout.readline() == READY
+        ready = _pipes(process)[1].readline() == READY
     if not ready:
         _end(process)
         raise ImageError(f"{name}: cannot be read: the process for its decoder does not start ({sys.executable} -P -c ...).")
@@ -133,7 +144,7 @@ def _started(name: str) -> subprocess.Popen:
 
 
 @contextlib.contextmanager
-def _watched(process: subprocess.Popen) -> Iterator[None]:
+def _watched(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Kill a process that has not answered after ``SECONDS``."""
     watch = threading.Timer(SECONDS, process.kill)
     watch.daemon = True
@@ -144,11 +155,11 @@ def _watched(process: subprocess.Popen) -> Iterator[None]:
         watch.cancel()
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """Close a process, which ends with its input."""
     with contextlib.suppress(OSError):
-        process.stdin.close()
-        process.stdout.close()
+        for pipe in _pipes(process):
+            pipe.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5)
         return
@@ -186,27 +197,32 @@ def serve(reader: Callable[[Path], Stored]) -> None:
     answers.write(READY)
     answers.flush()
     for line in sys.stdin.buffer:
-        path = Path(json.loads(line))
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", DataWarning)
-            try:
-                stored = reader(path)
-                array = np.ascontiguousarray(stored.array)
-                if array.dtype.kind in "iuf" and array.dtype.itemsize == 8:
-                    with np.errstate(over="ignore"):  # as the image will be; half to send
-                        array = array.astype("float32")
-                head = {
-                    "dtype": array.dtype.str,
-                    "shape": array.shape,
-                    "spacing": None if stored.spacing is None else [float(one) for one in stored.spacing],
-                    "frame": None if stored.frame is None else stored.frame.tolist(),
-                    "warnings": [str(one.message) for one in caught if issubclass(one.category, DataWarning)],
-                }
-            except ImageError as error:
-                head = {"error": str(error)}
+        head, array = _answer(reader, Path(json.loads(line)))
         answers.write(json.dumps(head).encode() + b"\n")
-        if "error" not in head:
+        if array is not None:
             answers.write(array.reshape(-1).view("uint8").data)
         answers.flush()
-        stored = array = None  # it may wait for long, and pixels may be gigabytes
+        del array  # it may wait for long, and pixels may be gigabytes
+
+
+def _answer(reader: Callable[[Path], Stored], path: Path) -> Answer:
+    """What a reader finds in a file."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", DataWarning)
+        try:
+            stored = reader(path)
+        except ImageError as error:
+            return {"error": str(error)}, None
+        array = np.ascontiguousarray(stored.array)
+        if array.dtype.kind in "iuf" and array.dtype.itemsize == 8:
+            with np.errstate(over="ignore"):  # as the image will be; half to send
+                array = array.astype("float32")
+    head = {
+        "dtype": array.dtype.str,
+        "shape": array.shape,
+        "spacing": None if stored.spacing is None else [float(one) for one in stored.spacing],
+        "frame": None if stored.frame is None else stored.frame.tolist(),
+        "warnings": [str(one.message) for one in caught if issubclass(one.category, DataWarning)],
+    }
+    return head, array

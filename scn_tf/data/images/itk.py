@@ -80,7 +80,9 @@ def _gipl(path: Path) -> Header:
 def _vtk(path: Path) -> Header:
     with open(path, "rb") as file:
         head = file.read(MOST_HEADER)
-    lines, start, fields = [], 0, {}
+    lines: list[str] = []
+    fields: dict[str, list[str]] = {}
+    start = 0
     while not fields.keys() & {"lookup_table"} and len(lines) < 40:
         line, found, _ = head[start:].partition(b"\n")
         if not found:

@@ -131,7 +131,7 @@ def _frame(header: nibabel.Nifti1Header, name: str) -> tuple[np.ndarray, np.ndar
             warnings.warn(f"{name}: {text}.", DataWarning, stacklevel=2)
         return zooms * scale[0, 0], scale @ np.diag([*zooms, 1.0])
     chosen = "sform" if "qform" not in transforms or codes[1] == SCANNER else "qform"
-    if len(transforms) == 2 and not np.allclose(*transforms.values(), atol=1e-2 * zooms.max(), rtol=1e-3):
+    if len(transforms) == 2 and not np.allclose(transforms["qform"], transforms["sform"], atol=1e-2 * zooms.max(), rtol=1e-3):
         if nibabel.aff2axcodes(transforms["qform"]) != nibabel.aff2axcodes(transforms["sform"]):
             raise ImageError(f"{name}: its qform and sform contradict each other in which way its axes point; set one of them to code 0.")
         warnings.warn(f"{name}: its qform and sform differ; the {chosen} is taken, as by ITK and 3D Slicer.", DataWarning, stacklevel=2)

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import nrrd as pynrrd
 import numpy as np
@@ -58,7 +59,7 @@ def read(path: Path) -> Stored:
     return Stored(array, spacing, matrix)
 
 
-def _values(path: Path, header: dict, start: int, size: int) -> bytes:
+def _values(path: Path, header: dict[str, Any], start: int, size: int) -> bytes:
     """The ``size`` bytes of the pixels, unpacked."""
     data = path
     if (file := header.get("data file", header.get("datafile"))) is not None:
@@ -81,7 +82,7 @@ def _values(path: Path, header: dict, start: int, size: int) -> bytes:
     return content
 
 
-def _frame(header: dict, axes: list[int], name: str) -> tuple[tuple[float, ...] | None, np.ndarray | None]:
+def _frame(header: dict[str, Any], axes: list[int], name: str) -> tuple[tuple[float, ...] | None, np.ndarray | None]:
     """(spacing, matrix to mm) of the axes in space, of three for a plane in space; (None, None) where the header states no pixel size."""
     dims = len(axes)
     scale = _scales(header, axes, name)
@@ -115,7 +116,7 @@ def _frame(header: dict, axes: list[int], name: str) -> tuple[tuple[float, ...] 
     return tuple(lengths), frame(origin, lengths, columns / lengths, name)
 
 
-def _scales(header: dict, axes: list[int], name: str) -> np.ndarray:
+def _scales(header: dict[str, Any], axes: list[int], name: str) -> np.ndarray:
     """mm per unit of length of each axis."""
     stated = header.get("space units")
     units = [str(unit) for unit in stated] if stated is not None else [str(unit) for unit in header.get("units", [])]

@@ -42,7 +42,8 @@ def unpacked(packed: bytes, size: int, name: str, *, bzip2: bool = False) -> byt
     try:
         content = unpacker.decompress(packed, size + 1)
         if not unpacker.eof and len(content) == size:  # the end of the stream may still be to come
-            content += unpacker.decompress(b"" if bzip2 else unpacker.unconsumed_tail, 1)
+            rest = b"" if isinstance(unpacker, bz2.BZ2Decompressor) else unpacker.unconsumed_tail
+            content += unpacker.decompress(rest, 1)
     except (zlib.error, OSError, EOFError) as error:
         raise ImageError(f"{name}: is cut short or damaged ({error}).") from None
     if len(content) > size:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scn_tf.data.images.image import ImageError, Stored, check_count, frame
+from scn_tf.types import known
 
 SHOWN = 4  # names in a message
 MOST_SLICES = 2**14
@@ -74,18 +75,19 @@ def read(folder: Path) -> Stored:
     slices = [_slice(path) for path in paths]
     first = slices[0]
     _check_alike(slices, name)
-    order, between = dicom_frames.stack([one.place for one in slices], first.directions, [one.path.name for one in slices], name)
+    places = [known(one.place) for one in slices]
+    order, between = dicom_frames.stack(places, first.directions, [one.path.name for one in slices], name)
     columns, rows, samples = first.size
     check_count(columns * rows * samples * len(slices), name, planes=len(slices))
-    array = None
+    array: np.ndarray | None = None
     for index, number in enumerate(order):
         pixels = dicom.read(slices[number].path).array
         if array is None:
             array = np.empty((len(slices), *pixels.shape[1:]), "float32")  # slices have slopes of their own
         array[index] = pixels[0]
     spacing = None if first.spacing is None else (*first.spacing, between)
-    matrix = None if spacing is None else frame(slices[order[0]].place, spacing, first.directions, name)
-    return Stored(array, spacing, matrix)
+    matrix = None if spacing is None else frame(places[order[0]], spacing, first.directions, name)
+    return Stored(known(array), spacing, matrix)
 
 
 def _slice(path: Path) -> Slice:

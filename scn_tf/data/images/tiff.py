@@ -29,14 +29,14 @@ def read(path: Path) -> Stored:
         with tifffile.TiffFile(path) as file:
             pages = _pages(file, name)
             _check_whole(file, pages, name)
-            array = np.stack([_grey_or_colour(page, page.asarray(), name) for page in pages])
+            arrays = [_grey_or_colour(page, page.asarray(), name) for page in pages]
     except ValueError as error:
         if isinstance(error, ImageError):
             raise
         if "imagecodecs" in str(error):  # the library for packed pixels is missing
             raise ImageError(f"{name}: its pixels are packed ({error}); {INSTALL}.") from None
         raise ImageError(f"{name}: is cut short or damaged ({error}).") from None
-    return Stored(array if len(pages) > 1 else array[0], None, None)
+    return Stored(np.stack(arrays) if len(arrays) > 1 else arrays[0], None, None)
 
 
 def _pages(file: tifffile.TiffFile, name: str) -> list[tifffile.TiffPage]:
