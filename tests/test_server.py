@@ -329,5 +329,5 @@ def test_a_taken_port_is_named(port, exported, capsys):
 
 def test_a_missing_library_is_named_with_the_way_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(config.ConfigError, match=r"uvicorn; .*pip install '\.\[all\]'"):
+    with pytest.raises(config.ConfigError, match=r"uvicorn; .*pip install 'scn-tf\[all\]'"):
         importlib.reload(server)
