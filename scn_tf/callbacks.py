@@ -3,14 +3,20 @@
 import collections
 import math
 import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from scn_tf import checkpoints, files, localization, pictures, tables
 from scn_tf.backend import keras
+from scn_tf.config import TrainConfig
 from scn_tf.data import coverage
 from scn_tf.errors import Error
+from scn_tf.train_step import Trainer
+from scn_tf.types import Array, Logs, Metadata, known
 
 WARMUP = 0.04
 # Heatmap losses, 1 being that of a network which predicts nothing.
@@ -34,31 +40,31 @@ class Schedule(keras.callbacks.Callback):
         steps_done: steps of the earlier part.
     """
 
-    def __init__(self, config, *, steps, started, steps_done=0):
+    def __init__(self, config: TrainConfig, *, steps: int, started: float, steps_done: int = 0) -> None:
         super().__init__()
         self.config, self.started = config, started
         self.total, self.steps_done = steps * config.epochs, steps_done
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """Wall-clock time of the whole run."""
         return time.monotonic() - self.started
 
-    def progress(self):
+    def progress(self) -> float:
         done = self.steps_done / self.total
         spent = self.seconds / (60 * self.config.minutes) if self.config.minutes else 0.0
         return min(max(done, spent), 1.0)
 
-    def on_train_batch_begin(self, batch, logs=None):
-        self.model.optimizer.learning_rate = self.config.learning_rate * decay(self.config.schedule, self.progress())
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        self.model.optimizer.learning_rate = known(self.config.learning_rate) * decay(known(self.config.schedule), self.progress())
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self.steps_done += 1
         if self.config.minutes and self.seconds >= 60 * self.config.minutes:
             self.model.stop_training = True
 
 
-def decay(schedule, progress):
+def decay(schedule: str, progress: float) -> float:
     """Factor of the learning rate at progress 0 to 1.
 
     The cosine rises over the first twenty-fifth: Adam's first steps are as large as its later
@@ -69,7 +75,7 @@ def decay(schedule, progress):
     return 0.1**progress if schedule == "exponential" else 1.0
 
 
-def _rate(optimizer):
+def _rate(optimizer: keras.Optimizer) -> float:
     # Mirrored variables are no numbers to Python; this reads the first replica's.
     return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
 
@@ -77,7 +83,7 @@ def _rate(optimizer):
 class StopOnNonFinite(keras.callbacks.Callback):
     """Raise :class:`TrainingDiverged` at the first loss that is NaN or infinite."""
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         if not np.isfinite(logs["loss"]):
             raise TrainingDiverged(
                 f"The loss became {logs['loss']} in epoch {self.epoch + 1}, step {batch + 1}. Weights of the last validation stay. "
@@ -85,7 +91,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
                 "or lower --train.clip_norm; with --train.loss_scale paper rates near 1e-6 are usual."
             )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.epoch = epoch
 
 
@@ -102,20 +108,20 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
         annotated: share of the landmarks that the training images have, which is the loss of predicting nothing.
     """
 
-    def __init__(self, trainer, history=(), *, annotated=1.0):
+    def __init__(self, trainer: Trainer, history: Iterable[Mapping[str, Any]] = (), *, annotated: float = 1.0) -> None:
         super().__init__()
         self.trainer, self.annotated, self.returns = trainer, annotated, 0
         self.lowest = min((row["heatmap_loss"] for row in history), default=float("inf"))
-        self.kept = collections.deque(maxlen=2)
+        self.kept: collections.deque[list[Array]] = collections.deque(maxlen=2)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         if self.lowest < float("inf"):  # a run that goes on
             self._keep()
 
-    def _keep(self):
+    def _keep(self) -> None:
         self.kept.append([keras.ops.convert_to_numpy(variable).copy() for variable in self.trainer.state()])
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         if self.trainer.config.train.loss_scale != "mean":
             return
         loss = logs["heatmap_loss"]
@@ -147,7 +153,17 @@ class Validation(keras.callbacks.Callback):
         names: landmark names.
     """
 
-    def __init__(self, trainer, data, *, run_dir, metadata, progress, schedule, names):
+    def __init__(
+        self,
+        trainer: Trainer,
+        data: tf.data.Dataset,
+        *,
+        run_dir: Path,
+        metadata: Metadata,
+        progress: dict[str, Any],
+        schedule: Schedule,
+        names: Sequence[str],
+    ) -> None:
         super().__init__()
         self.trainer, self.data, self.run_dir, self.metadata = trainer, data, run_dir, metadata
         self.run_progress, self.schedule, self.names = progress, schedule, names
@@ -158,9 +174,9 @@ class Validation(keras.callbacks.Callback):
         self.example = next(iter(data.batch(1)))
         self.mean = mean_example(data)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         config = self.trainer.config.train
-        row = {"epoch": epoch + 1, "seconds": round(self.schedule.seconds, 1)}
+        row: dict[str, Any] = {"epoch": epoch + 1, "seconds": round(self.schedule.seconds, 1)}
         row["learning_rate"] = _rate(self.trainer.optimizer)
         row |= {name: float(value) for name, value in logs.items()}
         row["mean_sigma"] = float(np.mean(keras.ops.convert_to_numpy(self.trainer.targets.sigmas)))
@@ -180,7 +196,7 @@ class Validation(keras.callbacks.Callback):
             checkpoints.save_state(self.trainer.state(), self.run_dir / "checkpoints" / "last.npz", self.run_progress)
             files.write_text(self.run_dir / "history.csv", history_csv(self.run_progress["history"]))
 
-    def _check_finite(self, epoch):
+    def _check_finite(self, epoch: int) -> None:
         """The last step of an epoch may have broken the weights after its loss was seen; the maximum of NaN is a pixel like any other."""
         if not all(np.isfinite(keras.ops.convert_to_numpy(variable)).all() for variable in self.trainer.state()):
             raise TrainingDiverged(
@@ -188,7 +204,7 @@ class Validation(keras.callbacks.Callback):
                 "Lower train.learning_rate or train.clip_norm."
             )
 
-    def _validate(self, row, logs):
+    def _validate(self, row: dict[str, Any], logs: dict[str, Any]) -> None:
         result = localization.localize(self.locate, self.data)
         # What no training image shows would choose the epoch by chance.
         errors = localization.point_errors(result)[:, coverage.trained_columns(self.names, self.metadata)]
@@ -202,7 +218,7 @@ class Validation(keras.callbacks.Callback):
         # The progress bar shows what stands in the logs.
         logs[f"val_pe_{self.unit}"] = row[f"val_pe_mean_{self.unit}"]
 
-    def _keep_best(self, epoch, row):
+    def _keep_best(self, epoch: int, row: Mapping[str, Any]) -> None:
         error = row[f"val_pe_mean_{self.unit}"]
         best = self.run_progress["best"]
         if best is None or error < best["error"] or self.trainer.config.train.keep == "last":
@@ -211,7 +227,7 @@ class Validation(keras.callbacks.Callback):
             metadata = {**self.metadata, "validation": self.run_progress["best"], "peaks": peaks}
             checkpoints.save_model(self.trainer.network, self.run_dir / "model.keras", metadata)
 
-    def _write_scalars(self, row):
+    def _write_scalars(self, row: Mapping[str, Any]) -> None:
         with self.writer.as_default(step=row["epoch"]):
             for name, value in row.items():
                 if name not in ("epoch", "seconds"):
@@ -221,7 +237,7 @@ class Validation(keras.callbacks.Callback):
                     tf.summary.scalar(f"sigma/{name}" if np.ndim(sigma) == 0 else f"sigma/{name}/{axis}", value)
         self.writer.flush()
 
-    def _write_pictures(self, epoch):
+    def _write_pictures(self, epoch: int) -> None:
         parts = self.parts(self.example["image"])
         landmarks, _ = self.locate(self.example["image"])
         figure = pictures.validation_figure(
@@ -237,13 +253,13 @@ class Validation(keras.callbacks.Callback):
             tf.summary.image("targets", targets[np.newaxis])
         self.writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         self.writer.close()
 
 
-def mean_example(data):
+def mean_example(data: tf.data.Dataset) -> tuple[Array, Array]:
     """Mean image ([D,] H, W, C) and mean positions (N, d) of the visible landmarks of a dataset of examples."""
-    image, total, count = 0.0, 0.0, 0.0
+    image = total = count = np.zeros((), np.float32)
     for number, example in enumerate(data, start=1):
         visible = example["visible"].numpy()[:, np.newaxis]
         image = image + (example["image"].numpy() - image) / number
@@ -251,6 +267,6 @@ def mean_example(data):
     return image, total / np.maximum(count, 1)
 
 
-def history_csv(rows):
+def history_csv(rows: Sequence[dict[str, Any]]) -> str:
     """CSV text of the history; a value that an epoch does not have stays empty."""
     return tables.write_dicts(rows)

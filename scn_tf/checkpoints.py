@@ -9,6 +9,8 @@ import json
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import h5py
 import numpy as np
@@ -17,6 +19,7 @@ from scn_tf import checksums, files, statement
 from scn_tf.backend import keras
 from scn_tf.errors import Error
 from scn_tf.layers import CubicUpsampling  # noqa: F401  (registers the layers that a file names)
+from scn_tf.types import Metadata, PathName
 
 METADATA = "scn_tf.json"
 # What keras, h5py, zipfile and json raise on damaged files, encrypted ones and documents nested without end among them.
@@ -33,7 +36,7 @@ class CheckpointError(Error, ValueError):
     """A file that is no checkpoint of this network."""
 
 
-def save_model(network, path, metadata):
+def save_model(network: keras.Model, path: PathName, metadata: Metadata) -> None:
     """Write a ``.keras`` file that carries our metadata (JSON) beside the network, and a checksum (:mod:`scn_tf.checksums`)."""
     with files.replaced(path) as temporary:
         network.save(temporary)
@@ -42,7 +45,7 @@ def save_model(network, path, metadata):
         checksums.fill_zip(temporary)
 
 
-def halve(path, out, metadata):
+def halve(path: PathName, out: PathName, metadata: Metadata) -> None:
     """Write a ``.keras`` file anew with its weights in float16: half the size, read back to float32 by :func:`load_model`.
 
     Args:
@@ -60,12 +63,17 @@ def halve(path, out, metadata):
         checksums.fill_zip(temporary)
 
 
-def _halved(content):
+def _halved(content: bytes) -> bytes:
     """An HDF5 file with its float32 arrays in float16."""
     buffer = io.BytesIO(content)
     with h5py.File(buffer, "r+") as archive:
-        names = []
-        archive.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) and item.dtype == "float32" else None)
+        names: list[str] = []
+
+        def note(name: str, item: h5py.Dataset | h5py.Group) -> None:
+            if isinstance(item, h5py.Dataset) and item.dtype == "float32":
+                names.append(name)
+
+        archive.visititems(note)
         arrays = {name: archive[name][()].astype("float16") for name in names}
         for name, array in arrays.items():
             attributes = dict(archive[name].attrs)
@@ -80,7 +88,7 @@ def _halved(content):
     return fresh.getvalue()
 
 
-def load_model(path):
+def load_model(path: PathName) -> tuple[keras.Model, Metadata]:
     """Read a ``.keras`` file of :func:`save_model`.
 
     Whatever precision a network was trained in, it is used in float32: bfloat16 moves a peak by a
@@ -109,7 +117,7 @@ def load_model(path):
     return network, metadata
 
 
-def read_metadata(path):
+def read_metadata(path: PathName) -> Metadata:
     """The metadata of a file of :func:`save_model`, dict.
 
     Raises:
@@ -132,7 +140,7 @@ def read_metadata(path):
     return checked_metadata(checksums.without_statement(metadata, content, path, CheckpointError), path)
 
 
-def checked_metadata(metadata, path):
+def checked_metadata(metadata: Metadata, path: PathName) -> Metadata:
     """What a model file says of itself, if that is whole.
 
     Raises:
@@ -143,10 +151,10 @@ def checked_metadata(metadata, path):
     return metadata
 
 
-def _float32(network):
+def _float32(network: keras.Model) -> keras.Model:
     """The same functional network with every layer computing in float32; the networks of an ensemble are layers of layers."""
 
-    def clone(layer):
+    def clone(layer: keras.Layer) -> keras.Layer:
         return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
     copy = keras.models.clone_model(network, clone_function=clone, recursive=True)
@@ -154,14 +162,14 @@ def _float32(network):
     return copy
 
 
-def save_state(variables, path, progress):
+def save_state(variables: Iterable[keras.Variable], path: PathName, progress: Mapping[str, Any]) -> None:
     """Write all variables of a training, in order, and its progress (JSON-like dict)."""
     arrays = {f"{index:04d}": keras.ops.convert_to_numpy(variable) for index, variable in enumerate(variables)}
     with files.replaced(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
 
 
-def load_state(variables, path):
+def load_state(variables: Sequence[keras.Variable], path: PathName) -> dict[str, Any]:
     """Assign the variables from a file of :func:`save_state`; returns the progress.
 
     Raises:

@@ -4,18 +4,20 @@ import contextlib
 import json
 import warnings
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from scn_tf import checkpoints, config, files, geometry, localization, ownership, report, runs, scores, tables
 from scn_tf.data import pipeline
 from scn_tf.data.coverage import trained_columns
-from scn_tf.data.dataset import open_dataset, warn_of_training_images
+from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
 from scn_tf.data.errors import DatasetError
 from scn_tf.data.fingerprint import check_against_model
 from scn_tf.scores import per_landmark, summarize, table
 from scn_tf.segmentation import maps
 from scn_tf.tables import points as predictions_csv
+from scn_tf.types import Metadata, PathName
 
 __all__ = ["evaluate", "per_landmark", "predictions_csv", "summarize", "table"]
 
@@ -24,7 +26,14 @@ FILES = ("predictions.csv", "summary.json", "per_landmark.csv", "ced.png", "repo
 _report = report.write
 
 
-def evaluate(run_dir, split, *, root=None, out=None, missing=None):
+def evaluate(
+    run_dir: PathName,
+    split: str,
+    *,
+    root: PathName | None = None,
+    out: PathName | None = None,
+    missing: Literal["refuse", "skip"] | None = None,
+) -> tuple[dict[str, Any], Path]:
     """Evaluate a run on a split and write all files of the evaluation.
 
     Args:
@@ -96,11 +105,11 @@ def check_out(out: Path) -> None:
     files.check_folder(out, {*FILES, *maps.FILES}, witness="summary.json")
 
 
-def _trained_on(metadata, dataset):
+def _trained_on(metadata: Metadata, dataset: Dataset) -> list[str]:
     """IDs of a data set that a model, or a member of it, was trained on, as far as settings tell: a set of that name, the lists as now."""
     if metadata["name"] != dataset.description.name:
         return []
-    found = []
+    found: list[str] = []
     for member in metadata.get("members", [metadata["config"]]):
         settings = config.from_dict(member, source="model")
         chosen = settings.data
@@ -110,16 +119,16 @@ def _trained_on(metadata, dataset):
     return found
 
 
-def _errors(found: report.Evaluated) -> list[tuple]:
+def _errors(found: report.Evaluated) -> list[tuple[str, ...]]:
     """Rows of ``errors.csv``, one a point; empty where nothing is annotated or no training image showed the landmark.
 
     Errors in pixels have a column of the same in percent of a length of the image, too.
     """
-    relative = found.unit != "mm" and found.percent is not None
-    rows = [("id", "landmark", f"error_{found.unit}", *(["error_percent"] if relative else []))]
+    relative = None if found.unit == "mm" else found.percent
+    rows: list[tuple[str, ...]] = [("id", "landmark", f"error_{found.unit}", *(["error_percent"] if relative is not None else []))]
     for number, identity in enumerate(found.ids):
         for column, name in enumerate(found.names):
-            values = [found.errors[number, column], *([found.percent[number, column]] if relative else [])]
+            values = [found.errors[number, column], *([relative[number, column]] if relative is not None else [])]
             kept = found.trained[column]
             rows.append((identity, name, *(f"{value:.5f}" if kept and np.isfinite(value) else "" for value in values)))
     return rows

@@ -9,14 +9,21 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 from scn_tf import ownership
 from scn_tf.errors import Error
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+
+def _file_locks() -> ModuleType | None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    return fcntl
+
+
+fcntl = _file_locks()
 
 MOST_LINKS = 40  # as Linux has it
 # Names of open files, not files: what lies behind them belongs to another program, or is this one's own output.
@@ -175,13 +182,13 @@ def _remove_if_unlocked(folder: Path) -> None:
             os.close(descriptor)
 
 
-def flush(path):
+def flush(path: str | Path) -> None:
     """Wait until a file is on the disk."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
 
 
-def flush_listing(folder):
+def flush_listing(folder: str | Path) -> None:
     """Wait until the names in a folder are on the disk, where its file system knows that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
@@ -191,13 +198,13 @@ def flush_listing(folder):
             os.close(descriptor)
 
 
-def flush_folder(folder):
+def flush_folder(folder: str | Path) -> None:
     """Wait until everything in a folder is on the disk."""
     for path in [*Path(folder).rglob("*"), Path(folder)]:
         (flush_listing if path.is_dir() else flush)(path)
 
 
-def make_folder(path):
+def make_folder(path: str | Path) -> None:
     """Make a folder and those above it.
 
     Raises:
@@ -278,12 +285,12 @@ def write_text(path: str | Path, text: str, *, ours: Callable[[Path], bool] = ow
         temporary.write_text(text, encoding="utf-8")
 
 
-def first_line(error):
+def first_line(error: BaseException | str) -> str:
     """What an exception says, for a message of one line: TensorFlow's go on with graphs and stacks."""
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
 
 
-def counted(number, noun):
+def counted(number: int, noun: str) -> str:
     """``1 image``, ``2 images``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

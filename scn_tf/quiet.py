@@ -5,13 +5,21 @@ import importlib.machinery
 import os
 import sys
 import threading
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from scn_tf.keras_environment import check_backend, keras_environment
 
-_lock, _users, _kept = threading.Lock(), 0, None  # of the one redirection; several threads may open models at once
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:
+    Loader = object  # importing importlib.abc takes longer than all of this
+
+_lock, _users, _kept = threading.Lock(), 0, -1  # of the one redirection; several threads may open models at once
 
 
-def import_tensorflow():
+def import_tensorflow() -> None:
     """Import TensorFlow and find its devices without the lines that its C++ side prints before its log level counts.
 
     Raises:
@@ -21,7 +29,7 @@ def import_tensorflow():
     import tensorflow  # noqa: F401
 
 
-def silence_tensorflow():
+def silence_tensorflow() -> None:
     """From now on whoever imports TensorFlow first hears nothing of it: some module of ours, or the program that uses us."""
     if "tensorflow" not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
@@ -30,7 +38,9 @@ def silence_tensorflow():
 class _Finder:
     """Finds TensorFlow where it is, and has it loaded quietly; everything else is left to the others."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name != "tensorflow":
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
@@ -39,24 +49,26 @@ class _Finder:
         return spec
 
 
-class _Loader:
+class _Loader(Loader):
     """Another loader, in silence."""
 
-    def __init__(self, loader):
+    def __init__(self, loader: Loader) -> None:
         self.loader = loader
 
-    def create_module(self, spec):
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
 
-    def exec_module(self, module):
-        module.__spec__.loader = module.__loader__ = self.loader
+    def exec_module(self, module: ModuleType) -> None:
+        module.__loader__ = self.loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self.loader
         with quiet_stderr(), keras_environment():
             self.loader.exec_module(module)
             module.config.list_physical_devices()
 
 
 @contextlib.contextmanager
-def quiet_stderr():
+def quiet_stderr() -> Iterator[None]:
     """Send what the block prints to the process's standard error nowhere; TF_CPP_MIN_LOG_LEVEL=0 shows it."""
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" or sys.stderr is None:  # a program without a console has none
         yield

@@ -2,14 +2,15 @@
 
 import base64
 import html
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from scn_tf import geometry, pictures, scores, sheets
 from scn_tf.data.dataset import Dataset
 from scn_tf.messages import cut, visible
+from scn_tf.types import Array
 
 WORST_IMAGES, WORST_POINTS, LISTED_POINTS = 6, 6, 10
 STYLE = (
@@ -25,14 +26,14 @@ class Evaluated(NamedTuple):
 
     ids: Sequence[str]
     names: Sequence[str]
-    own: np.ndarray
-    errors: np.ndarray
+    own: Array
+    errors: Array
     unit: str
-    trained: np.ndarray
-    percent: np.ndarray | None
+    trained: Array
+    percent: Array | None
 
 
-def write(title: str, summary: dict, found: Evaluated, dataset: Dataset, curve: bytes) -> str:
+def write(title: str, summary: dict[str, Any], found: Evaluated, dataset: Dataset, curve: bytes) -> str:
     """HTML text; images are read again, one at a time.
 
     Args:
@@ -56,28 +57,28 @@ def write(title: str, summary: dict, found: Evaluated, dataset: Dataset, curve: 
     )
 
 
-def worst_images(errors: np.ndarray, trained: np.ndarray, most: int) -> list[int]:
+def worst_images(errors: Array, trained: Array, most: int) -> list[int]:
     """Numbers of the images with the largest mean errors, the worst first; those without a point never."""
     shown = np.where(trained, errors, np.nan)
-    measured = np.isfinite(shown).any(axis=1)
+    measured = np.any(np.isfinite(shown), axis=1)
     means = np.full(len(errors), -np.inf)
     means[measured] = np.nanmean(shown[measured], axis=1)
     return [int(number) for number in np.argsort(-means, kind="stable")[:most] if measured[number]]
 
 
-def worst_points(errors: np.ndarray, trained: np.ndarray, most: int) -> list[tuple[int, int]]:
+def worst_points(errors: Array, trained: Array, most: int) -> list[tuple[int, int]]:
     """(image, landmark) numbers of the largest errors, the worst first."""
     shown = np.where(trained & np.isfinite(errors), errors, -1.0)
     order = np.argsort(-shown, axis=None, kind="stable")[:most]
-    pairs = [tuple(map(int, np.unravel_index(flat, errors.shape))) for flat in order]
-    return [pair for pair in pairs if shown[pair] >= 0]
+    images, landmarks = np.unravel_index(order, errors.shape)
+    return [pair for pair in zip(images.tolist(), landmarks.tolist(), strict=True) if shown[pair] >= 0]
 
 
-def _images(found, dataset):
+def _images(found: Evaluated, dataset: Dataset) -> str:
     """Figures of the worst images and of the worst points, HTML."""
     whole = worst_images(found.errors, found.trained, WORST_IMAGES)
     single = worst_points(found.errors, found.trained, WORST_POINTS)
-    parts = {}
+    parts: dict[int | tuple[int, int], str] = {}  # of images and of points
     for number in dict.fromkeys([*whole, *(image for image, _ in single)]):  # every image is read once
         identity = found.ids[number]
         image = dataset.read(identity)
@@ -97,27 +98,27 @@ def _images(found, dataset):
     return "".join(parts[key] for key in whole) + "<h2>Worst points</h2>" + "".join(parts[key] for key in single)
 
 
-def _picture(content, kind, alternative, caption):
+def _picture(content: bytes, kind: str, alternative: str, caption: str) -> str:
     encoded = base64.b64encode(content).decode()
     image = f'<img alt="{_text(alternative)}" src="data:image/{kind};base64,{encoded}">'
     return f"<figure>{image}<figcaption>{_text(caption)}</figcaption></figure>"
 
 
-def _table(rows):
+def _table(rows: Iterable[Sequence[object]]) -> str:
     head, *body = rows
     cells = "".join(f"<th>{_text(cell)}</th>" for cell in head)
     lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in body)
     return f"<table><tr>{cells}</tr>{lines}</table>"
 
 
-def _name(text):
+def _name(text: str) -> str:
     return cut(visible(str(text)), 80)
 
 
-def _text(value):
+def _text(value: object) -> str:
     return html.escape(visible(str(value)), quote=True)
 
 
-def curve(errors: np.ndarray, unit: str, label: str) -> bytes:
+def curve(errors: Array, unit: str, label: str) -> bytes:
     """PNG of the cumulative distribution of errors (I, N), NaN where there is none."""
     return pictures.png(pictures.error_curve(errors[np.isfinite(errors)], unit=unit, label=cut(visible(label), 80)))

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from scn_tf import checkpoints, forests, pretrained
 from scn_tf.localization import localizer
+from scn_tf.types import Locate, Metadata, PathName
 
 MODEL_FILES = ("model.keras", forests.MODEL_FILE)
 
 
-def model_file(path):
+def model_file(path: PathName) -> Path | None:
     """The model file of a run folder, a model file itself, or that of a name in :mod:`scn_tf.pretrained`.
 
     A folder that happens to have such a name (a data set, say) does not hide the model, unless it is a run or an export itself.
@@ -25,7 +26,7 @@ def model_file(path):
     return pretrained.find(path)
 
 
-def existing_file(path):
+def existing_file(path: PathName) -> Path:
     """:func:`model_file`; a folder without one is an error.
 
     Raises:
@@ -41,7 +42,7 @@ def existing_file(path):
     return file
 
 
-def read_metadata(path):
+def read_metadata(path: PathName) -> Metadata:
     """What a run folder or model file says of itself, dict.
 
     Raises:
@@ -51,7 +52,7 @@ def read_metadata(path):
     return forests.load_localizer(file)[1] if file.suffix == ".npz" else checkpoints.read_metadata(file)
 
 
-def network_file(path):
+def network_file(path: PathName) -> Path:
     """:func:`existing_file` of what must be a network that finds landmarks.
 
     Raises:
@@ -65,7 +66,7 @@ def network_file(path):
     return file
 
 
-def open_run(path):
+def open_run(path: PathName) -> tuple[Locate, Metadata]:
     """Open a run folder, its model file, or a model that comes with the package.
 
     Returns:

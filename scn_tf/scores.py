@@ -1,6 +1,7 @@
 """Figures of an evaluation: errors in mm where a pixel size is known, else relative to the image or to a known distance."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from scn_tf.data.coverage import listed
 from scn_tf.data.errors import DatasetError
 from scn_tf.files import counted
 from scn_tf.segmentation import maps
+from scn_tf.types import Array
 
 SDR_RADII = ("2", "2.5", "3", "4", "10")
 OUTLIER_RADII = ("2", "4", "10")
@@ -16,15 +18,15 @@ DIAGONAL = "image diagonal"
 
 
 def summarize(
-    errors: np.ndarray,
-    errors_px: np.ndarray,
+    errors: Array,
+    errors_px: Array,
     unit: str,
     *,
-    errors_percent: np.ndarray | None = None,
+    errors_percent: Array | None = None,
     reference: str = DIAGONAL,
     names: Sequence[str] = (),
-    trained: np.ndarray | None = None,
-) -> dict:
+    trained: Array | None = None,
+) -> dict[str, Any]:
     """The figures of ``summary.json``.
 
     An outlier is a point with an error of at least the radius; ``sdr_percent`` counts the others.
@@ -66,7 +68,7 @@ def summarize(
     }
 
 
-def _relative(errors: np.ndarray | None, reference: str) -> dict:
+def _relative(errors: Array | None, reference: str) -> dict[str, Any]:
     """``nme_percent``, ``nme_reference`` and ``pck_percent``; None where nothing is known."""
     values = np.empty(0) if errors is None else errors[np.isfinite(errors)]
     return {
@@ -78,19 +80,19 @@ def _relative(errors: np.ndarray | None, reference: str) -> dict:
 
 def per_landmark(
     names: Sequence[str],
-    errors: np.ndarray,
+    errors: Array,
     unit: str,
     *,
-    errors_percent: np.ndarray | None = None,
-    trained: np.ndarray | None = None,
-) -> list[tuple]:
+    errors_percent: Array | None = None,
+    trained: Array | None = None,
+) -> list[tuple[object, ...]]:
     """Rows of ``per_landmark.csv``: counts, mean, median and largest error, share within 2 mm or, without mm, within 1 % of the reference.
 
     The last column is 1 where a training image showed the landmark, else 0. See :func:`summarize` for the arguments.
     """
-    relative = unit != "mm" and errors_percent is not None
-    share = ("nme_percent", "pck_1_percent") if relative else ("sdr_2_percent",)
-    rows = [("landmark", "points", f"pe_mean_{unit}", f"pe_median_{unit}", f"pe_max_{unit}", *share, "trained")]
+    relative = None if unit == "mm" else errors_percent
+    share = ("nme_percent", "pck_1_percent") if relative is not None else ("sdr_2_percent",)
+    rows: list[tuple[object, ...]] = [("landmark", "points", f"pe_mean_{unit}", f"pe_median_{unit}", f"pe_max_{unit}", *share, "trained")]
     for number, (name, column) in enumerate(zip(names, errors.T, strict=True)):
         mark = 1 if trained is None or trained[number] else 0
         found = column[np.isfinite(column)]
@@ -98,8 +100,8 @@ def per_landmark(
             rows.append((name, 0, "", "", "", *[""] * len(share), mark))
             continue
         figures = [found.mean(), np.median(found), found.max()]
-        if relative:
-            percent = errors_percent[:, number]
+        if relative is not None:
+            percent = relative[:, number]
             percent = percent[np.isfinite(percent)]
             figures += [percent.mean(), 100.0 * (percent < 1).mean()] if percent.size else [np.nan, np.nan]
         else:
@@ -108,7 +110,7 @@ def per_landmark(
     return rows
 
 
-def headline(summary: dict) -> str:
+def headline(summary: Mapping[str, Any]) -> str:
     """Mean error and share within a threshold in one line, whatever the unit."""
     if summary["unit"] == "mm":
         return f"mean {summary['pe_mean_mm']:.4f} mm, within 2 mm {summary['sdr_percent']['2']:.2f} %"
@@ -117,7 +119,7 @@ def headline(summary: dict) -> str:
     return f"mean {summary['nme_percent']:.4f} % of the {summary['nme_reference']}, within 1 % {summary['pck_percent']['1']:.2f} %"
 
 
-def table(summary: dict) -> str:
+def table(summary: dict[str, Any]) -> str:
     """The summary as lines for people."""
     if "dice_mean" in summary:
         return maps.table(summary)

@@ -6,8 +6,9 @@ import math
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import filelock
 import numpy as np
@@ -25,14 +26,15 @@ from scn_tf.remaining import RemainingTime
 from scn_tf.resuming import LOCK
 from scn_tf.runs import MODEL_FILES
 from scn_tf.segmentation import training as segmentation
-from scn_tf.train_step import build_trainer
+from scn_tf.train_step import Trainer, build_trainer
+from scn_tf.types import Array, Metadata, PathName, known
 
 NEED_TWO = ("payer2016", "forest_shape")  # networks and forests whose landmarks help each other
 ANNOTATIONS = "annotations.png"
 ONE_DEVICE = (*forests.NAMES, "segmentation")
 
 
-def train(config, run_dir, *, resume=False, accept_changed_data=False):
+def train(config: Config, run_dir: PathName, *, resume: bool = False, accept_changed_data: bool = False) -> dict[str, Any]:
     """Train a run; everything that it finds is in its folder.
 
     Args:
@@ -71,7 +73,7 @@ def train(config, run_dir, *, resume=False, accept_changed_data=False):
 
 
 @contextlib.contextmanager
-def _locked(run_dir):
+def _locked(run_dir: Path) -> Iterator[None]:
     """Nobody else trains this run meanwhile."""
     lock = filelock.FileLock(run_dir / LOCK, timeout=0)
     try:
@@ -86,7 +88,7 @@ def _locked(run_dir):
         lock.release()
 
 
-def _check_unused(run_dir):
+def _check_unused(run_dir: Path) -> None:
     """Raises ConfigError if a folder holds the model of a run, or a data set."""
     if (run_dir / "dataset.yaml").is_file():
         raise ConfigError(f"{run_dir}: holds a data set; choose another --run_dir.")
@@ -94,7 +96,7 @@ def _check_unused(run_dir):
         raise ConfigError(f"{run_dir}: already holds a run; pass --resume to go on with it, or choose another --run_dir.")
 
 
-def _train(job, run_dir, started):
+def _train(job: "Job", run_dir: Path, started: float) -> dict[str, Any]:
     if job.config.model.name in forests.NAMES:
         return _grow_forests(job, run_dir)
     if job.config.model.name == "segmentation":
@@ -111,29 +113,29 @@ class Job(NamedTuple):
 
     config: Config
     dataset: Dataset
-    ids: tuple[list, list]
-    training: tf.data.Dataset | tuple
-    validation: tf.data.Dataset | tuple
-    data: dict  # fingerprint of both splits
-    changed: list  # what of it was accepted as changed since the run was started
+    ids: tuple[list[str], list[str]]
+    training: tf.data.Dataset | segmentation.Examples
+    validation: tf.data.Dataset | segmentation.Examples
+    data: dict[str, Any]  # fingerprint of both splits
+    changed: list[str]  # what of it was accepted as changed since the run was started
     untrained: tuple[str, ...] = ()
 
     @property
-    def counts(self):
+    def counts(self) -> tuple[int, int]:
         """Number of training and validation images."""
-        return tuple(map(len, self.ids))
+        return len(self.ids[0]), len(self.ids[1])
 
 
-def prepare(config, run_dir, *, resume, accept_changed_data=False):
+def prepare(config: Config, run_dir: Path, *, resume: bool, accept_changed_data: bool = False) -> Job:
     """Open the data of a run and check it whole; see :func:`train`."""
     if resume:
         if not (run_dir / "config.yaml").is_file():
             raise ConfigError(f"{run_dir}: no run there to go on with.")
-        given, config = config.data, load_config(run_dir / "config.yaml")
-        changed = {
-            name: value for name in ("root", "missing") if name in given.model_fields_set and (value := getattr(given, name)) is not None
+        asked, config = config.data, load_config(run_dir / "config.yaml")
+        moved: dict[str, Any] = {
+            name: value for name in ("root", "missing") if name in asked.model_fields_set and (value := getattr(asked, name)) is not None
         }
-        config = config.model_copy(update={"data": config.data.model_copy(update=changed)})
+        config = config.model_copy(update={"data": config.data.model_copy(update=moved)})
     else:
         _check_unused(run_dir)
     resuming.check_outputs(run_dir, config, resume=resume)
@@ -171,10 +173,12 @@ def prepare(config, run_dir, *, resume, accept_changed_data=False):
     if name in NEED_TWO and len(dataset.description.names) < 2:
         raise ConfigError(f"model.name: {config.model.name} places landmarks by each other, {dataset.root} has one.")
     warn_if_too_narrow(config.model, len(dataset.description.names))
-    return Job(config, dataset, (train_ids, val_ids), training, validation, data, changed, tuple(untrained))
+    return Job(config, dataset, (train_ids, val_ids), training, validation, data, changed, untrained)
 
 
-def _examples(dataset: Dataset, train_ids: list, val_ids: list, config: Config) -> tuple[tf.data.Dataset, tf.data.Dataset, list[str]]:
+def _examples(
+    dataset: Dataset, train_ids: list[str], val_ids: list[str], config: Config
+) -> tuple[tf.data.Dataset, tf.data.Dataset, tuple[str, ...]]:
     """Examples of both splits, and the names of the landmarks that no training image shows; warns of what cannot be learned.
 
     Raises:
@@ -184,16 +188,16 @@ def _examples(dataset: Dataset, train_ids: list, val_ids: list, config: Config) 
     shown, annotated = np.zeros(len(names), int), np.zeros(len(names), int)
     surroundings = evidence.Surroundings(dataset.description.coordinates)
 
-    def look(example):
+    def look(example: dict[str, Array]) -> None:
         shown[:] += example["visible"] > 0
         surroundings.add(example)
 
-    def count(example):
+    def count(example: dict[str, Array]) -> None:
         annotated[:] += example["annotated"] > 0
 
     training = pipeline.examples(dataset, train_ids, config, measured=False, observe=look)
     validation = pipeline.examples(dataset, val_ids, config, observe=count)
-    untrained = coverage.untrained(names, shown)
+    untrained = tuple(coverage.untrained(names, shown))
     if not shown.any():
         raise DatasetError(f"{table}: split {chosen.train_split} has no annotated landmark to train on.")
     if not annotated.any():
@@ -208,14 +212,14 @@ def _examples(dataset: Dataset, train_ids: list, val_ids: list, config: Config) 
     return training, validation, untrained
 
 
-def _with_precision(config):
+def _with_precision(config: Config) -> Config:
     """What ``auto`` is on this machine, so that the run says it and goes on with it elsewhere."""
     if config.model.name in ONE_DEVICE:  # forests and label maps have none
         return config
     return config.model_copy(update={"train": config.train.model_copy(update={"precision": devices.precision(config.train.precision)})})
 
 
-def _fit(job, run_dir, started):
+def _fit(job: Job, run_dir: Path, started: float) -> dict[str, Any]:
     """Train a network; see :func:`train`."""
     config, description, (count, _) = job.config, job.dataset.description, job.counts
     batch_size = min(config.train.batch_size, count)
@@ -259,7 +263,7 @@ def _fit(job, run_dir, started):
     return progress["best"]
 
 
-def _grow_forests(job, run_dir):
+def _grow_forests(job: Job, run_dir: Path) -> dict[str, Any]:
     """Grow the forests of a run; see :func:`train`. There are no epochs: what is resumed begins anew."""
     config, path = job.config, run_dir / forests.MODEL_FILE
     metadata = _metadata(job)
@@ -267,28 +271,32 @@ def _grow_forests(job, run_dir):
         if job.changed:
             resuming.keep_data(run_dir, job.data)
         print(_greeting(job, None, run_dir), flush=True)
-        examples = [{name: value.numpy() for name, value in example.items()} for example in job.training]
-        forests.train(config, examples, path, metadata)
+        forests.train(config, _arrays(job.training), path, metadata)
     locate, _ = forests.load_localizer(path)
     errors = localization.point_errors(localization.localize(locate, job.validation))
     error = float(np.nanmean(errors[:, coverage.trained_columns(metadata["landmarks"], metadata)]))
     return {"epoch": None, "error": error, "unit": metadata["unit"]}
 
 
+def _arrays(examples: tf.data.Dataset) -> list[dict[str, Array]]:
+    """Examples (see :mod:`scn_tf.data.pipeline`) as NumPy dicts."""
+    return [{name: value.numpy() for name, value in example.items()} for example in examples]
+
+
 def _draw_annotations(job: Job, run_dir: Path) -> None:
     """``annotations.png``: the first training images with their points, or label maps, for people to look at."""
     ids = job.ids[0]
     if isinstance(job.training, tuple):
-        content = sheets.label_sheet(*job.training, ids)
+        images, maps = job.training
+        content = sheets.label_sheet(images, maps, ids)
     else:
         first = job.training.take(sheets.MOST_IMAGES[job.dataset.description.dims])
-        examples = [{name: value.numpy() for name, value in example.items()} for example in first]
-        content = sheets.annotation_sheet(examples, ids, job.dataset.description.names)
+        content = sheets.annotation_sheet(_arrays(first), ids, job.dataset.description.names)
     with files.replaced(run_dir / ANNOTATIONS) as temporary:
         temporary.write_bytes(content)
 
 
-def _metadata(job):
+def _metadata(job: Job) -> Metadata:
     """What a model file says of itself, JSON-like: all that prediction and serving need to know."""
     config, dataset, description = job.config, job.dataset, job.dataset.description
     return {
@@ -308,9 +316,9 @@ def _metadata(job):
     }
 
 
-def _greeting(job, trainer, run_dir):
+def _greeting(job: Job, trainer: Trainer | None, run_dir: Path) -> str:
     config, (train_count, val_count) = job.config, job.counts
-    size = " x ".join(map(str, config.model.image_size))
+    size = " x ".join(map(str, known(config.model.image_size)))
     if trainer is None:
         system = f"Forests  {config.model.name}, {config.forest.trees} trees each, {size} pixels\n"
     else:

@@ -17,7 +17,6 @@ from tests.conftest import REPOSITORY
 PACKAGE = REPOSITORY / "scn_tf"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 MYPY = PROJECT["tool"]["mypy"]
-UNFINISHED = [section for section in MYPY["overrides"] if section.get("ignore_errors") or not section.get("disallow_untyped_defs", True)]
 
 
 def module_name(path):
@@ -25,8 +24,6 @@ def module_name(path):
 
 
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-LISTED = {name for section in UNFINISHED for name in section["module"]}
-FINISHED = sorted(set(MODULES) - LISTED)
 
 
 def unannotated(source):
@@ -45,8 +42,8 @@ def python(*arguments, **environment):
     )
 
 
-@pytest.mark.parametrize("name", FINISHED)
-def test_every_function_of_a_finished_module_is_annotated(name):
+@pytest.mark.parametrize("name", MODULES)
+def test_every_function_is_annotated(name):
     assert list(unannotated(MODULES[name].read_text())) == []
 
 
@@ -57,21 +54,13 @@ def test_the_annotation_check_sees_open_parameters_and_returns():
     assert list(unannotated(source)) == ["1: a", "2: b", "3: c", "6: f"]
 
 
-def test_one_list_names_the_unfinished_modules_and_only_existing_ones():
-    assert len(UNFINISHED) <= 1
-    assert sorted(LISTED - set(MODULES)) == []
-    for section in UNFINISHED:
-        assert section["module"] == sorted(section["module"])
-
-
 def test_mypy_ignores_nothing_at_large():
     assert MYPY["check_untyped_defs"]
     assert MYPY["disallow_untyped_defs"]
     assert not {"ignore_errors", "ignore_missing_imports", "disable_error_code", "exclude", "follow_imports"} & set(MYPY)
     for section in MYPY["overrides"]:
-        if section not in UNFINISHED:
-            assert set(section) == {"module", "ignore_missing_imports"}
-            assert all(re.fullmatch(r"[a-z]\w+(\.\w+)*\.\*", name) and not name.startswith("scn_tf") for name in section["module"])
+        assert set(section) == {"module", "ignore_missing_imports"}
+        assert all(re.fullmatch(r"[a-z]\w+(\.\w+)*\.\*", name) and not name.startswith("scn_tf") for name in section["module"])
     for path in MODULES.values():
         text = path.read_text()
         assert not re.search(r"#\s*mypy:|#\s*type:\s*ignore(?!\[[a-z-]+\])", text), path

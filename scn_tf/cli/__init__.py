@@ -7,6 +7,8 @@ import argparse
 import contextlib
 import sys
 import warnings
+from collections.abc import Sequence
+from typing import TextIO
 
 from scn_tf import config
 from scn_tf.cli.arguments import build_parser
@@ -22,7 +24,7 @@ AFTER_INTERRUPTION = {
 }
 
 
-def main(arguments=None, *, prog="scn-tf"):
+def main(arguments: Sequence[str] | None = None, *, prog: str = "scn-tf") -> int:
     """Run a command line; returns the exit status."""
     parser = build_parser(prog)
     options, unknown = parser.parse_known_args(arguments)
@@ -40,7 +42,7 @@ def main(arguments=None, *, prog="scn-tf"):
         return fail(f"interrupted{AFTER_INTERRUPTION.get(options.command, '')}.", status=130)
 
 
-def _run(options):
+def _run(options: argparse.Namespace) -> int:
     try:
         if not getattr(options, "without_tensorflow", False):
             import_tensorflow()
@@ -49,7 +51,9 @@ def _run(options):
         return fail(str(error), status=1)
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None):
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+) -> None:
     """A warning on a line of its own: several threads may warn at a time, beside a progress bar."""
     if sys.stderr is None:
         return
@@ -60,7 +64,7 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
         sys.stderr.write(f"warning: {text}\n")
 
 
-def _suggest(argument, parser, command):
+def _suggest(argument: str, parser: argparse.ArgumentParser, command: str | None) -> str:
     """The end of the message about an argument that a command does not have."""
     if not argument.startswith("--"):
         return "."

@@ -10,7 +10,7 @@ from scn_tf.config import bundled
 RUN = "run folder, its model file, or name of a model that comes along (scn-tf models)"
 
 
-def build_parser(prog):
+def build_parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description="Find anatomical landmarks with SpatialConfiguration-Net.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
     adding = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -124,7 +124,7 @@ def build_parser(prog):
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
     serve.add_argument("--port", type=int, default=8501, help="default: 8501; 0 takes any free one")
     serve.add_argument("--name", default="scn", help="of the model in the routes (default: scn)")
-    for name, kind, default, text in (
+    for name, kind, usual, text in (
         ("max_batch", int, 8, "images that run together"),
         ("batch_wait_ms", float, 2, "milliseconds that a lone request waits for company"),
         ("max_queue", int, 128, "images that wait; further requests get 503"),
@@ -133,7 +133,7 @@ def build_parser(prog):
         ("body_seconds", float, 60, "time for a request to come in; a slower one gets 408"),
         ("stop_seconds", float, 30, "time for requests in flight when the server is stopped"),
     ):
-        serve.add_argument(f"--{name}", type=kind, default=default, metavar="N", help=f"{text} (default: {default})")
+        serve.add_argument(f"--{name}", type=kind, default=usual, metavar="N", help=f"{text} (default: {usual})")
     serve.set_defaults(run=commands.run_serve)
 
     demo = adding.add_parser("demo", help="find landmarks in a web page on this machine", allow_abbrev=False, description=(

@@ -3,12 +3,15 @@
 Each imports what it needs when it runs, since TensorFlow takes seconds.
 """
 
+import argparse
 import contextlib
 import datetime
 import re
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from scn_tf import config
 
@@ -17,7 +20,7 @@ EXPORTS = {".tflite": "tflite", ".onnx": "onnx"}
 SYNTHETIC_DEFAULTS = {"train.minutes": 4.0, "heatmap.sigma": 1.5}
 
 
-def run_train(options):
+def run_train(options: argparse.Namespace) -> None:
     given = {name: " ".join(text) for name, text in vars(options).items() if name in config.field_names()}
     if options.resume and options.run_dir is None:
         raise config.ConfigError("--resume: needs --run_dir, the run to go on with.")
@@ -45,7 +48,7 @@ def run_train(options):
         summary, out = evaluation.evaluate(run_dir, data.val_split, root=data.root)
     kept = "Forests" if best["epoch"] is None else f"Best network: epoch {best['epoch']}"
     print(f"\n{kept}, on split {data.val_split}:\n{evaluation.table(summary)}\n")
-    for label, path in (("model", runs.model_file(run_dir)), ("history", run_dir / "history.csv"), ("report", out / "report.html")):
+    for label, path in (("model", runs.existing_file(run_dir)), ("history", run_dir / "history.csv"), ("report", out / "report.html")):
         if path.exists():
             print(f"{label:8s} {path}")
 
@@ -56,7 +59,7 @@ def _val_split(run_dir: Path, settings: config.Config, *, resume: bool) -> str:
     return (config.load(path) if resume and path.is_file() else settings).data.val_split
 
 
-def _check_resumed(options, values, settings):
+def _check_resumed(options: argparse.Namespace, values: Mapping[str, Any], settings: config.Config) -> None:
     """A run goes on with its own settings: the command that it was started with may be repeated, another is refused.
 
     Without ``--config`` the settings that are named count, and may be fewer.
@@ -75,14 +78,14 @@ def _check_resumed(options, values, settings):
         raise config.ConfigError(f"--resume: goes on with the settings in {path}, which has others for {', '.join(changed)}.")
 
 
-def run_evaluate(options):
+def run_evaluate(options: argparse.Namespace) -> None:
     from scn_tf import evaluation
 
     summary, out = evaluation.evaluate(options.run_folder, options.split, root=options.root, out=options.out, missing=options.missing)
     print(f"{evaluation.table(summary)}\n\nreport   {out / 'report.html'}")
 
 
-def run_study(options):
+def run_study(options: argparse.Namespace) -> int:
     from scn_tf import study
 
     out = options.out or Path("studies") / options.file.stem
@@ -126,7 +129,7 @@ def run_study(options):
     return 1 if failed else 0
 
 
-def run_combine(options):
+def run_combine(options: argparse.Namespace) -> None:
     from scn_tf import ensemble, files
 
     files.check_ending(options.out, (".keras",), "--out")
@@ -135,7 +138,7 @@ def run_combine(options):
     print(f"{len(combined['members'])} networks, {size} pixels: {options.out}")
 
 
-def run_models(options):
+def run_models(options: argparse.Namespace) -> None:
     from scn_tf import pretrained
 
     if options.name is not None:
@@ -149,7 +152,7 @@ def run_models(options):
         print(f"{name:16s} {len(about['landmarks'])} landmarks, {about['dims']}D, {size} pixels; scn-tf models {name} shows its card")
 
 
-def run_export(options):
+def run_export(options: argparse.Namespace) -> None:
     from scn_tf import serving
 
     suffix = options.out.suffix
@@ -175,7 +178,7 @@ def run_export(options):
     print(f"{form:11s} {path}")
 
 
-def run_check_parity(options):
+def run_check_parity(options: argparse.Namespace) -> int:
     from scn_tf.serving import parity
 
     rows, unit = parity.check(
@@ -185,14 +188,14 @@ def run_check_parity(options):
     return 0 if all(row.passed for row in rows) else 1
 
 
-def run_serve(options):
+def run_serve(options: argparse.Namespace) -> None:
     from scn_tf.serving import server
 
     limits = server.Limits(**{name: value for name, value in vars(options).items() if name in server.Limits.__dataclass_fields__})
     server.serve(options.out, host=options.host, port=options.port, name=options.name, limits=limits)
 
 
-def run_demo(options):
+def run_demo(options: argparse.Namespace) -> None:
     import webbrowser
 
     from scn_tf.serving import demo
@@ -210,7 +213,7 @@ def run_demo(options):
             server.serve_forever()
 
 
-def fail(message, *, status):
+def fail(message: str, *, status: int) -> int:
     """Say what is wrong; returns ``status``."""
     print(f"error: {message}", file=sys.stderr)
     return status

@@ -165,7 +165,7 @@ def from_stored(stored: Stored, *, dims: int, channels: int, name: str) -> Image
     array, file_from_array = turned(array, turn)
     array = to_channels(_as_float(array, name), channels, name)
     if not np.isfinite(array).all():
-        raise ImageError(f"{name}: {counted(np.count_nonzero(~np.isfinite(array)), 'pixel')} not finite, NaN or infinite.")
+        raise ImageError(f"{name}: {counted(int(np.count_nonzero(~np.isfinite(array))), 'pixel')} not finite, NaN or infinite.")
     return Image(
         array=array,
         spacing=None if spacing is None else np.abs(turn[:-1, :-1]).T @ spacing,
