@@ -14,7 +14,7 @@ from scn_tf.keras_environment import check_backend, keras_environment
 if TYPE_CHECKING:
     from importlib.abc import Loader
 else:
-    Loader = object  # importing importlib.abc takes longer than all of this
+    Loader = object  # importlib.abc brings tempfile, which a start of scn-tf does without
 
 _lock, _users, _kept = threading.Lock(), 0, -1  # of the one redirection; several threads may open models at once
 
