@@ -57,8 +57,8 @@ def mistake(metadata: object) -> str | None:
         return "landmarks: none, or a name twice"
     if found.channels not in (1, 3):
         return f"channels: {found.channels}"
-    if not set(found.untrained) <= set(found.landmarks):
-        return "untrained: names that are no landmarks"
+    if not set(found.untrained) <= {*found.landmarks, *found.labels}:
+        return "untrained: names that are no landmarks or labels"
     if found.spacing_mm is not None and len(found.spacing_mm) != found.dims:
         return f"spacing_mm: {len(found.spacing_mm)} numbers for {found.dims} dimensions"
     absent = [f"config.{section}.{name}" for section, names in READ.items() for name in names if name not in found.config.get(section, {})]
