@@ -27,7 +27,7 @@ from scn_tf import quiet
 
 quiet.silence_tensorflow()
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 # Public name -> module that has it. No module of scn_tf may have one of these names: importing it would hide the object.
 _HOMES = {
