@@ -60,5 +60,5 @@ def test_a_link_stays_and_a_file_in_place_of_the_folder_is_refused(tmp_path):
     elsewhere.write_text("mine")
     with pytest.raises(WriteError, match="other contents"):
         deploy.write(tmp_path / "out")
-    with pytest.raises(WriteError, match=r"elsewhere\.config: cannot be made"):
+    with pytest.raises(WriteError, match=r"elsewhere\.config: is a file; name a folder"):
         deploy.write(elsewhere)

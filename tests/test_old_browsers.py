@@ -8,7 +8,7 @@ from tests.chromium import errors_of, wait_for
 
 
 def test_what_an_old_browser_lacks_is_named_at_once(tmp_path):
-    sources = next(folder for folder in demo.SOURCES if folder.is_dir())
+    sources = demo.SOURCE
     with demo.server(sources, 0) as server, chromium.start(tmp_path) as browser:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         for name in ("DecompressionStream", "OffscreenCanvas", "import maps"):
