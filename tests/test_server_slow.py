@@ -144,9 +144,10 @@ def test_large_bodies_that_stand_still_make_room_for_another_large_one(model, mo
         for _ in range(4):
             clients.append(stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20)))
             clients[-1].sendall(stalled)
+        eventually(lambda: metric(port, "scn_body_bytes") == 4 * 2_900_000)
         large = b" " * 2_000_000 + json.dumps(REQUEST).encode()
-        # Until the server has read them all, there is room enough without closing one.
-        eventually(lambda: ask(port, body=large)[0] == 200 and metric(port, 'scn_requests_total{code="408"}') >= 1)
+        eventually(lambda: ask(port, body=large)[0] == 200)
+        assert metric(port, 'scn_requests_total{code="408"}') >= 1
         for client in clients:
             client.settimeout(0.2)
         answers = []

@@ -62,7 +62,7 @@ class Limits:
 class Metrics:
     """Prometheus' counters of one server, in a registry of its own."""
 
-    def __init__(self, waiting: Callable[[], float]) -> None:
+    def __init__(self, waiting: Callable[[], float], body_bytes: Callable[[], float]) -> None:
         self.registry = registry = prometheus_client.CollectorRegistry()
         prometheus_client.ProcessCollector(registry=registry)
         self.requests = prometheus_client.Counter("scn_requests", "Predict requests by status code", ["code"], registry=registry)
@@ -71,6 +71,7 @@ class Metrics:
             "scn_batch_images", "Images that ran together", buckets=[1, 2, 4, 8, 16, 32, 64], registry=registry
         )
         prometheus_client.Gauge("scn_waiting_images", "Images in the queue", registry=registry).set_function(waiting)
+        prometheus_client.Gauge("scn_body_bytes", "Bytes of request bodies in memory", registry=registry).set_function(body_bytes)
 
 
 class Application:
@@ -81,7 +82,7 @@ class Application:
         self.bodies = Bodies(int(limits.max_body_mb * 1e6))
         self.most_pixels = min(int(limits.max_megapixels * 1e6), MOST_PIXELS)
         self.answering = 0
-        self.metrics = Metrics(lambda: self.batcher.waiting())
+        self.metrics = Metrics(lambda: self.batcher.waiting(), lambda: self.bodies.bytes)
         # One thread: a large JSON document takes many times its size while it is parsed.
         self.parser = ThreadPoolExecutor(1, thread_name_prefix="json")
         self.batcher = Batcher(
