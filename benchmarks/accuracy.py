@@ -19,7 +19,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("root", type=Path)
-    parser.add_argument("--run_dir", type=Path, help="default: a temporary folder")
+    parser.add_argument("--run-dir", type=Path, help="default: a temporary folder")
     options = parser.parse_args()
     started = time.monotonic()
     run = options.run_dir or Path(tempfile.mkdtemp()) / options.config.stem

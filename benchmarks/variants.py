@@ -1,4 +1,4 @@
-"""Train with a part of the network exchanged: `python benchmarks/variants.py VARIANT --config FILE --data.root FOLDER --run_dir RUN ...`.
+"""Train with a part of the network exchanged: `python benchmarks/variants.py VARIANT --config FILE --data.root FOLDER --run-dir RUN ...`.
 
 Variants that were measured for docs/research/accuracy.md and not built in. What follows VARIANT is what `python train.py` takes.
 """

@@ -81,7 +81,7 @@ def _locked(run_dir: Path) -> Iterator[None]:
     except filelock.Timeout:
         raise ConfigError(f"{run_dir}: another process is training this run.") from None
     except (OSError, NotImplementedError) as error:
-        raise files.WriteError(f"{run_dir / LOCK}: cannot be locked ({error}); choose a --run_dir where files can be.") from None
+        raise files.WriteError(f"{run_dir / LOCK}: cannot be locked ({error}); choose a --run-dir where files can be.") from None
     try:
         yield
     finally:
@@ -91,9 +91,9 @@ def _locked(run_dir: Path) -> Iterator[None]:
 def _check_unused(run_dir: Path) -> None:
     """Raises ConfigError if a folder holds the model of a run, or a data set."""
     if (run_dir / "dataset.yaml").is_file():
-        raise ConfigError(f"{run_dir}: holds a data set; choose another --run_dir.")
+        raise ConfigError(f"{run_dir}: holds a data set; choose another --run-dir.")
     if run_dir.is_dir() and any((run_dir / name).is_file() for name in MODEL_FILES):
-        raise ConfigError(f"{run_dir}: already holds a run; pass --resume to go on with it, or choose another --run_dir.")
+        raise ConfigError(f"{run_dir}: already holds a run; pass --resume to go on with it, or choose another --run-dir.")
 
 
 def _train(job: "Job", run_dir: Path, started: float) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def prepare(config: Config, run_dir: Path, *, resume: bool, accept_changed_data:
         raise ConfigError(f"train.batch_size: {batch_size} images cannot be shared equally by {replicas} replicas.")
     if name == "segmentation":
         if resume:
-            raise ConfigError(f"{run_dir}: runs of model.name segmentation cannot be resumed; choose another --run_dir.")
+            raise ConfigError(f"{run_dir}: runs of model.name segmentation cannot be resumed; choose another --run-dir.")
         training, validation, untrained = segmentation.read(config, dataset, (train_ids, val_ids))
         return Job(config, dataset, (train_ids, val_ids), training, validation, data, changed, untrained)
     training, validation, untrained = _examples(dataset, train_ids, val_ids, config)

@@ -133,7 +133,7 @@ def test_train_takes_a_name_and_calls_the_run_after_it(hands_2d, tmp_path, capsy
     (run,) = (tmp_path / "runs").iterdir()
     assert run.name.startswith("hand_xray_quick-")
     assert config.load(run / "config.yaml").heatmap.gamma == 10
-    assert cli.main(["train", "--config", "hand_xray_quick", *options, "--run_dir", str(run), "--resume"]) == 0
+    assert cli.main(["train", "--config", "hand_xray_quick", *options, "--run-dir", str(run), "--resume"]) == 0
     assert cli.main(["train", "--config", "hand_xrai_quick", *options]) == 1
     assert "error: hand_xrai_quick: cannot be read (No such file or directory); did you mean" in capsys.readouterr().err
 

@@ -33,7 +33,7 @@ def test_a_full_disk_at_checkpoint_time_is_one_clear_error_and_keeps_the_file_be
 
 def test_a_kill_at_any_moment_leaves_loadable_files(hands_2d, tmp_path):
     folder = tmp_path / "run"
-    command = [sys.executable, "train.py", "--run_dir", str(folder), "--data.root", str(hands_2d), "--model.image_size", "32", "32"]
+    command = [sys.executable, "train.py", "--run-dir", str(folder), "--data.root", str(hands_2d), "--model.image_size", "32", "32"]
     command += ["--model.filters", "4", "--train.epochs", "500", "--train.validate_every", "1"]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -21,7 +21,7 @@ def program(*arguments):
 def test_the_three_programs_work_together(hands_2d, tmp_path):
     run, out = tmp_path / "run", tmp_path / "served"
     options = ["--model.image_size", "48,32", "--model.levels", "2", "--model.filters", "4", "--train.epochs", "1"]
-    trained = program("train.py", "--data.root", hands_2d, "--run_dir", run, *options)
+    trained = program("train.py", "--data.root", hands_2d, "--run-dir", run, *options)
     assert trained.returncode == 0, trained.stderr
     assert "1 epoch, batches of 2, on the " in trained.stdout
     assert "point error" in trained.stdout
@@ -64,9 +64,9 @@ def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
         (["train", "--train.epochs", "many"], 1, "train.epochs: expected a whole number, received 'many'"),
         (["train", "--config", "none.yaml"], 1, "none.yaml: cannot be read (No such file or directory)"),
         (["train", "--data.root", "missing"], 1, "dataset.yaml: not found"),
-        (["train", "--resume"], 1, "--resume: needs --run_dir"),
-        (["train", "--resume", "--run_dir", "none"], 1, "none: no run there to go on with"),
-        (["train", "--resume", "--run_dir", "none", "--train.epochs", "3"], 1, "none: no run there to go on with"),
+        (["train", "--resume"], 1, "--resume: needs --run-dir"),
+        (["train", "--resume", "--run-dir", "none"], 1, "none: no run there to go on with"),
+        (["train", "--resume", "--run-dir", "none", "--train.epochs", "3"], 1, "none: no run there to go on with"),
         (
             ["evaluate", "none"],
             1,
@@ -156,7 +156,7 @@ def test_names_of_landmarks_are_no_formulas(rng):
 
 def test_training_on_what_is_measured_is_told_once(hands_2d, tmp_path):
     options = ["--model.image_size", "48,32", "--model.levels", "2", "--model.filters", "4", "--train.epochs", "1"]
-    trained = program("train.py", "--data.root", hands_2d, "--run_dir", tmp_path / "run", "--data.train_split", "train+val", *options)
+    trained = program("train.py", "--data.root", hands_2d, "--run-dir", tmp_path / "run", "--data.train_split", "train+val", *options)
     assert trained.returncode == 0, trained.stderr
     assert len(re.findall("warning: .* trained on, too", trained.stderr)) == len(trained.stderr.splitlines()) == 1
 
@@ -179,5 +179,21 @@ def test_help_names_every_field(capsys):
     with pytest.raises(SystemExit):
         cli.main(["train", "--help"])
     text = capsys.readouterr().out
-    for name in ("--data.root", "--train.minutes", "--model.image_size", "--resume", "--run_dir"):
+    for name in ("--data.root", "--train.minutes", "--model.image_size", "--resume", "--run-dir"):
         assert name in text
+
+
+def test_options_and_commands_are_spelled_with_hyphens_or_underscores(hands_2d, tmp_path, capsys):
+    root = ["--data.root", str(hands_2d), "--model.image_size", "48,32", "--train.epochs", "1"]
+    assert cli.main(["train", *root, "--run-dir", str(tmp_path / "a"), "--model.spatial-pooling", "4", "--model.levels", "2"]) == 0
+    assert cli.main(["train", *root, "--run_dir", str(tmp_path / "b"), "--model.spatial_pooling", "4", "--model.levels", "2"]) == 0
+    assert (tmp_path / "a" / "config.yaml").read_text() == (tmp_path / "b" / "config.yaml").read_text()
+    assert cli.main(["check-parity", "none", "out"]) == cli.main(["check_parity", "none", "out"]) == 1
+    capsys.readouterr()
+    assert cli.main(["train", "--run-dri", "x"]) == 2
+    assert "did you mean --run-dir?" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    shown = capsys.readouterr().out
+    assert "--run-dir DIR" in shown
+    assert "--run_dir" not in shown

@@ -159,7 +159,7 @@ def test_a_bad_image_leaves_no_thread_that_reads_on(hands):
     (hands / "images" / "hand_000.png").write_text("no image")
     program = (
         "import sys; from scn_tf import cli; "
-        f"sys.exit(cli.main(['train', '--data.root', {str(hands)!r}, '--model.image_size', '48,32', '--run_dir', {str(hands / 'run')!r}]))"
+        f"sys.exit(cli.main(['train', '--data.root', {str(hands)!r}, '--model.image_size', '48,32', '--run-dir', {str(hands / 'run')!r}]))"
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
     assert ended.returncode == 1, ended.stderr

@@ -166,7 +166,7 @@ def test_every_command_line_parses(page):
 def test_enough_command_lines_are_found_and_wrong_ones_noticed():
     found = [words for page in GUIDES for words in command_lines(page.read_text(encoding="utf-8"))]
     assert len(found) > 30
-    assert {words[0] for words in found} >= {"train", "evaluate", "predict", "export", "check_parity", "serve", "demo", "study", "client"}
+    assert {words[0] for words in found} >= {"train", "evaluate", "predict", "export", "check-parity", "serve", "demo", "study", "client"}
     text = "```\npython train.py --modle.levels 3   # no such\n```\n```\nscn-tf export RUN\nscn-tf serve served --port 8501 > log\n```\n"
     assert command_lines(text) == [["train", "--modle.levels", "3"], ["export", "RUN"], ["serve", "served", "--port", "8501"]]
     assert [refusal(words) is None for words in command_lines(text)] == [False, False, True]

@@ -244,7 +244,7 @@ def test_the_pixels_beside_a_header_and_the_slices_of_a_folder_count(tmp_path, r
 
 def test_the_command_takes_the_consent(moved, run, capsys):
     describe(moved, spacing_mm=[0.1, 0.1])
-    command = ["train", "--resume", "--run_dir", str(run), "--data.root", str(moved)]
+    command = ["train", "--resume", "--run-dir", str(run), "--data.root", str(moved)]
     assert cli.main(command) == 1
     assert "spacing_mm was [0.9, 0.9], is [0.1, 0.1]" in capsys.readouterr().err
     model = (run / "model.keras").read_bytes()

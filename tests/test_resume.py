@@ -36,14 +36,14 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(hands_2d, tmp_path, 
 def test_a_command_may_be_repeated_with_resume_and_no_other(hands_2d, run_2d, tmp_path, capsys):
     run = shutil.copytree(run_2d, tmp_path / "run")
     (tmp_path / "hands.yaml").write_text(small_config(hands_2d).to_yaml())
-    command = ["train", "--config", str(tmp_path / "hands.yaml"), "--run_dir", str(run), "--resume"]
+    command = ["train", "--config", str(tmp_path / "hands.yaml"), "--run-dir", str(run), "--resume"]
     assert cli.main(command) == 0
     assert "came to its end before" in capsys.readouterr().out
     for others in (["--train.epochs", "3"], ["--model.levels", "7"], ["--model.image_size", "8,16,12"]):
         assert cli.main([*command, *others]) == 1
         message = f"which has others for {others[0][2:]}."
         assert capsys.readouterr().err == f"error: --resume: goes on with the settings in {run / 'config.yaml'}, {message}\n"
-    alone = ["train", "--run_dir", str(run), "--resume"]
+    alone = ["train", "--run-dir", str(run), "--resume"]
     assert cli.main([*alone, "--train.epochs", "2", "--data.root", str(hands_2d)]) == 0
     # Of a file everything counts, what it leaves to a preset too; but where the data lie and what is missing there may change.
     (tmp_path / "other.yaml").write_text("data: {root: moved, missing: skip}\n")
@@ -90,7 +90,7 @@ def test_a_second_run_does_not_overwrite_the_first(hands_2d, run_2d):
 
 def test_a_data_set_is_no_run_folder(hands_2d, tmp_path):
     root = shutil.copytree(hands_2d, tmp_path / "set")
-    with pytest.raises(config.ConfigError, match="holds a data set; choose another --run_dir"):
+    with pytest.raises(config.ConfigError, match="holds a data set; choose another --run-dir"):
         training.train(small_config(root), root)
     assert not (root / "config.yaml").exists()
 
@@ -140,5 +140,5 @@ def test_a_folder_that_cannot_be_locked_is_one_clear_error(error, hands_2d, tmp_
         raise error
 
     monkeypatch.setattr(training.filelock.FileLock, "acquire", refuse)
-    with pytest.raises(files.WriteError, match=r"lock: cannot be locked .*(locks|flock).*--run_dir"):
+    with pytest.raises(files.WriteError, match=r"lock: cannot be locked .*(locks|flock).*--run-dir"):
         training.train(small_config(hands_2d), tmp_path / "run")

@@ -193,7 +193,7 @@ def test_leftovers_of_a_killed_training_are_removed_by_the_next(run):
 def test_the_command_says_it_in_one_line(run, capsys):
     (run / "checkpoints" / "last.npz").unlink()
     shorten(run)
-    assert cli.main(["train", "--resume", "--run_dir", str(run)]) == 1
+    assert cli.main(["train", "--resume", "--run-dir", str(run)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
-    assert cli.main(["train", "--accept-changed-data", "--run_dir", str(run / "new")]) == 1
+    assert cli.main(["train", "--accept-changed-data", "--run-dir", str(run / "new")]) == 1
     assert capsys.readouterr().err == "error: --accept-changed-data: is for --resume.\n"

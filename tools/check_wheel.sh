@@ -54,13 +54,13 @@ if [ "${1:-}" = --quick ]; then
 fi
 
 step "train on synthetic hands"
-scn-tf train --config hand_xray_quick --run_dir run --model.image_size 64,48 --model.filters 8 --train.epochs 1
+scn-tf train --config hand_xray_quick --run-dir run --model.image_size 64,48 --model.filters 8 --train.epochs 1
 scn-tf evaluate run --split val
 
 step "export, compare, predict"
 scn-tf export run served
 scn-tf export run hand.tflite
-scn-tf check_parity run served hand.tflite --images 5
+scn-tf check-parity run served hand.tflite --images 5
 images=(synthetic_hands*/images/*1.png)
 scn-tf predict run "${images[@]}" --out keras.csv
 scn-tf predict hand.tflite "${images[@]}" --out tflite.csv

@@ -21,8 +21,8 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
         "data: config.yaml of the run folder says what was taken. Without a data set "
         + " and ".join(f"{name} is {value:g}" for name, value in commands.SYNTHETIC_DEFAULTS.items()) + "."))  # fmt: skip
     train.add_argument("--config", type=Path, metavar="FILE", help=f"YAML file, or a bundled configuration: {', '.join(bundled.names())}")
-    train.add_argument("--run_dir", type=Path, metavar="DIR", help="folder to write (default: a new one in runs/)")
-    train.add_argument("--resume", action="store_true", help="go on with the run in --run_dir and its settings")
+    train.add_argument("--run-dir", type=Path, metavar="DIR", help="folder to write (default: a new one in runs/)")
+    train.add_argument("--resume", action="store_true", help="go on with the run in --run-dir and its settings")
     train.add_argument("--accept-changed-data", action="store_true", help="with --resume: continue although the data are not those of the "
         "run's start; errors start afresh, the best model before stays as model.before-data-change.keras")  # fmt: skip
     for name, field in config.field_names().items():
@@ -107,7 +107,8 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     export.add_argument("--heatmaps", action="store_true", help="TFLite and ONNX: also give the heatmaps")
     export.set_defaults(run=commands.run_export)
 
-    parity = adding.add_parser("check_parity", help="compare exports with the run they were made of", allow_abbrev=False, description=(
+    parity = adding.add_parser("check-parity", aliases=["check_parity"], allow_abbrev=False,
+        help="compare exports with the run they were made of", description=(
         "Send the same images through Keras and every export: largest and mean difference in pixels of the original images, time, size, "
         "mean error. Exit status 1 if an export is too far off."))  # fmt: skip
     parity.add_argument("run_folder", type=Path, metavar="RUN", help=RUN)
@@ -146,4 +147,17 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     demo.set_defaults(run=commands.run_demo)
     deploy.add_parser(adding)
     client.add_parser(adding)
+    for command in adding.choices.values():
+        _accept_hyphens(command)
     return parser
+
+
+def _accept_hyphens(parser: argparse.ArgumentParser) -> None:
+    """Options may be spelled with hyphens in place of underscores: ``--run-dir`` as well as ``--run-dir``.
+
+    Help shows the hyphens; settings keep the names that they have in files.
+    """
+    for action in parser._actions:
+        for name in [name for name in action.option_strings if "_" in name]:
+            parser._option_string_actions[name.replace("_", "-")] = action
+        action.option_strings = [name if "." in name else name.replace("_", "-") for name in action.option_strings]

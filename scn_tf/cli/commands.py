@@ -23,7 +23,7 @@ SYNTHETIC_DEFAULTS = {"train.minutes": 4.0, "heatmap.sigma": 1.5}
 def run_train(options: argparse.Namespace) -> None:
     given = {name: " ".join(text) for name, text in vars(options).items() if name in config.field_names()}
     if options.resume and options.run_dir is None:
-        raise config.ConfigError("--resume: needs --run_dir, the run to go on with.")
+        raise config.ConfigError("--resume: needs --run-dir, the run to go on with.")
     values = config.override(config.read_yaml(config.locate(options.config)) if options.config else {}, given)
     if not ((values.get("data") or {}).get("root") or (options.resume and not options.config)):
         unset = {n: v for n, v in SYNTHETIC_DEFAULTS.items() if n.split(".")[1] not in (values.get(n.split(".")[0]) or {})}

@@ -239,7 +239,7 @@ def run_one(out: PathName, run: Run, *, threads: int | None = None, stop: thread
     target, settings, log = folder(out, run), settings_file(out, run), log_file(out, run)
     check_settings(out, [run])
     files.write_text(settings, run.config.to_yaml())
-    command = [sys.executable, "-P", "-m", "scn_tf", "train", "--run_dir", str(target)]
+    command = [sys.executable, "-P", "-m", "scn_tf", "train", "--run-dir", str(target)]
     if (target / "config.yaml").is_file():
         command.append("--resume")
         command += ["--data.root", str(run.config.data.root)] if run.config.data.root else []
