@@ -153,11 +153,12 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _accept_hyphens(parser: argparse.ArgumentParser) -> None:
-    """Options may be spelled with hyphens in place of underscores: ``--run-dir`` as well as ``--run-dir``.
+    """Options may be spelled with hyphens or underscores: ``--run-dir`` as well as ``--run_dir``, which it was called before.
 
     Help shows the hyphens; settings keep the names that they have in files.
     """
     for action in parser._actions:
-        for name in [name for name in action.option_strings if "_" in name]:
-            parser._option_string_actions[name.replace("_", "-")] = action
+        for name in filter(lambda name: name.startswith("--"), list(action.option_strings)):
+            for spelling in (name[2:].replace("_", "-"), name[2:].replace("-", "_")):
+                parser._option_string_actions[f"--{spelling}"] = action
         action.option_strings = [name if "." in name else name.replace("_", "-") for name in action.option_strings]
