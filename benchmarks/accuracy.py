@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import scn_tf  # noqa: F401
 from benchmarks import machine
-from scn_tf import config, evaluation, training
+from scn_tf import config, evaluate_run, train_run
 
 
 def main():
@@ -23,10 +23,10 @@ def main():
     options = parser.parse_args()
     started = time.monotonic()
     run = options.run_dir or Path(tempfile.mkdtemp()) / options.config.stem
-    training.train(config.from_dict(config.override(config.read_yaml(options.config), {"data.root": str(options.root)})), run)
-    summary, _ = evaluation.evaluate(run, "val")
+    train_run.train(config.from_dict(config.override(config.read_yaml(options.config), {"data.root": str(options.root)})), run)
+    summary, _ = evaluate_run.evaluate(run, "val")
     minutes = (time.monotonic() - started) / 60
-    print(evaluation.table(summary))
+    print(evaluate_run.table(summary))
     result = {
         "config": options.config.name,
         "minutes": round(minutes, 2),

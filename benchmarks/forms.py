@@ -14,10 +14,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import scn_tf  # noqa: F401  sets TensorFlow's log level first
 from benchmarks import machine
-from scn_tf import checkpoints, config, localization, runs, serving
+from scn_tf import config, serving
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
-from scn_tf.serving import parity, tflite
+from scn_tf.export import parity, tflite
+from scn_tf.runs import checkpoints
+from scn_tf.scoring import localization
+from scn_tf.systems import opening
 
 
 def twins(run, network, settings):
@@ -38,7 +41,7 @@ def twins(run, network, settings):
             with torch.inference_mode():
                 return twin(image)[0][0].numpy()
 
-        forms.append(parity.Form(f"PyTorch twin, {name}", runs.network_file(run), "none", find))
+        forms.append(parity.Form(f"PyTorch twin, {name}", opening.network_file(run), "none", find))
     return forms
 
 
@@ -48,7 +51,7 @@ def main():
     parser.add_argument("--images", type=int, help="at most so many validation images")
     options = parser.parse_args()
     print(machine.describe())
-    path = runs.network_file(options.run)
+    path = opening.network_file(options.run)
     network, metadata = checkpoints.load_model(path)
     settings = config.from_dict(metadata["config"], source=str(path))
     dataset = open_dataset(settings.data.root)

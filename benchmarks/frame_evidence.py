@@ -19,8 +19,7 @@ import scn_tf  # noqa: F401
 from scn_tf import config, geometry
 from scn_tf.data import evidence, pipeline
 from scn_tf.data.dataset import open_dataset
-from scn_tf.data.errors import DatasetError
-from scn_tf.data.images import ImageError
+from scn_tf.errors import DatasetError, ImageError
 
 
 def in_array(change):

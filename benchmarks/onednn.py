@@ -28,7 +28,9 @@ def measure(case):
     import tensorflow as tf  # isort: skip
 
     from benchmarks import machine
-    from scn_tf import config, devices, train_step
+    from scn_tf import config
+    from scn_tf.environment import devices
+    from scn_tf.training import train_step
 
     devices.keep_large_blocks()
     batch, size = case.pop("batch"), tuple(case["image_size"])

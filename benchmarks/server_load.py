@@ -29,7 +29,8 @@ def export(folder, size, filters):
     """Write an untrained network as a SavedModel and the pictures to ask about; all into ``folder``."""
     import tensorflow as tf
 
-    from scn_tf import checkpoints, config, models, serving
+    from scn_tf import config, models, serving
+    from scn_tf.runs import checkpoints
 
     settings = config.from_dict({"model": {"preset": "small", "image_size": [size, size], "filters": filters}}).resolved(2)
     metadata = {

@@ -16,10 +16,12 @@ import tensorflow as tf
 
 import scn_tf  # noqa: F401
 from benchmarks import machine
-from scn_tf import config, devices, train_step
-from scn_tf.augment import augment
+from scn_tf import config
 from scn_tf.data import pipeline, synthetic
 from scn_tf.data.dataset import open_dataset
+from scn_tf.environment import devices
+from scn_tf.training import train_step
+from scn_tf.training.augment import augment
 
 
 def main():

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from scn_tf.layers import cubic_matrix
+from scn_tf.models.layers import cubic_matrix
 from scn_tf.models.scn import LEAKY_SLOPE
 
 

@@ -13,9 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 import scn_tf  # noqa: F401
-from scn_tf import augment, checkpoints, config, evaluation, localization, runs, scores
+from scn_tf import config, evaluate_run
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
+from scn_tf.runs import checkpoints
+from scn_tf.scoring import localization, scores
+from scn_tf.systems import opening
+from scn_tf.training import augment
 
 GEOMETRY = ("translation", "rotation", "scale", "axis_scale")  # without the elastic field the way back is a matrix
 
@@ -32,7 +36,7 @@ def main():
     parser.add_argument("--split", default="val")
     parser.add_argument("--copies", type=int, default=16)
     options = parser.parse_args()
-    network, metadata = checkpoints.load_model(runs.network_file(options.run))
+    network, metadata = checkpoints.load_model(opening.network_file(options.run))
     settings = config.from_dict(metadata["config"], source=str(options.run))
     dataset, size = open_dataset(settings.data.root), settings.model.image_size
     data = pipeline.examples(dataset, dataset.split(options.split), settings)
@@ -52,9 +56,9 @@ def main():
 
 
 def report(name, result, dataset):
-    """Print the figures of :func:`scn_tf.localization.localize`'s result."""
+    """Print the figures of :func:`scn_tf.scoring.localization.localize`'s result."""
     errors = localization.point_errors(result)
-    summary = evaluation.summarize(
+    summary = evaluate_run.summarize(
         errors, localization.point_errors(result, "file_per_pixel"), dataset.unit, errors_percent=localization.relative_errors(result)
     )
     print(f"{name:32s} {scores.headline(summary)}", flush=True)

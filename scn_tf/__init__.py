@@ -23,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # training step takes twice as long in 2D and three times in 3D (benchmarks/onednn.py).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from scn_tf import quiet
+from scn_tf.environment import quiet
 
 quiet.silence_tensorflow()
 
@@ -31,26 +31,26 @@ __version__ = "0.3.0"
 
 # Public name -> module that has it. No module of scn_tf may have one of these names: importing it would hide the object.
 _HOMES = {
-    "CheckpointError": "checkpoints",
+    "CheckpointError": "errors",
     "Config": "config",
-    "ConfigError": "config",
-    "ConversionError": "serving.errors",
+    "ConfigError": "errors",
+    "ConversionError": "errors",
     "Dataset": "data.dataset",
-    "DatasetError": "data.errors",
+    "DatasetError": "errors",
     "Error": "errors",
-    "ImageError": "data.images",
-    "MissingExtra": "extras",
+    "ImageError": "errors",
+    "MissingExtra": "errors",
     "Prediction": "predict",
     "Predictor": "predict",
-    "TrainingDiverged": "callbacks",
-    "WriteError": "files",
+    "TrainingDiverged": "errors",
+    "WriteError": "errors",
     "build_network": "models",
-    "evaluate": "evaluation",
+    "evaluate": "evaluate_run",
     "load": "predict",
     "open_dataset": "data.dataset",
-    "train": "training",
+    "train": "train_run",
 }
-_WITHOUT_TENSORFLOW = ("config", "data.errors", "errors", "extras", "files", "serving.errors")
+_WITHOUT_TENSORFLOW = ("config", "errors")
 # Written out, for type checkers and editors read it without running it.
 __all__ = [
     "CheckpointError",
@@ -75,20 +75,23 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from scn_tf.callbacks import TrainingDiverged
-    from scn_tf.checkpoints import CheckpointError
-    from scn_tf.config import Config, ConfigError
+    from scn_tf.config import Config
     from scn_tf.data.dataset import Dataset, open_dataset
-    from scn_tf.data.errors import DatasetError
-    from scn_tf.data.images import ImageError
-    from scn_tf.errors import Error
-    from scn_tf.evaluation import evaluate
-    from scn_tf.extras import MissingExtra
-    from scn_tf.files import WriteError
+    from scn_tf.errors import (
+        CheckpointError,
+        ConfigError,
+        ConversionError,
+        DatasetError,
+        Error,
+        ImageError,
+        MissingExtra,
+        TrainingDiverged,
+        WriteError,
+    )
+    from scn_tf.evaluate_run import evaluate
     from scn_tf.models import build_network
     from scn_tf.predict import Prediction, Predictor, load
-    from scn_tf.serving.errors import ConversionError
-    from scn_tf.training import train
+    from scn_tf.train_run import train
 else:
 
     def __getattr__(name: str) -> object:

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from scn_tf.backend import ops
+from scn_tf.environment.backend import ops
 from scn_tf.types import Array, Sizes, Tensor, Vector
 
 Number = TypeVar("Number", float, Tensor)

@@ -8,15 +8,17 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from scn_tf import config, forks, geometry, pretrained, runs
-from scn_tf.checkpoints import CheckpointError
+from scn_tf import config, geometry
 from scn_tf.data import arrays, images, pixels
 from scn_tf.data.coverage import warn_of_untrained
-from scn_tf.data.errors import DataWarning
 from scn_tf.data.pipeline import fit_image
+from scn_tf.data.preprocess import network_input
+from scn_tf.environment import forks
+from scn_tf.errors import CheckpointError, DataWarning
+from scn_tf.export import onnx, saved_model, tflite
 from scn_tf.messages import short
-from scn_tf.preprocess import network_input
-from scn_tf.serving import onnx, saved_model, tflite
+from scn_tf.runs import pretrained
+from scn_tf.systems import opening
 from scn_tf.types import Array, Locate, Metadata, PathName, Vector, known
 
 FORKED = (
@@ -150,7 +152,7 @@ def load(path: PathName) -> Predictor:
     """Open a trained model in any of its forms.
 
     Args:
-        path: name in :mod:`scn_tf.pretrained`, run folder, ``.keras``, ``.npz``, ``.tflite`` or ``.onnx`` file, or exported
+        path: name in :mod:`scn_tf.runs.pretrained`, run folder, ``.keras``, ``.npz``, ``.tflite`` or ``.onnx`` file, or exported
             SavedModel (its folder or a version in it).
 
     Returns:
@@ -176,9 +178,9 @@ def load(path: PathName) -> Predictor:
         return Predictor(*tflite.localizer(path))
     if path.suffix == ".onnx":
         return Predictor(*onnx.localizer(path))
-    found = runs.model_file(path)
+    found = opening.model_file(path)
     if found is not None and found.suffix in (".keras", ".npz"):
-        return Predictor(*runs.open_run(path))
+        return Predictor(*opening.open_run(path))
     try:
         folder = saved_model.newest_version(path)
     except CheckpointError:

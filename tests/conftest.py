@@ -54,7 +54,7 @@ def small_config(root, dims=2, **changes):
 
 def weights(run):
     """Weights of a run's network, arrays."""
-    from scn_tf import checkpoints
+    from scn_tf.runs import checkpoints
 
     return checkpoints.load_model(run / "model.keras")[0].get_weights()
 
@@ -74,19 +74,19 @@ def errors_table(path, errors, prefix="image"):
 
 @pytest.fixture(scope="session")
 def run_2d(hands_2d, tmp_path_factory):
-    from scn_tf import training
+    from scn_tf import train_run
 
     run = tmp_path_factory.mktemp("runs") / "run_2d"
-    training.train(small_config(hands_2d), run)
+    train_run.train(small_config(hands_2d), run)
     return run
 
 
 @pytest.fixture(scope="session")
 def run_3d(hands_3d, tmp_path_factory):
-    from scn_tf import training
+    from scn_tf import train_run
 
     run = tmp_path_factory.mktemp("runs") / "run_3d"
-    training.train(small_config(hands_3d, 3), run)
+    train_run.train(small_config(hands_3d, 3), run)
     return run
 
 

@@ -9,14 +9,19 @@ from tests.conftest import REPOSITORY
 
 # A module may import modules of its own or a lower floor. docs/architecture.md says why.
 FLOORS = [
-    {"backend", "checksums", "config", "devices", "documents", "errors", "extras", "files", "forks", "geometry", "keras_environment"}
-    | {"messages", "ownership", "presence", "pretrained", "quiet", "tables", "types"},
-    {"preprocess", "heatmaps", "losses", "layers"},
-    {"augment", "models", "targets"},
-    {"checkpoints", "localization", "data", "pictures", "sheets", "statement"},
-    {"callbacks", "ensemble", "evaluation", "forests", "predict", "remaining", "report", "resuming", "runs", "scores", "segmentation"}
-    | {"serving", "train_step"},
-    {"training", "study"},
+    {"errors", "messages", "presence", "registry", "types"},
+    {"storage"},
+    {"environment"},
+    {"geometry"},
+    {"config"},
+    {"heatmaps", "models"},
+    {"data"},
+    {"figures", "runs"},
+    {"scoring"},
+    {"training"},
+    {"systems"},
+    {"combine_runs", "evaluate_run", "export", "predict", "train_run"},
+    {"serving", "study"},
     {"cli"},
     {"__main__"},
 ]
@@ -41,11 +46,11 @@ def test_imports_point_downward(path):
 
 
 def test_serving_and_evaluation_see_no_augmentation_and_no_training():
-    blind = re.compile(r"/(serving/\w+|segmentation/maps|ensemble|evaluation|predict|runs|localization)\.py$")
+    blind = re.compile(r"/((serving|export|scoring|runs)/\w+|combine_runs|evaluate_run|predict)\.py$")
     seeing = [path for path in MODULES if blind.search(path.as_posix())]
     assert len(seeing) > 3
     for path in seeing:
-        assert not {"augment", "training", "train_step", "callbacks"} & set(imported(path)), path
+        assert not {"training", "train_run"} & set(imported(path)), path
 
 
 def test_files_stay_short_and_say_what_they_are():
@@ -72,7 +77,7 @@ def refusals(path):
 
 def test_messages_of_the_library_name_arguments_and_not_options_of_the_command_line():
     """Who calls ``serve(port=70000)`` has no ``--port``; only ``cli`` speaks of such."""
-    library = [path for path in MODULES if re.search(r"/scn_tf/(serving|study)/|/(predict|ensemble)\.py$", path.as_posix())]
+    library = [path for path in MODULES if re.search(r"/scn_tf/(export|serving|study)/|/(predict|combine_runs)\.py$", path.as_posix())]
     assert len(library) > 30
     texts = {text: path for path in library for text in refusals(path)}
     assert any("expected 0 to 65535" in text for text in texts)

@@ -10,8 +10,9 @@ import tensorflow as tf
 import scn_tf
 from scn_tf import geometry, serving
 from scn_tf.data import arrays, images
-from scn_tf.data.images import ImageError
-from scn_tf.serving import orientation, servable
+from scn_tf.errors import ImageError
+from scn_tf.export import orientation
+from scn_tf.serving import servable
 from tests.conftest import EXACT, SUBPIXEL
 from tests.serving_client import ask, running
 

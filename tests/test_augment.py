@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf import augment
 from scn_tf.config import AugmentConfig
-from scn_tf.preprocess import BACKGROUND
+from scn_tf.data.preprocess import BACKGROUND
+from scn_tf.training import augment
 from tests.conftest import EXACT
 
 STRONG = AugmentConfig(translation=0.06, rotation=0.3, scale=0.15, axis_scale=0.15, elastic=0.04)

@@ -7,7 +7,7 @@ import pytest
 
 from scn_tf.data import pipeline, synthetic
 from scn_tf.data.dataset import open_dataset
-from scn_tf.data.errors import DataWarning
+from scn_tf.errors import DataWarning
 from tests.conftest import small_config
 
 

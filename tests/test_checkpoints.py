@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-from scn_tf import checkpoints, files
+from scn_tf.runs import checkpoints
+from scn_tf.storage import files
 from tests.conftest import REPOSITORY, state
 
 

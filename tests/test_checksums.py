@@ -13,9 +13,12 @@ import pytest
 import tensorflow as tf
 
 import scn_tf
-from scn_tf import checkpoints, checksums, ensemble, pretrained, serving, training
-from scn_tf.checkpoints import CheckpointError
-from scn_tf.serving import ConversionError, onnx, onnx_weights, servable, tflite
+from scn_tf import combine_runs, serving, train_run
+from scn_tf.errors import CheckpointError, ConversionError
+from scn_tf.export import onnx, onnx_weights, tflite
+from scn_tf.runs import checkpoints, pretrained
+from scn_tf.serving import servable
+from scn_tf.storage import checksums
 from tests.conftest import small_config
 
 FOREST = dict(forest__trees=2, forest__features=20, forest__samples=40, forest__leaf=3)
@@ -27,8 +30,8 @@ ERRORS = (CheckpointError, ConversionError)
 def forms(run_2d, hands_2d, tmp_path_factory):
     """Path of every form by name."""
     folder = tmp_path_factory.mktemp("forms")
-    training.train(small_config(hands_2d, model__name="forest", **FOREST), folder / "forests")
-    ensemble.combine([run_2d, run_2d], folder / "pair.keras")
+    train_run.train(small_config(hands_2d, model__name="forest", **FOREST), folder / "forests")
+    combine_runs.combine([run_2d, run_2d], folder / "pair.keras")
     checkpoints.halve(pretrained.find("hand_xray"), folder / "half.keras", pretrained.describe("hand_xray"))
     return {
         "keras": run_2d / "model.keras",

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import scn_tf
-from scn_tf import cli, pictures
+from scn_tf import cli
+from scn_tf.figures import pictures
 from tests.conftest import REPOSITORY
 
 

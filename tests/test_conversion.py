@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import scn_tf
-from scn_tf import checkpoints, cli, serving, training
+from scn_tf import cli, serving, train_run
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
-from scn_tf.data.errors import DatasetError
-from scn_tf.serving import onnx, parity, tflite
+from scn_tf.errors import DatasetError
+from scn_tf.export import onnx, parity, tflite
+from scn_tf.runs import checkpoints
 from tests.conftest import EXACT, small_config
 
 
@@ -198,7 +199,7 @@ def test_parity_refuses_an_export_of_another_run(files, run_3d):
 @pytest.mark.parametrize(("name", "decoder"), [("unet", "gaussian"), ("payer2016", "centroid"), ("downsampling", "quadratic")])
 def test_other_networks_and_decoders_are_exported_too(name, decoder, hands_2d, tmp_path):
     run, image = tmp_path / "run", hands_2d / "images" / "hand_008.png"
-    training.train(small_config(hands_2d, model__name=name, model__filters=21, heatmap__decoder=decoder), run)
+    train_run.train(small_config(hands_2d, model__name=name, model__filters=21, heatmap__decoder=decoder), run)
     wanted = scn_tf.load(run).predict(image).landmarks
     exports = [
         serving.export_saved_model(run, tmp_path / "served"),

@@ -10,8 +10,7 @@ import tensorflow as tf
 
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
-from scn_tf.data.errors import DatasetError, DataWarning, NoImageLeftError
-from scn_tf.data.images import ImageError
+from scn_tf.errors import DatasetError, DataWarning, ImageError, NoImageLeftError
 from tests.conftest import REPOSITORY, small_config
 
 

@@ -4,8 +4,10 @@ import urllib.request
 
 import pytest
 
-from scn_tf import checkpoints, cli
-from scn_tf.serving import ConversionError, demo
+from scn_tf import cli
+from scn_tf.errors import ConversionError
+from scn_tf.runs import checkpoints
+from scn_tf.serving import demo
 
 
 def test_the_server_gives_the_folder_alone_isolated_to_this_machine(tmp_path):

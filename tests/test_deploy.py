@@ -5,7 +5,7 @@ import os
 import pytest
 
 from scn_tf import cli
-from scn_tf.files import WriteError
+from scn_tf.errors import WriteError
 from scn_tf.serving import deploy
 
 

@@ -1,7 +1,8 @@
 import pytest
 import tensorflow as tf
 
-from scn_tf import config, devices
+from scn_tf import config
+from scn_tf.environment import devices
 
 
 def test_multi_worker_says_that_it_is_not_there():

@@ -11,9 +11,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from scn_tf import checkpoints, serving
+from scn_tf import serving
 from scn_tf.data import encoded
-from scn_tf.serving import servable, signatures
+from scn_tf.export import signatures
+from scn_tf.runs import checkpoints
+from scn_tf.serving import servable
 from tests.serving_client import ask, b64, bmp, chunk, running
 
 NOISE = np.random.default_rng(3).integers(0, 256, (11, 14, 3), dtype="uint8")

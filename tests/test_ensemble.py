@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 import scn_tf
-from scn_tf import checkpoints, cli, ensemble, evaluation, serving, training
-from scn_tf.checkpoints import CheckpointError
-from scn_tf.data.errors import DataWarning
-from scn_tf.heatmaps import gaussian_height
-from scn_tf.serving import parity
+from scn_tf import cli, combine_runs, evaluate_run, serving, train_run
+from scn_tf.errors import CheckpointError, DataWarning
+from scn_tf.export import parity
+from scn_tf.heatmaps.gaussians import gaussian_height
+from scn_tf.runs import checkpoints
 from tests.conftest import EXACT, SUBPIXEL, small_config
 
 
@@ -20,7 +20,7 @@ from tests.conftest import EXACT, SUBPIXEL, small_config
 def larger(hands_2d, tmp_path_factory):
     """A run of another seed and of half as many pixels again along each side."""
     run = tmp_path_factory.mktemp("runs") / "larger"
-    training.train(small_config(hands_2d, model__image_size=[72, 48], train__seed=1), run)
+    train_run.train(small_config(hands_2d, model__image_size=[72, 48], train__seed=1), run)
     return run
 
 
@@ -53,8 +53,8 @@ def test_the_heatmaps_are_the_mean_of_those_of_the_members(pair, run_2d, larger,
 
 
 def test_a_network_and_itself_answer_as_it_does_alone(run_2d, hands_2d, tmp_path):
-    ensemble.combine([run_2d, run_2d], tmp_path / "twice.keras")
-    ensemble.combine([run_2d, tmp_path / "twice.keras"], tmp_path / "thrice.keras")
+    combine_runs.combine([run_2d, run_2d], tmp_path / "twice.keras")
+    combine_runs.combine([run_2d, tmp_path / "twice.keras"], tmp_path / "thrice.keras")
     assert len(checkpoints.read_metadata(tmp_path / "thrice.keras")["members"]) == 3
     image = hands_2d / "images" / "hand_008.png"
     alone = scn_tf.load(run_2d).predict(image)
@@ -65,8 +65,8 @@ def test_a_network_and_itself_answer_as_it_does_alone(run_2d, hands_2d, tmp_path
 
 
 def test_an_ensemble_counts_as_its_members_do(pair, run_2d, larger, tmp_path, rng):
-    ensemble.combine([pair, run_2d], tmp_path / "nested.keras")
-    ensemble.combine([run_2d, larger, run_2d], tmp_path / "flat.keras")
+    combine_runs.combine([pair, run_2d], tmp_path / "nested.keras")
+    combine_runs.combine([run_2d, larger, run_2d], tmp_path / "flat.keras")
     image = rng.normal(size=(1, 72, 48, 1)).astype("float32")
     np.testing.assert_allclose(network(tmp_path / "nested.keras")(image), network(tmp_path / "flat.keras")(image), atol=1e-5)
 
@@ -75,13 +75,13 @@ def test_logits_are_no_heights(run_2d, tmp_path, rng):
     metadata = checkpoints.read_metadata(run_2d / "model.keras")
     metadata["config"]["train"]["loss"], metadata["config"]["heatmap"]["sigma_mode"] = "cross_entropy", "fixed"
     checkpoints.save_model(network(run_2d), tmp_path / "logits.keras", metadata)
-    ensemble.combine([tmp_path / "logits.keras"] * 2, tmp_path / "pair.keras")
+    combine_runs.combine([tmp_path / "logits.keras"] * 2, tmp_path / "pair.keras")
     image = rng.normal(size=(1, 48, 32, 1)).astype("float32")
     np.testing.assert_allclose(network(tmp_path / "pair.keras")(image), network(run_2d)(image), atol=1e-5)
 
 
 def test_a_pair_is_evaluated_and_exported_like_any_model(pair, hands_2d, tmp_path):
-    summary, _ = evaluation.evaluate(pair, "val", root=hands_2d, out=tmp_path / "evaluation")
+    summary, _ = evaluate_run.evaluate(pair, "val", root=hands_2d, out=tmp_path / "evaluation")
     assert summary["points"] > 0
     exports = [
         serving.export_saved_model(pair, tmp_path / "saved"),
@@ -102,19 +102,19 @@ def test_halved_weights_of_a_pair_are_read_back(pair, tmp_path, rng):
 
 
 def test_volumes_are_combined_too(run_3d, hands_3d, tmp_path):
-    training.train(small_config(hands_3d, 3, model__image_size=[16, 32, 24]), tmp_path / "larger")
-    ensemble.combine([run_3d, tmp_path / "larger"], tmp_path / "pair.keras")
+    train_run.train(small_config(hands_3d, 3, model__image_size=[16, 32, 24]), tmp_path / "larger")
+    combine_runs.combine([run_3d, tmp_path / "larger"], tmp_path / "pair.keras")
     assert network(tmp_path / "pair.keras").output_shape[1:4] == (16, 32, 24)
-    summary, _ = evaluation.evaluate(tmp_path / "pair.keras", "val", root=hands_3d, out=tmp_path / "out")
+    summary, _ = evaluate_run.evaluate(tmp_path / "pair.keras", "val", root=hands_3d, out=tmp_path / "out")
     assert summary["images"] == 2
 
 
 def test_images_that_any_member_was_trained_on_are_told(hands_2d, run_2d, tmp_path):
     few = tmp_path / "few"
-    training.train(small_config(hands_2d, data__train_split="val", data__val_split="train"), few)
-    ensemble.combine([run_2d, few], tmp_path / "pair.keras")
+    train_run.train(small_config(hands_2d, data__train_split="val", data__val_split="train"), few)
+    combine_runs.combine([run_2d, few], tmp_path / "pair.keras")
     with pytest.warns(DataWarning, match="3 of the 3 images of split val are, by the settings, trained on, too"):
-        evaluation.evaluate(tmp_path / "pair.keras", "val", root=hands_2d, out=tmp_path / "out")
+        evaluate_run.evaluate(tmp_path / "pair.keras", "val", root=hands_2d, out=tmp_path / "out")
 
 
 def test_what_cannot_be_combined_is_said(run_2d, larger, run_3d, hands_2d, tmp_path):
@@ -122,7 +122,7 @@ def test_what_cannot_be_combined_is_said(run_2d, larger, run_3d, hands_2d, tmp_p
 
     def refused(paths, match, target=out):
         with pytest.raises(CheckpointError, match=match):
-            ensemble.combine(paths, target)
+            combine_runs.combine(paths, target)
         assert not out.exists()
 
     refused([run_2d], "at least two")
@@ -142,7 +142,7 @@ def test_what_cannot_be_combined_is_said(run_2d, larger, run_3d, hands_2d, tmp_p
         return path
 
     square = tmp_path / "square"
-    training.train(small_config(hands_2d, model__image_size=[48, 48], train__epochs=1), square)
+    train_run.train(small_config(hands_2d, model__image_size=[48, 48], train__epochs=1), square)
     refused([run_2d, square], r"sees images at \[48, 48\] pixels, .*same proportion")
     refused([run_2d, changed(model__spacing_mm=2.0)], "same proportion")
     refused([run_2d, changed(heatmap__sigma=1.0)], "do not compare")
@@ -153,6 +153,6 @@ def test_an_ensemble_in_memory_needs_no_files(rng):
     networks = [
         scn_tf.build_network(landmarks=3, image_size=(side, side), filters=4, levels=2, spatial_pooling=4, dropout=0) for side in (16, 24)
     ]
-    together = ensemble.weighted_sum(networks, [0.5, 0.5], (24, 24))
+    together = combine_runs.weighted_sum(networks, [0.5, 0.5], (24, 24))
     assert isinstance(together, keras.Model)
     assert together(rng.normal(size=(2, 24, 24, 1)).astype("float32")).shape == (2, 24, 24, 3)

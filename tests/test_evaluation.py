@@ -11,18 +11,16 @@ import tensorflow as tf
 import yaml
 
 import scn_tf
-from scn_tf import cli, evaluation, training
-from scn_tf.checkpoints import CheckpointError
+from scn_tf import cli, evaluate_run, train_run
 from scn_tf.data import images
 from scn_tf.data.dataset import open_dataset
-from scn_tf.data.errors import DatasetError, DataWarning
-from scn_tf.data.images import ImageError
+from scn_tf.errors import CheckpointError, DatasetError, DataWarning, ImageError
 from tests.conftest import EXACT, small_config
 
 
 def test_the_summary_counts_as_the_paper_does():
     errors = np.array([[0.5, 2.0, np.nan], [3.0, 10.0, 1.5]])
-    summary = evaluation.summarize(errors, 2 * errors, "mm")
+    summary = evaluate_run.summarize(errors, 2 * errors, "mm")
     assert summary["points"] == 5
     assert summary["pe_mean_mm"] == pytest.approx(3.4)
     assert summary["ipe_mean_mm"] == pytest.approx((1.25 + 14.5 / 3) / 2)
@@ -32,7 +30,7 @@ def test_the_summary_counts_as_the_paper_does():
 
 
 def test_without_a_spacing_the_mm_figures_are_null():
-    summary = evaluation.summarize(np.ones((2, 3)), np.ones((2, 3)), "px")
+    summary = evaluate_run.summarize(np.ones((2, 3)), np.ones((2, 3)), "px")
     assert summary["pe_mean_mm"] is None
     assert summary["unit"] == "px"
     assert summary["pe_mean_px"] == 1.0
@@ -43,7 +41,7 @@ def test_without_a_spacing_the_mm_figures_are_null():
 )
 def test_an_evaluation_writes_all_files_and_its_figures_follow_from_its_predictions(run, data, header, request, tmp_path):
     run, root = request.getfixturevalue(run), request.getfixturevalue(data)
-    summary, out = evaluation.evaluate(run, "val", out=tmp_path / "out")
+    summary, out = evaluate_run.evaluate(run, "val", out=tmp_path / "out")
     assert {p.name for p in out.iterdir()} == {
         "predictions.csv",
         "summary.json",
@@ -73,26 +71,26 @@ def test_an_evaluation_that_fails_leaves_no_table_that_says_it_is_done(run_2d, t
     def full(*arguments):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(evaluation, "_report", full)
+    monkeypatch.setattr(evaluate_run, "_report", full)
     with pytest.raises(OSError, match="no space"):
-        evaluation.evaluate(run_2d, "val", out=tmp_path)
+        evaluate_run.evaluate(run_2d, "val", out=tmp_path)
     assert not (tmp_path / "errors.csv").exists()
 
 
 def test_training_images_in_the_measured_split_are_told(run_2d, hands_2d, tmp_path):
     with pytest.warns(DataWarning, match=r"7 of the 7 images of split train are, by the settings, trained on, too \(the first: hand_000\)"):
-        evaluation.evaluate(run_2d, "train", out=tmp_path / "train")
+        evaluate_run.evaluate(run_2d, "train", out=tmp_path / "train")
     copy = tmp_path / "set"
     shutil.copytree(hands_2d, copy)
     (copy / "splits" / "val.txt").write_text("hand_008\nhand_002\n")
     with pytest.warns(DataWarning, match=r"1 of the 2 images of split val are, by the settings, trained on, too \(the first: hand_002\)"):
-        evaluation.evaluate(run_2d, "val", root=copy, out=tmp_path / "mixed")
+        evaluate_run.evaluate(run_2d, "val", root=copy, out=tmp_path / "mixed")
     with pytest.warns(DataWarning, match="1 of the 2 images of split val"):
-        training.prepare(small_config(copy), tmp_path / "run", resume=False)
+        train_run.prepare(small_config(copy), tmp_path / "run", resume=False)
     (copy / "dataset.yaml").write_text((copy / "dataset.yaml").read_text().replace("synthetic_hands_2d", "others"))
     # No warning, which would be an error: another set may give its images the same numbers.
-    evaluation.evaluate(run_2d, "val", root=copy, out=tmp_path / "other")
-    evaluation.evaluate(run_2d, "val", out=tmp_path / "val")
+    evaluate_run.evaluate(run_2d, "val", root=copy, out=tmp_path / "other")
+    evaluate_run.evaluate(run_2d, "val", out=tmp_path / "val")
 
 
 def test_what_prediction_gives_is_short_when_printed(run_2d, hands_2d):
@@ -103,7 +101,7 @@ def test_what_prediction_gives_is_short_when_printed(run_2d, hands_2d):
 
 
 def test_prediction_agrees_with_evaluation_and_takes_files_and_arrays(run_2d, hands_2d, tmp_path):
-    _, out = evaluation.evaluate(run_2d, "val", out=tmp_path / "out")
+    _, out = evaluate_run.evaluate(run_2d, "val", out=tmp_path / "out")
     rows = [row for row in csv.DictReader((out / "predictions.csv").read_text().splitlines()) if row["id"] == "hand_008"]
     expected = [[float(row["x"]), float(row["y"])] for row in rows]
     model = scn_tf.load(run_2d)
@@ -134,9 +132,9 @@ def test_transparency_is_ignored(run_2d, hands_2d, tmp_path):
 
 def test_mistakes_are_named(run_2d, hands_3d, tmp_path):
     with pytest.raises(DatasetError, match="12 landmarks in 3D, but the model finds 21 in 2D"):
-        evaluation.evaluate(run_2d, "val", root=hands_3d)
+        evaluate_run.evaluate(run_2d, "val", root=hands_3d)
     with pytest.raises(DatasetError, match="no such split; there are: train, val"):
-        evaluation.evaluate(run_2d, "test")
+        evaluate_run.evaluate(run_2d, "test")
     with pytest.raises(CheckpointError, match="no model there; expected a run folder"):
         scn_tf.load(tmp_path)
     with pytest.raises(ImageError, match="expected rank 2 or 3"):
@@ -151,7 +149,7 @@ def test_a_set_with_other_landmarks_or_channels_than_the_model_is_refused(run_2d
 
     def evaluate(**changes):
         (tmp_path / "set" / "dataset.yaml").write_text(yaml.safe_dump({**described, **changes}))
-        return evaluation.evaluate(run_2d, "val", root=tmp_path / "set", out=tmp_path / "out")
+        return evaluate_run.evaluate(run_2d, "val", root=tmp_path / "set", out=tmp_path / "out")
 
     names = described["landmarks"]
     with pytest.raises(DatasetError, match=r"dataset\.yaml: landmark 0 is .*, but the model's is thumb_mcp"):

@@ -8,12 +8,14 @@ import pytest
 import SimpleITK as sitk
 import yaml
 
-from scn_tf import checkpoints, cli, config, evaluation, files, resuming, training
-from scn_tf.checkpoints import CheckpointError
+from scn_tf import cli, config, evaluate_run, train_run
 from scn_tf.data import fingerprint
 from scn_tf.data.dataset import open_dataset
-from scn_tf.data.errors import DatasetError, DataWarning
-from scn_tf.serving import parity, tflite
+from scn_tf.errors import CheckpointError, DatasetError, DataWarning
+from scn_tf.export import parity, tflite
+from scn_tf.runs import checkpoints
+from scn_tf.storage import files
+from scn_tf.training import resuming
 from tests.conftest import small_config
 from tests.test_work_kept import interrupted
 
@@ -30,7 +32,7 @@ def run(run_2d, tmp_path):
 
 
 def prepare(root, run, **options):
-    return training.prepare(config.from_dict({"data": {"root": str(root)}}), run, resume=True, **options)
+    return train_run.prepare(config.from_dict({"data": {"root": str(root)}}), run, resume=True, **options)
 
 
 def describe(root, **changes):
@@ -170,7 +172,7 @@ def test_accepted_data_start_the_errors_afresh_and_keep_the_best_model_before(ha
     describe(moved, spacing_mm=[1.8, 1.8])
     settings = config.from_dict({"data": {"root": str(moved)}})
     with pytest.raises(DatasetError, match="accept-changed-data"):
-        training.train(settings, run, resume=True)
+        train_run.train(settings, run, resume=True)
 
     def full(source, target):
         raise OSError(28, "No space left on device")
@@ -179,26 +181,26 @@ def test_accepted_data_start_the_errors_afresh_and_keep_the_best_model_before(ha
     with monkeypatch.context() as patch:
         patch.setattr(resuming.shutil, "copyfile", full)
         with pytest.raises(files.WriteError, match=r"model\.before-data-change\.keras: cannot be written"):
-            training.train(settings, run, resume=True, accept_changed_data=True)
+            train_run.train(settings, run, resume=True, accept_changed_data=True)
     after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.parent.name != "tensorboard"}
     named = {run / "config.yaml", run / "history.csv"}  # where the data lie; the row that the kill took
     assert {path for path in kept | after if kept.get(path) != after.get(path)} <= named
-    found = training.train(settings, run, resume=True, accept_changed_data=True)
+    found = train_run.train(settings, run, resume=True, accept_changed_data=True)
     assert found["epoch"] in (2, 3)  # 0.01 mm of the first epoch counts no more
     assert found["error"] > 1
     assert (run / "model.before-data-change.keras").read_bytes() == best
     assert checkpoints.read_metadata(run / "model.keras")["spacing_mm"] == [1.8, 1.8]
     assert json.loads((run / "data.json").read_text())["spacing_mm"] == [1.8, 1.8]
-    assert training.train(config.Config(), run, resume=True) == found  # finished, with the data as they are now
+    assert train_run.train(config.Config(), run, resume=True) == found  # finished, with the data as they are now
     with pytest.raises(DatasetError, match=r"spacing_mm was \[1\.8, 1\.8\], is \[0\.9, 0\.9\]"):
-        training.train(config.from_dict({"data": {"root": str(hands_2d)}}), run, resume=True)
+        train_run.train(config.from_dict({"data": {"root": str(hands_2d)}}), run, resume=True)
 
 
 def test_a_model_says_in_a_warning_that_a_set_has_other_units(run_2d, moved, tmp_path):
     describe(moved, spacing_mm=[0.1, 0.3])
     message = r"other units than the data that the model was trained on: spacing_mm \[0\.1, 0\.3\] \(the model: \[0\.9, 0\.9\]\)"
     with pytest.warns(DataWarning, match=message):
-        evaluation.evaluate(run_2d, "val", root=moved, out=tmp_path / "out")
+        evaluate_run.evaluate(run_2d, "val", root=moved, out=tmp_path / "out")
     metadata = checkpoints.read_metadata(run_2d / "model.keras")
     with pytest.warns(DataWarning, match=message):
         tflite.training_images(metadata, moved)
@@ -209,7 +211,7 @@ def test_exchanged_names_are_refused_wherever_data_meet_a_model(run_2d, moved, t
     describe(moved, landmarks=swap(names, 0, 4))
     metadata = checkpoints.read_metadata(run_2d / "model.keras")
     for use in (
-        lambda: evaluation.evaluate(run_2d, "val", root=moved, out=tmp_path / "out"),
+        lambda: evaluate_run.evaluate(run_2d, "val", root=moved, out=tmp_path / "out"),
         lambda: tflite.training_images(metadata, moved),
         lambda: parity.check(run_2d, [], root=moved),
     ):

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 
 import scn_tf
-from scn_tf import checkpoints, config, evaluation, forests, geometry, localization, training
+from scn_tf import config, evaluate_run, geometry, train_run
 from scn_tf.data import dataset, pipeline
-from scn_tf.forests import features, files, localize, shape, trees, voting
-from scn_tf.forests.training import impute
+from scn_tf.runs import checkpoints
+from scn_tf.scoring import localization
+from scn_tf.systems import forest
+from scn_tf.systems.forest import features, files, localize, shape, trees, voting
+from scn_tf.systems.forest.training import impute
 from tests.conftest import small_config
 
 SMALL = dict(forest__trees=4, forest__features=40, forest__samples=80, forest__leaf=3)
@@ -95,7 +98,7 @@ def test_the_next_stage_looks_where_the_shape_says_and_without_one_where_most_vo
 
 
 def test_a_file_of_forests_keeps_the_shape_model(hands_2d, tmp_path, capsys):
-    training.train(small_config(hands_2d, model__name="forest_shape", **SMALL), tmp_path / "run")
+    train_run.train(small_config(hands_2d, model__name="forest_shape", **SMALL), tmp_path / "run")
     _, model, _ = files.load(tmp_path / "run" / "model.npz")
     assert model.mean.shape == (21, 2)
     files.save(tmp_path / "again.npz", *files.load(tmp_path / "run" / "model.npz"))
@@ -123,8 +126,8 @@ def mean_position_error(settings, root):
 @pytest.mark.parametrize(("name", "dims"), [("forest", 2), ("forest_shape", 2), ("forest_shape", 3)])
 def test_forests_train_evaluate_and_predict_like_a_network(name, dims, hands_2d, hands_3d, tmp_path, capsys):
     root, run = (hands_2d, hands_3d)[dims - 2], tmp_path / "run"
-    best = training.train(small_config(root, dims, model__name=name, **SMALL), run)
-    summary, out = evaluation.evaluate(run, "val")
+    best = train_run.train(small_config(root, dims, model__name=name, **SMALL), run)
+    summary, out = evaluate_run.evaluate(run, "val")
     assert summary["pe_mean_mm"] == pytest.approx(best["error"], rel=1e-5)
     assert summary["pe_mean_mm"] < mean_position_error(small_config(root, dims).resolved(dims), root)
     assert (out / "predictions.csv").is_file()
@@ -133,9 +136,9 @@ def test_forests_train_evaluate_and_predict_like_a_network(name, dims, hands_2d,
     np.testing.assert_array_equal(prediction.landmarks, scn_tf.load(run / "model.npz").predict(file).landmarks)
     assert np.isfinite(prediction.scores).all()
     # Going on with it, or over it, is as with networks.
-    training.train(config.Config(), run, resume=True)
+    train_run.train(config.Config(), run, resume=True)
     with pytest.raises(config.ConfigError, match="already holds a run"):
-        training.train(small_config(root, dims), run)
+        train_run.train(small_config(root, dims), run)
 
 
 def test_damaged_forests_are_named(hands_2d, tmp_path):
@@ -144,11 +147,11 @@ def test_damaged_forests_are_named(hands_2d, tmp_path):
         scn_tf.load(tmp_path)
     np.savez(tmp_path / "model.npz", reaches=np.zeros(1))
     with pytest.raises(checkpoints.CheckpointError, match="cannot be loaded"):
-        forests.load_localizer(tmp_path / "model.npz")
+        forest.load_localizer(tmp_path / "model.npz")
 
 
 def test_a_file_whose_trees_lead_nowhere_or_in_circles_is_refused(hands_2d, tmp_path):
-    training.train(small_config(hands_2d, model__name="forest", **SMALL), tmp_path / "run")
+    train_run.train(small_config(hands_2d, model__name="forest", **SMALL), tmp_path / "run")
     path = tmp_path / "run" / "model.npz"
     with np.load(path, allow_pickle=False) as archive:
         arrays = dict(archive)
@@ -170,9 +173,9 @@ def test_a_file_whose_trees_lead_nowhere_or_in_circles_is_refused(hands_2d, tmp_
             spoilt[name][place] = value
         np.savez(tmp_path / "spoilt.npz", **spoilt)
         with pytest.raises(checkpoints.CheckpointError, match="cannot be loaded"):
-            forests.load_localizer(tmp_path / "spoilt.npz")
+            forest.load_localizer(tmp_path / "spoilt.npz")
     content = path.read_bytes()
     for position in range(200, len(content) - 200, len(content) // 40):
         (tmp_path / "spoilt.npz").write_bytes(content[:position] + bytes([content[position] ^ 0x55]) + content[position + 1 :])
         with contextlib.suppress(checkpoints.CheckpointError):  # nothing else; a byte that does not matter may pass
-            forests.load_localizer(tmp_path / "spoilt.npz")
+            forest.load_localizer(tmp_path / "spoilt.npz")

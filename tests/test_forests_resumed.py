@@ -2,7 +2,7 @@
 
 import shutil
 
-from scn_tf import training
+from scn_tf import train_run
 from scn_tf.data import fingerprint
 from tests.conftest import small_config
 
@@ -13,12 +13,12 @@ def test_data_that_were_accepted_for_new_forests_are_accepted_the_next_time_too(
     changed = tmp_path / "set"
     shutil.copytree(hands_2d, changed)
     settings, run = small_config(changed, **SMALL), tmp_path / "run"
-    training.train(settings, run)
+    train_run.train(settings, run)
     (run / "model.npz").unlink()  # as after a kill while they grew
     lines = (changed / "splits" / "train.txt").read_text().splitlines()
     (changed / "splits" / "train.txt").write_text("\n".join(lines[:-1]) + "\n")
-    training.train(settings, run, resume=True, accept_changed_data=True)
-    training.train(settings, run, resume=True)
+    train_run.train(settings, run, resume=True, accept_changed_data=True)
+    train_run.train(settings, run, resume=True)
 
 
 def test_names_may_be_given_to_landmarks_that_were_counted_but_not_taken_away():

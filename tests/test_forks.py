@@ -12,7 +12,7 @@ import pytest
 
 import scn_tf
 from scn_tf import serving
-from scn_tf.checkpoints import CheckpointError
+from scn_tf.errors import CheckpointError
 from tests.conftest import EXACT, REPOSITORY
 
 PROGRAM = """

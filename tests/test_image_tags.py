@@ -13,7 +13,7 @@ from PIL import Image
 
 from scn_tf import geometry
 from scn_tf.data import images
-from scn_tf.data.errors import DataWarning
+from scn_tf.errors import DataWarning
 
 Y, X = np.mgrid[:40, :30]
 GREY = ((Y * 4 + X * 3) % 256).astype("uint8")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from scn_tf import keras_environment
+from scn_tf.environment import keras_environment
 from tests.conftest import REPOSITORY
 
 # A whole use: build, open, predict.
@@ -95,7 +95,7 @@ def test_another_backend_is_refused_in_one_line(tmp_path):
     message = "KERAS_BACKEND: scn_tf needs tensorflow, received jax; unset it or set it to tensorflow."
     command = run(["predict", "hand_xray", "none.png"], tmp_path, KERAS_BACKEND="jax")
     assert (command.returncode, command.stdout, command.stderr) == (1, "", f"error: {message}\n")
-    program = "import scn_tf\ntry:\n    scn_tf.load('hand_xray')\nexcept scn_tf.config.ConfigError as error:\n    print(error)"
+    program = "import scn_tf\ntry:\n    scn_tf.load('hand_xray')\nexcept scn_tf.ConfigError as error:\n    print(error)"
     assert run(program, tmp_path, KERAS_BACKEND="jax").stdout == f"{message}\n"
 
 

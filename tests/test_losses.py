@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf import heatmaps, losses
+from scn_tf.heatmaps import gaussians, losses
 
 
 def test_terms_equal_the_papers_sums(rng):
@@ -20,7 +20,7 @@ def test_an_absent_landmark_contributes_to_no_term(rng):
     landmarks = tf.constant(rng.uniform(0, 5, (2, 3, 2)), tf.float32)
     visible = tf.constant([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
     with tf.GradientTape() as tape:
-        target = heatmaps.render_gaussians(landmarks, sigmas, (5, 7), gamma=10.0)
+        target = gaussians.render_gaussians(landmarks, sigmas, (5, 7), gamma=10.0)
         loss = losses.heatmap_loss(predicted, target, visible) + losses.sigma_loss(0.5 * sigmas**2, visible, alpha=5.0)
     to_maps, to_sigmas = tape.gradient(loss, [predicted, sigmas])
     used = np.abs(to_maps).sum(axis=(1, 2)) > 0
@@ -39,8 +39,8 @@ def test_predicting_nothing_costs_the_energy_of_a_target():
 
 @pytest.mark.parametrize("kind", losses.KINDS)
 def test_every_kind_of_loss_is_lowest_at_the_truth_and_has_finite_gradients(kind):
-    truth = heatmaps.render_gaussians(tf.constant([[[8.0, 9.0]]]), tf.constant([1.5]), (19, 17), gamma=100.0)
-    peak = heatmaps.gaussian_height(1.5, 100.0, 2)
+    truth = gaussians.render_gaussians(tf.constant([[[8.0, 9.0]]]), tf.constant([1.5]), (19, 17), gamma=100.0)
+    peak = gaussians.gaussian_height(1.5, 100.0, 2)
     zeros = tf.Variable(tf.zeros_like(truth))
     with tf.GradientTape() as tape:
         nothing = losses.map_losses(zeros, truth, kind=kind, peak=peak)[0, 0]

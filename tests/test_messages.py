@@ -14,7 +14,7 @@ from tqdm import tqdm
 from scn_tf import cli, messages
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
-from scn_tf.data.errors import DatasetError, DataWarning
+from scn_tf.errors import DatasetError, DataWarning
 from tests.conftest import small_config
 
 

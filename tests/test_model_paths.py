@@ -6,9 +6,10 @@ import shutil
 import pytest
 
 import scn_tf
-from scn_tf import checksums, files, serving
-from scn_tf.checkpoints import CheckpointError
+from scn_tf import serving
+from scn_tf.errors import CheckpointError
 from scn_tf.serving import servable
+from scn_tf.storage import checksums, files
 
 
 @pytest.fixture(scope="module")

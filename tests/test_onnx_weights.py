@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from scn_tf.serving import onnx_weights
+from scn_tf.export import onnx_weights
 
 
 def varint(value):

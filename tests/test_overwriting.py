@@ -10,8 +10,11 @@ import sys
 import numpy as np
 import pytest
 
-from scn_tf import cli, config, evaluation, files, ownership, pictures, training
-from scn_tf.serving import demo, onnx, saved_model, tflite
+from scn_tf import cli, config, evaluate_run, train_run
+from scn_tf.export import onnx, saved_model, tflite
+from scn_tf.figures import pictures
+from scn_tf.serving import demo
+from scn_tf.storage import files, ownership
 from tests.conftest import small_config
 
 USERS = {
@@ -56,12 +59,12 @@ def test_an_empty_file_is_nobodys(tmp_path):
 
 
 def test_everything_that_a_run_and_its_evaluation_wrote_is_ours(run_2d, tmp_path):
-    evaluation.evaluate(run_2d, "val", out=tmp_path / "evaluation")
+    evaluate_run.evaluate(run_2d, "val", out=tmp_path / "evaluation")
     written = [run_2d / name for name in ("config.yaml", "model.keras", "history.csv", "data.json", "checkpoints/last.npz")]
     written += sorted((tmp_path / "evaluation").iterdir())
     assert len(written) >= 11
     assert [path.name for path in written if not ownership.is_ours(path)] == []
-    assert evaluation.evaluate(run_2d, "val", out=tmp_path / "evaluation")[0]["images"] == 3  # again, without fuss
+    assert evaluate_run.evaluate(run_2d, "val", out=tmp_path / "evaluation")[0]["images"] == 3  # again, without fuss
 
 
 @pytest.mark.parametrize("header", ["id,landmark,x,y,score", "id,landmark,x,y,z,score", "id,landmark,x,y,score,expected_error,radius95"])
@@ -211,25 +214,25 @@ def test_a_page_goes_into_no_folder_with_a_page_of_its_own(tmp_path):
 
 
 def test_a_run_never_takes_a_folder_with_a_users_settings(hands_2d, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_train", lambda *arguments, **options: None)
+    monkeypatch.setattr(train_run, "_train", lambda *arguments, **options: None)
     settings, run = small_config(hands_2d), tmp_path / "run"
     run.mkdir()
     (run / "config.yaml").write_text("# for my thesis\n" + settings.to_yaml())
     for resume, error in ((False, files.WriteError), (True, config.ConfigError)):
         with pytest.raises(error, match=r"config\.yaml: (is there already and )?was not written by"):
-            training.train(settings, run, resume=resume)
+            train_run.train(settings, run, resume=resume)
     (run / "config.yaml").write_text(small_config(hands_2d, train__learning_rate=0.5).to_yaml())
     with pytest.raises(config.ConfigError, match="with other settings and no run beside it"):
-        training.train(settings, run)
+        train_run.train(settings, run)
     assert "0.5" in (run / "config.yaml").read_text()
     assert os.listdir(run) == ["config.yaml"]
     (run / "config.yaml").write_text(settings.to_yaml())  # the same settings: nothing is lost
     (run / "history.csv").write_text("epoch,loss\n1,0.5\n")
     with pytest.raises(files.WriteError, match=r"history\.csv: is there already"):
-        training.train(settings, run)
+        train_run.train(settings, run)
     (run / "history.csv").unlink()
-    training.train(settings, run)
-    training.train(small_config(hands_2d, train__learning_rate=0.25), run)  # killed before its first checkpoint: begun anew
+    train_run.train(settings, run)
+    train_run.train(small_config(hands_2d, train__learning_rate=0.25), run)  # killed before its first checkpoint: begun anew
     assert "learning_rate: 0.25" in (run / "config.yaml").read_text()
 
 

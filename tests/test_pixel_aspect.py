@@ -14,11 +14,12 @@ import yaml
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 import scn_tf
-from scn_tf import checkpoints, cli, ensemble, evaluation, predict, serving, training
+from scn_tf import cli, combine_runs, evaluate_run, predict, serving, train_run
 from scn_tf.data import dataset, pixels
-from scn_tf.data.errors import DatasetError
-from scn_tf.data.images import ImageError
-from scn_tf.serving import client, demo, parity, saved_model, servable, signatures, warmup
+from scn_tf.errors import DatasetError, ImageError
+from scn_tf.export import parity, saved_model, signatures, warmup
+from scn_tf.runs import checkpoints
+from scn_tf.serving import client, demo, servable
 from tests.conftest import EXACT, REPOSITORY, SUBPIXEL, small_config
 from tests.serving_client import ask, b64, running
 from tests.test_tf_serving_client import PredictionService, Servable
@@ -52,7 +53,7 @@ def flat(hands_2d, tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(flat, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "flat"
-    training.train(small_config(flat, train__epochs=1), run)
+    train_run.train(small_config(flat, train__epochs=1), run)
     return run
 
 
@@ -100,7 +101,7 @@ def test_training_records_it_and_every_form_keeps_it(run, run_2d, run_3d, export
 def test_an_ensemble_asks_for_it_if_any_member_does(run, tmp_path):
     metadata = {**checkpoints.read_metadata(run / "model.keras"), "pixel_aspect": "square"}
     checkpoints.save_model(checkpoints.load_model(run / "model.keras")[0], tmp_path / "square.keras", metadata)
-    ensemble.combine([tmp_path / "square.keras", run], tmp_path / "pair.keras")
+    combine_runs.combine([tmp_path / "square.keras", run], tmp_path / "pair.keras")
     assert checkpoints.read_metadata(tmp_path / "pair.keras")["pixel_aspect"] == "header"
 
 
@@ -238,10 +239,10 @@ def test_the_browser_page_refuses_such_a_model(run):
 def test_a_set_that_states_no_pixel_size_is_not_evaluated_with_such_a_model(run, hands_2d, tmp_path):
     root = flattened(hands_2d, tmp_path / "plain", spacing=(1.0, 1.0), suffix=".png")
     with pytest.raises(DatasetError, match=r"dataset\.yaml: spacing_mm: is missing\. .* not square"):
-        evaluation.evaluate(run, "val", root=root, out=tmp_path / "out")
+        evaluate_run.evaluate(run, "val", root=root, out=tmp_path / "out")
     (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text() + "spacing_mm: [0.9, 2.7]\n")
-    same = evaluation.evaluate(run, "val", root=root, out=tmp_path / "out")[0]["pe_mean_mm"]
-    assert same == pytest.approx(evaluation.evaluate(run, "val", out=tmp_path / "own")[0]["pe_mean_mm"], rel=1e-4)
+    same = evaluate_run.evaluate(run, "val", root=root, out=tmp_path / "out")[0]["pe_mean_mm"]
+    assert same == pytest.approx(evaluate_run.evaluate(run, "val", out=tmp_path / "own")[0]["pe_mean_mm"], rel=1e-4)
 
 
 def test_parity_compares_the_pixels_that_callers_send(run, exported, flat, tmp_path, capsys):

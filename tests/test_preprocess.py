@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from scn_tf import geometry
-from scn_tf.preprocess import BACKGROUND, network_input, resample
+from scn_tf.data.preprocess import BACKGROUND, network_input, resample
 
 
 def fitted(array, size):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import scn_tf
-from scn_tf import checkpoints, cli, pretrained
+from scn_tf import cli
+from scn_tf.runs import checkpoints, pretrained
 
 
 def test_a_halved_model_is_smaller_and_reads_back_rounded_weights(run_2d, tmp_path):

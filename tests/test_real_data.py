@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 import tensorflow as tf
 
-from scn_tf import config, evaluation, geometry, serving, training
+from scn_tf import config, evaluate_run, geometry, serving, train_run
 from scn_tf.config import ModelConfig
 from scn_tf.data import images, pipeline
 from scn_tf.data.dataset import open_dataset
@@ -62,8 +62,8 @@ def test_serving_default_repeats_evaluation_on_radiographs(real_data, tmp_path):
             "train": {"epochs": 1, "minutes": 0.2, "batch_size": 8},
         }
     )
-    training.train(settings, tmp_path / "run")
-    _, out = evaluation.evaluate(tmp_path / "run", "val")
+    train_run.train(settings, tmp_path / "run")
+    _, out = evaluate_run.evaluate(tmp_path / "run", "val")
     table = [line.split(",") for line in (out / "predictions.csv").read_text().splitlines()[1:]]
     predicted = np.array([[float(value) for value in line[2:4]] for line in table]).reshape(-1, 37, 2)
     module = tf.saved_model.load(str(serving.export_saved_model(tmp_path / "run", tmp_path / "out")))

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from scn_tf import callbacks, config, remaining, training
+from scn_tf import config, train_run
+from scn_tf.training import callbacks, remaining
 from tests.conftest import small_config
 
 CLOCK = {0: "0:00", 7.4: "0:07", 59.6: "1:00", 750: "12:30", 11100: "3:05:00", -3: "0:00"}
@@ -75,7 +76,7 @@ def test_a_resumed_run_reckons_with_what_it_does_now(monkeypatch, capsys):
 
 
 def test_a_training_says_it(hands_2d, tmp_path, capsys):
-    training.train(small_config(hands_2d), tmp_path / "run")
+    train_run.train(small_config(hands_2d), tmp_path / "run")
     out = capsys.readouterr().out
     assert re.search(r"^Time +\d+:\d\d elapsed, about \d+:\d\d remaining, ended by epochs\nEpoch 2/2$", out, re.MULTILINE), out
 

@@ -12,8 +12,10 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from scn_tf import evaluation, localization, report, scores, sheets
+from scn_tf import evaluate_run
 from scn_tf.data.dataset import open_dataset
+from scn_tf.figures import sheets
+from scn_tf.scoring import localization, report, scores
 from scn_tf.study import report as study_report
 from scn_tf.study import statistics
 
@@ -35,7 +37,7 @@ def rows_of(path):
 def in_pixels(run_2d, hands_2d, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pixels")
     root = without_mm(hands_2d, folder / "set")
-    return (root, *evaluation.evaluate(run_2d, "val", root=root, out=folder / "out"))
+    return (root, *evaluate_run.evaluate(run_2d, "val", root=root, out=folder / "out"))
 
 
 def test_without_mm_errors_are_relative_to_the_diagonal(in_pixels):
@@ -61,7 +63,7 @@ def test_without_mm_errors_are_relative_to_the_diagonal(in_pixels):
 
 def test_no_threshold_in_mm_is_printed_of_pixels(in_pixels):
     _, summary, out = in_pixels
-    text = evaluation.table(summary) + (out / "report.html").read_text().split("data:image")[0]
+    text = evaluate_run.table(summary) + (out / "report.html").read_text().split("data:image")[0]
     assert not re.search(r"\b(2|2\.5|3|4|10) px", text)
     assert "outliers" not in text
     assert re.search(r"within +0\.5 %: .* %   1 %: .* %   2 %: .* %   5 %: ", text)
@@ -91,7 +93,7 @@ def test_a_study_in_pixels_has_shares_of_the_image_too(in_pixels, tmp_path):
 def test_a_named_distance_takes_the_place_of_the_diagonal(run_2d, hands_2d, tmp_path):
     root = without_mm(hands_2d, tmp_path / "set", "normalization: {landmarks: [3, 19]}\n")
     assert open_dataset(root).unit == "px"
-    summary, out = evaluation.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
+    summary, out = evaluate_run.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
     assert (summary["unit"], summary["nme_reference"]) == ("px", "distance from index_mcp to radius")
     dataset = open_dataset(root)
     rows = rows_of(out / "errors.csv")
@@ -119,7 +121,7 @@ def pictures_of(page):
 
 @pytest.mark.parametrize(("run", "dims"), [("run_2d", 2), ("run_3d", 3)])
 def test_the_report_shows_the_worst_images_with_truth_and_prediction(run, dims, request, tmp_path):
-    summary, out = evaluation.evaluate(request.getfixturevalue(run), "val", out=tmp_path / "out")
+    summary, out = evaluate_run.evaluate(request.getfixturevalue(run), "val", out=tmp_path / "out")
     page = (out / "report.html").read_text()
     assert len(page) < 3_000_000
     assert not re.findall(r'src="(?!data:)', page)
@@ -161,7 +163,7 @@ def test_a_large_image_makes_a_small_report(run_2d, hands_2d, tmp_path):
     rows = [line.split(",") for line in (root / "landmarks.csv").read_text().splitlines()]
     scaled = [[row[0], *(f"{8 * float(v) + 3.5}" for v in row[1:])] for row in rows]
     (root / "landmarks.csv").write_text("\n".join(map(",".join, scaled)))
-    _, out = evaluation.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
+    _, out = evaluate_run.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
     assert (out / "report.html").stat().st_size < 3_000_000
 
 
@@ -172,7 +174,7 @@ def test_names_in_a_report_are_text(hands_2d, run_2d, tmp_path):
     for name in ("landmarks.csv", "splits/val.txt"):
         path = root / name
         path.write_text(path.read_text().replace("hand_008", odd.replace("/", "&")))
-    _, out = evaluation.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
+    _, out = evaluate_run.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
     assert "<script" not in (out / "report.html").read_text()
 
 

@@ -8,14 +8,16 @@ import sys
 import numpy as np
 import pytest
 
-from scn_tf import callbacks, cli, config, files, train_step, training
-from scn_tf.data.errors import DatasetError
+from scn_tf import cli, config, train_run
+from scn_tf.errors import DatasetError
+from scn_tf.storage import files
+from scn_tf.training import callbacks, train_step
 from tests.conftest import small_config, state, weights
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(hands_2d, tmp_path, monkeypatch):
     settings = small_config(hands_2d, train__epochs=4)
-    training.train(settings, tmp_path / "whole")
+    train_run.train(settings, tmp_path / "whole")
     original = callbacks.Validation.on_epoch_end
 
     def interrupt(self, epoch, logs=None):
@@ -26,8 +28,8 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(hands_2d, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(callbacks.Validation, "on_epoch_end", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            training.train(settings, tmp_path / "parts")
-    training.train(config.Config(), tmp_path / "parts", resume=True)
+            train_run.train(settings, tmp_path / "parts")
+    train_run.train(config.Config(), tmp_path / "parts", resume=True)
     for first, second in zip(state(tmp_path / "whole"), state(tmp_path / "parts"), strict=True):
         np.testing.assert_allclose(first, second, atol=1e-5)
     assert len(list(csv.DictReader((tmp_path / "parts" / "history.csv").read_text().splitlines()))) == 4
@@ -53,16 +55,16 @@ def test_a_command_may_be_repeated_with_resume_and_no_other(hands_2d, run_2d, tm
     (tmp_path / "other.yaml").write_text(moved.to_yaml())
     assert cli.main([*alone, "--config", str(tmp_path / "other.yaml")]) == 1
     assert f"{tmp_path / 'moved'}" in capsys.readouterr().err
-    resumed = training.prepare(config.from_dict({"data": {"missing": "skip", "root": None}}), run, resume=True).config.data
+    resumed = train_run.prepare(config.from_dict({"data": {"missing": "skip", "root": None}}), run, resume=True).config.data
     assert (resumed.missing, resumed.root) == ("skip", hands_2d.resolve())
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(hands_2d, run_2d, tmp_path):
     files.write_text(tmp_path / "run" / "config.yaml", small_config("moved").to_yaml())
     with pytest.raises(DatasetError, match="moved"):
-        training.train(config.Config(), tmp_path / "run", resume=True)
+        train_run.train(config.Config(), tmp_path / "run", resume=True)
     # The data may lie elsewhere by now; everything else is the run's own.
-    training.train(config.from_dict({"data": {"root": str(hands_2d)}}), tmp_path / "run", resume=True)
+    train_run.train(config.from_dict({"data": {"root": str(hands_2d)}}), tmp_path / "run", resume=True)
     for first, second in zip(weights(run_2d), weights(tmp_path / "run"), strict=True):
         np.testing.assert_allclose(first, second, atol=1e-6)
 
@@ -70,14 +72,14 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(hands_2d,
 def test_a_new_run_never_goes_on_with_what_is_left_of_an_older_one(hands_2d, run_2d, tmp_path, monkeypatch):
     run = shutil.copytree(run_2d, tmp_path / "run")
     (run / "model.keras").unlink()
-    monkeypatch.setattr(training, "_train", lambda *arguments, **options: None)  # killed before its first checkpoint
-    training.train(small_config(hands_2d, train__learning_rate=0.1), run)
+    monkeypatch.setattr(train_run, "_train", lambda *arguments, **options: None)  # killed before its first checkpoint
+    train_run.train(small_config(hands_2d, train__learning_rate=0.1), run)
     assert not (run / "checkpoints" / "last.npz").exists()
 
 
 def test_a_finished_run_is_not_trained_further(run_2d, capsys):
     before = state(run_2d)
-    training.train(config.Config(), run_2d, resume=True)
+    train_run.train(config.Config(), run_2d, resume=True)
     assert "nothing is left to train" in capsys.readouterr().out
     for first, second in zip(before, state(run_2d), strict=True):
         np.testing.assert_array_equal(first, second)
@@ -85,13 +87,13 @@ def test_a_finished_run_is_not_trained_further(run_2d, capsys):
 
 def test_a_second_run_does_not_overwrite_the_first(hands_2d, run_2d):
     with pytest.raises(config.ConfigError, match="already holds a run; pass --resume"):
-        training.train(small_config(hands_2d), run_2d)
+        train_run.train(small_config(hands_2d), run_2d)
 
 
 def test_a_data_set_is_no_run_folder(hands_2d, tmp_path):
     root = shutil.copytree(hands_2d, tmp_path / "set")
     with pytest.raises(config.ConfigError, match="holds a data set; choose another --run-dir"):
-        training.train(small_config(root), root)
+        train_run.train(small_config(root), root)
     assert not (root / "config.yaml").exists()
 
 
@@ -108,29 +110,29 @@ def test_a_collapse_right_after_a_resume_is_taken_back_too(hands_2d):
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(hands_2d, tmp_path):
-    lock = tmp_path / "run" / training.LOCK
+    lock = tmp_path / "run" / train_run.LOCK
     lock.parent.mkdir(parents=True)
     program = f"import filelock, sys; lock = filelock.FileLock({str(lock)!r}); lock.acquire(); print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
         with pytest.raises(config.ConfigError, match="another process is training this run"):
-            training.train(small_config(hands_2d), tmp_path / "run")
+            train_run.train(small_config(hands_2d), tmp_path / "run")
         other.kill()  # a lock ends with its process
         other.wait()
-    training.train(small_config(hands_2d), tmp_path / "run")
+    train_run.train(small_config(hands_2d), tmp_path / "run")
 
 
 def test_a_run_that_another_process_finished_meanwhile_is_kept(hands_2d, tmp_path, monkeypatch):
-    original, model = training.prepare, tmp_path / "run" / "model.keras"
+    original, model = train_run.prepare, tmp_path / "run" / "model.keras"
 
     def slow(*arguments, **options):
         job = original(*arguments, **options)
         files.write_text(model, "the other's")
         return job
 
-    monkeypatch.setattr(training, "prepare", slow)
+    monkeypatch.setattr(train_run, "prepare", slow)
     with pytest.raises(config.ConfigError, match="already holds a run"):
-        training.train(small_config(hands_2d), tmp_path / "run")
+        train_run.train(small_config(hands_2d), tmp_path / "run")
     assert model.read_text() == "the other's"
 
 
@@ -139,6 +141,6 @@ def test_a_folder_that_cannot_be_locked_is_one_clear_error(error, hands_2d, tmp_
     def refuse(self):
         raise error
 
-    monkeypatch.setattr(training.filelock.FileLock, "acquire", refuse)
+    monkeypatch.setattr(train_run.filelock.FileLock, "acquire", refuse)
     with pytest.raises(files.WriteError, match=r"lock: cannot be locked .*(locks|flock).*--run-dir"):
-        training.train(small_config(hands_2d), tmp_path / "run")
+        train_run.train(small_config(hands_2d), tmp_path / "run")

@@ -8,11 +8,13 @@ import SimpleITK as sitk
 import tensorflow as tf
 
 import scn_tf
-from scn_tf import augment, checkpoints, cli, config, evaluation, geometry, training
+from scn_tf import cli, config, evaluate_run, geometry, train_run
 from scn_tf.data.dataset import open_dataset
-from scn_tf.data.errors import DatasetError
-from scn_tf.segmentation import maps
-from scn_tf.segmentation.training import warp_labels
+from scn_tf.errors import DatasetError
+from scn_tf.runs import checkpoints
+from scn_tf.systems.label_map import maps
+from scn_tf.systems.label_map.training import warp_labels
+from scn_tf.training import augment
 from tests.conftest import small_config
 
 SETTINGS = dict(model__name="segmentation", model__filters=8, train__loss="cross_entropy", train__learning_rate=3e-3)
@@ -61,24 +63,24 @@ def test_labels_are_warped_with_their_image(rng):
 def test_a_segmentation_run_trains_and_is_evaluated(dims, root, loss, request, tmp_path, capsys):
     root, run = request.getfixturevalue(root), tmp_path / "run"
     settings = small_config(root, dims, **{**SETTINGS, "train__loss": loss})
-    best = training.train(settings, run)
-    summary, out = evaluation.evaluate(run, "val")
+    best = train_run.train(settings, run)
+    summary, out = evaluate_run.evaluate(run, "val")
     assert summary["dice_mean"] == pytest.approx(best["dice"], abs=1e-6)
     assert {p.name for p in out.iterdir()} == {"summary.json", "dice.csv", "segmentation.png"}
     assert json.loads((out / "summary.json").read_text()) == summary
     assert list(summary["dice"]) == list(open_dataset(root).description.labels[1:])
-    assert "Dice   mean" in evaluation.table(summary)
+    assert "Dice   mean" in evaluate_run.table(summary)
     # What finds landmarks refuses it in one line.
     for arguments in (["predict", str(run), str(root / "images")], ["export", str(run), str(tmp_path / "out")]):
         assert cli.main(arguments) == 1
         assert "finds label maps, not landmarks" in capsys.readouterr().err
     with pytest.raises(config.ConfigError, match="cannot be resumed"):
-        training.train(config.Config(), run, resume=True)
+        train_run.train(config.Config(), run, resume=True)
 
 
 def test_it_learns(hands_2d, tmp_path):
     run = tmp_path / "run"
-    training.train(small_config(hands_2d, train__epochs=60, train__validate_every=60, **SETTINGS), run)
+    train_run.train(small_config(hands_2d, train__epochs=60, train__validate_every=60, **SETTINGS), run)
     rows = [float(row["loss"]) for row in csv.DictReader((run / "history.csv").read_text().splitlines())]
     assert rows[-1] < 0.5 * rows[0]
     # Everything background would have a Dice of zero.
@@ -104,13 +106,13 @@ def test_mistakes_in_label_maps_are_named(hands_2d, tmp_path):
     with pytest.raises(DatasetError, match="segmentation needs `labels`"):
         maps.read_examples(open_dataset(root), ["hand_001"], model)
     with pytest.raises(config.ConfigError, match="segmentation has l2 and cross_entropy, received huber"):
-        training.train(small_config(hands_2d, **{**SETTINGS, "train__loss": "huber"}), tmp_path / "run")
+        train_run.train(small_config(hands_2d, **{**SETTINGS, "train__loss": "huber"}), tmp_path / "run")
 
 
 def test_settings_that_it_does_not_follow_are_refused(hands_2d, tmp_path):
     for name, value in (("ema", 0.9), ("optimizer", "nesterov"), ("precision", "mixed_bfloat16"), ("weight_decay", 0.1)):
         with pytest.raises(config.ConfigError, match=rf"train\.{name}: segmentation has"):
-            training.train(small_config(hands_2d, **{**SETTINGS, f"train__{name}": value}), tmp_path / "run")
+            train_run.train(small_config(hands_2d, **{**SETTINGS, f"train__{name}": value}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -132,12 +134,12 @@ def test_an_evaluation_on_other_labels_is_refused(hands_2d, hands_3d, tmp_path):
     import shutil
 
     run, root = tmp_path / "run", tmp_path / "set"
-    training.train(small_config(hands_2d, **SETTINGS), run)
+    train_run.train(small_config(hands_2d, **SETTINGS), run)
     shutil.copytree(hands_2d, root)
     (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text().replace("- radius\n- ulna", "- ulna\n- radius"))
     for other in (root, hands_3d):
         with pytest.raises(DatasetError, match=r"labels in .* but the model finds 8 in 2D"):
-            evaluation.evaluate(run, "val", root=other)
+            evaluate_run.evaluate(run, "val", root=other)
 
 
 def test_a_landmark_network_is_built_as_before():

@@ -9,9 +9,11 @@ import SimpleITK as sitk
 import tensorflow as tf
 
 import scn_tf
-from scn_tf import checkpoints, files, serving, training
+from scn_tf import serving, train_run
 from scn_tf.data import images
-from scn_tf.serving import signatures as signatures_module
+from scn_tf.export import signatures as signatures_module
+from scn_tf.runs import checkpoints
+from scn_tf.storage import files
 from tests.conftest import EXACT, SUBPIXEL, small_config
 from tests.serving_client import GIF, bmp, chunk
 
@@ -194,6 +196,6 @@ def test_what_a_model_says_of_itself_names_no_folder_of_its_maker(exported, run_
 
 
 def test_a_network_trained_in_bfloat16_is_used_in_float32(hands_2d, tmp_path):
-    training.train(small_config(hands_2d, train__precision="mixed_bfloat16", train__epochs=1), tmp_path / "run")
+    train_run.train(small_config(hands_2d, train__precision="mixed_bfloat16", train__epochs=1), tmp_path / "run")
     network, _ = checkpoints.load_model(tmp_path / "run" / "model.keras")
     assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}

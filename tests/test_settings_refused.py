@@ -7,7 +7,7 @@ import yaml
 
 from scn_tf import config
 from scn_tf.data.description import Description, Normalization, read_description
-from scn_tf.data.errors import DatasetError
+from scn_tf.errors import DatasetError
 
 ODD = [
     math.nan,

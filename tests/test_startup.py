@@ -11,7 +11,7 @@ def imported(code):
 
 def test_a_prediction_of_a_jpeg_needs_no_library_of_another_format():
     heavy = {"pydicom", "gdcm", "nibabel", "nrrd", "tifffile"}
-    assert not heavy & imported("import scn_tf.predict, scn_tf.evaluation, scn_tf.cli.prediction")
+    assert not heavy & imported("import scn_tf.predict, scn_tf.evaluate_run, scn_tf.cli.prediction")
 
 
 def test_help_needs_neither_tensorflow_nor_numpy():

@@ -5,7 +5,8 @@ import zipfile
 
 import pytest
 
-from scn_tf import checkpoints, cli, pretrained, statement
+from scn_tf import cli
+from scn_tf.runs import checkpoints, pretrained, statement
 
 WRONG = {
     "untrained": (5, [1], "a", {"a": 1}, ["no landmark of it"]),

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from scn_tf import config, pictures
+from scn_tf import config
+from scn_tf.figures import pictures
 from scn_tf.study import statistics
 from tests.conftest import errors_table
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
-from scn_tf import cli, config, files, study
-from scn_tf.data.errors import DataWarning
+from scn_tf import cli, config, study
+from scn_tf.errors import DataWarning
+from scn_tf.storage import files
 from scn_tf.study import error_table, execute, run_settings, statistics
 from tests.conftest import REPOSITORY, small_config
 

@@ -3,7 +3,7 @@ import pytest
 
 from scn_tf.data import synthetic
 from scn_tf.data.dataset import open_dataset
-from scn_tf.data.errors import DatasetError
+from scn_tf.errors import DatasetError
 
 
 def test_the_same_seed_gives_the_same_files_and_another_one_others(tmp_path):

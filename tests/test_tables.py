@@ -6,10 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
-from scn_tf import callbacks, evaluation, tables
+from scn_tf import evaluate_run
 from scn_tf.data.dataset import open_dataset
 from scn_tf.serving import client
+from scn_tf.storage import tables
 from scn_tf.study import statistics
+from scn_tf.training import callbacks
 
 FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "@SUM(A1)", "-2+3", "-x", '=HYPERLINK("http://x")', "\uff1d1+1", "-", "'=1", "''@a"]
 
@@ -61,18 +63,18 @@ def test_an_id_that_is_a_formula_works_from_the_table_to_the_predictions(run_2d,
     (root / "landmarks.csv").write_text(table)
     (root / "splits" / "val.txt").write_text("\n".join(ids.values()))
     assert open_dataset(root).split("val") == list(ids.values())
-    summary, out = evaluation.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
+    summary, out = evaluate_run.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
     for name in ("predictions.csv", "errors.csv"):
         assert {row["id"] for row in csv.DictReader((out / name).read_text().splitlines())} == {"'=2+5", "'-hand", "'@x"}
     found, errors, unit = statistics.read_errors(out / "errors.csv")
     assert (found, unit) == (list(ids.values()), "mm")
     np.testing.assert_allclose(np.nanmean(errors), summary["pe_mean_mm"], rtol=1e-4)
-    expected, _ = evaluation.evaluate(run_2d, "val", out=tmp_path / "plain")
+    expected, _ = evaluate_run.evaluate(run_2d, "val", out=tmp_path / "plain")
     assert summary == expected
 
 
 def test_both_writers_of_predictions_write_the_same():
     points, scores = np.array([[[1.0, -2.0], [3.5, 4.25]]]), np.array([[0.5, 0.25]])
     of_client = client.predictions_csv(["a/=x.png"], [client.Found(points[0], scores[0])], names=["@a", "b"])
-    assert of_client == evaluation.predictions_csv(["=x"], ["@a", "b"], points, scores)
+    assert of_client == evaluate_run.predictions_csv(["=x"], ["@a", "b"], points, scores)
     assert of_client.splitlines() == ["id,landmark,x,y,score", "'=x,'@a,1.0000,-2.0000,0.5", "'=x,b,3.5000,4.2500,0.25"]

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf import config, geometry, heatmaps
-from scn_tf.targets import SMALLEST_SIGMA, GaussianTargets
+from scn_tf import config, geometry
+from scn_tf.heatmaps import gaussians
+from scn_tf.heatmaps.targets import SMALLEST_SIGMA, GaussianTargets
 
 
 @pytest.mark.parametrize("size", [(25, 31), (13, 17, 15)])
@@ -13,7 +14,7 @@ def test_oriented_targets_take_the_shape_of_what_a_network_predicts(size):
     widths = np.array([[3.0, 1.5, 2.0][:dims]], "float32")
     rotation = geometry.rotations(np.array([[0.6, 0.3, -0.4][: 1 if dims == 2 else 3]], "float32"), dims)
     centre = tf.constant([[[(length - 1) / 2 for length in reversed(size)]]], tf.float32)
-    predicted = heatmaps.render_oriented_gaussians(centre, tf.constant(widths), rotation, size, gamma=100.0)
+    predicted = gaussians.render_oriented_gaussians(centre, tf.constant(widths), rotation, size, gamma=100.0)
     settings = config.HeatmapConfig(sigma=2.0, sigma_mode="anisotropic", gamma=100.0, alpha=0.0)
     targets = GaussianTargets(settings, 1, size)
     optimizer = keras.optimizers.Adam(0.05)

@@ -15,8 +15,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from scn_tf import serving
-from scn_tf.checkpoints import CheckpointError
-from scn_tf.serving import client, deploy, warmup
+from scn_tf.errors import CheckpointError
+from scn_tf.export import warmup
+from scn_tf.serving import client, deploy
 
 FOLDER = deploy.SOURCE
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import scn_tf
-from scn_tf import checkpoints, ensemble, quiet, serving, training
-from scn_tf.serving import tflite
+from scn_tf import combine_runs, serving, train_run
+from scn_tf.environment import quiet
+from scn_tf.export import tflite
+from scn_tf.runs import checkpoints
 from tests.conftest import EXACT, small_config
 
 THREADS, CALLS = 8, 40
@@ -22,8 +24,8 @@ FORMS = ("run", "halved", "ensemble", "forests", "saved_model", "onnx", *tflite.
 def forms(run_2d, hands_2d, tmp_path_factory):
     """Path of every form by name."""
     folder = tmp_path_factory.mktemp("forms")
-    training.train(small_config(hands_2d, model__name="forest", **FOREST), folder / "forests")
-    ensemble.combine([run_2d, run_2d], folder / "pair.keras")
+    train_run.train(small_config(hands_2d, model__name="forest", **FOREST), folder / "forests")
+    combine_runs.combine([run_2d, run_2d], folder / "pair.keras")
     checkpoints.halve(run_2d / "model.keras", folder / "half.keras", checkpoints.read_metadata(run_2d / "model.keras"))
     lite = {form: serving.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in tflite.QUANTIZATIONS}
     return {

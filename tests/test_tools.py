@@ -4,8 +4,8 @@ import shutil
 
 import numpy as np
 
-from scn_tf import checkpoints, pretrained
 from scn_tf.data.dataset import open_dataset
+from scn_tf.runs import checkpoints, pretrained
 from tools import pack_model, relabel
 
 

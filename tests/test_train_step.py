@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf import train_step
+from scn_tf.training import train_step
 from tests.conftest import small_config
 
 

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf import callbacks, checkpoints, config, devices, geometry, pictures, train_step, training
-from scn_tf.data.errors import DatasetError, DataWarning
-from scn_tf.serving import tflite
+from scn_tf import config, geometry, train_run
+from scn_tf.environment import devices
+from scn_tf.errors import DatasetError, DataWarning
+from scn_tf.export import tflite
+from scn_tf.figures import pictures
+from scn_tf.runs import checkpoints
+from scn_tf.training import callbacks, train_step
 from tests.conftest import REPOSITORY, small_config, state, weights
 
 NO_AUGMENTATION = {
@@ -44,14 +48,14 @@ def test_tensorboard_holds_scalars_sigmas_and_pictures(run_2d):
 
 def test_training_learns(hands_2d, tmp_path):
     settings = small_config(hands_2d, train__epochs=80, train__validate_every=80, train__learning_rate=5e-3)
-    training.train(settings, tmp_path / "run")
+    train_run.train(settings, tmp_path / "run")
     losses = [float(row["heatmap_loss"]) for row in csv.DictReader((tmp_path / "run" / "history.csv").read_text().splitlines())]
     assert losses[-1] < 0.8 * losses[0]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(hands_2d, run_2d, tmp_path):
-    training.train(small_config(hands_2d), tmp_path / "again")
-    training.train(small_config(hands_2d, train__seed=1), tmp_path / "other")
+    train_run.train(small_config(hands_2d), tmp_path / "again")
+    train_run.train(small_config(hands_2d, train__seed=1), tmp_path / "other")
     for first, second in zip(weights(run_2d), weights(tmp_path / "again"), strict=True):
         np.testing.assert_allclose(first, second, atol=1e-6)
     assert np.abs(weights(run_2d)[0] - weights(tmp_path / "other")[0]).max() > 1e-3
@@ -59,7 +63,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(hands_2d, r
 
 def test_a_run_says_the_precision_it_was_trained_in(hands_2d, tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "precision", lambda name: "mixed_bfloat16" if name == "auto" else name)
-    job = training.prepare(small_config(hands_2d, train__precision="auto"), tmp_path / "run", resume=False)
+    job = train_run.prepare(small_config(hands_2d, train__precision="auto"), tmp_path / "run", resume=False)
     assert job.config.train.precision == "mixed_bfloat16"
     repeated = small_config(hands_2d, train__precision="auto")
     assert config.differences(job.config, repeated) == []
@@ -69,12 +73,12 @@ def test_a_run_says_the_precision_it_was_trained_in(hands_2d, tmp_path, monkeypa
 def test_settings_that_a_network_does_not_have_are_told(hands_2d, tmp_path):
     settings = small_config(hands_2d, model__name="payer2016", model__dropout=0.1, model__levels=2)
     with pytest.warns(config.ConfigWarning, match=r"^model\.levels, model\.dropout: model\.name payer2016 has no such thing"):
-        training.prepare(settings, tmp_path / "run", resume=False)
+        train_run.prepare(settings, tmp_path / "run", resume=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         own = small_config(hands_2d, model__name="payer2016").resolved(2)  # with every field set, by its preset
-        training.prepare(config.from_dict(own.model_dump()), tmp_path / "own", resume=False)
-        training.prepare(small_config(hands_2d), tmp_path / "other", resume=False)
+        train_run.prepare(config.from_dict(own.model_dump()), tmp_path / "own", resume=False)
+        train_run.prepare(small_config(hands_2d), tmp_path / "other", resume=False)
 
 
 @pytest.mark.parametrize("name", ["payer2016", "forest_shape"])
@@ -85,12 +89,12 @@ def test_one_landmark_alone_is_refused_by_what_places_landmarks_by_each_other(na
     (root / "landmarks.csv").write_text("\n".join(map(",".join, rows)))
     (root / "dataset.yaml").write_text("{name: one, dims: 2, landmarks: 1}")
     with pytest.raises(config.ConfigError, match=f"{name} places landmarks by each other"):
-        training.train(small_config(root, model__name=name), tmp_path / "run")
+        train_run.train(small_config(root, model__name=name), tmp_path / "run")
 
 
 def test_batches_larger_than_the_set_are_warned_of(hands_2d, tmp_path):
     with pytest.warns(config.ConfigWarning, match="1000, but there are 7 training images: each epoch is one step with all of them"):
-        training.train(small_config(hands_2d, train__batch_size=1000, train__epochs=1), tmp_path / "run")
+        train_run.train(small_config(hands_2d, train__batch_size=1000, train__epochs=1), tmp_path / "run")
 
 
 def test_a_diverging_loss_stops_with_advice_and_keeps_the_last_good_weights(hands_2d, tmp_path, monkeypatch):
@@ -103,7 +107,7 @@ def test_a_diverging_loss_stops_with_advice_and_keeps_the_last_good_weights(hand
 
     monkeypatch.setattr(train_step.Trainer, "loss_terms", diverge)
     with pytest.raises(callbacks.TrainingDiverged, match=r"nan in epoch 2, step 2.*--train\.learning_rate"):
-        training.train(small_config(hands_2d), tmp_path / "run")
+        train_run.train(small_config(hands_2d), tmp_path / "run")
     assert all(np.isfinite(array).all() for array in (*weights(tmp_path / "run"), *state(tmp_path / "run")))
 
 
@@ -117,7 +121,7 @@ def test_weights_that_broke_in_the_last_step_of_an_epoch_are_not_kept(hands_2d, 
     monkeypatch.setattr(callbacks.GoBackAfterCollapse, "on_epoch_end", spoil)
     settings = small_config(hands_2d, train__epochs=4, train__validate_every=1, train__keep="last")
     with pytest.raises(callbacks.TrainingDiverged, match="weights became nan at the end of epoch 3"):
-        training.train(settings, tmp_path / "run")
+        train_run.train(settings, tmp_path / "run")
     assert all(np.isfinite(weight).all() for weight in weights(tmp_path / "run"))
     assert all(np.isfinite(value).all() for value in state(tmp_path / "run"))
 
@@ -135,7 +139,7 @@ def test_a_collapse_is_taken_back(hands_2d, tmp_path, monkeypatch, capsys):
         seen.append((sum(np.abs(w).sum() for w in self.trainer.network.get_weights()), int(self.trainer.optimizer.iterations)))
 
     monkeypatch.setattr(callbacks.GoBackAfterCollapse, "on_epoch_end", spoil)
-    training.train(settings, tmp_path / "run")
+    train_run.train(settings, tmp_path / "run")
     assert "Epoch 5: the loss jumped from 0.24 to 0.97; going on as before that." in capsys.readouterr().out
     size, steps = zip(*seen, strict=True)
     assert size[3] == 0
@@ -159,7 +163,7 @@ def test_a_collapse_is_seen_where_most_landmarks_are_absent_too(hands_2d, tmp_pa
 
     monkeypatch.setattr(callbacks.GoBackAfterCollapse, "on_epoch_end", told)
     with pytest.warns(DataWarning, match="no training image shows middle_mcp, .*, ulna"):
-        training.train(small_config(root, train__epochs=4, train__validate_every=4), tmp_path / "run")
+        train_run.train(small_config(root, train__epochs=4, train__validate_every=4), tmp_path / "run")
     assert "Epoch 4: the loss jumped from 0.09 to 0.32" in capsys.readouterr().out
 
 
@@ -183,12 +187,12 @@ def test_an_image_to_train_on_needs_no_landmarks_that_give_its_mm(hands_2d, tmp_
     lines = [line.split(",") for line in (root / "landmarks.csv").read_text().splitlines()]
     lines[0][1:3] = "", ""
     (root / "landmarks.csv").write_text("\n".join(",".join(line) for line in lines))
-    training.train(small_config(root), tmp_path / "run")
+    train_run.train(small_config(root), tmp_path / "run")
     with (
         pytest.warns(DataWarning, match="trained on, too"),
         pytest.raises(DatasetError, match="line 1: landmarks 0 and 5 of hand_000 are absent"),
     ):
-        training.train(small_config(root, data__val_split="train"), tmp_path / "judged")
+        train_run.train(small_config(root, data__val_split="train"), tmp_path / "judged")
     _, metadata = checkpoints.load_model(tmp_path / "run" / "model.keras")
     assert len(tflite.training_images(metadata)) == 7  # an export with integers measures nothing either
 
@@ -196,8 +200,8 @@ def test_an_image_to_train_on_needs_no_landmarks_that_give_its_mm(hands_2d, tmp_
 def test_a_unet_too_narrow_for_its_maps_is_warned_of(hands_2d, tmp_path):
     settings = small_config(hands_2d, model__name="unet", model__filters=20)
     with pytest.warns(config.ConfigWarning, match="20 channels for 21 landmarks"):
-        training.prepare(settings, tmp_path / "run", resume=False)
-    training.prepare(small_config(hands_2d, model__name="unet", model__filters=21), tmp_path / "run", resume=False)
+        train_run.prepare(settings, tmp_path / "run", resume=False)
+    train_run.prepare(small_config(hands_2d, model__name="unet", model__filters=21), tmp_path / "run", resume=False)
 
 
 def test_two_replicas_train_like_one(hands_2d, tmp_path):
@@ -243,7 +247,7 @@ def test_oriented_gaussians_learn_widths_and_angles(dims, root, request, tmp_pat
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     settings = small_config(request.getfixturevalue(root), dims, heatmap__sigma_mode="anisotropic", train__learning_rate=0.02)
-    training.train(settings, tmp_path / "run")
+    train_run.train(settings, tmp_path / "run")
     trainer = train_step.build_trainer(settings.resolved(dims), landmarks={2: 21, 3: 12}[dims], channels=1)
     checkpoints.load_state(trainer.state(), tmp_path / "run" / "checkpoints" / "last.npz")
     sigmas, angles = np.asarray(trainer.targets.sigmas), np.asarray(trainer.targets.angles)
@@ -267,8 +271,8 @@ def test_an_ellipse_shows_the_widest_direction():
 def test_averaged_weights_are_what_is_validated_and_kept_and_training_goes_on_with_its_own(hands_2d, tmp_path):
     settings = small_config(hands_2d, train__ema=0.9, train__keep="last", train__learning_rate=0.01)
     plain = small_config(hands_2d, train__keep="last", train__learning_rate=0.01)
-    training.train(settings, tmp_path / "averaged")
-    training.train(plain, tmp_path / "plain")
+    train_run.train(settings, tmp_path / "averaged")
+    train_run.train(plain, tmp_path / "plain")
     trainer = train_step.build_trainer(settings.resolved(2), landmarks=21, channels=1)
     checkpoints.load_state(trainer.state(), tmp_path / "averaged" / "checkpoints" / "last.npz")
     own = trainer.network.get_weights()
@@ -293,7 +297,7 @@ def test_the_last_weights_are_kept_on_request(hands_2d, tmp_path, monkeypatch):
         row["val_pe_mean_mm"] = next(errors)
 
     monkeypatch.setattr(callbacks.Validation, "_validate", worse)
-    best = training.train(small_config(hands_2d, train__keep="last"), tmp_path / "run")
+    best = train_run.train(small_config(hands_2d, train__keep="last"), tmp_path / "run")
     assert (best["epoch"], best["error"]) == (2, 2.0)
 
 
@@ -303,6 +307,6 @@ def test_a_validation_split_without_landmarks_is_refused(hands_2d, tmp_path):
     empty = [line.split(",")[0] + "," * line.count(",") for line in lines[7:]]
     (root / "landmarks.csv").write_text("\n".join([*lines[:7], *empty]))
     with pytest.raises(DatasetError, match="split val has no annotated landmark"):
-        training.train(small_config(root), tmp_path / "run")
+        train_run.train(small_config(root), tmp_path / "run")
     with pytest.raises(DatasetError, match="split val has no annotated landmark to train on"):
-        training.train(small_config(root, data__train_split="val", data__val_split="train"), tmp_path / "run")
+        train_run.train(small_config(root, data__train_split="val", data__val_split="train"), tmp_path / "run")

@@ -8,9 +8,10 @@ import warnings
 import numpy as np
 import pytest
 
-from scn_tf import checkpoints, ensemble, evaluation, predict, training
+from scn_tf import combine_runs, evaluate_run, predict, train_run
 from scn_tf.data import coverage
-from scn_tf.data.errors import DatasetError, DataWarning
+from scn_tf.errors import DatasetError, DataWarning
+from scn_tf.runs import checkpoints
 from tests.conftest import small_config
 
 
@@ -34,14 +35,14 @@ def two_unseen(hands_2d, tmp_path_factory):
 def run(two_unseen, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unseen") / "run"
     with pytest.warns(DataWarning, match="no training image shows thumb_mcp, index_dip"):
-        training.train(small_config(two_unseen, train__epochs=1), folder)
+        train_run.train(small_config(two_unseen, train__epochs=1), folder)
     return folder
 
 
 def test_what_no_training_image_shows_counts_in_no_figure_and_is_listed_apart(run, two_unseen, tmp_path):
     metadata = checkpoints.read_metadata(run / "model.keras")
     assert metadata["untrained"] == ["thumb_mcp", "index_dip"]
-    summary, out = evaluation.evaluate(run, "val", out=tmp_path / "out")
+    summary, out = evaluate_run.evaluate(run, "val", out=tmp_path / "out")
     assert (summary["untrained_landmarks"], summary["points"]) == (["thumb_mcp", "index_dip"], 3 * 19)
     rows = list(csv.DictReader((out / "per_landmark.csv").read_text().splitlines()))
     assert {row["landmark"] for row in rows if row["trained"] == "0"} == {"thumb_mcp", "index_dip"}
@@ -52,14 +53,14 @@ def test_what_no_training_image_shows_counts_in_no_figure_and_is_listed_apart(ru
     errors = list(csv.DictReader((out / "errors.csv").read_text().splitlines()))
     assert {row["landmark"] for row in errors if not row["error_mm"]} == {"thumb_mcp", "index_dip"}
     assert json.loads((out / "summary.json").read_text()) == summary
-    assert "not trained   thumb_mcp, index_dip" in evaluation.table(summary)
+    assert "not trained   thumb_mcp, index_dip" in evaluate_run.table(summary)
     assert "not trained   thumb_mcp, index_dip" in (out / "report.html").read_text()
     # A set that counts its landmarks instead of naming them is in the model's order.
     root = shutil.copytree(two_unseen, tmp_path / "counted")
     described = (root / "dataset.yaml").read_text()
     start, end = described.index("landmarks:"), described.index("labels:")
     (root / "dataset.yaml").write_text(f"{described[:start]}landmarks: 21\n{described[end:]}")
-    assert evaluation.evaluate(run, "val", root=root, out=tmp_path / "numbers")[0]["untrained_landmarks"] == ["0", "5"]
+    assert evaluate_run.evaluate(run, "val", root=root, out=tmp_path / "numbers")[0]["untrained_landmarks"] == ["0", "5"]
 
 
 def test_the_picture_of_the_training_points_is_there_before_the_model(run):
@@ -74,9 +75,9 @@ def test_whoever_opens_such_a_model_is_warned(run):
 
 
 def test_a_combined_model_lacks_what_all_members_lack(run, run_2d, tmp_path):
-    assert ensemble.combine([run, run], tmp_path / "both.keras")["untrained"] == ["thumb_mcp", "index_dip"]
+    assert combine_runs.combine([run, run], tmp_path / "both.keras")["untrained"] == ["thumb_mcp", "index_dip"]
     assert checkpoints.read_metadata(tmp_path / "both.keras")["untrained"] == ["thumb_mcp", "index_dip"]
-    assert "validation" not in ensemble.combine([run, run_2d], tmp_path / "one.keras")
+    assert "validation" not in combine_runs.combine([run, run_2d], tmp_path / "one.keras")
     assert checkpoints.read_metadata(tmp_path / "one.keras")["untrained"] == []
 
 
@@ -84,7 +85,7 @@ def test_models_of_before_say_nothing_and_are_measured_whole(run_2d, tmp_path):
     network, metadata = checkpoints.load_model(run_2d / "model.keras")
     metadata.pop("untrained", None)
     checkpoints.save_model(network, tmp_path / "old.keras", metadata)
-    summary, _ = evaluation.evaluate(tmp_path / "old.keras", "val", out=tmp_path / "out")
+    summary, _ = evaluate_run.evaluate(tmp_path / "old.keras", "val", out=tmp_path / "out")
     assert (summary["untrained_landmarks"], summary["points"]) == ([], 63)
 
 
@@ -92,7 +93,7 @@ def prepared(settings, tmp_path):
     """(job, messages) of a preparation."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        job = training.prepare(settings, tmp_path / "run", resume=False)
+        job = train_run.prepare(settings, tmp_path / "run", resume=False)
     return job, [str(one.message) for one in caught if issubclass(one.category, DataWarning)]
 
 
@@ -120,7 +121,7 @@ def test_nothing_to_measure_but_what_was_never_seen_is_refused(hands_2d, tmp_pat
     lines = [line.split(",") for line in (root / "landmarks.csv").read_text().splitlines()]
     (root / "landmarks.csv").write_text("\n".join(",".join(c if n < 7 else [*c[:3], *[""] * 40]) for n, c in enumerate(lines)))
     with pytest.raises(DatasetError, match=r"split val has no landmark that a training image shows.*Only thumb_mcp are annotated there"):
-        training.prepare(small_config(root), tmp_path / "run", resume=False)
+        train_run.prepare(small_config(root), tmp_path / "run", resume=False)
 
 
 def test_a_landmark_that_no_validation_image_has_is_named(hands_2d, tmp_path):
@@ -146,8 +147,8 @@ def test_few_training_images_of_many_are_named():
 def test_forests_leave_it_out_too(two_unseen, tmp_path):
     settings = small_config(two_unseen, model__name="forest", forest__trees=1, forest__features=8, forest__samples=12)
     with pytest.warns(DataWarning, match="no training image shows thumb_mcp"):
-        best = training.train(settings, tmp_path / "run")
-    summary, _ = evaluation.evaluate(tmp_path / "run", "val", out=tmp_path / "out")
+        best = train_run.train(settings, tmp_path / "run")
+    summary, _ = evaluate_run.evaluate(tmp_path / "run", "val", out=tmp_path / "out")
     assert summary["untrained_landmarks"] == ["thumb_mcp", "index_dip"]
     assert best["error"] == pytest.approx(summary["pe_mean_mm"], rel=1e-5)
 
@@ -163,11 +164,11 @@ def test_a_label_that_no_training_image_has_is_left_out_of_the_dice(hands_2d, tm
         sitk.WriteImage(sitk.GetImageFromArray(labels), str(path))
     settings = small_config(root, model__name="segmentation", train__loss="cross_entropy", train__epochs=1)
     with pytest.warns(DataWarning, match="no training image has index"):
-        best = training.train(settings, tmp_path / "run")
+        best = train_run.train(settings, tmp_path / "run")
     assert (tmp_path / "run" / "annotations.png").read_bytes().startswith(b"\x89PNG")
-    summary, _ = evaluation.evaluate(tmp_path / "run", "val", out=tmp_path / "out")
+    summary, _ = evaluate_run.evaluate(tmp_path / "run", "val", out=tmp_path / "out")
     assert summary["untrained_labels"] == ["index"]
     others = [value for name, value in summary["dice"].items() if name != "index"]
     assert summary["dice_mean"] == pytest.approx(np.mean(others), abs=1e-6)
     assert best["dice"] == pytest.approx(summary["dice_mean"], abs=1e-6)
-    assert "not trained   index" in evaluation.table(summary)
+    assert "not trained   index" in evaluate_run.table(summary)

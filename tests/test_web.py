@@ -14,7 +14,8 @@ import pytest
 import SimpleITK as sitk
 
 import scn_tf
-from scn_tf import geometry, preprocess
+from scn_tf import geometry
+from scn_tf.data import preprocess
 from scn_tf.serving import demo
 from tests import chromium
 from tests.chromium import downloaded, drop, errors_of, wait_for

@@ -7,9 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from scn_tf import callbacks, checkpoints, cli, config, resuming, training
-from scn_tf.checkpoints import CheckpointError
-from scn_tf.config import Config, ConfigError, ConfigWarning
+from scn_tf import cli, config, train_run
+from scn_tf.config import Config
+from scn_tf.errors import CheckpointError, ConfigError, ConfigWarning
+from scn_tf.runs import checkpoints
+from scn_tf.training import callbacks, resuming
 from tests.conftest import small_config, state
 
 
@@ -20,7 +22,7 @@ def contents(run):
 
 
 def resume(run, **options):
-    return training.train(Config(), run, resume=True, **options)
+    return train_run.train(Config(), run, resume=True, **options)
 
 
 @pytest.fixture
@@ -130,7 +132,7 @@ def interrupted(settings, run, monkeypatch, *, epoch, errors, before_state=False
         patch.setattr(callbacks.Validation, "_validate", validate)
         patch.setattr(checkpoints, "save_state", save)
         with pytest.raises(KeyboardInterrupt):
-            training.train(settings, run)
+            train_run.train(settings, run)
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
@@ -161,8 +163,8 @@ def test_a_run_whose_model_was_removed_gets_a_model_again_or_says_that_it_cannot
 def test_the_state_of_a_removed_model_stays_when_a_new_run_begins(run, hands_2d, monkeypatch):
     (run / "model.keras").unlink()
     before = state(run)
-    monkeypatch.setattr(training, "_train", lambda *arguments, **options: None)
-    training.train(small_config(hands_2d), run)
+    monkeypatch.setattr(train_run, "_train", lambda *arguments, **options: None)
+    train_run.train(small_config(hands_2d), run)
     with np.load(run / resuming.OLDER_STATE, allow_pickle=False) as archive:
         for name, value in zip(sorted(n for n in archive.files if n != "progress"), before, strict=True):
             np.testing.assert_array_equal(archive[name], value)
@@ -176,7 +178,7 @@ def test_settings_changed_by_hand_are_not_rewritten(run, hands_2d, tmp_path):
     assert path.read_text() == text
     moved = shutil.copytree(hands_2d, tmp_path / "moved")
     with pytest.raises(ConfigError, match=r"config\.yaml: was changed by hand, so it is not rewritten; set data\.root there to .*moved"):
-        training.train(config.from_dict({"data": {"root": str(moved)}}), run, resume=True)
+        train_run.train(config.from_dict({"data": {"root": str(moved)}}), run, resume=True)
     assert path.read_text() == text
 
 

@@ -4,9 +4,10 @@ import time
 
 import pytest
 
-from scn_tf import config, documents, study
+from scn_tf import config, study
 from scn_tf.data.dataset import open_dataset
-from scn_tf.data.errors import DatasetError
+from scn_tf.errors import DatasetError
+from scn_tf.storage import documents
 
 LEVELS = "\n".join(f"b{n}: &b{n} [{', '.join(9 * [f'*b{n - 1}' if n else 'x'])}]" for n in range(9))
 BOMB = f"{LEVELS}\nlandmarks: *b8\n"

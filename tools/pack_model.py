@@ -7,8 +7,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import scn_tf  # noqa: F401
-from scn_tf import checkpoints, pretrained, runs
-from scn_tf.serving.saved_model import public
+from scn_tf.export.saved_model import public
+from scn_tf.runs import checkpoints, pretrained
+from scn_tf.systems import opening
 
 LARGEST_MB = 4
 
@@ -18,7 +19,7 @@ def main():
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
     options = parser.parse_args()
-    source = runs.network_file(options.run)
+    source = opening.network_file(options.run)
     _, metadata = checkpoints.load_model(source)
     metadata = public(metadata)
     metadata.pop("validation", None)  # of images it was trained on

@@ -9,9 +9,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import scn_tf  # noqa: F401
-from scn_tf import checkpoints, config, localization, pictures, runs
+from scn_tf import config
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
+from scn_tf.figures import pictures
+from scn_tf.runs import checkpoints
+from scn_tf.scoring import localization
+from scn_tf.systems import opening
 
 TITLES = {
     "local appearance": "local appearance:\nevery joint looks like it",
@@ -27,7 +31,7 @@ def main():
     parser.add_argument("--image", type=int, default=0, help="number of the image in the validation split")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("method.png"))
     options = parser.parse_args()
-    network, metadata = checkpoints.load_model(runs.network_file(options.run))
+    network, metadata = checkpoints.load_model(opening.network_file(options.run))
     settings = config.from_dict(metadata["config"], source=str(options.run))
     dataset = open_dataset(settings.data.root)
     example = next(iter(pipeline.examples(dataset, dataset.split("val")[options.image : options.image + 1], settings)))

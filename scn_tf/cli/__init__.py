@@ -14,9 +14,9 @@ from scn_tf import config
 from scn_tf.cli.arguments import build_parser
 from scn_tf.cli.commands import fail
 from scn_tf.cli.interruption import sigterm_as_ctrl_c
+from scn_tf.environment.quiet import import_tensorflow
 from scn_tf.errors import Error
 from scn_tf.messages import visible
-from scn_tf.quiet import import_tensorflow
 
 AFTER_INTERRUPTION = {
     "study": "; the same command goes on",

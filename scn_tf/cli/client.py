@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from scn_tf import files
+from scn_tf.storage import files
 
 DESCRIPTION = "Find landmarks with a remote TensorFlow Serving."
 

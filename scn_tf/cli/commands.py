@@ -34,21 +34,21 @@ def run_train(options: argparse.Namespace) -> None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     run_dir = options.run_dir or Path("runs") / f"{options.config.stem if options.config else 'run'}-{stamp}"
 
-    from scn_tf import evaluation, runs, training
-    from scn_tf.data import errors
+    from scn_tf import errors, evaluate_run, train_run
+    from scn_tf.systems import opening
 
     evaluated = run_dir / "evaluation" / _val_split(run_dir, settings, resume=options.resume)
     if evaluated.is_dir():
-        evaluation.check_out(evaluated)
-    best = training.train(settings, run_dir, resume=options.resume, accept_changed_data=options.accept_changed_data)
+        evaluate_run.check_out(evaluated)
+    best = train_run.train(settings, run_dir, resume=options.resume, accept_changed_data=options.accept_changed_data)
     data = config.load(run_dir / "config.yaml").data
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.DataWarning)  # said before the training
         # The model file may be older than where the data lie now.
-        summary, out = evaluation.evaluate(run_dir, data.val_split, root=data.root)
+        summary, out = evaluate_run.evaluate(run_dir, data.val_split, root=data.root)
     kept = "Forests" if best["epoch"] is None else f"Best network: epoch {best['epoch']}"
-    print(f"\n{kept}, on split {data.val_split}:\n{evaluation.table(summary)}\n")
-    for label, path in (("model", runs.existing_file(run_dir)), ("history", run_dir / "history.csv"), ("report", out / "report.html")):
+    print(f"\n{kept}, on split {data.val_split}:\n{evaluate_run.table(summary)}\n")
+    for label, path in (("model", opening.existing_file(run_dir)), ("history", run_dir / "history.csv"), ("report", out / "report.html")):
         if path.exists():
             print(f"{label:8s} {path}")
 
@@ -79,10 +79,10 @@ def _check_resumed(options: argparse.Namespace, values: Mapping[str, Any], setti
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
-    from scn_tf import evaluation
+    from scn_tf import evaluate_run
 
-    summary, out = evaluation.evaluate(options.run_folder, options.split, root=options.root, out=options.out, missing=options.missing)
-    print(f"{evaluation.table(summary)}\n\nreport   {out / 'report.html'}")
+    summary, out = evaluate_run.evaluate(options.run_folder, options.split, root=options.root, out=options.out, missing=options.missing)
+    print(f"{evaluate_run.table(summary)}\n\nreport   {out / 'report.html'}")
 
 
 def run_study(options: argparse.Namespace) -> int:
@@ -90,14 +90,14 @@ def run_study(options: argparse.Namespace) -> int:
 
     out = options.out or Path("studies") / options.file.stem
     planned = study.read_study(options.file)
-    runs = planned.runs(options.root, missing=options.missing)
+    opening = planned.runs(options.root, missing=options.missing)
     if options.jobs < 1:
         raise config.ConfigError(f"--jobs: expected at least 1, received {options.jobs}.")
-    study.check_settings(out, runs)
+    study.check_settings(out, opening)
     if options.list:
-        waiting = {run.name for run in study.unfinished(out, runs)}
+        waiting = {run.name for run in study.unfinished(out, opening)}
         absent = study.left_out(out)
-        for index, run in enumerate(runs):
+        for index, run in enumerate(opening):
             state = "left out" if run.name in absent else "waiting " if run.name in waiting else "finished"
             print(f"{index:4d}  {state}  {run.name}")
         return 0
@@ -106,14 +106,14 @@ def run_study(options: argparse.Namespace) -> int:
         command += ["--data.root", str(options.root)] if options.root else []
         command += ["--data.missing", options.missing] if options.missing else []
         write = {"slurm": study.slurm_script, "kubernetes": study.kubernetes_manifest}[options.write]
-        print(write(command, len(runs), name=options.file.stem), end="")
+        print(write(command, len(opening), name=options.file.stem), end="")
         return 0
     if options.index is not None:
-        if not 0 <= options.index < len(runs):
-            raise config.ConfigError(f"--run: expected 0 to {len(runs) - 1}, received {options.index}.")
-        run = runs[options.index]
+        if not 0 <= options.index < len(opening):
+            raise config.ConfigError(f"--run: expected 0 to {len(opening) - 1}, received {options.index}.")
+        run = opening[options.index]
         if study.unfinished(out, [run]):
-            if run not in study.check_data(out, runs):
+            if run not in study.check_data(out, opening):
                 print(f"{run.name}: left out, it has no images")
                 return 0
             if study.run_one(out, run) != 0:
@@ -121,25 +121,26 @@ def run_study(options: argparse.Namespace) -> int:
         print(f"{run.name}: finished")
         return 0
     study.check_out(out)
-    failed = [] if options.report else study.run_all(out, runs, jobs=options.jobs)
+    failed = [] if options.report else study.run_all(out, opening, jobs=options.jobs)
     for name in failed:
         fail(f"{name}: failed, see {out / 'logs' / name}.log", status=1)
-    print(study.write_report(out, runs, sizes_figure=planned.sizes_figure), end="")
+    print(study.write_report(out, opening, sizes_figure=planned.sizes_figure), end="")
     print(f"\ntables and figures  {out}")
     return 1 if failed else 0
 
 
 def run_combine(options: argparse.Namespace) -> None:
-    from scn_tf import ensemble, files
+    from scn_tf import combine_runs
+    from scn_tf.storage import files
 
     files.check_ending(options.out, (".keras",), "--out")
-    combined = ensemble.combine(options.run_folders, options.out)
+    combined = combine_runs.combine(options.run_folders, options.out)
     size = " x ".join(map(str, combined["config"]["model"]["image_size"]))
     print(f"{len(combined['members'])} networks, {size} pixels: {options.out}")
 
 
 def run_models(options: argparse.Namespace) -> None:
-    from scn_tf import pretrained
+    from scn_tf.runs import pretrained
 
     if options.name is not None:
         if options.name not in pretrained.names():
@@ -153,7 +154,7 @@ def run_models(options: argparse.Namespace) -> None:
 
 
 def run_export(options: argparse.Namespace) -> None:
-    from scn_tf import serving
+    from scn_tf import export
 
     suffix = options.out.suffix
     folder = options.out.is_dir() or re.fullmatch(r"(\.v?\d+)?", suffix)  # hands-1.2 is a folder's name
@@ -168,18 +169,18 @@ def run_export(options: argparse.Namespace) -> None:
     if options.heatmaps and form == "saved_model":
         raise config.ConfigError("--heatmaps: is for TFLite and ONNX; a SavedModel always has the signature serve_heatmaps.")
     if form == "tflite":
-        path = serving.export_tflite(
+        path = export.export_tflite(
             options.run_folder, options.out, quantize=options.quantize, heatmaps=options.heatmaps, root=options.root
         )
     elif form == "onnx":
-        path = serving.export_onnx(options.run_folder, options.out, heatmaps=options.heatmaps)
+        path = export.export_onnx(options.run_folder, options.out, heatmaps=options.heatmaps)
     else:
-        path = serving.export_saved_model(options.run_folder, options.out)
+        path = export.export_saved_model(options.run_folder, options.out)
     print(f"{form:11s} {path}")
 
 
 def run_check_parity(options: argparse.Namespace) -> int:
-    from scn_tf.serving import parity
+    from scn_tf.export import parity
 
     rows, unit = parity.check(
         options.run_folder, options.exports, split=options.split, root=options.root, images=options.images, tolerance=options.tolerance

@@ -13,8 +13,10 @@ def run_predict(options: argparse.Namespace) -> int:
     import numpy as np
     from tqdm import tqdm
 
-    from scn_tf import evaluation, files, pictures, predict
+    from scn_tf import evaluate_run, predict
     from scn_tf.data import images
+    from scn_tf.figures import pictures
+    from scn_tf.storage import files
 
     files.check_writable(options.out)
     files.check_ending(options.out, ENDINGS, "--out")
@@ -44,7 +46,7 @@ def run_predict(options: argparse.Namespace) -> int:
     finally:  # after Ctrl-C or with a full disk too: what was found is not lost
         if found:
             points, scores = (np.stack(arrays) for arrays in zip(*found.values(), strict=True))
-            files.write_text(options.out, evaluation.predictions_csv(found, predictor.names, points, scores))
+            files.write_text(options.out, evaluate_run.predictions_csv(found, predictor.names, points, scores))
             print(f"{files.counted(len(found), 'image')}, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
     if failures:
         _report(f"{files.counted(failures, 'file')} left out, {files.counted(len(found), 'image')} predicted.")
@@ -57,7 +59,7 @@ def check_overlays(folder: Path, names: list[str]) -> None:
     Raises:
         WriteError: pictures of these names lie there that are none of ours; the folder cannot be written.
     """
-    from scn_tf import files, ownership
+    from scn_tf.storage import files, ownership
 
     files.make_folder(folder)
     foreign = [name for name in names if os.path.isfile(folder / name) and not ownership.is_ours(folder / name)]

@@ -4,11 +4,10 @@
 """
 
 from scn_tf.config.comparison import differences
-from scn_tf.config.reading import ConfigError, allowed_values, field_names, from_dict, load, locate, nearest, override, read_yaml
+from scn_tf.config.reading import allowed_values, field_names, from_dict, load, locate, nearest, override, read_yaml
 from scn_tf.config.settings import (
     AugmentConfig,
     Config,
-    ConfigWarning,
     ForestConfig,
     HeatmapConfig,
     ModelConfig,
@@ -17,6 +16,7 @@ from scn_tf.config.settings import (
     warn_if_too_large,
     warn_if_too_narrow,
 )
+from scn_tf.errors import ConfigError, ConfigWarning
 
 __all__ = [
     "AugmentConfig",

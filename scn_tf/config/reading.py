@@ -12,12 +12,12 @@ from typing import Any, Literal
 import pydantic
 from pydantic.fields import FieldInfo
 
-from scn_tf import documents
 from scn_tf.config import bundled
-from scn_tf.config.settings import Config, ConfigWarning
-from scn_tf.errors import Error
+from scn_tf.config.settings import Config
+from scn_tf.errors import ConfigError, ConfigWarning
 from scn_tf.messages import cut, short, visible
 from scn_tf.presence import known
+from scn_tf.storage import documents
 
 # What pydantic says in the words of Python, by its kind of error.
 MESSAGES = {
@@ -29,10 +29,6 @@ MESSAGES = {
 }
 LONGEST_NAME = 100
 MOST_MISTAKES = 10  # lines of a message
-
-
-class ConfigError(Error, ValueError):
-    """A setting that cannot be; the message names the field, what is allowed and what came."""
 
 
 def from_dict(values: object, *, source: str = "configuration") -> Config:

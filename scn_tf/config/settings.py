@@ -13,6 +13,7 @@ import pydantic
 import yaml
 from pydantic import Field
 
+from scn_tf.errors import ConfigWarning
 from scn_tf.presence import known
 
 Size = Annotated[tuple[int, ...], Field(min_length=2, max_length=3)]
@@ -230,7 +231,7 @@ class TrainConfig(Section):
         None, description="over the run: cosine, a short rise and down to zero; exponential, down to a tenth; constant"
     )
     clip_norm: float | None = Field(None, ge=1e-12, le=1e12, description="largest norm of the whole gradient")
-    loss_scale: Literal["mean", "paper"] | None = Field(None, description="see scn_tf/losses.py")
+    loss_scale: Literal["mean", "paper"] | None = Field(None, description="see scn_tf/heatmaps/losses.py")
     weight_decay: float | None = Field(
         None, ge=0, le=1e6, description="lambda of the squared weights; default: 0, paper: 1e-3 in 2D, 5e-4 in 3D"
     )
@@ -308,10 +309,6 @@ class Config(Section):
     def to_yaml(self) -> str:
         """YAML text that :func:`load` reads back to an equal configuration."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-
-class ConfigWarning(UserWarning):
-    """A setting that can be, but will disappoint."""
 
 
 def warn_if_too_large(train: TrainConfig, images: int) -> None:

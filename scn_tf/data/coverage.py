@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scn_tf.data.errors import DataWarning
-from scn_tf.files import counted
+from scn_tf.errors import DataWarning
 from scn_tf.messages import cut, visible
+from scn_tf.storage.files import counted
 from scn_tf.types import Metadata, PathName
 
 MOST_NAMED = 50

@@ -13,9 +13,9 @@ import numpy as np
 from scn_tf import geometry
 from scn_tf.data import frames, images, pixels
 from scn_tf.data.description import Description, read_description, read_text
-from scn_tf.data.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.data.images import Image
 from scn_tf.data.table import read_table
+from scn_tf.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.messages import cut, visible
 from scn_tf.types import Array, Metadata, PathName
 

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic_core import ErrorDetails
 
-from scn_tf import documents
 from scn_tf.config import nearest, refuse_booleans
-from scn_tf.data.errors import DatasetError
 from scn_tf.data.images import LEAST_MM, MOST_MM
+from scn_tf.errors import DatasetError
 from scn_tf.messages import UNPRINTABLE, cut, short
+from scn_tf.storage import documents
 
 MOST_LANDMARKS = 10_000
 LONGEST_NAME = 200

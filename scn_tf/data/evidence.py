@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from scn_tf import geometry
-from scn_tf.data.errors import DataWarning
+from scn_tf.errors import DataWarning
 from scn_tf.types import Example, PathName
 
 MOST_IMAGES, MOST_LANDMARKS = 60, 40

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from scn_tf.data.dataset import Dataset, check_fits_model
-from scn_tf.data.errors import DatasetError, DataWarning
+from scn_tf.errors import DatasetError, DataWarning
 from scn_tf.types import Metadata, PathName
 
 VERSION = 1

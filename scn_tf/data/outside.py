@@ -7,9 +7,9 @@ import numpy as np
 
 from scn_tf.config import ModelConfig
 from scn_tf.data.dataset import Dataset
-from scn_tf.data.errors import DataWarning
-from scn_tf.files import counted
+from scn_tf.errors import DataWarning
 from scn_tf.messages import cut, visible
+from scn_tf.storage.files import counted
 from scn_tf.types import Example, known
 
 MOST_NAMED = 3  # images

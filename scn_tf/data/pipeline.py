@@ -2,7 +2,7 @@
 
 An example is a dict; landmarks are in network pixels, heatmaps never leave the device:
 
-* ``image`` float32 ([D,] H, W, C), see :func:`scn_tf.preprocess.network_input`
+* ``image`` float32 ([D,] H, W, C), see :func:`scn_tf.data.preprocess.network_input`
 * ``landmarks`` float32 (N, d), 0 where absent
 * ``visible`` float32 (N,): annotated and inside image and input, what the loss counts
 * ``annotated`` float32 (N,): what errors count, a landmark that the input cuts off included
@@ -23,10 +23,10 @@ from tqdm import tqdm
 from scn_tf import geometry
 from scn_tf.config import Config, ModelConfig
 from scn_tf.data.dataset import Dataset
-from scn_tf.data.errors import DatasetError, DataWarning
-from scn_tf.data.images import Image, ImageError
+from scn_tf.data.images import Image
 from scn_tf.data.outside import Outside
-from scn_tf.preprocess import network_input
+from scn_tf.data.preprocess import network_input
+from scn_tf.errors import DatasetError, DataWarning, ImageError
 from scn_tf.types import Array, Vector, known
 
 

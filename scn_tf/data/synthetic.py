@@ -18,8 +18,8 @@ import numpy as np
 import SimpleITK as sitk
 import yaml
 
-from scn_tf import files
-from scn_tf.data.errors import DatasetError
+from scn_tf.errors import DatasetError
+from scn_tf.storage import files
 from scn_tf.types import Array, PathName
 
 FINGERS = {

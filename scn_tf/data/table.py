@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from scn_tf.data.description import Description, read_text
-from scn_tf.data.errors import DatasetError, DataWarning
+from scn_tf.errors import DatasetError, DataWarning
 from scn_tf.messages import cut, short, visible
 from scn_tf.types import Array
 

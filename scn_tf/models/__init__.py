@@ -7,8 +7,8 @@ import contextlib
 import inspect
 from collections.abc import Callable, Iterator
 
-from scn_tf.backend import keras
 from scn_tf.config import ModelConfig
+from scn_tf.environment.backend import keras
 from scn_tf.models.payer2016 import build_convonly, build_downsampling, build_payer2016
 from scn_tf.models.scn import build_local_appearance, build_scn, build_spatial_configuration
 from scn_tf.models.segmentation import build_scn_segmentation

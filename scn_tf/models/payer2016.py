@@ -3,8 +3,8 @@
 The first SpatialConfiguration-Net, and two networks without a spatial part: one that gives up resolution, one that never does.
 """
 
-from scn_tf.backend import keras, layers
-from scn_tf.layers import LinearUpsampling, OthersConv2D, OthersConv3D
+from scn_tf.environment.backend import keras, layers
+from scn_tf.models.layers import LinearUpsampling, OthersConv2D, OthersConv3D
 from scn_tf.models.scn import average_pooling, conv, head
 from scn_tf.types import Sizes
 

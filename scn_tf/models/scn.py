@@ -8,8 +8,8 @@ it knows where each landmark lies in relation to all others).
 from collections.abc import Callable
 from typing import TypeAlias
 
-from scn_tf.backend import keras, layers
-from scn_tf.layers import CubicUpsampling, LinearUpsampling
+from scn_tf.environment.backend import keras, layers
+from scn_tf.models.layers import CubicUpsampling, LinearUpsampling
 from scn_tf.types import Sizes
 
 LEAKY_SLOPE = 0.1

@@ -1,7 +1,7 @@
 """SpatialConfiguration-Net for label maps (Payer et al., STACOM 2018: "Multi-label whole heart segmentation")."""
 
-from scn_tf.backend import keras, layers
-from scn_tf.layers import LinearUpsampling
+from scn_tf.environment.backend import keras, layers
+from scn_tf.models.layers import LinearUpsampling
 from scn_tf.models.scn import average_pooling, conv, head
 from scn_tf.models.unet import unet_features
 from scn_tf.types import Sizes

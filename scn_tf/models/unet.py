@@ -1,7 +1,7 @@
 """The localization U-Net that the paper compares with (Payer et al. 2019, section 4)."""
 
-from scn_tf.backend import keras, layers
-from scn_tf.layers import LinearUpsampling
+from scn_tf.environment.backend import keras, layers
+from scn_tf.models.layers import LinearUpsampling
 from scn_tf.models.scn import average_pooling, conv, head
 from scn_tf.types import Sizes
 

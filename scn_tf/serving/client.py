@@ -18,20 +18,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scn_tf import tables
-from scn_tf.errors import Error
-from scn_tf.quiet import quiet_stderr
+from scn_tf.environment.quiet import quiet_stderr
+from scn_tf.errors import ClientError
+from scn_tf.export.limits import LARGEST_BATCH
+from scn_tf.storage import tables
 from scn_tf.types import Array, PathName, Vector
 
-LARGEST_BATCH = 8  # images a request; max_batch_size of deployment/batching.config
 LONGEST_REFUSAL = 500  # characters of it that are shown: TensorFlow's own may hold whole tensors
 LONGEST_TIMEOUT = 1e6  # seconds
 LARGEST_ANSWER = 64 * 2**20  # bytes; LARGEST_BATCH images with 10 000 landmarks each take 8 MB of JSON
 MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP"}
-
-
-class ClientError(Error, RuntimeError):
-    """A file cannot be sent, the server cannot be reached, or it refuses the request."""
 
 
 class Found(NamedTuple):

@@ -17,10 +17,13 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
-from scn_tf import checkpoints, config, files, ownership, runs
+from scn_tf import config
 from scn_tf.data import pixels
-from scn_tf.serving.errors import ConversionError
-from scn_tf.serving.tflite import export_tflite
+from scn_tf.errors import ConversionError
+from scn_tf.export.tflite import export_tflite
+from scn_tf.runs import checkpoints
+from scn_tf.storage import files, ownership
+from scn_tf.systems import opening
 from scn_tf.types import Metadata, PathName, known
 
 Request: TypeAlias = socket.socket | tuple[bytes, socket.socket]  # as socketserver has it
@@ -70,7 +73,7 @@ def build(run: PathName, out: PathName) -> Path:
         WriteError: the folder is not writable.
     """
     out = Path(out)
-    model = page_model(checkpoints.load_model(runs.network_file(run))[1])
+    model = page_model(checkpoints.load_model(opening.network_file(run))[1])
     pages = [page for pattern in PAGE for page in SOURCE.glob(pattern)]
     _check_folder(out, [page.name for page in pages])
     _install_libraries(out)

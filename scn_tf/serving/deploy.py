@@ -4,7 +4,7 @@ import functools
 import os
 from pathlib import Path
 
-from scn_tf import files, ownership
+from scn_tf.storage import files, ownership
 
 SOURCE = Path(__file__).parent / "deployment"
 

@@ -12,8 +12,8 @@ from typing import NoReturn
 import tensorflow as tf
 
 from scn_tf.data import encoded as files
+from scn_tf.export.limits import ENCODED as FORMATS
 
-FORMATS = "PNG, JPEG or BMP"
 MOST_PACKED_TEXTS = 16  # of a PNG: a thousand of them unpack 8 kB each to 8 MB each; real files have one or two
 
 

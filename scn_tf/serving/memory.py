@@ -9,7 +9,7 @@ import contextlib
 import ctypes
 import os
 
-from scn_tf import devices
+from scn_tf.environment import devices
 
 SYSTEM_ALLOCATOR = "TF_ONEDNN_USE_SYSTEM_ALLOCATOR"
 M_ARENA_MAX = -8  # malloc.h

@@ -18,11 +18,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from scn_tf.config import ConfigError
+from scn_tf.errors import ConfigError
+from scn_tf.export.signatures import MOST_PIXELS
 from scn_tf.serving import memory, requests, servable
 from scn_tf.serving.batching import Batcher, QueueFull
 from scn_tf.serving.bodies import Bodies, Body
-from scn_tf.serving.signatures import MOST_PIXELS
 
 T = TypeVar("T")
 

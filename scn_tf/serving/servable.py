@@ -9,8 +9,8 @@ import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
-from scn_tf.checkpoints import CheckpointError
-from scn_tf.serving.saved_model import check_finite, check_whole, newest_version
+from scn_tf.errors import CheckpointError
+from scn_tf.export.saved_model import check_finite, check_whole, newest_version
 from scn_tf.types import Array, PathName
 
 Arrays: TypeAlias = dict[str, Array]  # (B, ...) by the name of an input or output

@@ -8,8 +8,8 @@ import signal
 import socket
 from typing import Any, cast
 
-from scn_tf.config import ConfigError
-from scn_tf.extras import INSTALL
+from scn_tf.environment.extras import INSTALL
+from scn_tf.errors import ConfigError
 from scn_tf.serving import memory, requests, servable
 from scn_tf.serving.pace import Pace
 from scn_tf.types import PathName

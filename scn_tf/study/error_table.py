@@ -14,10 +14,9 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from scn_tf import files, ownership, tables
-from scn_tf.config import ConfigError
-from scn_tf.data.errors import DataWarning
+from scn_tf.errors import ConfigError, DataWarning
 from scn_tf.messages import short, visible
+from scn_tf.storage import files, ownership, tables
 from scn_tf.study.plan import Run
 from scn_tf.study.run_errors import MAX_POINTS, UNITS, Gathered, RunErrors, run_rows
 

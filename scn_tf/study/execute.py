@@ -13,15 +13,15 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from scn_tf import files, ownership
-from scn_tf.config import Config, ConfigError, differences, load, warn_if_too_narrow
+from scn_tf.config import Config, differences, load, warn_if_too_narrow
 from scn_tf.data import synthetic
 from scn_tf.data.dataset import Dataset, open_dataset
-from scn_tf.data.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
-from scn_tf.files import counted
-from scn_tf.remaining import Lines
+from scn_tf.errors import ConfigError, DatasetError, DataWarning, MissingImagesError, NoImageLeftError
+from scn_tf.storage import files, ownership
+from scn_tf.storage.files import counted
 from scn_tf.study import error_table, run_settings
 from scn_tf.study.plan import Run
+from scn_tf.training.remaining import Lines
 from scn_tf.types import PathName
 
 # TensorFlow's, NumPy's and scikit-learn's.

@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from scn_tf import files, ownership, pictures, tables
-from scn_tf.config import ConfigError
-from scn_tf.data.errors import DataWarning
-from scn_tf.files import counted
+from scn_tf.errors import ConfigError, DataWarning
+from scn_tf.figures import pictures
+from scn_tf.storage import files, ownership, tables
+from scn_tf.storage.files import counted
 from scn_tf.study import error_table, run_settings
 from scn_tf.study.error_table import key_of
 from scn_tf.study.execute import errors_file, left_out, settings_of, stored_settings

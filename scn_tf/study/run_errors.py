@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scn_tf import tables
-from scn_tf.config import ConfigError
+from scn_tf.errors import ConfigError
 from scn_tf.messages import short
+from scn_tf.storage import tables
 
 UNITS = ("mm", "px")
 NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?", re.ASCII)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from scn_tf import config, documents, files, ownership
-from scn_tf.data.errors import DataWarning
+from scn_tf import config
+from scn_tf.errors import DataWarning
 from scn_tf.messages import cut, short, visible
+from scn_tf.storage import documents, files, ownership
 
 NAME = "settings.yaml"
 TITLE = "# scn-tf study: settings of the runs in errors.csv.gz, those that all share and those of each"
@@ -43,7 +44,7 @@ def write(path: str | Path, settings: dict[str, config.Config]) -> None:
     """Write settings by name of the run; a file that is none of ours is refused.
 
     Raises:
-        WriteError: see :func:`scn_tf.files.replaced`.
+        WriteError: see :func:`scn_tf.storage.files.replaced`.
     """
     every = {name: _fields(values) for name, values in settings.items()}
     first = next(iter(every.values()), {})

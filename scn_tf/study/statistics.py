@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scn_tf.config import ConfigError
+from scn_tf.errors import ConfigError
 from scn_tf.study.run_errors import RunErrors, read_run
 from scn_tf.types import Array, PathName
 

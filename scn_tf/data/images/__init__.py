@@ -5,8 +5,9 @@ One module per family of formats reads pixels as stored (:class:`Stored`); ``for
 
 from scn_tf.data.images.collect import Source, check_exist, collect
 from scn_tf.data.images.formats import EXTENSIONS, FORMATS, is_image, read_image, shown, stem
-from scn_tf.data.images.image import LEAST_MM, MOST_MM, Image, ImageError, Stored, checked_spacing, from_array, from_stored
+from scn_tf.data.images.image import LEAST_MM, MOST_MM, Image, Stored, checked_spacing, from_array, from_stored
 from scn_tf.data.images.series import is_series
+from scn_tf.errors import ImageError
 
 __all__ = [
     "EXTENSIONS",

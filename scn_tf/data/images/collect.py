@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scn_tf.data.images.formats import is_image, shown, stem
-from scn_tf.data.images.image import ImageError
 from scn_tf.data.images.series import dicom_files
+from scn_tf.errors import ImageError
 
 # Formats of pictures that people have, and that are not read.
 UNREAD_PICTURES = (".gif", ".webp", ".heic", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".pdf", ".czi", ".nd2", ".svs")

@@ -19,7 +19,8 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGExtended12Bit
 
 from scn_tf.data.images.dicom_frames import functional_group, geometry, pixel_aspect
-from scn_tf.data.images.image import ImageError, Stored, check_count
+from scn_tf.data.images.image import Stored, check_count
+from scn_tf.errors import ImageError
 
 logging.getLogger("pydicom").addHandler(logging.NullHandler())  # its lines name no file
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # of values that nothing here uses

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pydicom
 
-from scn_tf.data.images.image import MOST_MM, ImageError, frame
+from scn_tf.data.images.image import MOST_MM, frame
+from scn_tf.errors import ImageError
 
 # PixelSpacing, which is in the patient where it differs from the others; ImagerPixelSpacing; NominalScannedPixelSpacing.
 SPACING = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scn_tf.data.images import isolated, series
-from scn_tf.data.images.image import Image, ImageError, Stored, from_stored
+from scn_tf.data.images.image import Image, Stored, from_stored
+from scn_tf.errors import ImageError
 from scn_tf.messages import visible
 
 DICOM_MAGIC = b"DICM"  # at byte 128

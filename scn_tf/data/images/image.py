@@ -8,8 +8,8 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from scn_tf.data import arrays
-from scn_tf.errors import Error
-from scn_tf.files import counted
+from scn_tf.errors import ImageError
+from scn_tf.storage.files import counted
 from scn_tf.types import Vector
 
 LEAST_MM, MOST_MM = 1e-6, 1e6  # of a pixel: less or more is no spacing, and no float32 survives it
@@ -17,10 +17,6 @@ MOST_VALUES = 2**30  # of a file, 4 GB as float32; asked of the header before me
 MOST_PLANE_VALUES = 2**28  # of a single plane, 16,384 x 16,384: more is a header that lies
 ORTHONORMAL = 2e-3  # how far direction cosines may be from an orthonormal matrix: headers round them to three decimals
 IN_PLANE = 0.5  # smallest determinant of a slice's directions in x and y, at which its points still have (x, y) mm of their own
-
-
-class ImageError(Error, ValueError):
-    """An image that cannot be used; the message names the file."""
 
 
 class Stored(NamedTuple):
@@ -290,7 +286,7 @@ def to_channels(array: np.ndarray, channels: int, name: str) -> np.ndarray:
     if found == channels:
         return array
     if found in (3, 4):
-        from scn_tf.preprocess import GREY_WEIGHTS  # TensorFlow, which the processes that only read do without
+        from scn_tf.data.preprocess import GREY_WEIGHTS  # TensorFlow, which the processes that only read do without
 
         return (array[..., :3] @ np.array(GREY_WEIGHTS, dtype="float32"))[..., np.newaxis] if channels == 1 else array[..., :3]
     if found in (1, 2):

@@ -18,8 +18,8 @@ from typing import IO, Any, TypeAlias, cast
 
 import numpy as np
 
-from scn_tf.data.errors import DataWarning
-from scn_tf.data.images.image import ImageError, Stored
+from scn_tf.data.images.image import Stored
+from scn_tf.errors import DataWarning, ImageError
 from scn_tf.types import known
 
 SECONDS = 600  # for a file or series

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
-from scn_tf.data.images.image import ImageError, Stored, check_channels, check_count, frame
+from scn_tf.data.images.image import Stored, check_channels, check_count, frame
+from scn_tf.errors import ImageError
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its C++ lines would reach the terminal without a file's name
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scn_tf.data.images.image import ImageError, Stored, check_channels, check_count, frame
+from scn_tf.data.images.image import Stored, check_channels, check_count, frame
 from scn_tf.data.images.packed import beside, unpacked
+from scn_tf.errors import ImageError
 
 MOST_HEADER = 2**16
 TYPES = {"CHAR": "i1", "UCHAR": "u1", "SHORT": "i2", "USHORT": "u2", "INT": "i4", "UINT": "u4", "LONG": "i4", "ULONG": "u4"}

@@ -13,8 +13,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from scn_tf.data.errors import DataWarning
-from scn_tf.data.images.image import ImageError, Stored, check_channels, check_count, frame
+from scn_tf.data.images.image import Stored, check_channels, check_count, frame
+from scn_tf.errors import DataWarning, ImageError
 
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1e3, "micron": 1e-3}
 SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT

@@ -7,8 +7,9 @@ from typing import Any
 import nrrd as pynrrd
 import numpy as np
 
-from scn_tf.data.images.image import ImageError, Stored, check_channels, check_count, frame
+from scn_tf.data.images.image import Stored, check_channels, check_count, frame
 from scn_tf.data.images.packed import beside, unpacked
+from scn_tf.errors import ImageError
 
 MM_PER_UNIT = dict.fromkeys(("mm", "millimeter", "millimeters"), 1.0) | dict.fromkeys(("cm", "centimeter"), 10.0)
 MM_PER_UNIT |= dict.fromkeys(("um", "µm", "micron", "microns", "micrometer"), 1e-3) | dict.fromkeys(("m", "meter"), 1e3)

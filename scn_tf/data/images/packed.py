@@ -5,7 +5,7 @@ import re
 import zlib
 from pathlib import Path
 
-from scn_tf.data.images.image import ImageError
+from scn_tf.errors import ImageError
 
 SEVERAL = re.compile(r"%\d*[di]|^LIST\b|\n")  # patterns and lists of files
 

@@ -12,8 +12,8 @@ import simplejpeg
 from PIL import BmpImagePlugin
 
 from scn_tf.data import encoded
-from scn_tf.data.errors import DataWarning
-from scn_tf.data.images.image import ImageError, Stored, check_count
+from scn_tf.data.images.image import Stored, check_count
+from scn_tf.errors import DataWarning, ImageError
 
 MOST_BYTES = 2**30
 

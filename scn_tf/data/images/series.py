@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scn_tf.data.images.image import ImageError, Stored, check_count, frame
+from scn_tf.data.images.image import Stored, check_count, frame
+from scn_tf.errors import ImageError
 from scn_tf.types import known
 
 SHOWN = 4  # names in a message

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from scn_tf.data.images.image import ImageError, Stored, check_count
-from scn_tf.extras import INSTALL
+from scn_tf.data.images.image import Stored, check_count
+from scn_tf.environment.extras import INSTALL
+from scn_tf.errors import ImageError
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its lines name no file
 

@@ -1,0 +1,1 @@
+"""The machine and the libraries: Keras, devices, optional extras, silence."""

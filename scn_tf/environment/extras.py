@@ -1,0 +1,23 @@
+"""Libraries that may be missing."""
+
+import contextlib
+from collections.abc import Iterator
+
+from scn_tf.errors import MissingExtra
+
+# The installed package itself satisfies the name; only its extras are fetched.
+INSTALL = "install all that may be missing with: pip install 'scn-tf[all]'"
+
+
+@contextlib.contextmanager
+def needs_extra(what: str, library: str) -> Iterator[None]:
+    """Turn a failed import of an optional library into :class:`MissingExtra`.
+
+    Args:
+        what: file or command that needs it.
+        library: its name on PyPI.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtra(f"{what}: needs {library} ({error}); {INSTALL}.") from None

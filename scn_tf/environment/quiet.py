@@ -1,0 +1,109 @@
+"""Silence for the C++ sides of libraries, which print past Python and past their own log levels."""
+
+import contextlib
+import importlib.machinery
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from scn_tf.environment.keras_environment import check_backend, keras_environment
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:
+    Loader = object  # importlib.abc brings tempfile, which a start of scn-tf does without
+
+_lock, _users, _kept = threading.Lock(), 0, -1  # of the one redirection; several threads may open models at once
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow and find its devices without the lines that its C++ side prints before its log level counts.
+
+    Raises:
+        ConfigError: Keras, which comes with it, shall have another backend.
+    """
+    check_backend()
+    import tensorflow  # noqa: F401
+
+
+def silence_tensorflow() -> None:
+    """From now on whoever imports TensorFlow first hears nothing of it: some module of ours, or the program that uses us."""
+    if "tensorflow" not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder:
+    """Finds TensorFlow where it is, and has it loaded quietly; everything else is left to the others."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != "tensorflow":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader)
+        return spec
+
+
+class _Loader(Loader):
+    """Another loader, in silence."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__loader__ = self.loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self.loader
+        with quiet_stderr(), keras_environment():
+            self.loader.exec_module(module)
+            module.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Send what the block prints to the process's standard error nowhere; TF_CPP_MIN_LOG_LEVEL=0 shows it."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" or sys.stderr is None:  # a program without a console has none
+        yield
+        return
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    if not _begin():
+        yield
+        return
+    try:
+        yield
+    finally:
+        _end()
+
+
+def _begin() -> bool:
+    """Whether standard error could be sent elsewhere: it may be closed, as daemons have it."""
+    global _users, _kept
+    with _lock:
+        if _users == 0:
+            try:
+                _kept = os.dup(2)
+            except OSError:
+                return False
+            sink = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(sink, 2)
+            os.close(sink)
+        _users += 1
+        return True
+
+
+def _end() -> None:
+    global _users
+    with _lock:
+        _users -= 1
+        if _users == 0:
+            os.dup2(_kept, 2)
+            os.close(_kept)

@@ -1,0 +1,238 @@
+"""The functions that become signatures: the caller's image in, landmarks in the caller's pixels out.
+
+Preparation and decoder are inside; they are the functions that training and evaluation use.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from scn_tf import config, geometry
+from scn_tf.data.images import LEAST_MM, MOST_MM
+from scn_tf.data.pixels import needs_spacing
+from scn_tf.data.preprocess import GREY_WEIGHTS, network_input
+from scn_tf.environment.backend import keras
+from scn_tf.export import orientation
+from scn_tf.export.graph_headers import pixel_count
+from scn_tf.figures.pictures import heatmap_parts
+from scn_tf.heatmaps.decoders import DECODERS
+from scn_tf.types import Metadata, Shape, known
+
+MOST_PIXELS = 64_000_000  # of an encoded image: 0.3 to 2.2 GB while it is decoded; larger ones are refused unread
+PART_NAMES = {"local appearance": "local", "spatial configuration": "spatial", "heatmaps": "product"}
+IMAGE_SIGNATURES = {"serve_image": tf.float32, "serve_image_uint8": tf.uint8, "serve_image_uint16": tf.uint16}
+
+
+class Service(tf.Module):
+    """A network with what happens before and after it.
+
+    Args:
+        network: of :func:`scn_tf.runs.checkpoints.load_model`.
+        metadata: of the run's model file.
+    """
+
+    def __init__(self, network: keras.Model, metadata: Metadata) -> None:
+        super().__init__()
+        settings = config.from_dict(metadata["config"], source="model")
+        self._network = network
+        self.weights = [variable.value for variable in network.variables]
+        self._decode = DECODERS[settings.heatmap.decoder]
+        self._size = tuple(known(settings.model.image_size))
+        self._channels = metadata["channels"]
+        self._spacing = settings.model.spacing_mm
+        self._pixel = tuple(metadata["spacing_mm"]) if metadata["spacing_mm"] else None
+        self.needs_spacing = needs_spacing(metadata)
+        self._parts = keras.Model(network.input, heatmap_parts(network))
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """([D,] H, W, C) of the network."""
+        return (*self._size, self._channels)
+
+    def locate(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """float32 (B, [D,] H, W, C) as the network takes it -> landmarks (B, N, d) network pixels, scores (B, N)."""
+        landmarks, scores = self._decode(self._network(image, training=False))
+        return {"landmarks": landmarks, "scores": scores}
+
+    def with_heatmaps(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """:meth:`locate`, and the heatmaps (B, [D,] H, W, N) it found them in."""
+        heatmaps = self._network(image, training=False)
+        landmarks, scores = self._decode(heatmaps)
+        return {"heatmaps": heatmaps, "landmarks": landmarks, "scores": scores}
+
+    def serve_input(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """:meth:`locate`; an image with NaN or infinite values is an error."""
+        return self.locate(self._own_sized(image))
+
+    def serve_heatmaps(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """float32 (B, [D,] H, W, C) as the network takes it -> its maps (B, [D,] H, W, N) by name."""
+        return {PART_NAMES[title]: maps for title, maps in self._parts(self._own_sized(image), training=False).items()}
+
+    def serve_bytes(self, image_bytes: tf.Tensor, spacing: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """string (B,), encoded PNG, JPEG or BMP of any size -> landmarks (B, N, 2) pixels x y of each, scores (B, N).
+
+        ``spacing`` float32 (B, 2), mm per pixel x y, of models whose ``needs_spacing`` is set; so in :meth:`serve_image`.
+        """
+        if spacing is None:
+            return self._prepared(lambda encoded: self._fitted(self._decoded(encoded)), image_bytes)
+        spacing = _checked_spacing(spacing, 2, tf.shape(image_bytes)[0])
+        return self._prepared(lambda pair: self._fitted(self._decoded(pair[0]), pair[1]), (image_bytes, spacing))
+
+    def serve_image(self, image: tf.Tensor, spacing: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """(B, H, W, C), any size from 2 and number type -> landmarks (B, N, 2) pixels x y, scores (B, N)."""
+        image = self._with_sides(tf.cast(image, tf.float32), "image")
+        if spacing is None:
+            return self._prepared(self._fitted, image)
+        spacing = _checked_spacing(spacing, 2, tf.shape(image)[0])
+        return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (image, spacing))
+
+    def serve_volume(self, volume: tf.Tensor, spacing: tf.Tensor) -> dict[str, tf.Tensor]:
+        """float32 (B, D, H, W, C) in LPS order, mm per voxel (B, 3) x y z -> landmarks (B, N, 3) voxels x y z, scores (B, N).
+
+        LPS order: x grows to the patient's left, y to the back, z to the head. :meth:`serve_volume_oriented` takes any other.
+        """
+        volume = self._with_sides(volume, "volume")
+        spacing = _checked_spacing(spacing, 3, tf.shape(volume)[0])
+        return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (volume, spacing))
+
+    def serve_volume_oriented(self, volume: tf.Tensor, spacing: tf.Tensor, direction: tf.Tensor) -> dict[str, tf.Tensor]:
+        """:meth:`serve_volume` of a volume in any order of axes, answered in its own voxels.
+
+        ``direction`` float32 (B, 9): direction cosines of its axes in LPS, row by row, columns x y z: SimpleITK's ``GetDirection()``.
+        """
+        volume = self._with_sides(volume, "volume")
+        rows = tf.shape(volume)[0]
+        spacing, direction = _checked_spacing(spacing, 3, rows), _rows(direction, 9, rows, "direction")
+        axes = orientation.nearest_axes(orientation.checked(direction))
+        spacing = tf.linalg.matvec(tf.abs(axes), spacing)
+        result = self._prepared(lambda own: self._fitted(orientation.turned(own[0], own[2]), own[1]), (volume, spacing, axes))
+        sizes = tf.cast(tf.shape(volume)[3:0:-1], tf.float32)
+        return {**result, "landmarks": orientation.turned_back(result["landmarks"], axes, sizes)}
+
+    def _own_sized(self, image: tf.Tensor) -> tf.Tensor:
+        """An image that must be finite and of the network's size."""
+        return _finite(tf.ensure_shape(image, [None, *self.input_shape], name="image"))
+
+    def _with_sides(self, images: tf.Tensor, name: str) -> tf.Tensor:
+        """Finite images (B, [D,] H, W, C) of any size from 2 pixels: a side of one is another axis in its place."""
+        images = tf.ensure_shape(images, [None] * (len(self._size) + 1) + [self._channels], name=name)
+        shape = tf.shape(images)
+        large = tf.debugging.Assert(
+            tf.reduce_all(shape[1:-1] >= 2), [f"{name}: expected sides of at least 2 pixels, channels last, received shape", shape]
+        )
+        with tf.control_dependencies([large]):
+            return _finite(tf.identity(images))
+
+    def _prepared(self, prepare: Callable[[Any], tuple[tf.Tensor, tf.Tensor, tf.Tensor]], inputs: Any) -> dict[str, tf.Tensor]:
+        """Prepare one image after the other, find landmarks in all, and go back to the pixels of each."""
+        # Two at a time: ten, the default, of the largest images would take 8 GB and more.
+        images, scales, translations = tf.map_fn(prepare, inputs, fn_output_signature=(tf.float32,) * 3, parallel_iterations=2)
+        result = self.locate(tf.ensure_shape(images, [None, *self.input_shape]))
+        # The inverse of geometry.Fit.
+        landmarks = (result["landmarks"] + 0.5 - translations[:, None]) / scales[:, None] - 0.5
+        return {"landmarks": landmarks, "scores": result["scores"]}
+
+    def _decoded(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Encoded image -> float32 (H, W, C)."""
+        pixels = pixel_count(encoded)
+        limit = tf.debugging.Assert(
+            pixels <= MOST_PIXELS, [f"image_bytes: expected an image of at most {MOST_PIXELS} pixels, its header says", pixels]
+        )
+        with tf.control_dependencies([limit]):
+            encoded = tf.identity(encoded)
+        # As stored, since three channels of 16 bits where one of 8 says the same cost more than the network.
+        image = tf.case(
+            [
+                # The default of JPEG's decoder is fast and off by a grey level or two; training reads it exactly.
+                (tf.io.is_jpeg(encoded), lambda: _float(tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE"))),
+                (_is_deep_png(encoded), lambda: _float(tf.io.decode_png(encoded, dtype=tf.uint16))),
+            ],
+            # PNG of 8 bits and BMP; pixel_count has refused other formats.
+            default=lambda: _float(tf.io.decode_image(encoded, expand_animations=False)),
+        )
+        return _with_channels(tf.ensure_shape(image, [None, None, None]), self._channels)
+
+    def _fitted(self, array: tf.Tensor, pixel: tf.Tensor | Sequence[float] | None = None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """([D,] H, W, C) -> network input, scale and translation of :class:`scn_tf.geometry.Fit`."""
+        dims = len(self._size)
+        sizes = tf.unstack(tf.cast(tf.shape(array)[:dims], tf.float32))[::-1]
+        if pixel is None:
+            pixel = self._pixel or (1.0,) * dims
+        pixel = [pixel[axis] for axis in range(dims)]
+        scale, translation = geometry.fit_axes(sizes, pixel, self._size[::-1], spacing=self._spacing, minimum=tf.minimum)
+        scale, translation = tf.stack(scale), tf.stack(translation)
+        return network_input(array, scale, translation, self._size), scale, translation
+
+
+def signatures(service: Service, metadata: Metadata) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    """Concrete functions by signature name; docs/serving.md has the table.
+
+    A 2D model that needs mm per pixel (``model.spacing_mm``) which only a file's header tells has the network's own signatures
+    alone. One that was trained on pixels whose headers say that they are not square has an input ``spacing`` more.
+    """
+
+    def trace(function: Callable[..., dict[str, tf.Tensor]], **inputs: tuple[Shape, tf.DType]) -> tf.types.experimental.ConcreteFunction:
+        specs = [tf.TensorSpec(shape, dtype, name=name) for name, (shape, dtype) in inputs.items()]
+        return tf.function(function).get_concrete_function(*specs)
+
+    network_image = ((None, *service.input_shape), tf.float32)
+    channels = metadata["channels"]
+    found = {
+        "serve_input": trace(service.serve_input, image=network_image),
+        "serve_heatmaps": trace(service.serve_heatmaps, image=network_image),
+    }
+    if metadata["dims"] == 3:
+        inputs = {"volume": ((None, None, None, None, channels), tf.float32), "spacing": ((None, 3), tf.float32)}
+        found["serve_volume"] = trace(service.serve_volume, **inputs)
+        found["serve_volume_oriented"] = trace(service.serve_volume_oriented, **inputs, direction=((None, 9), tf.float32))
+    elif service._spacing is None or metadata["spacing_mm"] or service.needs_spacing:
+        spacing = {"spacing": ((None, 2), tf.float32)} if service.needs_spacing else {}
+        found["serving_default"] = trace(service.serve_bytes, image_bytes=((None,), tf.string), **spacing)
+        for name, dtype in IMAGE_SIGNATURES.items():
+            found[name] = trace(service.serve_image, image=((None, None, None, channels), dtype), **spacing)
+    return found
+
+
+def _finite(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.debugging.check_numerics(tensor, "input: expected finite numbers") if tensor.dtype.is_floating else tensor
+
+
+def _checked_spacing(spacing: tf.Tensor, dims: int, count: tf.Tensor) -> tf.Tensor:
+    """Positive mm (B, d) of as many images."""
+    finite = tf.debugging.check_numerics(_rows(spacing, dims, count, "spacing"), "spacing: expected finite numbers")
+    unit = {2: "pixel", 3: "voxel"}[dims]
+    positive = tf.debugging.Assert(
+        tf.reduce_all((finite > LEAST_MM) & (finite < MOST_MM)), [f"spacing: expected positive mm per {unit}, received", finite]
+    )
+    with tf.control_dependencies([positive]):
+        return tf.identity(finite)
+
+
+def _rows(values: tf.Tensor, length: int, count: tf.Tensor, name: str) -> tf.Tensor:
+    """Numbers (B, length), a row for each of ``count`` images. What a signature says of shapes TensorFlow does not check."""
+    values = tf.ensure_shape(values, [None, length], name=name)
+    found = tf.shape(values)[0]
+    equal = tf.debugging.Assert(found == count, [f"{name}: expected one row per image,", count, "received", found])
+    with tf.control_dependencies([equal]):
+        return tf.identity(values)
+
+
+def _float(image: tf.Tensor) -> tf.Tensor:
+    return tf.cast(image, tf.float32)
+
+
+def _is_deep_png(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether it is a PNG of 16 bits a channel."""
+    head = encoded + b"\0" * 32
+    return (tf.strings.substr(head, 0, 4) == b"\x89PNG") & (tf.strings.substr(head, 24, 1) == b"\x10")
+
+
+def _with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """(H, W, 1 to 4) -> (H, W, channels), as :func:`scn_tf.data.images.image.to_channels` has it: a second or fourth channel is opacity."""
+    colour = tf.shape(image)[-1] >= 3
+    if channels == 1:
+        image = tf.cond(colour, lambda: tf.tensordot(image[..., :3], tf.constant(GREY_WEIGHTS), 1)[..., tf.newaxis], lambda: image[..., :1])
+    else:
+        image = tf.cond(colour, lambda: image[..., :3], lambda: tf.repeat(image[..., :1], channels, axis=-1))
+    return tf.ensure_shape(image, [None, None, channels])

@@ -1,0 +1,259 @@
+"""A trained network as one TFLite file: network-size image in, landmarks out, decoder inside, builtins only."""
+
+import json
+import re
+import threading
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
+from tqdm import tqdm
+
+from scn_tf import config
+from scn_tf.data import pipeline
+from scn_tf.data.dataset import open_dataset
+from scn_tf.data.fingerprint import check_against_model
+from scn_tf.environment.extras import needs_extra
+from scn_tf.environment.quiet import quiet_stderr
+from scn_tf.errors import ConversionError
+from scn_tf.export.saved_model import load_service, public
+from scn_tf.runs.checkpoints import METADATA, NOT_FINITE, checked_metadata
+from scn_tf.storage import checksums, files
+from scn_tf.systems import opening
+from scn_tf.types import Array, Locate, Metadata, PathName, Tensor, known
+
+QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
+SIGNATURE = "serve_input"
+REPRESENTATIVE_IMAGES = 100
+FLOATS = {schema.TensorType.FLOAT16: "<f2", schema.TensorType.FLOAT32: "<f4", schema.TensorType.FLOAT64: "<f8"}
+FLOAT_PARTS = ("/Tanh", "spatial_configuration", "heatmaps")  # of int8 models
+
+
+def export_tflite(
+    run: PathName,
+    out: PathName,
+    *,
+    quantize: str = "none",
+    heatmaps: bool = False,
+    images: Array | None = None,
+    root: PathName | None = None,
+) -> Path:
+    """Write a TFLite model with one signature ``serve_input``.
+
+    Input ``image`` float32 (1, [D,] H, W, C) as the network takes it; outputs ``landmarks`` float32
+    (1, N, d) network pixels and ``scores`` (1, N). Landmark names, configuration and validation error
+    stand as JSON in the file's metadata ``scn_tf.json``; the checksum of :mod:`scn_tf.storage.checksums` follows the model.
+
+    Args:
+        run: run folder or ``.keras`` file.
+        out: file to write, replaced whole.
+        quantize: ``none`` float32; ``float16`` and ``dynamic`` (int8) store the weights smaller;
+            ``int8`` computes the convolutions in integers, calibrated on images of the run's training split.
+        heatmaps: also give ``heatmaps`` (1, [D,] H, W, N).
+        images: float32 (I, [D,] H, W, C) to calibrate ``int8`` with, instead of the training split.
+        root: data set folder of the training split; the run's own if None.
+
+    Returns:
+        path of the file.
+
+    Raises:
+        CheckpointError, DatasetError: no model in the run, or its data set is gone (``int8``).
+        ConversionError: an operation without a TFLite builtin.
+    """
+    if quantize not in QUANTIZATIONS:
+        raise ConversionError(f"quantize: expected one of {', '.join(QUANTIZATIONS)}, received {quantize!r}.")
+    opening.network_file(run)
+    files.check_writable(out)
+    service, metadata = load_service(run)
+    if quantize == "int8" and images is None:
+        images = training_images(metadata, root)
+
+    serve = tf.function(service.with_heatmaps if heatmaps else service.locate)
+    function = serve.get_concrete_function(tf.TensorSpec((1, *service.input_shape), tf.float32, name="image"))
+    content = _convert(function, quantize, images)
+    stated = {**public(metadata), "quantize": quantize, **checksums.STATEMENT}
+    content = _annotated(content, sorted(function.structured_outputs), stated)
+    with files.replaced(out) as temporary:
+        temporary.write_bytes(checksums.filled(content + checksums.PLACEHOLDER))
+    return Path(out)
+
+
+def _converter(function: tf.types.experimental.ConcreteFunction) -> "tf.lite.TFLiteConverter":
+    # Not through a SavedModel nor with the model as second argument: on both roads the converter
+    # leaves the variables of Keras 3 uninitialised, without a word.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter
+
+
+def _convert(function: tf.types.experimental.ConcreteFunction, quantize: str, images: Array | None) -> bytes:
+    """TFLite bytes of a concrete function."""
+    try:
+        with warnings.catch_warnings(), quiet_stderr():
+            warnings.simplefilter("ignore")  # about input statistics, which calibration finds itself
+            converter = _converter(function)
+            if quantize == "none":
+                return converter.convert()
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if quantize == "float16":
+                converter.target_spec.supported_types = [tf.float16]
+            if quantize == "int8":
+                return _convert_int8(converter, _converter(function).convert(), known(images))
+            return converter.convert()
+    except Exception as error:  # the converter raises types of its own, some of them private
+        operations = sorted(set(re.findall(r"'(tf\.\w+)' op is neither", str(error))))
+        if not operations:
+            raise ConversionError(f"to_tflite: the conversion failed ({type(error).__name__}: {files.first_line(error)}).") from None
+        raise ConversionError(
+            f"to_tflite: TFLite has no builtin for operations of this network ({', '.join(operations)}). Use to_saved_model or to_onnx."
+        ) from None
+
+
+def _convert_int8(converter: "tf.lite.TFLiteConverter", float_content: bytes, images: Iterable[Array]) -> bytes:
+    """Integers up to the heads' convolutions; tanh, upsampling, product and decoder stay in float32.
+
+    With 8 bits the product map has 256 heights and a coordinate 256 places: docs/research/measurements.md has what that costs.
+
+    Args:
+        converter: with ``optimizations`` set.
+        float_content: the same function converted without quantization; it tells the operations' names.
+        images: float32 (I, [D,] H, W, C) to calibrate with.
+    """
+    graph = schema.ModelT.InitFromPackedBuf(bytearray(float_content)).subgraphs[0]
+    names = [graph.tensors[operator.outputs[0]].name.decode() for operator in graph.operators]
+    # The layers' names start with that of the network; the decoder's operations belong to none.
+    in_float = [name for name in names if "/" not in name or any(part in name for part in FLOAT_PARTS)]
+    converter.representative_dataset = lambda: ([image[np.newaxis]] for image in images)
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=in_float, fully_quantize=False)
+    return tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_dataset=converter.representative_dataset, debug_options=options
+    ).get_nondebug_quantized_model()
+
+
+def training_images(metadata: Metadata, root: PathName | None = None) -> Array:
+    """Prepared images (I, [D,] H, W, C) of the training split that a model's metadata names, at most 100."""
+    settings = config.from_dict(metadata["config"], source="model")
+    dataset = open_dataset(root or settings.data.root)
+    check_against_model(dataset, metadata)
+    ids = dataset.split(settings.data.train_split, missing=settings.data.missing)[:REPRESENTATIVE_IMAGES]
+    examples = pipeline.examples(dataset, ids, settings, measured=False)
+    return np.stack([example["image"].numpy() for example in tqdm(examples, leave=False, disable=None)])
+
+
+def _annotated(content: bytes, outputs: Sequence[str], metadata: Metadata) -> bytes:
+    """The same model with a signature, and JSON in a metadata buffer, which every runtime hands out and none interprets.
+
+    Args:
+        content: bytes of the converter.
+        outputs: names of the model's outputs, in their order.
+        metadata: JSON-like.
+    """
+    model = schema.ModelT.InitFromPackedBuf(bytearray(content))
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = METADATA, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    signature, graph = schema.SignatureDefT(), model.subgraphs[0]
+    signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
+    signature.inputs = [_tensor_map("image", graph.inputs[0])]
+    signature.outputs = [_tensor_map(name, index) for name, index in zip(outputs, graph.outputs, strict=True)]
+    model.signatureDefs = [signature]
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _tensor_map(name: str, index: int) -> schema.TensorMapT:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name, index
+    return entry
+
+
+def read_metadata(path: PathName) -> Metadata:
+    """The JSON that :func:`export_tflite` put into a file.
+
+    Raises:
+        ConversionError: no TFLite model, one that another program wrote, or a damaged one.
+    """
+    return _read(path)[1]
+
+
+def _read(path: PathName) -> tuple[bytes, Metadata]:
+    """(content, metadata) of a file, its checksum compared; see :func:`read_metadata`."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ConversionError(f"{path}: cannot be read ({error.strerror}).") from None
+    checksums.check(content, path, ConversionError)
+    metadata = None
+    try:
+        model = schema.Model.GetRootAs(bytearray(content), 0)
+        for entry in map(model.Metadata, range(model.MetadataLength())):
+            if entry.Name() == METADATA.encode():
+                metadata = json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+    except Exception as error:  # flatbuffers reads whatever bytes it is given; a wrong file fails anywhere
+        raise ConversionError(f"{path}: is no TFLite model ({error}).") from None
+    if metadata is None:
+        raise ConversionError(f"{path}: was not written by scn_tf ({METADATA} is missing).")
+    return content, checked_metadata(checksums.without_statement(metadata, content, path, ConversionError), path)
+
+
+def _check_finite(content: bytes, path: PathName) -> None:
+    """Raise ConversionError for weights, or scales of integers, that are not finite."""
+    try:
+        model = schema.Model.GetRootAs(content, 0)
+        for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
+            for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+                data, scales = model.Buffers(tensor.Buffer()).DataAsNumpy(), tensor.Quantization()
+                values = [] if scales is None or scales.ScaleIsNone() else [scales.ScaleAsNumpy()]
+                if tensor.Type() in FLOATS and isinstance(data, np.ndarray):
+                    values.append(data.view(FLOATS[tensor.Type()]))
+                # The converter makes of an infinite weight the largest number.
+                if not all((np.abs(value) < np.finfo(value.dtype).max).all() for value in values):
+                    raise ConversionError(f"{path}: {NOT_FINITE} ({tensor.Name().decode()[:80]}).")
+    except ConversionError:
+        raise
+    except Exception as error:  # as in _read
+        raise ConversionError(f"{path}: is no TFLite model ({error}).") from None
+
+
+def localizer(path: PathName, *, threads: int = 2) -> tuple[Locate, Metadata]:
+    """Open a TFLite file of :func:`export_tflite`.
+
+    Returns:
+        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), image by image; metadata). Several threads may
+        call the function: an interpreter has one set of tensors, so that they wait for each other.
+
+    Raises:
+        MissingExtra: ai-edge-litert is not installed.
+        ConversionError: the file is no model of scn_tf, is damaged, or has weights that are not finite.
+    """
+    with needs_extra(str(path), "ai-edge-litert"):
+        from ai_edge_litert.interpreter import Interpreter
+    content, metadata = _read(path)
+    _check_finite(content, path)
+    try:
+        with quiet_stderr():
+            interpreter = Interpreter(model_content=content, num_threads=threads)
+            interpreter.allocate_tensors()  # here, where its "Created XNNPACK delegate" goes nowhere
+            opened = interpreter, interpreter.get_signature_runner(SIGNATURE)
+    except (ValueError, RuntimeError) as error:
+        raise ConversionError(f"{path}: is no TFLite model of scn_tf ({files.first_line(error)}).") from None
+    lock = threading.Lock()
+
+    def locate(images: Tensor) -> tuple[Array, Array]:
+        _, run = opened  # the runner does not keep the interpreter alive
+        results = []
+        for image in np.asarray(images, np.float32):
+            with lock:
+                results.append(run(image=image[np.newaxis]))
+        landmarks, scores = (np.concatenate([result[name] for result in results]) for name in ("landmarks", "scores"))
+        return landmarks, scores
+
+    return locate, metadata

@@ -1,0 +1,207 @@
+"""Pictures for people: landmarks on images, heatmaps, error curves. Matplotlib without a display."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+from matplotlib.patheffects import withStroke
+
+from scn_tf.environment.backend import keras
+from scn_tf.types import Array, Tensor
+
+OUTLINE = withStroke(linewidth=1.5, foreground="black")  # yellow letters on bright bone
+
+# Of the last training size, the one before it, ...
+LINES = ("-", "--", "-.", ":", (0, (7, 3)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (9, 2, 3, 2)))
+
+
+def heatmap_parts(network: keras.Model) -> dict[str, Tensor]:
+    """Outputs to look at, by title: local, spatial and product for SCN, else the heatmaps alone."""
+    names = {layer.name for layer in network.layers}
+    parts = {}
+    if {"local_appearance", "spatial_configuration"} <= names:
+        parts["local appearance"] = network.get_layer("local_appearance").output
+        parts["spatial configuration"] = network.get_layer("spatial_configuration").output
+    parts["heatmaps"] = network.output
+    return parts
+
+
+def flatten_volume(array: Array) -> Array:
+    """Maximum over the first axis of (D, H, W, C) -> (H, W, C); (H, W, C) stays."""
+    return array.max(axis=0) if array.ndim == 4 else array
+
+
+def validation_figure(image: Array, *, truth: Array, visible: Array, predicted: Array, heatmaps: Mapping[str, Array]) -> Array:
+    """One row: the image with true (green +) and predicted (red x) landmarks, then the heatmaps.
+
+    Args:
+        image: ([D,] H, W, C); volumes are shown as maximum projections along z.
+        truth, predicted: (N, d) pixels of the image.
+        visible: (N,) bool.
+        heatmaps: title -> ([D,] H, W, N).
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    figure = Figure(figsize=(4 * (1 + len(heatmaps)), 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 1 + len(heatmaps))
+    axes = np.atleast_1d(axes)
+    axes[0].imshow(flatten_volume(image)[..., 0], cmap="gray")
+    axes[0].plot(*truth[visible, :2].T, "+", color="lime")
+    axes[0].plot(*predicted[:, :2].T, "x", color="red", markersize=4)
+    axes[0].set_title("true + predicted x")
+    for axis, (title, maps) in zip(axes[1:], heatmaps.items(), strict=True):
+        shown = flatten_volume(maps)
+        # Each landmark's map counts alike, whatever its height.
+        axis.imshow((shown / np.maximum(np.abs(shown).max(axis=(0, 1)), 1e-6)).max(axis=-1), cmap="magma")
+        axis.set_title(title)
+    for axis in axes:
+        axis.set_axis_off()
+    return render(figure)
+
+
+def target_ellipses(covariances: Array) -> tuple[Array, Array, Array]:
+    """Outlines of Gaussians at one standard deviation, seen along z: widths (N,), heights (N,) and angles (N,) in degrees.
+
+    Args:
+        covariances: (N, d, d), (x, y[, z]).
+    """
+    variances, axes = np.linalg.eigh(covariances[:, :2, :2])  # ascending
+    angles = np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))
+    return 2 * np.sqrt(variances[:, 1]), 2 * np.sqrt(variances[:, 0]), angles
+
+
+def targets_figure(image: Array, landmarks: Array, covariances: Array) -> Array:
+    """The Gaussians that heatmaps are trained towards, as ellipses on a mean image; returns uint8 (h, w, 3).
+
+    Args:
+        image: ([D,] H, W, C), mean over images.
+        landmarks: (N, d) mean positions, pixels.
+        covariances: (N, d, d) pixels squared.
+    """
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    axis.imshow(flatten_volume(image)[..., 0], cmap="gray")
+    for point, *shape in zip(landmarks[:, :2], *target_ellipses(covariances), strict=True):
+        width, height, angle = shape
+        axis.add_patch(Ellipse(point, width, height, angle=angle, fill=False, color="cyan"))
+    axis.set_title("targets at one sigma, on the mean image")
+    axis.set_axis_off()
+    return render(figure)
+
+
+def label_figure(image: Array, truth: Array, found: Array, *, count: int) -> Array:
+    """Image, true and found label map side by side; returns uint8 (h, w, 3).
+
+    Args:
+        image: ([D,] H, W, C); of a volume the middle slice is shown.
+        truth, found: label maps ([D,] H, W).
+        count: number of labels.
+    """
+    shown = [image[..., 0], truth, found]
+    if truth.ndim == 3:
+        shown = [array[len(truth) // 2] for array in shown]
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axis, array, title in zip(figure.subplots(1, 3), shown, ("image", "true labels", "found labels"), strict=True):
+        labels = {} if title == "image" else dict(vmin=0, vmax=count - 1, interpolation="nearest")
+        axis.imshow(array, cmap="nipy_spectral" if labels else "gray", **labels)
+        axis.set_title(title)
+        axis.set_axis_off()
+    return render(figure)
+
+
+def overlay_figure(image: Array, landmarks: Array, names: Sequence[str]) -> Array:
+    """Predicted landmarks with their names on an image ([D,] H, W, C); returns uint8 (h, w, 3)."""
+    shown = flatten_volume(image)[..., 0]
+    height, width = shown.shape
+    figure = Figure(figsize=(8 * width / max(width, height), 8 * height / max(width, height)), dpi=120)
+    FigureCanvasAgg(figure)
+    axis = figure.add_axes((0, 0, 1, 1))
+    low, high = np.percentile(shown, (1, 99))
+    axis.imshow(shown, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
+    axis.plot(*landmarks[:, :2].T, "x", color="red", markersize=5)
+    for name, (x, y) in zip(names, landmarks[:, :2], strict=True):
+        label = axis.annotate(name, (x, y), xytext=(3, 3), textcoords="offset points", color="yellow", fontsize=6, parse_math=False)
+        label.set_path_effects([OUTLINE])
+    axis.set_xlim(-0.5, width - 0.5)
+    axis.set_ylim(height - 0.5, -0.5)
+    axis.set_axis_off()
+    return render(figure)
+
+
+def error_curve(errors: Array, *, unit: str, label: str) -> Figure:
+    """Cumulative distribution of point errors (P,) as a figure."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    ordered = np.sort(errors)
+    axis.step(ordered, 100.0 * np.arange(1, len(ordered) + 1) / max(len(ordered), 1), where="post", label=_plain(label))
+    axis.set(xlabel=f"point-to-point error ({unit})", ylabel="points (%)", ylim=(0, 101), xlim=(0, None))
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower right")
+    return figure
+
+
+def image_error_curves(errors: Mapping[tuple[str, str], Array], *, unit: str, systems: Sequence[str]) -> Figure:
+    """Cumulative distributions of the image-specific error, a colour a system and a line style a training size.
+
+    Where some errors are many times others, the axis of errors is logarithmic, so that every curve is whole and told apart.
+
+    Args:
+        errors: (system, size) -> (values,).
+        unit: of the errors.
+        systems: all names that have a colour, so that a system has the same one in every figure.
+    """
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    sizes = list(dict.fromkeys(size for _, size in errors))
+    largest = [np.percentile(values, 95) for values in errors.values()]
+    logarithmic = max(largest) > 4 * min(largest)
+    for (system, size), values in errors.items():
+        ordered = np.sort(values)
+        share = 100.0 * np.arange(1, len(ordered) + 1) / len(ordered)
+        style: dict[str, Any] = dict(
+            color=f"C{systems.index(system) % 10}", linestyle=LINES[(len(sizes) - 1 - sizes.index(size)) % len(LINES)]
+        )
+        axis.step(ordered, share, where="post", label=_plain(f"{system}, {size}: {values.mean():.2f} {unit}"), **style)
+    axis.set(xlabel=f"image-specific point-to-point error ({unit})", ylabel="images (%)", ylim=(0, 101))
+    if logarithmic:
+        axis.set_xscale("log")
+    else:
+        axis.set_xlim(0, 1.1 * max(largest))
+    axis.grid(alpha=0.3)
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, title="system, training images: mean")
+    return figure
+
+
+def _plain(text: str) -> str:
+    """Names are no formulas."""
+    return text.replace("$", r"\$")
+
+
+def render(figure: Figure) -> Array:
+    """uint8 (height, width, 3) of a figure."""
+    canvas = cast(FigureCanvasAgg, figure.canvas)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def encode_png(array: Array) -> bytes:
+    """PNG bytes of uint8 (height, width, 3)."""
+    return tf.io.encode_png(array).numpy()
+
+
+def png(figure: Figure) -> bytes:
+    """PNG bytes of a figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Landmarks to heatmaps and back, and what the heatmaps are trained towards."""

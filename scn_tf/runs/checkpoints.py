@@ -1,0 +1,188 @@
+"""What a run keeps: the model for use, and the whole training state for going on.
+
+Both are single files that replace the one before in one step, so that a kill at any moment
+leaves a loadable one. Arrays and JSON only: nothing in them is executed when they are read.
+"""
+
+import io
+import json
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+
+from scn_tf.environment.backend import keras
+from scn_tf.errors import CheckpointError
+from scn_tf.models.layers import CubicUpsampling  # noqa: F401  (registers the layers that a file names)
+from scn_tf.runs import statement
+from scn_tf.storage import checksums, files
+from scn_tf.types import Metadata, PathName
+
+METADATA = "scn_tf.json"
+# What keras, h5py, zipfile and json raise on damaged files, encrypted ones and documents nested without end among them.
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, TypeError, NotImplementedError, RuntimeError, EOFError),
+    *(SyntaxError, tokenize.TokenError),  # numpy, of an array's header
+)
+
+
+NOT_FINITE = "is damaged, or its training failed: weights are not finite, so it would find nothing"
+
+
+def save_model(network: keras.Model, path: PathName, metadata: Metadata) -> None:
+    """Write a ``.keras`` file that carries our metadata (JSON) beside the network, and a checksum (:mod:`scn_tf.storage.checksums`)."""
+    with files.replaced(path) as temporary:
+        network.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(METADATA, json.dumps({**metadata, **checksums.STATEMENT}, indent=1))
+        checksums.fill_zip(temporary)
+
+
+def halve(path: PathName, out: PathName, metadata: Metadata) -> None:
+    """Write a ``.keras`` file anew with its weights in float16: half the size, read back to float32 by :func:`load_model`.
+
+    Args:
+        path: file of :func:`save_model`.
+        out: file to write.
+        metadata: JSON-like dict that replaces the file's own.
+    """
+    with files.replaced(out) as temporary:
+        with zipfile.ZipFile(path) as source, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target:
+            for name in source.namelist():
+                content = source.read(name)
+                if name.endswith(".h5"):
+                    content = _halved(content)
+                target.writestr(name, json.dumps({**metadata, **checksums.STATEMENT}, indent=1) if name == METADATA else content)
+        checksums.fill_zip(temporary)
+
+
+def _halved(content: bytes) -> bytes:
+    """An HDF5 file with its float32 arrays in float16."""
+    buffer = io.BytesIO(content)
+    with h5py.File(buffer, "r+") as archive:
+        names: list[str] = []
+
+        def note(name: str, item: h5py.Dataset | h5py.Group) -> None:
+            if isinstance(item, h5py.Dataset) and item.dtype == "float32":
+                names.append(name)
+
+        archive.visititems(note)
+        arrays = {name: archive[name][()].astype("float16") for name in names}
+        for name, array in arrays.items():
+            attributes = dict(archive[name].attrs)
+            del archive[name]
+            archive[name] = array
+            archive[name].attrs.update(attributes)
+        fresh = io.BytesIO()
+        with h5py.File(fresh, "w") as copy:  # what was deleted keeps its place in a file
+            for name in archive:
+                archive.copy(name, copy)
+            copy.attrs.update(archive.attrs)
+    return fresh.getvalue()
+
+
+def load_model(path: PathName) -> tuple[keras.Model, Metadata]:
+    """Read a ``.keras`` file of :func:`save_model`.
+
+    Whatever precision a network was trained in, it is used in float32: bfloat16 moves a peak by a
+    hundredth of a network pixel, and what is measured here must be what every export answers.
+
+    Returns:
+        (functional ``keras.Model`` computing in float32, metadata dict).
+
+    Raises:
+        CheckpointError: missing, damaged, written by another program, or with weights that are not finite.
+    """
+    metadata = read_metadata(path)
+    try:
+        # safe_mode refuses layers that carry code.
+        network = _float32(keras.saving.load_model(path, compile=False, safe_mode=True))
+    except DAMAGED as error:
+        raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
+    size, channels = metadata["config"]["model"]["image_size"], metadata["channels"]
+    maps = len(metadata["labels"] if metadata["config"]["model"]["name"] == "segmentation" else metadata["landmarks"])
+    for what, shape, said in (("takes", network.input_shape, (*size, channels)), ("answers with", network.output_shape, (*size, maps))):
+        if shape[1:] != said:
+            raise CheckpointError(f"{path}: is damaged: its network {what} {shape[1:]}, its settings say {said}.")
+    for variable in network.variables:
+        if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+            raise CheckpointError(f"{path}: {NOT_FINITE} ({variable.path}).")
+    return network, metadata
+
+
+def read_metadata(path: PathName) -> Metadata:
+    """The metadata of a file of :func:`save_model`, dict.
+
+    Raises:
+        CheckpointError: missing, damaged, or written by another program.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+        checksums.check(content, path, CheckpointError)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if METADATA not in archive.namelist():
+                raise CheckpointError(f"{path}: was not written by scn_tf ({METADATA} is missing).")
+            metadata = json.loads(archive.read(METADATA))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file.") from None
+    except CheckpointError:
+        raise
+    except DAMAGED as error:
+        raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
+    return checked_metadata(checksums.without_statement(metadata, content, path, CheckpointError), path)
+
+
+def checked_metadata(metadata: Metadata, path: PathName) -> Metadata:
+    """What a model file says of itself, if that is whole.
+
+    Raises:
+        CheckpointError: something is missing or cannot be.
+    """
+    if wrong := statement.mistake(metadata):
+        raise CheckpointError(f"{path}: is damaged: what it says of itself is not whole ({wrong}).")
+    return metadata
+
+
+def _float32(network: keras.Model) -> keras.Model:
+    """The same functional network with every layer computing in float32; the networks of an ensemble are layers of layers."""
+
+    def clone(layer: keras.Layer) -> keras.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    copy = keras.models.clone_model(network, clone_function=clone, recursive=True)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def save_state(variables: Iterable[keras.Variable], path: PathName, progress: Mapping[str, Any]) -> None:
+    """Write all variables of a training, in order, and its progress (JSON-like dict)."""
+    arrays = {f"{index:04d}": keras.ops.convert_to_numpy(variable) for index, variable in enumerate(variables)}
+    with files.replaced(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
+
+
+def load_state(variables: Sequence[keras.Variable], path: PathName) -> dict[str, Any]:
+    """Assign the variables from a file of :func:`save_state`; returns the progress.
+
+    Raises:
+        CheckpointError: missing, damaged, or of another network or optimizer.
+    """
+    try:
+        # Opened here: numpy leaves a file that it cannot read open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = [archive[name] for name in sorted(archive.files) if name != "progress"]
+            progress = json.loads(str(archive["progress"]))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file; there is nothing to resume.") from None
+    except DAMAGED as error:
+        raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
+    if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
+        raise CheckpointError(f"{path}: belongs to another network or optimizer than the configuration describes.")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+    return progress

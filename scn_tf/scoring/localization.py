@@ -1,0 +1,67 @@
+"""Network and fitted examples to landmarks in network pixels: what validation, evaluation and prediction share."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from scn_tf.environment.backend import keras
+from scn_tf.heatmaps.decoders import DECODERS
+from scn_tf.types import Array, Locate, Tensor
+
+
+def localizer(network: keras.Model, decoder: str) -> Locate:
+    """Compiled function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels."""
+    decode = DECODERS[decoder]
+
+    @tf.function(reduce_retracing=True)
+    def locate(images: tf.Tensor) -> tuple[Tensor, Tensor]:
+        return decode(network(images, training=False))
+
+    return locate
+
+
+def localize(locate: Locate, data: tf.data.Dataset, *, batch_size: int = 1) -> dict[str, Array]:
+    """Run a localizer over a dataset of examples.
+
+    Args:
+        locate: from :func:`localizer`.
+        data: finite ``tf.data.Dataset`` of examples (see :mod:`scn_tf.data.pipeline`).
+        batch_size: images at a time.
+
+    Returns:
+        dict of arrays over all images: ``predicted`` (I, N, d) network pixels, ``scores`` (I, N),
+        and every value of the examples but the image.
+    """
+    parts = []
+    for batch in data.batch(batch_size):
+        predicted, scores = locate(batch.pop("image"))
+        parts.append({"predicted": predicted, "scores": scores, **batch})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def point_errors(result: Mapping[str, Array], per_pixel: str = "unit_per_pixel") -> Array:
+    """Distances (I, N) of predicted and true points, NaN where nothing is annotated.
+
+    Args:
+        result: of :func:`localize`.
+        per_pixel: ``"unit_per_pixel"`` for mm (px where no spacing is known), ``"file_per_pixel"`` for file pixels.
+    """
+    offsets = (result["predicted"] - result["landmarks"]) * result[per_pixel][:, None]
+    return np.where(result["annotated"] > 0, np.linalg.norm(offsets, axis=-1), np.nan)
+
+
+def relative_errors(result: Mapping[str, Array], reference: Sequence[int] | None = None) -> Array:
+    """Distances (I, N) of predicted and true points in percent of a length of their image, NaN where nothing is annotated.
+
+    Args:
+        result: of :func:`localize`.
+        reference: two landmark numbers, whose true distance is the length (NaN where one of them is absent); the image's diagonal if None.
+    """
+    if reference is None:
+        length = np.linalg.norm(result["size"], axis=-1)
+    else:
+        first, second = (result["landmarks"][:, number] for number in reference)
+        length = np.linalg.norm((first - second) * result["file_per_pixel"], axis=-1)
+        length = np.where((result["annotated"][:, list(reference)] > 0).all(axis=1) & (length > 0), length, np.nan)
+    return 100.0 * point_errors(result, "file_per_pixel") / length[:, None]

@@ -1,0 +1,1 @@
+"""The kinds of system that find something in images."""

@@ -1,0 +1,109 @@
+"""A run's forests in one file, ``model.npz``: arrays and JSON, nothing that is executed when it is read."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scn_tf.errors import CheckpointError
+from scn_tf.heatmaps.decoders import DECODERS
+from scn_tf.runs.checkpoints import DAMAGED, NOT_FINITE, checked_metadata
+from scn_tf.storage import checksums, files
+from scn_tf.systems.forest.features import Features
+from scn_tf.systems.forest.localize import build_locate
+from scn_tf.systems.forest.shape import ShapeModel
+from scn_tf.systems.forest.trees import Forest
+from scn_tf.systems.forest.voting import Stage
+from scn_tf.types import Locate, Metadata, PathName
+
+
+def save(path: PathName, stages: Sequence[Stage], shape: ShapeModel | None, metadata: Metadata) -> None:
+    """Write stages, shape model (None without) and metadata (JSON-like dict), with a checksum (:mod:`scn_tf.storage.checksums`)."""
+    stated = json.dumps({**metadata, **checksums.STATEMENT})
+    arrays: dict[str, Any] = {"metadata": np.array(stated), "reaches": np.array([stage.reach for stage in stages])}
+    for number, stage in enumerate(stages):
+        arrays |= {f"{number}/{name}": value for name, value in stage.features._asdict().items()}
+        for index, forest in enumerate(stage.forests):
+            arrays |= {f"{number}/{index}/{name}": value for name, value in forest._asdict().items()}
+    if shape is not None:
+        arrays |= {f"shape/{name}": np.asarray(value) for name, value in shape._asdict().items()}
+    with files.replaced(path) as temporary:
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        checksums.fill_zip(temporary)
+
+
+def load(path: PathName) -> tuple[list[Stage], ShapeModel | None, Metadata]:
+    """(stages, shape model or None, metadata) of a file of :func:`save`.
+
+    Raises:
+        CheckpointError: missing, damaged, written by another program, or with numbers that are not finite.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+        checksums.check(content, path, CheckpointError)
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = dict(archive)
+        metadata = json.loads(str(arrays["metadata"]))
+        metadata = checked_metadata(checksums.without_statement(metadata, content, path, CheckpointError), path)
+        stages = []
+        for number, reach in enumerate(arrays["reaches"]):
+            features = Features(*(arrays[f"{number}/{name}"] for name in Features._fields))
+            count = 1 if number == 0 else len(metadata["landmarks"])
+            forests = [Forest(*(arrays[f"{number}/{index}/{name}"] for name in Forest._fields)) for index in range(count)]
+            stages.append(Stage(float(reach), features, tuple(forests)))
+        shape = None
+        if "shape/mean" in arrays:
+            shape = ShapeModel(*(arrays[f"shape/{name}"] for name in ShapeModel._fields))
+        _check(stages, shape, metadata)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file.") from None
+    except CheckpointError:
+        raise
+    except DAMAGED as error:
+        raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise CheckpointError(f"{path}: {NOT_FINITE} ({name}).")
+    return stages, shape, metadata
+
+
+def _check(stages: Sequence[Stage], shape: ShapeModel | None, metadata: Metadata) -> None:
+    """Raise ValueError for arrays that would lead out of themselves, or round in a circle."""
+    count, dims = len(metadata["landmarks"]), metadata["dims"]
+    if metadata["config"]["heatmap"]["decoder"] not in DECODERS:
+        raise ValueError("unknown decoder")
+    for number, (reach, features, forests) in enumerate(stages):
+        known = len(features.offsets)
+        if not np.isfinite(reach) or features.offsets.shape != (known, 2, dims) or features.radii.shape != (known, 2):
+            raise ValueError("misshapen features")
+        for roots, feature, threshold, children, values in forests:
+            nodes = len(feature)
+            inner = np.flatnonzero(feature >= 0)
+            sound = (
+                values.shape == (nodes, dims * (count if number == 0 else 1))
+                and threshold.shape == (nodes,)
+                and children.shape == (nodes, 2)
+                and feature.max() < known
+                and (children[inner] > inner[:, None]).all()  # downwards alone: every walk ends
+                and (children[inner] < nodes).all()
+                and ((roots >= 0) & (roots < nodes)).all()
+            )
+            if not sound:
+                raise ValueError("a tree that is none")
+    if shape is not None and (shape.mean.shape != (count, dims) or shape.modes.shape != (len(shape.deviations), count * dims)):
+        raise ValueError("misshapen shape model")
+
+
+def load_localizer(path: PathName) -> tuple[Locate, Metadata]:
+    """(function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, metadata).
+
+    Raises:
+        CheckpointError: see :func:`load`.
+    """
+    stages, shape, metadata = load(path)
+    return build_locate(stages, shape, len(metadata["landmarks"]), metadata["config"]["heatmap"]["decoder"]), metadata

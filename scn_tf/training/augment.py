@@ -1,0 +1,238 @@
+"""Random changes of images *and* landmarks by the same draw, on the device, 2D and 3D.
+
+``sample`` draws parameters, one set an image; ``warp_images`` and ``transform_points`` apply
+that draw. An image is pulled (each output pixel asks where it comes from), a point is pushed
+(where does it go?), so points take the inverse: exact for the linear part, a fixed-point
+iteration for the elastic field.
+
+Coordinates (x, y[, z]) in network pixels, images (B, [D,] H, W, C).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from scn_tf import geometry
+from scn_tf.config import AugmentConfig
+from scn_tf.data.preprocess import BACKGROUND
+from scn_tf.environment.backend import ops
+from scn_tf.types import Sizes, Tensor
+
+INVERSE_STEPS = 12  # the error shrinks by the field's slope (< 0.9, typically 0.25) each step
+
+
+class Draw(NamedTuple):
+    """Parameters of a batch; input = centre + linear @ (p + u(p) - centre) + translation.
+
+    p is an output pixel, u(p) the elastic displacement there.
+    """
+
+    linear: tf.Tensor  # (B, d, d)
+    translation: tf.Tensor  # (B, d) pixels
+    elastic: tf.Tensor  # (B, grid, ..., grid, d) pixels at control points, array order
+    gain: tf.Tensor  # (B,)
+    offset: tf.Tensor  # (B,)
+    noise: tf.Tensor  # (B,) standard deviation
+    blur: tf.Tensor  # (B,) standard deviation, pixels
+
+
+def sample(config: AugmentConfig, batch: int | tf.Tensor, size: Sizes, *, seed: tf.Tensor | Sequence[int]) -> Draw:
+    """Draw the parameters of a batch, without state: the same seed gives the same draw.
+
+    Args:
+        config: :class:`scn_tf.config.AugmentConfig`.
+        batch: number of images, may be a tensor.
+        size: (H, W) or (D, H, W).
+        seed: (2,) integers.
+
+    Returns:
+        :class:`Draw`.
+    """
+    dims = len(size)
+    sides = tf.constant(size[::-1], tf.float32)
+    seeds = tf.unstack(tf.random.split(seed, 9))
+
+    def uniform(index: int, shape: Sizes, bound: float) -> tf.Tensor:
+        return bound * tf.random.stateless_uniform([batch, *shape], seeds[index], -1.0, 1.0)
+
+    factor = 1.0 + uniform(0, (1,), config.scale)
+    factors = factor * (1.0 + uniform(1, (dims,), config.axis_scale))
+    angles = uniform(2, (1 if dims == 2 else 3,), config.rotation)
+    grid = (config.elastic_grid,) * dims
+    return Draw(
+        # Pulled back: an image enlarged by f asks for input coordinates shrunk by f.
+        linear=geometry.rotations(angles, dims) / factors[:, None, :],
+        translation=uniform(3, (dims,), config.translation) * sides,
+        elastic=uniform(4, (*grid, dims), config.elastic) * sides,
+        gain=1.0 + uniform(5, (), config.intensity_scale),
+        offset=uniform(6, (), config.intensity_shift),
+        noise=tf.abs(uniform(7, (), config.noise)),
+        blur=tf.abs(uniform(8, (), config.blur)),
+    )
+
+
+def _spline_weights(positions: Tensor, count: int) -> Tensor:
+    """Cubic B-spline weights of ``count`` control points: (...,) in [0, count - 1] -> (..., count).
+
+    Control points beyond the ends repeat the last one, so the weights always sum to one.
+    """
+    index = ops.cast(ops.arange(-1, count + 1), "float32")
+    distance = ops.abs(positions[..., None] - index)
+    near = 2.0 / 3.0 - distance**2 + distance**3 / 2.0
+    far = ops.maximum(2.0 - distance, 0.0) ** 3 / 6.0
+    weights = ops.where(distance < 1.0, near, far)
+    first = weights[..., :1] + weights[..., 1:2]
+    last = weights[..., -2:-1] + weights[..., -1:]
+    return ops.concatenate([first, weights[..., 2:-2], last], axis=-1)
+
+
+def _elastic_at_points(draw: Draw, points: Tensor, size: Sizes) -> Tensor:
+    """Displacement (B, N, d) of the elastic field at points (B, N, d)."""
+    dims = len(size)
+    count = draw.elastic.shape[1]
+    weights = []
+    for axis in range(dims):
+        sides = max(size[dims - 1 - axis] - 1, 1)
+        # Outside the image the field goes on with its border value.
+        position = ops.clip(points[..., axis] * ((count - 1) / sides), 0.0, count - 1.0)
+        weights.append(_spline_weights(position, count))
+    if dims == 2:
+        return ops.einsum("bnx,bny,byxd->bnd", weights[0], weights[1], draw.elastic)
+    return ops.einsum("bnx,bny,bnz,bzyxd->bnd", weights[0], weights[1], weights[2], draw.elastic)
+
+
+def _elastic_on_grid(draw: Draw, size: Sizes) -> Tensor:
+    """Displacement (B, *size, d) of the elastic field at every pixel."""
+    count = draw.elastic.shape[1]
+    weights = [_spline_weights(ops.cast(ops.arange(side), "float32") * ((count - 1) / max(side - 1, 1)), count) for side in size]
+    if len(size) == 2:
+        return ops.einsum("hy,wx,byxd->bhwd", weights[0], weights[1], draw.elastic)
+    return ops.einsum("kz,hy,wx,bzyxd->bkhwd", weights[0], weights[1], weights[2], draw.elastic)
+
+
+def _centre(size: Sizes) -> Tensor:
+    return ops.convert_to_tensor([(side - 1) / 2 for side in size[::-1]], dtype="float32")
+
+
+def source_coordinates(draw: Draw, size: Sizes) -> Tensor:
+    """Input coordinates (B, *size, d), (x, y[, z]), that every output pixel shows."""
+    axes = [ops.cast(ops.arange(side), "float32") for side in size]
+    grid = ops.stack(ops.meshgrid(*axes, indexing="ij")[::-1], axis=-1)  # (*size, d)
+    moved = grid[None] + _elastic_on_grid(draw, size) - _centre(size)
+    flat = ops.reshape(moved, (-1, math.prod(size), len(size)))
+    flat = ops.matmul(flat, ops.transpose(draw.linear, (0, 2, 1))) + (draw.translation + _centre(size))[:, None]
+    return ops.reshape(flat, (-1, *size, len(size)))
+
+
+def transform_points(draw: Draw, points: Tensor, size: Sizes) -> Tensor:
+    """Where points of the input image lie in the augmented image: (B, N, d) -> (B, N, d)."""
+    inverse = ops.linalg.inv(draw.linear)
+    shifted = points - (draw.translation + _centre(size))[:, None]
+    target = ops.matmul(shifted, ops.transpose(inverse, (0, 2, 1))) + _centre(size)  # = p + u(p)
+    moved = target
+    for _ in range(INVERSE_STEPS):
+        moved = target - _elastic_at_points(draw, moved, size)
+    return moved
+
+
+def warp_images(draw: Draw, images: Tensor) -> Tensor:
+    """The geometric part of a draw on images (B, [D,] H, W, C): one linear interpolation."""
+    return interpolate(images, source_coordinates(draw, tuple(images.shape[1:-1])))
+
+
+def interpolate(images: Tensor, coordinates: Tensor) -> Tensor:
+    """Bilinear or trilinear values of images at coordinates; the background outside.
+
+    Args:
+        images: (B, [D,] H, W, C).
+        coordinates: (B, *out, d), (x, y[, z]) pixels.
+
+    Returns:
+        (B, *out, C).
+    """
+    *size, channels = images.shape[1:]
+    dims, pixels = len(size), math.prod(size)
+    out = coordinates.shape[1:-1]
+    batch = ops.shape(coordinates)[0]
+    flat_images = ops.reshape(images, (-1, channels)) - BACKGROUND
+    start = ops.reshape(ops.arange(batch, dtype="int32") * pixels, (-1, *[1] * len(out)))
+    lower = ops.floor(coordinates)
+    fraction = coordinates - lower
+    lower = ops.cast(lower, "int32")
+    result: Any = 0.0  # then (B, *out, C)
+    for corner in range(2**dims):
+        index, stride = start, 1
+        weight: Any = 1.0  # then (B, *out)
+        for axis in range(dims):
+            side = size[dims - 1 - axis]
+            upper = (corner >> axis) & 1
+            position = lower[..., axis] + upper
+            within = ops.cast(ops.logical_and(position >= 0, position < side), "float32")
+            part = fraction[..., axis] if upper else 1.0 - fraction[..., axis]
+            weight = weight * part * within
+            index = index + stride * ops.clip(position, 0, side - 1)
+            stride *= side
+        values = ops.take(flat_images, ops.reshape(index, (-1,)), axis=0)
+        result = result + weight[..., None] * ops.reshape(values, (-1, *out, channels))
+    return result + BACKGROUND
+
+
+def change_intensities(draw: Draw, images: Tensor, *, seed: tf.Tensor | Sequence[int], config: AugmentConfig) -> Tensor:
+    """The photometric part of a draw: blur, gain, offset, noise; optional ones only where configured."""
+    shape = (-1, *[1] * (len(images.shape) - 1))
+    if config.blur > 0:
+        images = gaussian_blur(images, draw.blur, radius=math.ceil(3 * config.blur))
+    images = images * ops.reshape(draw.gain, shape) + ops.reshape(draw.offset, shape)
+    if config.noise > 0:
+        noise = tf.random.stateless_normal(tf.shape(images), seed)
+        images = images + ops.reshape(draw.noise, shape) * noise
+    return images
+
+
+def gaussian_blur(images: Tensor, sigmas: Tensor, *, radius: int) -> Tensor:
+    """Separable Gaussian blur with one sigma an image, borders mirrored without repeating the edge.
+
+    Args:
+        images: (B, [D,] H, W, C).
+        sigmas: (B,) pixels; 0 leaves an image as it is.
+        radius: taps on each side.
+    """
+    dims = len(images.shape) - 2
+    taps = ops.cast(ops.arange(-radius, radius + 1), "float32")
+    kernel = ops.exp(-0.5 * ops.square(taps / ops.maximum(sigmas, 1e-3)[:, None]))
+    kernel = kernel / ops.sum(kernel, axis=1, keepdims=True)  # (B, 2 radius + 1)
+    for axis in range(1, dims + 1):
+        padding = [[radius, radius] if a == axis else [0, 0] for a in range(dims + 2)]
+        padded = ops.pad(images, padding, mode="reflect")
+        side = images.shape[axis]
+        images = sum(
+            ops.reshape(kernel[:, tap], (-1, *[1] * (dims + 1))) * ops.take(padded, range(tap, tap + side), axis=axis)
+            for tap in range(2 * radius + 1)
+        )
+    return images
+
+
+def augment(
+    config: AugmentConfig, images: Tensor, landmarks: Tensor, visible: Tensor, *, seed: tf.Tensor | Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw once, apply to images and landmarks.
+
+    Args:
+        config: :class:`scn_tf.config.AugmentConfig`.
+        images: (B, [D,] H, W, C).
+        landmarks: (B, N, d) network pixels; any finite number where not visible.
+        visible: (B, N), 1 or 0.
+        seed: (2,) integers; another one for every step and replica.
+
+    Returns:
+        (images, landmarks, visible): landmarks that left the image are no longer visible.
+    """
+    size = tuple(images.shape[1:-1])
+    seeds = tf.unstack(tf.random.split(seed, 2))
+    draw = sample(config, tf.shape(images)[0], size, seed=seeds[0])
+    images = warp_images(draw, images)
+    images = change_intensities(draw, images, seed=seeds[1], config=config)
+    landmarks = transform_points(draw, landmarks, size)
+    return images, landmarks, visible * ops.cast(geometry.inside(landmarks, size), visible.dtype)
