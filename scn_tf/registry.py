@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, Protocol, TypeVar
 
 from scn_tf.errors import ConfigError
+from scn_tf.messages import cut, visible
 
 
 class Named(Protocol):
@@ -66,10 +67,10 @@ class Registry(Mapping[str, Row], Generic[Row]):
         if name not in rows and name in self._offered:
             rows[name] = self._import_offered(name)
         if name not in rows:
-            match = difflib.get_close_matches(str(name)[:100], list(self), n=1, cutoff=0.5)
-            raise ConfigError(
-                f"{self.noun} {str(name)[:100]}: unknown{f'; did you mean {match[0]}?' if match else f'; known: {chr(44).join(self)}'}"
-            )
+            asked = cut(visible(str(name)), 60)
+            match = difflib.get_close_matches(asked, list(self), n=1, cutoff=0.5)
+            hint = f"did you mean {match[0]}?" if match else f"known: {', '.join(self)}"
+            raise ConfigError(f"{self.noun} {asked}: unknown; {hint}")
         return rows[name]
 
     def __contains__(self, name: object) -> bool:

@@ -90,14 +90,14 @@ def run_study(options: argparse.Namespace) -> int:
 
     out = options.out or Path("studies") / options.file.stem
     planned = study.read_study(options.file)
-    opening = planned.runs(options.root, missing=options.missing)
+    runs = planned.runs(options.root, missing=options.missing)
     if options.jobs < 1:
         raise config.ConfigError(f"--jobs: expected at least 1, received {options.jobs}.")
-    study.check_settings(out, opening)
+    study.check_settings(out, runs)
     if options.list:
-        waiting = {run.name for run in study.unfinished(out, opening)}
+        waiting = {run.name for run in study.unfinished(out, runs)}
         absent = study.left_out(out)
-        for index, run in enumerate(opening):
+        for index, run in enumerate(runs):
             state = "left out" if run.name in absent else "waiting " if run.name in waiting else "finished"
             print(f"{index:4d}  {state}  {run.name}")
         return 0
@@ -106,14 +106,14 @@ def run_study(options: argparse.Namespace) -> int:
         command += ["--data.root", str(options.root)] if options.root else []
         command += ["--data.missing", options.missing] if options.missing else []
         write = {"slurm": study.slurm_script, "kubernetes": study.kubernetes_manifest}[options.write]
-        print(write(command, len(opening), name=options.file.stem), end="")
+        print(write(command, len(runs), name=options.file.stem), end="")
         return 0
     if options.index is not None:
-        if not 0 <= options.index < len(opening):
-            raise config.ConfigError(f"--run: expected 0 to {len(opening) - 1}, received {options.index}.")
-        run = opening[options.index]
+        if not 0 <= options.index < len(runs):
+            raise config.ConfigError(f"--run: expected 0 to {len(runs) - 1}, received {options.index}.")
+        run = runs[options.index]
         if study.unfinished(out, [run]):
-            if run not in study.check_data(out, opening):
+            if run not in study.check_data(out, runs):
                 print(f"{run.name}: left out, it has no images")
                 return 0
             if study.run_one(out, run) != 0:
@@ -121,10 +121,10 @@ def run_study(options: argparse.Namespace) -> int:
         print(f"{run.name}: finished")
         return 0
     study.check_out(out)
-    failed = [] if options.report else study.run_all(out, opening, jobs=options.jobs)
+    failed = [] if options.report else study.run_all(out, runs, jobs=options.jobs)
     for name in failed:
         fail(f"{name}: failed, see {out / 'logs' / name}.log", status=1)
-    print(study.write_report(out, opening, sizes_figure=planned.sizes_figure), end="")
+    print(study.write_report(out, runs, sizes_figure=planned.sizes_figure), end="")
     print(f"\ntables and figures  {out}")
     return 1 if failed else 0
 
