@@ -23,7 +23,7 @@ def build_locate(stages: Sequence[Stage], shape: ShapeModel | None, landmarks: i
         stages: :class:`scn_tf.systems.forest.voting.Stage` from coarse to fine.
         shape: :class:`scn_tf.systems.forest.shape.ShapeModel` that chooses among the peaks of the votes; None takes the highest.
         landmarks: number of landmarks N.
-        decoder: name in :data:`scn_tf.heatmaps.DECODERS`. A score is the share of votes at the maximum of the smoothed map.
+        decoder: name of a decoder in :mod:`scn_tf.heatmaps.decoders`. A score is the share of votes at the maximum of the smoothed map.
     """
 
     def locate(images: Tensor) -> tuple[Array, Array]:
