@@ -57,7 +57,9 @@ def settings_tables() -> str:
         default = "" if field.default is None else f"`{field.default}`"
         row = f"| `{setting}` | {_cell(default)} | {_cell(field.description)}{': ' + allowed if allowed else ''} |"
         sections.setdefault(section, []).append(row)
-    return "\n\n".join(f"## {name}\n\n| setting | default | meaning |\n|---|---|---|\n" + "\n".join(rows) for name, rows in sections.items())
+    return "\n\n".join(
+        f"## {name}\n\n| setting | default | meaning |\n|---|---|---|\n" + "\n".join(rows) for name, rows in sections.items()
+    )
 
 
 def command_tables() -> str:
@@ -197,7 +199,7 @@ def is_described_elsewhere(docname: str, what: str, name: str, value: object) ->
     ``what`` is the kind of the object that has the member.
     """
     if what in ("class", "exception"):
-        return name.startswith("model_") or isinstance(value, types.MemberDescriptorType) and docname != "api"
+        return name.startswith("model_") or (isinstance(value, types.MemberDescriptorType) and docname != "api")
     return docname.startswith("modules/") and qualified(value) in _public_places()
 
 
