@@ -44,7 +44,7 @@ _HOMES = {
     "Predictor": "predict",
     "TrainingDiverged": "errors",
     "WriteError": "errors",
-    "build_network": "models",
+    "build_network": "build",
     "evaluate": "evaluate_run",
     "load": "predict",
     "open_dataset": "data.dataset",
@@ -75,6 +75,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from scn_tf.build import build_network
     from scn_tf.config import Config
     from scn_tf.data.dataset import Dataset, open_dataset
     from scn_tf.errors import (
@@ -89,7 +90,6 @@ if TYPE_CHECKING:
         WriteError,
     )
     from scn_tf.evaluate_run import evaluate
-    from scn_tf.models import build_network
     from scn_tf.predict import Prediction, Predictor, load
     from scn_tf.train_run import train
 else:
