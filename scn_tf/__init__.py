@@ -50,7 +50,7 @@ _HOMES = {
     "open_dataset": "data.dataset",
     "train": "train_run",
 }
-_WITHOUT_TENSORFLOW = ("config", "errors")
+_WITHOUT_TENSORFLOW = ("build", "config", "errors")
 # Written out, for type checkers and editors read it without running it.
 __all__ = [
     "CheckpointError",
