@@ -29,7 +29,7 @@ def export(folder, size, filters):
     """Write an untrained network as a SavedModel and the pictures to ask about; all into ``folder``."""
     import tensorflow as tf
 
-    from scn_tf import config, models, serving
+    from scn_tf import build, config, export
     from scn_tf.runs import checkpoints
 
     settings = config.from_dict({"model": {"preset": "small", "image_size": [size, size], "filters": filters}}).resolved(2)
@@ -44,9 +44,9 @@ def export(folder, size, filters):
         "spacing_mm": None,
         "config": json.loads(settings.model_dump_json()),
     }
-    network = models.from_config(settings.model, landmarks=LANDMARKS, channels=1)
+    network = build.from_config(settings.model, num_maps=LANDMARKS, channels=1)
     checkpoints.save_model(network, folder / "model.keras", metadata)
-    serving.export_saved_model(folder / "model.keras", folder / "served")
+    export.export_saved_model(folder / "model.keras", folder / "served")
     for number in range(4):
         # Smooth, so that the files are as small as radiographs are; of different sizes.
         shape = (size * (2 + number) // 2, size * (3 + number) // 3)

@@ -4,15 +4,15 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from scn_tf.models.layers import cubic_matrix
-from scn_tf.models.scn import LEAKY_SLOPE
+from scn_tf.models.parts.blocks import LEAKY_SLOPE
+from scn_tf.models.parts.layers import cubic_matrix
 
 
 class Twin(torch.nn.Module):
     """SCN in 2D with the argmax and quadratic decoder: (B, C, H, W) -> landmarks (B, N, 2), scores (B, N).
 
     Args:
-        network: functional Keras model of :func:`scn_tf.models.build_scn`, 2D.
+        network: functional Keras model of :func:`scn_tf.models.scn.build_scn`, 2D.
         settings: its resolved :class:`scn_tf.config.ModelConfig`.
     """
 

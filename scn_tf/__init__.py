@@ -44,13 +44,13 @@ _HOMES = {
     "Predictor": "predict",
     "TrainingDiverged": "errors",
     "WriteError": "errors",
-    "build_network": "models",
+    "build_network": "build",
     "evaluate": "evaluate_run",
     "load": "predict",
     "open_dataset": "data.dataset",
     "train": "train_run",
 }
-_WITHOUT_TENSORFLOW = ("config", "errors")
+_WITHOUT_TENSORFLOW = ("build", "config", "errors")
 # Written out, for type checkers and editors read it without running it.
 __all__ = [
     "CheckpointError",
@@ -75,6 +75,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from scn_tf.build import build_network
     from scn_tf.config import Config
     from scn_tf.data.dataset import Dataset, open_dataset
     from scn_tf.errors import (
@@ -89,7 +90,6 @@ if TYPE_CHECKING:
         WriteError,
     )
     from scn_tf.evaluate_run import evaluate
-    from scn_tf.models import build_network
     from scn_tf.predict import Prediction, Predictor, load
     from scn_tf.train_run import train
 else:

@@ -12,7 +12,7 @@ from scn_tf.data import pixels
 from scn_tf.environment.backend import keras, layers
 from scn_tf.errors import CheckpointError
 from scn_tf.heatmaps.gaussians import gaussian_height
-from scn_tf.models.layers import CubicResizing
+from scn_tf.models.parts.layers import CubicResizing
 from scn_tf.runs import checkpoints
 from scn_tf.storage import files
 from scn_tf.systems import opening

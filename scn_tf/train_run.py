@@ -14,7 +14,7 @@ import filelock
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import __version__, models
+from scn_tf import __version__, build
 from scn_tf.config import Config, warn_if_too_large, warn_if_too_narrow
 from scn_tf.config import load as load_config
 from scn_tf.data import coverage, evidence, fingerprint, pipeline, pixels, synthetic
@@ -156,7 +156,7 @@ def prepare(config: Config, run_dir: Path, *, resume: bool, accept_changed_data:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     chosen, name = config.data, config.model.name
-    if name not in forest.NAMES and (unused := models.unused(given, dataset.description.dims)):
+    if unused := build.unused(given, dataset.description.dims):
         fields = ", ".join(f"model.{field}" for field in unused)
         warnings.warn(f"{fields}: model.name {name} has no such thing, it is ignored.", ConfigWarning, stacklevel=2)
     train_ids = dataset.drawn(chosen.train_split, chosen.train_count, seed=config.train.seed, missing=chosen.missing)

@@ -45,6 +45,7 @@ Shape: TypeAlias = tuple[int | None, ...]  # of a Keras tensor: None is the batc
 Vector: TypeAlias = Sequence[float] | Array  # (d,), x first
 PathName: TypeAlias = str | Path
 
+Peak: TypeAlias = float | Tensor  # height of a target, (N,) or of all
 Decode: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]  # heatmaps -> landmarks, scores
 Locate: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]  # images -> landmarks, scores
 Metadata: TypeAlias = dict[str, Any]  # of a model file: JSON

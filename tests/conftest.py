@@ -33,7 +33,7 @@ def hands_3d(tmp_path_factory):
 
 def small_config(root, dims=2, **changes):
     """A network that trains in seconds; unequal sides."""
-    from scn_tf import models
+    from scn_tf import build
 
     size = [48, 32] if dims == 2 else [8, 16, 12]
     values = {
@@ -45,10 +45,9 @@ def small_config(root, dims=2, **changes):
         section, field = name.split("__")
         values.setdefault(section, {})[field] = value
     settings = config.from_dict(values)
-    if settings.model.name in models.BUILDERS:
-        for field in models.unused(settings.model, dims):
-            if f"model__{field}" not in changes:
-                del values["model"][field]
+    for field in build.unused(settings.model, dims):
+        if f"model__{field}" not in changes:
+            del values["model"][field]
     return config.from_dict(values)
 
 

@@ -24,22 +24,22 @@ def test_a_rendered_volume_integrates_to_gamma():
 def test_decoders_invert_rendering(size, rng):
     points = rng.uniform(2, min(size) - 3, (2, 5, len(size))).astype("float32")
     maps = gaussians.render_gaussians(tf.constant(points), tf.constant(rng.uniform(1.8, 2.5, 5), tf.float32), size, gamma=100.0)
-    whole, scores = decoders.argmax_coordinates(maps)
+    whole, scores = decoders.DECODERS["argmax"].decode(maps)
     np.testing.assert_array_equal(whole, np.round(points))
-    fine, fine_scores = decoders.quadratic_coordinates(maps)
+    fine, fine_scores = decoders.DECODERS["quadratic"].decode(maps)
     np.testing.assert_allclose(fine, points, atol=SUBPIXEL)
     np.testing.assert_array_equal(scores, fine_scores)
     # A Gaussian's logarithm is a parabola.
-    np.testing.assert_allclose(decoders.gaussian_coordinates(maps)[0], points, atol=1e-3)
+    np.testing.assert_allclose(decoders.DECODERS["gaussian"].decode(maps)[0], points, atol=1e-3)
     # A window of whole pixels cuts a Gaussian unevenly and pulls towards its own centre.
-    assert np.abs(decoders.centroid_coordinates(maps)[0] - points).mean() < 0.75 * np.abs(whole - points).mean()
+    assert np.abs(decoders.DECODERS["centroid"].decode(maps)[0] - points).mean() < 0.75 * np.abs(whole - points).mean()
 
 
 def test_the_centroid_leaves_out_what_lies_beyond_a_border_or_below_zero():
     maps = np.full((1, 5, 6, 2), -1.0, "float32")
     maps[0, 0, 5, 0], maps[0, 1, 5, 0] = 3.0, 1.0
     maps[0, 2, 3, 1] = 2.0
-    points = decoders.centroid_coordinates(tf.constant(maps))[0][0]
+    points = decoders.DECODERS["centroid"].decode(tf.constant(maps))[0][0]
     np.testing.assert_allclose(points, [[5.0, 0.25], [3.0, 2.0]])
 
 
@@ -69,7 +69,7 @@ def test_argmax_returns_one_of_the_tied_maxima():
     maps = np.zeros((1, 4, 5, 1), "float32")
     maps[0, 0, 1, 0] = maps[0, 2, 3, 0] = 1.0
     maps[0, 0, 4, 0] = maps[0, 3, 3, 0] = 0.9
-    point = decoders.argmax_coordinates(tf.constant(maps))[0][0, 0].numpy()
+    point = decoders.DECODERS["argmax"].decode(tf.constant(maps))[0][0, 0].numpy()
     assert maps[0, int(point[1]), int(point[0]), 0] == 1.0
 
 
@@ -78,7 +78,7 @@ def test_the_quadratic_step_is_guarded_at_borders_and_on_plateaus():
     maps[0, 0, 6, 0] = 1.0  # a corner
     maps[0, 2, 2:5, 1] = 1.0  # a plateau
     maps[0, 4, 3, 2], maps[0, 4, 4, 2] = 1.0, 0.99  # a step towards the equal neighbour
-    points = decoders.quadratic_coordinates(tf.constant(maps))[0][0].numpy()
+    points = decoders.DECODERS["quadratic"].decode(tf.constant(maps))[0][0].numpy()
     np.testing.assert_array_equal(points[0], [6, 0])
     np.testing.assert_array_equal(points[1][1], 2)
     np.testing.assert_allclose(points[2], [3 + 0.5 * 0.99 / 1.01, 4], atol=1e-5)
@@ -95,7 +95,7 @@ def test_the_gradient_reaches_sigmas():
 @pytest.mark.parametrize("decoder", decoders.DECODERS)
 def test_decoders_convert_to_tflite_builtins(decoder, rng):
     maps = rng.normal(size=(1, 9, 14, 4)).astype("float32")
-    function = tf.function(lambda m: decoders.DECODERS[decoder](m)[0]).get_concrete_function(tf.TensorSpec(maps.shape))
+    function = tf.function(lambda m: decoders.DECODERS[decoder].decode(m)[0]).get_concrete_function(tf.TensorSpec(maps.shape))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     content = converter.convert()
@@ -104,4 +104,4 @@ def test_decoders_convert_to_tflite_builtins(decoder, rng):
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], maps)
     interpreter.invoke()
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    np.testing.assert_allclose(found, decoders.DECODERS[decoder](tf.constant(maps))[0], atol=1e-5)
+    np.testing.assert_allclose(found, decoders.DECODERS[decoder].decode(tf.constant(maps))[0], atol=1e-5)

@@ -58,7 +58,7 @@ def test_settings_of_another_project_do_not_count(tmp_path):
     assert json.loads((tmp_path / ".keras" / "keras.json").read_text()) == other
 
 
-QUICK = "from scn_tf import models; import keras; print(keras.config.floatx(), keras.config.backend())"
+QUICK = "from scn_tf.models.parts import layers; import keras; print(keras.config.floatx(), keras.config.backend())"
 
 
 UNREADABLE = [

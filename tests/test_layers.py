@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf.models.layers import CubicUpsampling, LinearUpsampling, cubic_matrix
+from scn_tf.models.parts.layers import CubicUpsampling, LinearUpsampling, cubic_matrix
 
 
 def test_cubic_upsampling_equals_bicubic_resize(rng):

@@ -37,7 +37,7 @@ def test_predicting_nothing_costs_the_energy_of_a_target():
     np.testing.assert_allclose(losses.cost_of_nothing("cross_entropy", 2.0, 100.0, (41, 43)), np.log(41 * 43), rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", losses.KINDS)
+@pytest.mark.parametrize("kind", losses.LOSSES)
 def test_every_kind_of_loss_is_lowest_at_the_truth_and_has_finite_gradients(kind):
     truth = gaussians.render_gaussians(tf.constant([[[8.0, 9.0]]]), tf.constant([1.5]), (19, 17), gamma=100.0)
     peak = gaussians.gaussian_height(1.5, 100.0, 2)

@@ -15,8 +15,7 @@ def test_oriented_targets_take_the_shape_of_what_a_network_predicts(size):
     rotation = geometry.rotations(np.array([[0.6, 0.3, -0.4][: 1 if dims == 2 else 3]], "float32"), dims)
     centre = tf.constant([[[(length - 1) / 2 for length in reversed(size)]]], tf.float32)
     predicted = gaussians.render_oriented_gaussians(centre, tf.constant(widths), rotation, size, gamma=100.0)
-    settings = config.HeatmapConfig(sigma=2.0, sigma_mode="anisotropic", gamma=100.0, alpha=0.0)
-    targets = GaussianTargets(settings, 1, size)
+    targets = GaussianTargets(1, size, sigma=2.0, mode="anisotropic", gamma=100.0, alpha=0.0)
     optimizer = keras.optimizers.Adam(0.05)
 
     @tf.function
@@ -34,7 +33,7 @@ def test_oriented_targets_take_the_shape_of_what_a_network_predicts(size):
 @pytest.mark.parametrize(("mode", "shape", "trainable"), [("fixed", (3,), 0), ("learned", (3,), 1), ("anisotropic", (3, 2), 2)])
 def test_the_mode_says_what_is_learned(mode, shape, trainable):
     settings = config.HeatmapConfig(sigma=2.0, sigma_mode=mode).resolved(2)
-    targets = GaussianTargets(settings, 3, (16, 20))
+    targets = GaussianTargets(3, (16, 20), sigma=2.0, mode=mode, gamma=settings.gamma, alpha=settings.alpha)
     assert tuple(targets.sigmas.shape) == shape
     assert len(targets.trainable_variables) == trainable
     np.testing.assert_allclose(targets.covariances(), np.repeat(4.0 * np.eye(2)[None], 3, axis=0))

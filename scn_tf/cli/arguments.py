@@ -34,7 +34,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
             metavar="VALUE",
             nargs="+",
             default=argparse.SUPPRESS,
-            help=f"{field.description}{hint}{default}".replace("%", "%%"),
+            help=f"{config.describe(field)}{hint}{default}".replace("%", "%%"),
         )
     train.set_defaults(run=commands.run_train)
 

@@ -13,6 +13,7 @@ import pydantic
 from pydantic.fields import FieldInfo
 
 from scn_tf.config import bundled
+from scn_tf.config.choices import OneOf
 from scn_tf.config.settings import Config
 from scn_tf.errors import ConfigError, ConfigWarning
 from scn_tf.messages import cut, short, visible
@@ -145,12 +146,21 @@ def field_names() -> dict[str, FieldInfo]:
 
 
 def allowed_values(field: FieldInfo) -> tuple[str, ...] | None:
-    """The choices of a field whose type is a Literal, else None."""
+    """The choices of a field whose type is a Literal or a registry's names, else None."""
+    for choice in field.metadata:
+        if isinstance(choice, OneOf):
+            return tuple(choice.registry)
     options = [field.annotation, *typing.get_args(field.annotation)]
     for option in options:
         if typing.get_origin(option) is Literal:
             return typing.get_args(option)
     return None
+
+
+def describe(field: FieldInfo) -> str:
+    """A field's description, with what each of its values is where a registry tells."""
+    choices = [choice.described() for choice in field.metadata if isinstance(choice, OneOf)]
+    return f"{field.description} ({choices[0]})" if choices else str(field.description)
 
 
 def _parse(text: object, annotation: Any) -> object:

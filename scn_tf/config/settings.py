@@ -13,7 +13,11 @@ import pydantic
 import yaml
 from pydantic import Field
 
+from scn_tf.config.choices import OneOf
 from scn_tf.errors import ConfigWarning
+from scn_tf.heatmaps.decoders import DECODERS
+from scn_tf.heatmaps.losses import LOSSES
+from scn_tf.models import MODELS
 from scn_tf.presence import known
 
 Size = Annotated[tuple[int, ...], Field(min_length=2, max_length=3)]
@@ -48,15 +52,7 @@ MODEL_PRESETS: dict[str, dict[str, Any]] = {
     ),
 }
 
-# What a network has differently from the presets, in which the spatial part is that of SCN.
-NETWORK_PRESETS: dict[str, dict[str, Any]] = {
-    "payer2016": dict(spatial_kernel={2: 15, 3: 7}, spatial_pooling={2: 8, 3: 4}),
-    "downsampling": dict(levels=3),
-    "segmentation": dict(spatial_kernel=5, spatial_pooling=8),
-    "unet": dict(levels=5, dropout=0.0),
-}
-
-# The released settings belong to a loss that is a plain sum; see losses.py.
+# The released settings belong to a loss that is a plain sum; see scn_tf/heatmaps/losses.
 TRAIN_PRESETS: dict[str, dict[str, Any]] = {
     "default": dict(optimizer="adam", learning_rate=1e-3, schedule="cosine", clip_norm=1.0, loss_scale="mean", weight_decay=0.0),
     "paper": dict(
@@ -105,11 +101,7 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """Which network, and what of the image it sees."""
 
-    name: Literal["scn", "unet", "payer2016", "downsampling", "convonly", "forest", "forest_shape", "segmentation"] = Field(
-        "scn",
-        description="SpatialConfiguration-Net, localization U-Net, a network of 2016 (the first SCN, two without a spatial part), "
-        "random regression forests, alone or with a shape model, or SCN for label maps",
-    )
+    name: Annotated[str, OneOf(MODELS)] = Field("scn", description="what is trained")
     preset: Literal["paper", "small", "tiny"] = Field("tiny", description="values of the fields below that are unset")
     image_size: Size | None = Field(None, description="sides of the network's input in array order: H W or D H W")
     spacing_mm: float | None = Field(None, ge=1e-6, le=1e6, description="mm per input pixel; none: the image fills the input")
@@ -126,8 +118,8 @@ class ModelConfig(Section):
         Raises:
             ValueError: a side that the poolings do not divide, an even kernel.
         """
-        values = self.model_dump()
-        for key, value in {**MODEL_PRESETS[self.preset], **NETWORK_PRESETS.get(self.name, {})}.items():
+        values, row = self.model_dump(), MODELS[self.name]
+        for key, value in {**MODEL_PRESETS[self.preset], **row.defaults}.items():
             if values[key] is None:
                 values[key] = value[dims] if isinstance(value, dict) else value
         values["spatial_filters"] = values["spatial_filters"] or values["filters"]
@@ -135,9 +127,7 @@ class ModelConfig(Section):
             raise ValueError(f"model.image_size: expected {dims} sides ({'D H W'[-2 * dims + 1 :]}), received {values['image_size']}.")
         if values["spatial_kernel"] % 2 == 0:
             raise ValueError(f"model.spatial_kernel: expected an odd number, received {values['spatial_kernel']}.")
-        divisor = 2 ** (values["levels"] - 1) if self.name in ("scn", "unet", "downsampling", "segmentation") else 1
-        if self.name in ("scn", "payer2016", "segmentation"):
-            divisor = math.lcm(divisor, values["spatial_pooling"])
+        divisor = row.divisor(values)
         for side in values["image_size"]:
             if side < 1 or side % divisor:
                 near = sorted({max(1, side // divisor) * divisor, (side // divisor + 1) * divisor})
@@ -165,10 +155,7 @@ class HeatmapConfig(Section):
         description="weight of the term that keeps learned sigmas small; none: 20 in 2D, 100 in 3D, 5 if anisotropic, "
         "each times the square of gamma over its default",
     )
-    decoder: Literal["quadratic", "gaussian", "centroid", "argmax"] = Field(
-        "quadratic",
-        description="sub-pixel by a parabola, by a parabola through logarithms (DARK), by the centre of mass, or the paper's whole pixel",
-    )
+    decoder: Annotated[str, OneOf(DECODERS)] = Field("quadratic", description="how a heatmap becomes a point")
 
     def resolved(self, dims: int) -> "HeatmapConfig":
         """The same section with every field set for 2 or 3 dimensions."""
@@ -231,13 +218,11 @@ class TrainConfig(Section):
         None, description="over the run: cosine, a short rise and down to zero; exponential, down to a tenth; constant"
     )
     clip_norm: float | None = Field(None, ge=1e-12, le=1e12, description="largest norm of the whole gradient")
-    loss_scale: Literal["mean", "paper"] | None = Field(None, description="see scn_tf/heatmaps/losses.py")
+    loss_scale: Literal["mean", "paper"] | None = Field(None, description="see scn_tf/heatmaps/losses")
     weight_decay: float | None = Field(
         None, ge=0, le=1e6, description="lambda of the squared weights; default: 0, paper: 1e-3 in 2D, 5e-4 in 3D"
     )
-    loss: Literal["l2", "huber", "adaptive_wing", "cross_entropy"] = Field(
-        "l2", description="of the heatmaps: the paper's squares, Huber's, adaptive wing, or softmax cross-entropy over each map"
-    )
+    loss: Annotated[str, OneOf(LOSSES)] = Field("l2", description="how far the heatmaps are from their targets")
     keep: Literal["best", "last"] = Field(
         "best", description="weights of the best validation; or of the end, where the validation split must only judge"
     )
@@ -284,13 +269,13 @@ class Config(Section):
         Raises:
             ValueError: fields that do not go together.
         """
-        network = self.model.name not in ("segmentation", "forest", "forest_shape")
-        if network and self.train.loss in ("cross_entropy", "adaptive_wing") and self.heatmap.sigma_mode != "fixed":
-            # A narrower target always costs less: it has fewer pixels, and there is no height that grows with it.
-            raise ValueError(f"heatmap.sigma_mode: train.loss {self.train.loss} needs fixed, received {self.heatmap.sigma_mode}.")
-        if network and self.train.loss == "cross_entropy" and self.heatmap.decoder not in ("quadratic", "argmax"):
-            # Its maps are logits: their heights mean nothing.
-            raise ValueError(f"heatmap.decoder: train.loss cross_entropy needs quadratic or argmax, received {self.heatmap.decoder}.")
+        loss = LOSSES[self.train.loss]
+        network = MODELS[self.model.name].system == "network"
+        if network and loss.fixed_sigmas and self.heatmap.sigma_mode != "fixed":
+            raise ValueError(f"heatmap.sigma_mode: train.loss {loss.name} needs fixed, received {self.heatmap.sigma_mode}.")
+        if network and loss.decoders is not None and self.heatmap.decoder not in loss.decoders:
+            allowed = " or ".join(loss.decoders)
+            raise ValueError(f"heatmap.decoder: train.loss {loss.name} needs {allowed}, received {self.heatmap.decoder}.")
         model = self.model.resolved(dims)
         size = known(model.image_size)
         if network and 2 * self.heatmap.sigma >= min(size):
@@ -322,11 +307,11 @@ def warn_if_too_large(train: TrainConfig, images: int) -> None:
 
 
 def warn_if_too_narrow(model: ModelConfig, landmarks: int) -> None:
-    """:class:`ConfigWarning` if a resolved :class:`ModelConfig` is a U-Net that loses landmarks."""
-    if model.name == "unet" and known(model.filters) < landmarks:
+    """:class:`ConfigWarning` if a resolved :class:`ModelConfig` is one that loses landmarks with as few filters."""
+    if MODELS[model.name].filters_per_landmark and known(model.filters) < landmarks:
         warnings.warn(
             f"model.filters: {model.filters} channels for {landmarks} landmarks: "
-            "the 1 x 1 head of this U-Net needs as many at least, or some landmarks are never found.",
+            f"the head of model.name {model.name} needs as many at least, or some landmarks are never found.",
             ConfigWarning,
             stacklevel=3,
         )

@@ -4,6 +4,7 @@ Every module takes ``keras``, ``layers`` and ``ops`` from here. They stand for t
 are first asked for something: a file that only says what it offers, such as a row of a registry, costs nothing to import.
 """
 
+import os
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,10 @@ class _OnFirstUse:
 
 
 def _import_keras() -> ModuleType:
-    """Keras with the TensorFlow backend, float32 and channels last; once.
+    """Keras in float32 with channels last; once.
+
+    Its backend is TensorFlow unless ``KERAS_BACKEND`` names another, which networks, heatmaps and losses can have. Commands refuse
+    it (:func:`scn_tf.environment.keras_environment.check_backend`).
 
     Raises:
         ConfigError: another backend was chosen in the environment, or by who imported Keras before.
@@ -32,13 +36,15 @@ def _import_keras() -> ModuleType:
     global _keras
     if _keras is not None:
         return _keras
-    quiet.import_tensorflow()
+    chosen = os.environ.get("KERAS_BACKEND") or BACKEND
+    if chosen == BACKEND:
+        quiet.import_tensorflow()
     with keras_environment():
         import keras
-    if keras.config.backend() != BACKEND:
+    if keras.config.backend() != chosen:
         raise ConfigError(
-            f"Keras was imported with the backend {keras.config.backend()}, scn_tf needs {BACKEND}: "
-            f"set KERAS_BACKEND={BACKEND} before Keras is imported, or import scn_tf first."
+            f"Keras was imported with the backend {keras.config.backend()}, scn_tf needs {chosen}: "
+            f"set KERAS_BACKEND={chosen} before Keras is imported, or import scn_tf first."
         )
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(EPSILON)

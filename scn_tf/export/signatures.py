@@ -37,7 +37,7 @@ class Service(tf.Module):
         settings = config.from_dict(metadata["config"], source="model")
         self._network = network
         self.weights = [variable.value for variable in network.variables]
-        self._decode = DECODERS[settings.heatmap.decoder]
+        self._decode = DECODERS[settings.heatmap.decoder].decode
         self._size = tuple(known(settings.model.image_size))
         self._channels = metadata["channels"]
         self._spacing = settings.model.spacing_mm

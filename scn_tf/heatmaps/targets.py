@@ -1,7 +1,6 @@
 """What the heatmaps are trained towards: Gaussians whose widths are fixed or learned."""
 
 from scn_tf import geometry
-from scn_tf.config import HeatmapConfig
 from scn_tf.environment.backend import keras, ops
 from scn_tf.heatmaps import gaussians, losses
 from scn_tf.types import Array, Sizes, Tensor, known
@@ -13,33 +12,36 @@ ANGLES = {2: 1, 3: 3}
 class GaussianTargets(keras.layers.Layer):
     """Target heatmaps of all landmarks, with the variables that give them their shape.
 
-    ``fixed`` and ``learned``: one sigma a landmark (Payer et al. 2019). ``anisotropic``: one sigma along each of d axes
-    and a rotation of these axes a landmark (Thaler et al., MELBA 2021).
+    ``fixed`` and ``learned``: one sigma per landmark (Payer et al. 2019). ``anisotropic``: one sigma along each of d axes
+    and a rotation of these axes per landmark (Thaler et al., MELBA 2021).
 
     Args:
-        config: resolved :class:`scn_tf.config.HeatmapConfig`.
-        landmarks: number of landmarks N.
+        num_landmarks: N.
         size: ([D,] H, W) of the maps.
+        sigma: standard deviation at the start, pixels of the maps.
+        mode: ``"fixed"``, ``"learned"`` or ``"anisotropic"``.
+        gamma: scale of the targets.
+        alpha: weight of the term that keeps learned sigmas small.
 
     Attributes:
         sigmas: (N,), or (N, d) if anisotropic, network pixels.
         angles: (N, 1) in 2D, (N, 3) in 3D, radians; None unless anisotropic.
     """
 
-    def __init__(self, config: HeatmapConfig, landmarks: int, size: Sizes) -> None:
+    def __init__(self, num_landmarks: int, size: Sizes, *, sigma: float, mode: str, gamma: float, alpha: float) -> None:
         super().__init__(name="targets", dtype="float32")
         self.size = tuple(size)
-        self.gamma, self.alpha = known(config.gamma), known(config.alpha)
+        self.gamma, self.alpha = gamma, alpha
         dims = len(size)
-        self.oriented = config.sigma_mode == "anisotropic"
+        self.oriented = mode == "anisotropic"
         self.sigmas = self.add_weight(
             name="sigmas",
-            shape=(landmarks, dims) if self.oriented else (landmarks,),
-            initializer=keras.initializers.Constant(config.sigma),
-            trainable=config.sigma_mode != "fixed",
+            shape=(num_landmarks, dims) if self.oriented else (num_landmarks,),
+            initializer=keras.initializers.Constant(sigma),
+            trainable=mode != "fixed",
             constraint=lambda sigmas: ops.maximum(sigmas, SMALLEST_SIGMA),
         )
-        self.angles = self.add_weight(name="angles", shape=(landmarks, ANGLES[dims]), initializer="zeros") if self.oriented else None
+        self.angles = self.add_weight(name="angles", shape=(num_landmarks, ANGLES[dims]), initializer="zeros") if self.oriented else None
         self.built = True
 
     def call(self, landmarks: Tensor) -> Tensor:

@@ -1,12 +1,15 @@
-"""The three other networks of Payer et al., MICCAI 2016 ("Regressing heatmaps for multiple landmark localization using CNNs").
+"""The first SpatialConfiguration-Net (Payer et al., MICCAI 2016, "Regressing heatmaps for multiple landmark localization using CNNs")."""
 
-The first SpatialConfiguration-Net, and two networks without a spatial part: one that gives up resolution, one that never does.
-"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from scn_tf.environment.backend import keras, layers
-from scn_tf.models.layers import LinearUpsampling, OthersConv2D, OthersConv3D
-from scn_tf.models.scn import average_pooling, conv, head
-from scn_tf.types import Sizes
+from scn_tf.models.model import Model, spatial_poolings
+from scn_tf.models.parts.blocks import average_pooling, conv, head, linear_upsampling, others_conv
+
+if TYPE_CHECKING:
+    from scn_tf.types import Sizes
 
 
 def build_payer2016(
@@ -41,59 +44,18 @@ def build_payer2016(
         tensor = conv(filters, 5, dims, name=f"la_conv{index}", activation="relu")(tensor)
     local = head(landmarks, 5, dims, name="local_appearance")(tensor)
     tensor = average_pooling(dims, spatial_pooling, name="sc_pool")(local)
-    others = {2: OthersConv2D, 3: OthersConv3D}[dims]
-    tensor = others(landmarks, spatial_kernel, padding="same", dtype="float32", name="sc_others")(tensor)
-    spatial = LinearUpsampling(spatial_pooling, dtype="float32", name="spatial_configuration")(tensor)
+    tensor = others_conv(landmarks, spatial_kernel, dims, name="sc_others")(tensor)
+    spatial = linear_upsampling(spatial_pooling, dtype="float32", name="spatial_configuration")(tensor)
     heatmaps = layers.Multiply(dtype="float32", name="heatmaps")([local, spatial])
     return keras.Model(image, heatmaps, name="payer2016")
 
 
-def build_downsampling(image_shape: Sizes, landmarks: int, *, filters: int = 128, levels: int = 3) -> keras.Model:
-    """Convolutions and pooling in turn; the heatmaps of the lowest resolution are enlarged linearly.
-
-    Two 5x5 convolutions with ReLU a level, average pooling by two between levels, a 5x5 head: the simplest reading of the
-    paper's "Downsampling-Net".
-
-    Args:
-        image_shape: ([D,] H, W, C); sides divide by ``2 ** (levels - 1)``.
-        landmarks: number of landmarks N.
-        filters: channels of every convolution.
-        levels: resolutions, the full one included.
-
-    Returns:
-        Functional ``keras.Model`` from image (B, [D,] H, W, C) to heatmaps (B, [D,] H, W, N).
-    """
-    dims = len(image_shape) - 1
-    image = keras.Input(image_shape, name="image")
-    tensor = image
-    for level in range(levels):
-        if level > 0:
-            tensor = average_pooling(dims, 2, name=f"down_{level}_pool")(tensor)
-        for index in (1, 2):
-            tensor = conv(filters, 5, dims, name=f"down_{level}_conv{index}", activation="relu")(tensor)
-    small = head(landmarks, 5, dims, name="head")(tensor)
-    heatmaps = LinearUpsampling(2 ** (levels - 1), dtype="float32", name="heatmaps")(small)
-    return keras.Model(image, heatmaps, name="downsampling")
-
-
-def build_convonly(image_shape: Sizes, landmarks: int, *, filters: int = 128, spatial_kernel: int = 11) -> keras.Model:
-    """Six wide convolutions at full resolution and a head: the simplest reading of the paper's "ConvOnly-Net".
-
-    Without pooling only wide kernels see enough of the image, so a step costs more than ten times that of the others.
-
-    Args:
-        image_shape: ([D,] H, W, C).
-        landmarks: number of landmarks N.
-        filters: channels of every convolution.
-        spatial_kernel: side of all kernels.
-
-    Returns:
-        Functional ``keras.Model`` from image (B, [D,] H, W, C) to heatmaps (B, [D,] H, W, N).
-    """
-    dims = len(image_shape) - 1
-    image = keras.Input(image_shape, name="image")
-    tensor = image
-    for index in range(1, 7):
-        tensor = conv(filters, spatial_kernel, dims, name=f"conv{index}", activation="relu")(tensor)
-    heatmaps = head(landmarks, spatial_kernel, dims, name="heatmaps")(tensor)
-    return keras.Model(image, heatmaps, name="convonly")
+PAYER2016 = Model(
+    name="payer2016",
+    description="the first SCN, of 2016",
+    build=build_payer2016,
+    divisor=spatial_poolings,
+    defaults=dict(spatial_kernel={2: 15, 3: 7}, spatial_pooling={2: 8, 3: 4}),
+    min_landmarks=2,
+    rank=3,
+)

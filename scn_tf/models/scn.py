@@ -5,60 +5,16 @@ similar looking places respond too) and a spatial configuration heatmap (coarse,
 it knows where each landmark lies in relation to all others).
 """
 
-from collections.abc import Callable
-from typing import TypeAlias
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from scn_tf.environment.backend import keras, layers
-from scn_tf.models.layers import CubicUpsampling, LinearUpsampling
-from scn_tf.types import Sizes
+from scn_tf.models.model import Model, all_poolings
+from scn_tf.models.parts.blocks import average_pooling, conv, cubic_upsampling, head, linear_upsampling
 
-LEAKY_SLOPE = 0.1
-HEAD_STDDEV = 1e-4  # heads start near zero: the product of the two maps does as well
-
-Apply: TypeAlias = Callable[[keras.KerasTensor], keras.KerasTensor]
-
-
-def conv(filters: int, kernel: int, dims: int, *, name: str, activation: str | None = "leaky") -> Apply:
-    """A convolution of the body: He-normal weights, zero bias, LeakyReLU 0.1."""
-    layer = {2: layers.Conv2D, 3: layers.Conv3D}[dims]
-
-    def apply(tensor: keras.KerasTensor) -> keras.KerasTensor:
-        # On processors with AVX-512-BF16, oneDNN's gradient of a 3D kernel in bfloat16 reads and writes beyond its memory
-        # where a volume has fewer planes than the kernel: NaN, or the process aborts.
-        thin = dims == 3 and tensor.shape[1] < kernel
-        dtype = "float32" if thin else None
-        tensor = layer(filters, kernel, padding="same", kernel_initializer="he_normal", dtype=dtype, name=name)(tensor)
-        if activation == "leaky":
-            tensor = layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=f"{name}_act")(tensor)
-        elif activation is not None:
-            tensor = layers.Activation(activation, name=f"{name}_act")(tensor)
-        return tensor
-
-    return apply
-
-
-def head(
-    landmarks: int, kernel: int, dims: int, *, name: str, activation: str | None = None, stddev: float | None = HEAD_STDDEV
-) -> keras.Layer:
-    """The convolution to one map a landmark; with ``stddev`` None its weights start He-normal.
-
-    It computes in float32 whatever the policy: with the 8 significant bits of bfloat16
-    neighbouring pixels of a peak tie, and the maximum is no longer where the peak is.
-    """
-    layer = {2: layers.Conv2D, 3: layers.Conv3D}[dims]
-    return layer(
-        landmarks,
-        kernel,
-        padding="same",
-        activation=activation,
-        kernel_initializer="he_normal" if stddev is None else keras.initializers.TruncatedNormal(stddev=stddev),
-        dtype="float32",
-        name=name,
-    )
-
-
-def average_pooling(dims: int, size: int, *, name: str) -> keras.Layer:
-    return {2: layers.AveragePooling2D, 3: layers.AveragePooling3D}[dims](size, name=name)
+if TYPE_CHECKING:
+    from scn_tf.types import Sizes
 
 
 def build_local_appearance(
@@ -92,7 +48,7 @@ def build_local_appearance(
         skips.append(conv(filters, 3, dims, name=f"la_{level}_parallel")(tensor))
     tensor = skips.pop()
     for level in reversed(range(levels - 1)):
-        tensor = LinearUpsampling(name=f"la_{level}_up")(tensor)
+        tensor = linear_upsampling(name=f"la_{level}_up")(tensor)
         tensor = layers.Add(name=f"la_{level}_add")([tensor, skips[level]])
     return head(landmarks, 3, dims, name="local_appearance")(tensor)
 
@@ -120,7 +76,7 @@ def build_spatial_configuration(
     for index in range(1, 4):
         tensor = conv(filters, kernel, dims, name=f"sc_conv{index}")(tensor)
     tensor = head(landmarks, kernel, dims, name="sc_head", activation="tanh")(tensor)
-    return CubicUpsampling(pooling, dtype="float32", name="spatial_configuration")(tensor)
+    return cubic_upsampling(pooling, dtype="float32", name="spatial_configuration")(tensor)
 
 
 def build_scn(
@@ -154,3 +110,12 @@ def build_scn(
     )
     heatmaps = layers.Multiply(dtype="float32", name="heatmaps")([local, spatial])
     return keras.Model(image, heatmaps, name="scn")
+
+
+SCN = Model(
+    name="scn",
+    description="SpatialConfiguration-Net",
+    build=build_scn,
+    divisor=all_poolings,
+    rank=1,
+)

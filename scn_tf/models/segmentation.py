@@ -1,10 +1,16 @@
 """SpatialConfiguration-Net for label maps (Payer et al., STACOM 2018: "Multi-label whole heart segmentation")."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from scn_tf.environment.backend import keras, layers
-from scn_tf.models.layers import LinearUpsampling
-from scn_tf.models.scn import average_pooling, conv, head
+from scn_tf.models.model import Model, all_poolings
+from scn_tf.models.parts.blocks import average_pooling, conv, head, linear_upsampling
 from scn_tf.models.unet import unet_features
-from scn_tf.types import Sizes
+
+if TYPE_CHECKING:
+    from scn_tf.types import Sizes
 
 
 def build_scn_segmentation(
@@ -39,6 +45,17 @@ def build_scn_segmentation(
     for index in range(1, 4):
         tensor = conv(filters, spatial_kernel, dims, name=f"sc_conv{index}")(tensor)
     tensor = head(labels, spatial_kernel, dims, name="sc_head", stddev=None)(tensor)
-    spatial = LinearUpsampling(spatial_pooling, dtype="float32", name="spatial_configuration")(tensor)
+    spatial = linear_upsampling(spatial_pooling, dtype="float32", name="spatial_configuration")(tensor)
     product = layers.Multiply(dtype="float32", name="heatmaps")([local, spatial])
     return keras.Model(image, product, name="segmentation")
+
+
+SEGMENTATION = Model(
+    name="segmentation",
+    description="SCN for label maps",
+    build=build_scn_segmentation,
+    divisor=all_poolings,
+    defaults=dict(spatial_kernel=5, spatial_pooling=8),
+    system="label_map",
+    rank=8,
+)

@@ -1,9 +1,15 @@
 """The localization U-Net that the paper compares with (Payer et al. 2019, section 4)."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from scn_tf.environment.backend import keras, layers
-from scn_tf.models.layers import LinearUpsampling
-from scn_tf.models.scn import average_pooling, conv, head
-from scn_tf.types import Sizes
+from scn_tf.models.model import Model, level_poolings
+from scn_tf.models.parts.blocks import average_pooling, conv, head, linear_upsampling
+
+if TYPE_CHECKING:
+    from scn_tf.types import Sizes
 
 
 def build_unet(image_shape: Sizes, landmarks: int, *, filters: int = 128, levels: int = 5, dropout: float = 0.0) -> keras.Model:
@@ -43,7 +49,18 @@ def unet_features(image: keras.KerasTensor, *, filters: int, levels: int, dropou
         skips.append(tensor)
     tensor = skips.pop()
     for level in reversed(range(levels - 1)):
-        tensor = LinearUpsampling(name=f"up_{level}")(tensor)
+        tensor = linear_upsampling(name=f"up_{level}")(tensor)
         tensor = layers.Concatenate(name=f"up_{level}_concat")([tensor, skips[level]])
         tensor = block(tensor, f"up_{level}")
     return tensor
+
+
+UNET = Model(
+    name="unet",
+    description="localization U-Net",
+    build=build_unet,
+    divisor=level_poolings,
+    defaults=dict(levels=5, dropout=0.0),
+    filters_per_landmark=True,
+    rank=2,
+)

@@ -17,7 +17,7 @@ import numpy as np
 
 from scn_tf.environment.backend import keras
 from scn_tf.errors import CheckpointError
-from scn_tf.models.layers import CubicUpsampling  # noqa: F401  (registers the layers that a file names)
+from scn_tf.models.parts.layers import CubicUpsampling  # noqa: F401  (registers the layers that a file names)
 from scn_tf.runs import statement
 from scn_tf.storage import checksums, files
 from scn_tf.types import Metadata, PathName

@@ -12,7 +12,7 @@ from scn_tf.types import Array, Locate, Tensor
 
 def localizer(network: keras.Model, decoder: str) -> Locate:
     """Compiled function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels."""
-    decode = DECODERS[decoder]
+    decode = DECODERS[decoder].decode
 
     @tf.function(reduce_retracing=True)
     def locate(images: tf.Tensor) -> tuple[Tensor, Tensor]:

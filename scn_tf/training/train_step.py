@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
-from scn_tf import models
+from scn_tf import build, models
 from scn_tf.config import Config, TrainConfig
 from scn_tf.environment import devices
 from scn_tf.environment.backend import keras
@@ -27,7 +27,15 @@ class Trainer(keras.Model):
         super().__init__(name="trainer")
         self.network = network
         self.config = config
-        self.targets = GaussianTargets(config.heatmap, network.output_shape[-1], network.output_shape[1:-1])
+        heatmap = config.heatmap
+        self.targets = GaussianTargets(
+            network.output_shape[-1],
+            network.output_shape[1:-1],
+            sigma=heatmap.sigma,
+            mode=heatmap.sigma_mode,
+            gamma=known(heatmap.gamma),
+            alpha=known(heatmap.alpha),
+        )
         self.cost_of_nothing = losses.cost_of_nothing(
             config.train.loss, config.heatmap.sigma, known(config.heatmap.gamma), network.output_shape[1:-1]
         )
@@ -119,7 +127,7 @@ def build_trainer(config: Config, *, landmarks: int, channels: int) -> Trainer:
     # Not 0: tf.data cannot combine a global seed of 0 with the tensor seed of an epoch's order.
     keras.utils.set_random_seed(1 + config.train.seed)
     with models.dtype_policy(devices.precision(config.train.precision)):
-        network = models.from_config(config.model, landmarks=landmarks, channels=channels)
+        network = build.from_config(config.model, num_maps=landmarks, channels=channels)
     trainer = Trainer(network, config)
     trainer.compile(optimizer=build_optimizer(config.train), jit_compile=config.train.compile == "xla")
     trainer.optimizer.build(trainer.trainable_variables)

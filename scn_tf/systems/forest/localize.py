@@ -23,12 +23,12 @@ def build_locate(stages: Sequence[Stage], shape: ShapeModel | None, landmarks: i
         stages: :class:`scn_tf.systems.forest.voting.Stage` from coarse to fine.
         shape: :class:`scn_tf.systems.forest.shape.ShapeModel` that chooses among the peaks of the votes; None takes the highest.
         landmarks: number of landmarks N.
-        decoder: name of a decoder in :mod:`scn_tf.heatmaps.decoders`. A score is the share of votes at the maximum of the smoothed map.
+        decoder: name in :data:`scn_tf.heatmaps.decoders.DECODERS`. A score is the share of votes at the maximum of the smoothed map.
     """
 
     def locate(images: Tensor) -> tuple[Array, Array]:
         maps = np.stack([vote_maps(stages, shape, landmarks, image.mean(axis=-1)) for image in np.asarray(images)])
-        points, scores = DECODERS[decoder](maps)
+        points, scores = DECODERS[decoder].decode(maps)
         return np.asarray(points), np.asarray(scores)
 
     return locate

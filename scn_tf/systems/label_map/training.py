@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import models
+from scn_tf import build
 from scn_tf.config import Config
 from scn_tf.data import pipeline
 from scn_tf.data.coverage import listed
@@ -107,7 +107,7 @@ def train(job: Job, run_dir: Path, metadata: Metadata, started: float) -> dict[s
     labels = dataset.description.labels
     trained = [label not in job.untrained for label in labels[1:]]
     keras.utils.set_random_seed(1 + config.train.seed)
-    network = models.from_config(config.model, landmarks=len(labels), channels=dataset.description.channels)
+    network = build.from_config(config.model, num_maps=len(labels), channels=dataset.description.channels)
     network.compile(keras.optimizers.Adam(config.train.learning_rate, global_clipnorm=config.train.clip_norm), LOSSES[config.train.loss]())
     batch_size = min(config.train.batch_size, len(train_images))
     steps = len(train_images) // batch_size

@@ -1,0 +1,87 @@
+"""Build networks: from keywords, as programs do, or from the settings of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scn_tf import models
+from scn_tf.config import ModelConfig
+from scn_tf.presence import known
+
+if TYPE_CHECKING:
+    from scn_tf.environment.backend import keras
+    from scn_tf.types import Sizes
+
+OPTIONAL = ("filters", "levels", "dropout", "spatial_filters", "spatial_kernel", "spatial_pooling")
+
+
+def build_network(
+    name: str = "scn",
+    dims: int = 2,
+    *,
+    landmarks: int,
+    image_size: Sizes | None = None,
+    channels: int = 1,
+    preset: str = "paper",
+    filters: int | None = None,
+    levels: int | None = None,
+    dropout: float | None = None,
+    spatial_filters: int | None = None,
+    spatial_kernel: int | None = None,
+    spatial_pooling: int | None = None,
+) -> keras.Model:
+    """Build a heatmap regression network.
+
+    It needs no TensorFlow: under ``KERAS_BACKEND=jax`` it is a network of that backend.
+
+    Args:
+        name: ``"scn"`` (SpatialConfiguration-Net), ``"unet"`` (localization U-Net), one of the networks of 2016
+            (``"payer2016"``, ``"downsampling"``, ``"convonly"``), ``"segmentation"`` (label maps: ``landmarks`` counts labels), or a
+            registered one.
+        dims: 2 or 3.
+        landmarks: number of landmarks N.
+        image_size: (H, W) or (D, H, W) in array order; the preset's if None.
+        channels: image channels C.
+        preset: ``"paper"``, ``"small"`` or ``"tiny"``: the values of what is None below (of a U-Net always 5 levels and no dropout).
+        filters: channels of every convolution.
+        levels: resolutions of the local appearance part or U-Net.
+        dropout: dropout rate.
+        spatial_filters, spatial_kernel, spatial_pooling: spatial configuration part. A network ignores what it does not have.
+
+    Returns:
+        Functional ``keras.Model`` from image (B, [D,] H, W, C) to heatmaps (B, [D,] H, W, N).
+
+    Raises:
+        ValueError: unknown name or preset, or a side that the poolings do not divide.
+    """
+    if dims not in (2, 3):
+        raise ValueError(f"dims must be 2 or 3, received {dims!r}.")
+    given = dict(
+        filters=filters,
+        levels=levels,
+        dropout=dropout,
+        image_size=image_size,
+        spatial_filters=spatial_filters,
+        spatial_kernel=spatial_kernel,
+        spatial_pooling=spatial_pooling,
+    )
+    # The same checks as for a config file.
+    config = ModelConfig.model_validate(dict(name=name, preset=preset, **{key: value for key, value in given.items() if value is not None}))
+    return from_config(config.resolved(dims), num_maps=landmarks, channels=channels)
+
+
+def from_config(config: ModelConfig, *, num_maps: int, channels: int) -> keras.Model:
+    """Build the network of a resolved :class:`scn_tf.config.ModelConfig` for a number of landmarks or labels."""
+    return models.build(config.name, (*known(config.image_size), channels), num_maps, config.model_dump())
+
+
+def unused(config: ModelConfig, dims: int) -> list[str]:
+    """Names of settings that a :class:`scn_tf.config.ModelConfig`, not resolved, gives and its network does not have.
+
+    What its preset says anyway is not among them: a run's own settings name every field.
+    """
+    if models.MODELS[config.name].build is None:
+        return []
+    taken = models.options(config.name)
+    usual = ModelConfig(name=config.name, preset=config.preset, filters=config.filters).resolved(dims)
+    return [name for name in OPTIONAL if name not in taken and getattr(config, name) not in (None, getattr(usual, name))]

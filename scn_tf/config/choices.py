@@ -1,0 +1,35 @@
+"""Fields whose allowed values are the rows of a registry."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import PydanticCustomError, core_schema
+
+from scn_tf.registry import Registry
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Annotation of a ``str`` field: one of a registry's names, asked when a value comes, so that plug-ins count."""
+
+    registry: Registry[Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], core_schema.CoreSchema]) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def check(self, value: str) -> str:
+        """The value itself.
+
+        Raises:
+            PydanticCustomError: it is no name of the registry.
+        """
+        if value not in self.registry:
+            names = [repr(name) for name in self.registry]
+            listed = f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
+            raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": listed})
+        return value
+
+    def described(self) -> str:
+        """Names with what they are, for help texts and tables."""
+        return "; ".join(f"{name}: {self.registry[name].description}" for name in self.registry)

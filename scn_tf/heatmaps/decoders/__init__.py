@@ -1,0 +1,37 @@
+"""Heatmaps to landmarks, the inverse of :mod:`scn_tf.heatmaps.gaussians`: one file and one row per decoder.
+
+Coordinates (x, y[, z]) in network pixels, integers are pixel centres; maps are (B, [D,] H, W, N).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scn_tf.registry import Registry
+
+if TYPE_CHECKING:
+    from scn_tf.types import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """One value of ``heatmap.decoder``.
+
+    Args:
+        name: the value.
+        description: a few words for help texts and tables.
+        decode: function of heatmaps (B, [D,] H, W, N) -> (landmarks (B, N, d) float32 network pixels, scores (B, N): the maxima).
+            Write it in ``keras.ops`` with static sizes: it becomes part of every export.
+        rank: place in lists.
+    """
+
+    name: str
+    description: str
+    decode: Callable[[Tensor], tuple[Tensor, Tensor]]
+    rank: int = 100
+
+
+DECODERS: Registry[Decoder] = Registry("decoder", Decoder, home="scn_tf.heatmaps.decoders", group="scn_tf.decoders")
+register_decoder = DECODERS.register

@@ -1,0 +1,29 @@
+"""Softmax cross-entropy over each map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scn_tf.environment.backend import ops
+from scn_tf.heatmaps.losses import Loss
+
+if TYPE_CHECKING:
+    from scn_tf.types import Peak, Tensor
+
+
+def cross_entropy(predicted: Tensor, target: Tensor, peak: Peak) -> Tensor:
+    """A map is taken for the logits of where its landmark is, the target, divided by its sum, for the truth: (B, N)."""
+    space = tuple(range(1, len(predicted.shape) - 1))
+    share = target / ops.maximum(ops.sum(target, axis=space, keepdims=True), 1e-6)
+    return ops.logsumexp(predicted, axis=space) - ops.sum(share * predicted, axis=space)
+
+
+CROSS_ENTROPY = Loss(
+    name="cross_entropy",
+    description="softmax cross-entropy over each map",
+    map_losses=cross_entropy,
+    fixed_sigmas=True,  # as with adaptive_wing
+    logits=True,
+    decoders=("quadratic", "argmax"),  # the heights of logits mean nothing
+    rank=4,
+)

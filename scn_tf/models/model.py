@@ -1,0 +1,62 @@
+"""The row of a model: one value of ``model.name`` with all that the rest of the package asks of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from scn_tf.environment.backend import keras
+
+Settings: TypeAlias = Mapping[str, Any]  # the section ``model``, every field set
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What can be trained under a name.
+
+    Args:
+        name: value of ``model.name``.
+        description: a few words for help texts and tables.
+        build: function (image shape ([D,] H, W, C), number of maps N, **options) -> functional ``keras.Model`` from image
+            (B, [D,] H, W, C) to maps (B, [D,] H, W, N). Its keywords are fields of the section ``model``; it gets those that it
+            names. None: no network, another system is trained.
+        divisor: function of the resolved section ``model``: every side of the input must be a multiple of it.
+        defaults: values of the section ``model`` in place of the preset's; ``{2: ..., 3: ...}`` gives another one in 3D.
+        system: name of a row of :data:`scn_tf.systems.SYSTEMS`: how it is trained, opened and evaluated.
+        min_landmarks: it needs as many at least.
+        filters_per_landmark: whether it loses landmarks with fewer filters than landmarks.
+        rank: place in lists.
+    """
+
+    name: str
+    description: str
+    build: Callable[..., keras.Model] | None
+    divisor: Callable[[Settings], int]
+    defaults: Settings = field(default_factory=dict)
+    system: str = "network"
+    min_landmarks: int = 1
+    filters_per_landmark: bool = False
+    rank: int = 100
+
+
+def no_pooling(settings: Settings) -> int:
+    """``divisor`` of a model without pooling."""
+    return 1
+
+
+def level_poolings(settings: Settings) -> int:
+    """``divisor`` of a model that halves its input between ``levels``."""
+    return 2 ** (settings["levels"] - 1)
+
+
+def spatial_poolings(settings: Settings) -> int:
+    """``divisor`` of a model with a spatial part alone."""
+    return settings["spatial_pooling"]
+
+
+def all_poolings(settings: Settings) -> int:
+    """``divisor`` of a model with both."""
+    return math.lcm(level_poolings(settings), spatial_poolings(settings))
