@@ -59,8 +59,6 @@ def landmark_objective(config: Config, num_landmarks: int, size: Sizes) -> Landm
     """The objective of a resolved configuration for maps (\\*size, N)."""
     heatmap, train = config.heatmap, config.train
     gamma = known(heatmap.gamma)
-    targets = GaussianTargets(
-        num_landmarks, size, sigma=heatmap.sigma, mode=heatmap.sigma_mode, gamma=gamma, alpha=known(heatmap.alpha)
-    )
+    targets = GaussianTargets(num_landmarks, size, sigma=heatmap.sigma, mode=heatmap.sigma_mode, gamma=gamma, alpha=known(heatmap.alpha))
     cost = losses.cost_of_nothing(train.loss, heatmap.sigma, gamma, size) if train.loss_scale == "mean" else None
     return LandmarkObjective(targets, loss=train.loss, cost_of_nothing=cost, augmentation=config.augment)

@@ -103,9 +103,7 @@ def build_optimizer(config: TrainConfig) -> keras.Optimizer:
     return keras.optimizers.Adam(config.learning_rate, **averaging)
 
 
-def build_trainer(
-    config: Config, objective: Callable[[Config, int, Sizes], Objective], *, num_maps: int, channels: int
-) -> Trainer:
+def build_trainer(config: Config, objective: Callable[[Config, int, Sizes], Objective], *, num_maps: int, channels: int) -> Trainer:
     """Compiled :class:`Trainer` with built optimizer, of a resolved configuration.
 
     Args:
