@@ -118,4 +118,5 @@ NETWORK = System(
     open=open_network,
     evaluate=evaluate,
     files=evaluation.FILES,
+    rank=1,
 )

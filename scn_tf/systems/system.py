@@ -32,6 +32,7 @@ class System:
         resumable: whether an interrupted training continues from a state; else it begins anew.
         on_devices: whether ``train.strategy`` and ``train.precision`` mean something.
         exportable: whether its network can be written in other forms.
+        rank: place in lists; the first one reads files of unknown endings.
         what_else: of what is not exportable, what can be done with it, for messages.
     """
 
@@ -48,3 +49,4 @@ class System:
     on_devices: bool = True
     exportable: bool = True
     what_else: str = ""
+    rank: int = 100

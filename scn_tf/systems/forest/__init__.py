@@ -56,4 +56,5 @@ FOREST = System(
     on_devices=False,
     exportable=False,
     what_else="holds random forests, which only predict and evaluate can use",
+    rank=3,
 )

@@ -127,4 +127,5 @@ LABEL_MAP = System(
     evaluate=evaluate,
     files=evaluation.FILES,
     what_else="finds label maps, not landmarks",
+    rank=2,
 )
