@@ -22,21 +22,20 @@ from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
 from scn_tf.environment import devices
 from scn_tf.errors import ConfigError, ConfigWarning, DatasetError
 from scn_tf.figures import sheets
+from scn_tf.runs.folder import RunFolder
+from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import localization
 from scn_tf.storage import files
 from scn_tf.storage.files import counted
 from scn_tf.systems import forest
 from scn_tf.systems.label_map import training as segmentation
-from scn_tf.systems.opening import MODEL_FILES
 from scn_tf.training import resuming
 from scn_tf.training.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite, Validation
 from scn_tf.training.remaining import RemainingTime
-from scn_tf.training.resuming import LOCK
 from scn_tf.training.train_step import Trainer, build_trainer
-from scn_tf.types import Array, Metadata, PathName, known
+from scn_tf.types import Array, PathName, known
 
 NEED_TWO = ("payer2016", "forest_shape")  # networks and forests whose landmarks help each other
-ANNOTATIONS = "annotations.png"
 ONE_DEVICE = (*forest.NAMES, "segmentation")
 
 
@@ -47,7 +46,7 @@ def train(config: Config, run_dir: PathName, *, resume: bool = False, accept_cha
         config: :class:`scn_tf.config.Config`; with ``resume`` the run's own is read instead, and only ``data.root`` and
             ``data.missing`` are taken from this one, if set.
         run_dir: folder to write (its files: docs/training.md).
-        resume: continue from ``run_dir/checkpoints/last.npz`` to the same end; a run without it and without a model begins anew.
+        resume: continue from the state in ``run_dir`` to the same end; a run without it and without a model begins anew.
         accept_changed_data: resume although the data are not those that the run was started with.
 
     Returns:
@@ -61,54 +60,54 @@ def train(config: Config, run_dir: PathName, *, resume: bool = False, accept_cha
     """
     started = time.monotonic()
     devices.keep_large_blocks()
-    run_dir = Path(run_dir)
+    run = RunFolder(Path(run_dir))
     if accept_changed_data and not resume:
         raise ConfigError("--accept-changed-data: is for --resume.")
-    job = prepare(config, run_dir, resume=resume, accept_changed_data=accept_changed_data)
-    files.make_folder(run_dir / "checkpoints")
-    with _locked(run_dir):
+    job = prepare(config, run.path, resume=resume, accept_changed_data=accept_changed_data)
+    files.make_folder(run.checkpoints)
+    with _locked(run):
         if not resume:
-            _check_unused(run_dir)  # another process may have been faster while this one read its data
-            resuming.put_state_aside(run_dir)
-        resuming.remove_leftovers(run_dir)
-        resuming.keep_settings(run_dir, job.config, resume=resume)
-        if not resume or not (run_dir / resuming.DATA).exists():
-            resuming.keep_data(run_dir, job.data)
-        _draw_annotations(job, run_dir)
-        return _train(job, run_dir, started)
+            _check_unused(run)  # another process may have been faster while this one read its data
+            resuming.put_state_aside(run)
+        resuming.remove_leftovers(run)
+        resuming.keep_settings(run, job.config, resume=resume)
+        if not resume or not run.data.exists():
+            resuming.keep_data(run, job.data)
+        _draw_annotations(job, run)
+        return _train(job, run, started)
 
 
 @contextlib.contextmanager
-def _locked(run_dir: Path) -> Iterator[None]:
+def _locked(run: RunFolder) -> Iterator[None]:
     """Nobody else trains this run meanwhile."""
-    lock = filelock.FileLock(run_dir / LOCK, timeout=0)
+    lock = filelock.FileLock(run.lock, timeout=0)
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise ConfigError(f"{run_dir}: another process is training this run.") from None
+        raise ConfigError(f"{run}: another process is training this run.") from None
     except (OSError, NotImplementedError) as error:
-        raise files.WriteError(f"{run_dir / LOCK}: cannot be locked ({error}); choose a --run-dir where files can be.") from None
+        raise files.WriteError(f"{run.lock}: cannot be locked ({error}); choose a --run-dir where files can be.") from None
     try:
         yield
     finally:
         lock.release()
 
 
-def _check_unused(run_dir: Path) -> None:
+def _check_unused(run: RunFolder) -> None:
     """Raises ConfigError if a folder holds the model of a run, or a data set."""
-    if (run_dir / "dataset.yaml").is_file():
-        raise ConfigError(f"{run_dir}: holds a data set; choose another --run-dir.")
-    if run_dir.is_dir() and any((run_dir / name).is_file() for name in MODEL_FILES):
-        raise ConfigError(f"{run_dir}: already holds a run; pass --resume to go on with it, or choose another --run-dir.")
+    if (run.path / "dataset.yaml").is_file():
+        raise ConfigError(f"{run}: holds a data set; choose another --run-dir.")
+    if run.model_file():
+        raise ConfigError(f"{run}: already holds a run; pass --resume to go on with it, or choose another --run-dir.")
 
 
-def _train(job: "Job", run_dir: Path, started: float) -> dict[str, Any]:
+def _train(job: "Job", run: RunFolder, started: float) -> dict[str, Any]:
     if job.config.model.name in forest.NAMES:
-        return _grow_forests(job, run_dir)
+        return _grow_forests(job, run)
     if job.config.model.name == "segmentation":
-        print(f"Labels   {run_dir / ANNOTATIONS}   (first training images: do the labels lie where they belong?)", flush=True)
-        return segmentation.train(job, run_dir, _metadata(job), started)
-    return _fit(job, run_dir, started)
+        print(f"Labels   {run.annotations}   (first training images: do the labels lie where they belong?)", flush=True)
+        return segmentation.train(job, run, _describe(job), started)
+    return _fit(job, run, started)
 
 
 class Job(NamedTuple):
@@ -134,19 +133,20 @@ class Job(NamedTuple):
 
 def prepare(config: Config, run_dir: Path, *, resume: bool, accept_changed_data: bool = False) -> Job:
     """Open the data of a run and check it whole; see :func:`train`."""
+    run = RunFolder(run_dir)
     if resume:
-        if not (run_dir / "config.yaml").is_file():
-            raise ConfigError(f"{run_dir}: no run there to go on with.")
-        asked, config = config.data, load_config(run_dir / "config.yaml")
+        if not run.settings.is_file():
+            raise ConfigError(f"{run}: no run there to go on with.")
+        asked, config = config.data, load_config(run.settings)
         moved: dict[str, Any] = {
             name: value for name in ("root", "missing") if name in asked.model_fields_set and (value := getattr(asked, name)) is not None
         }
         config = config.model_copy(update={"data": config.data.model_copy(update=moved)})
     else:
-        _check_unused(run_dir)
-    resuming.check_outputs(run_dir, config, resume=resume)
+        _check_unused(run)
+    resuming.check_outputs(run, config, resume=resume)
     if resume and config.model.name not in ONE_DEVICE:
-        resuming.check_run(run_dir, config)
+        resuming.check_run(run, config)
     root = config.data.root or synthetic.ensure(run_dir.parent / "synthetic_hands")
     dataset = open_dataset(root)
     given = config.model
@@ -164,7 +164,7 @@ def prepare(config: Config, run_dir: Path, *, resume: bool, accept_changed_data:
     warn_of_training_images(dataset, chosen.val_split, val_ids, train_ids)
     data = fingerprint.fingerprint(dataset, train_ids, val_ids)
     where = dataset.root / "dataset.yaml"
-    changed = resuming.changed_data(run_dir, data, where, accept=accept_changed_data) if resume else []
+    changed = resuming.changed_data(run, data, where, accept=accept_changed_data) if resume else []
     batch_size = min(config.train.batch_size, len(train_ids))
     warn_if_too_large(config.train, len(train_ids))
     replicas = devices.strategy(config.train.strategy, batch_size).num_replicas_in_sync
@@ -172,7 +172,7 @@ def prepare(config: Config, run_dir: Path, *, resume: bool, accept_changed_data:
         raise ConfigError(f"train.batch_size: {batch_size} images cannot be shared equally by {replicas} replicas.")
     if name == "segmentation":
         if resume:
-            raise ConfigError(f"{run_dir}: runs of model.name segmentation cannot be resumed; choose another --run-dir.")
+            raise ConfigError(f"{run}: runs of model.name segmentation cannot be resumed; choose another --run-dir.")
         training, validation, untrained = segmentation.read(config, dataset, (train_ids, val_ids))
         return Job(config, dataset, (train_ids, val_ids), training, validation, data, changed, untrained)
     training, validation, untrained = _examples(dataset, train_ids, val_ids, config)
@@ -225,27 +225,26 @@ def _with_precision(config: Config) -> Config:
     return config.model_copy(update={"train": config.train.model_copy(update={"precision": devices.precision(config.train.precision)})})
 
 
-def _fit(job: Job, run_dir: Path, started: float) -> dict[str, Any]:
+def _fit(job: Job, run: RunFolder, started: float) -> dict[str, Any]:
     """Train a network; see :func:`train`."""
     config, description, (count, _) = job.config, job.dataset.description, job.counts
     batch_size = min(config.train.batch_size, count)
     with devices.strategy(config.train.strategy, batch_size).scope():
         trainer = build_trainer(config, landmarks=len(description.names), channels=description.channels)
-    progress = resuming.begin(trainer.state(), run_dir, config, data=job.data, changed=job.changed)
+    progress = resuming.begin(trainer.state(), run, config, data=job.data, changed=job.changed)
     if job.changed and not progress["finished"]:
-        resuming.keep_data(run_dir, job.data)
+        resuming.keep_data(run, job.data)
     steps = count // batch_size
     schedule = Schedule(config.train, steps=steps, started=started - progress["seconds"], steps_done=steps * progress["epoch"])
     validate = Validation(
         trainer,
         job.validation,
-        run_dir=run_dir,
-        metadata=_metadata(job),
+        run=run,
+        info=_describe(job),
         progress=progress,
         schedule=schedule,
-        names=description.names,
     )
-    print(_greeting(job, trainer, run_dir), flush=True)
+    print(_greeting(job, trainer, run), flush=True)
     if progress["finished"]:
         print("This run came to its end before; nothing is left to train. A longer one is a new run.", flush=True)
         return progress["best"]
@@ -269,19 +268,18 @@ def _fit(job: Job, run_dir: Path, started: float) -> dict[str, Any]:
     return progress["best"]
 
 
-def _grow_forests(job: Job, run_dir: Path) -> dict[str, Any]:
+def _grow_forests(job: Job, run: RunFolder) -> dict[str, Any]:
     """Grow the forests of a run; see :func:`train`. There are no epochs: what is resumed begins anew."""
-    config, path = job.config, run_dir / forest.MODEL_FILE
-    metadata = _metadata(job)
+    config, path, info = job.config, run.forests, _describe(job)
     if not path.exists():
         if job.changed:
-            resuming.keep_data(run_dir, job.data)
-        print(_greeting(job, None, run_dir), flush=True)
-        forest.train(config, _arrays(job.training), path, metadata)
+            resuming.keep_data(run, job.data)
+        print(_greeting(job, None, run), flush=True)
+        forest.train(config, _arrays(job.training), path, info)
     locate, _ = forest.load_localizer(path)
     errors = localization.point_errors(localization.localize(locate, job.validation))
-    error = float(np.nanmean(errors[:, coverage.trained_columns(metadata["landmarks"], metadata)]))
-    return {"epoch": None, "error": error, "unit": metadata["unit"]}
+    error = float(np.nanmean(errors[:, info.trained]))
+    return {"epoch": None, "error": error, "unit": info.unit}
 
 
 def _arrays(examples: tf.data.Dataset) -> list[dict[str, Array]]:
@@ -289,8 +287,8 @@ def _arrays(examples: tf.data.Dataset) -> list[dict[str, Array]]:
     return [{name: value.numpy() for name, value in example.items()} for example in examples]
 
 
-def _draw_annotations(job: Job, run_dir: Path) -> None:
-    """``annotations.png``: the first training images with their points, or label maps, for people to look at."""
+def _draw_annotations(job: Job, run: RunFolder) -> None:
+    """The first training images with their points, or label maps, for people to look at."""
     ids = job.ids[0]
     if isinstance(job.training, tuple):
         images, maps = job.training
@@ -298,31 +296,31 @@ def _draw_annotations(job: Job, run_dir: Path) -> None:
     else:
         first = job.training.take(sheets.MOST_IMAGES[job.dataset.description.dims])
         content = sheets.annotation_sheet(_arrays(first), ids, job.dataset.description.names)
-    with files.replaced(run_dir / ANNOTATIONS) as temporary:
+    with files.replaced(run.annotations) as temporary:
         temporary.write_bytes(content)
 
 
-def _metadata(job: Job) -> Metadata:
-    """What a model file says of itself, JSON-like: all that prediction and serving need to know."""
-    config, dataset, description = job.config, job.dataset, job.dataset.description
-    return {
-        "scn_tf": __version__,
-        "name": description.name,
-        "dims": description.dims,
-        "channels": description.channels,
-        "landmarks": list(description.names),
-        "coordinates": description.coordinates,
-        "labels": list(description.labels),
-        "unit": dataset.unit,
-        "spacing_mm": description.spacing_mm,
-        "untrained": list(job.untrained),
-        pixels.ASPECT: pixels.aspect(description.spacing_mm, dataset.spacings.values()),
-        "config": json.loads(config.model_dump_json()),
-        "data": fingerprint.short(job.data),
-    }
+def _describe(job: Job) -> ModelInfo:
+    """What a model file says of itself: all that prediction and serving need to know."""
+    dataset, description = job.dataset, job.dataset.description
+    return ModelInfo(
+        version=__version__,
+        name=description.name,
+        dims=description.dims,
+        channels=description.channels,
+        landmarks=description.names,
+        coordinates=description.coordinates,
+        labels=description.labels,
+        unit=dataset.unit,
+        spacing_mm=description.spacing_mm,
+        untrained=job.untrained,
+        aspect=pixels.aspect(description.spacing_mm, dataset.spacings.values()),
+        config=job.config,
+        data=fingerprint.short(job.data),
+    )
 
 
-def _greeting(job: Job, trainer: Trainer | None, run_dir: Path) -> str:
+def _greeting(job: Job, trainer: Trainer | None, run: RunFolder) -> str:
     config, (train_count, val_count) = job.config, job.counts
     size = " x ".join(map(str, known(config.model.image_size)))
     if trainer is None:
@@ -339,6 +337,6 @@ def _greeting(job: Job, trainer: Trainer | None, run_dir: Path) -> str:
     return (
         f"Data     {job.dataset.description.name} ({job.dataset.root}): {train_count} training, {val_count} validation images, "
         f"{len(job.dataset.description.names)} landmarks\n{system}"
-        f"Points   {run_dir / ANNOTATIONS}   (first training images: do the points lie where they belong?)\n"
-        f"Run      {run_dir}" + ("" if trainer is None else f"   (tensorboard --logdir {run_dir}/tensorboard)")
+        f"Points   {run.annotations}   (first training images: do the points lie where they belong?)\n"
+        f"Run      {run}" + ("" if trainer is None else f"   (tensorboard --logdir {run.tensorboard})")
     )

@@ -47,6 +47,5 @@ PathName: TypeAlias = str | Path
 
 Decode: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]  # heatmaps -> landmarks, scores
 Locate: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]  # images -> landmarks, scores
-Metadata: TypeAlias = dict[str, Any]  # of a model file: JSON
 Logs: TypeAlias = dict[str, Any] | None  # what Keras hands to callbacks
 Example: TypeAlias = Mapping[str, Array]  # one image with its landmarks, see scn_tf.data.pipeline

@@ -84,7 +84,7 @@ def test_it_learns(hands_2d, tmp_path):
     rows = [float(row["loss"]) for row in csv.DictReader((run / "history.csv").read_text().splitlines())]
     assert rows[-1] < 0.5 * rows[0]
     # Everything background would have a Dice of zero.
-    assert checkpoints.read_metadata(run / "model.keras")["validation"]["dice"] > 0.2
+    assert checkpoints.read_info(run / "model.keras").validation["dice"] > 0.2
 
 
 def test_mistakes_in_label_maps_are_named(hands_2d, tmp_path):

@@ -22,7 +22,7 @@ def run_predict(options: argparse.Namespace) -> int:
     files.check_ending(options.out, ENDINGS, "--out")
     images.check_exist(options.images)
     predictor = predict.load(options.model)
-    sources, left_out = images.collect(options.images, dims=predictor.metadata["dims"])
+    sources, left_out = images.collect(options.images, dims=predictor.info.dims)
     if options.overlay:
         check_overlays(options.overlay, [f"{source.id}.png" for source in sources])
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from scn_tf.runs import checkpoints, pretrained
+from scn_tf.runs.folder import MODELS, RunFolder
+from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring.localization import localizer
 from scn_tf.systems import forest
-from scn_tf.types import Locate, Metadata, PathName
-
-MODEL_FILES = ("model.keras", forest.MODEL_FILE)
+from scn_tf.types import Locate, PathName
 
 
 def model_file(path: PathName) -> Path | None:
@@ -21,8 +21,9 @@ def model_file(path: PathName) -> Path | None:
     path = Path(path)
     if not path.is_dir():
         return path if path.exists() else pretrained.find(path) or path
-    own = next((path / name for name in MODEL_FILES if (path / name).is_file()), None)
-    if own or (path / "config.yaml").exists() or any(path.glob("saved_model.pb")) or any(path.glob("*/saved_model.pb")):
+    run = RunFolder(path)
+    own = run.model_file()
+    if own or run.settings.exists() or any(path.glob("saved_model.pb")) or any(path.glob("*/saved_model.pb")):
         return own
     return pretrained.find(path)
 
@@ -35,7 +36,7 @@ def existing_file(path: PathName) -> Path:
     """
     file = model_file(path)
     if file is None:
-        raise checkpoints.CheckpointError(f"{path}: no model there yet (expected {' or '.join(MODEL_FILES)}).")
+        raise checkpoints.CheckpointError(f"{path}: no model there yet (expected {' or '.join(MODELS)}).")
     if not file.exists():
         raise checkpoints.CheckpointError(
             f"{path}: no such file; expected a run folder, its model file, or a model that comes along: {', '.join(pretrained.names())}."
@@ -43,14 +44,14 @@ def existing_file(path: PathName) -> Path:
     return file
 
 
-def read_metadata(path: PathName) -> Metadata:
-    """What a run folder or model file says of itself, dict.
+def read_info(path: PathName) -> ModelInfo:
+    """What a run folder or model file says of itself.
 
     Raises:
         CheckpointError: missing, damaged, or written by another program.
     """
     file = existing_file(path)
-    return forest.load_localizer(file)[1] if file.suffix == ".npz" else checkpoints.read_metadata(file)
+    return forest.load_localizer(file)[1] if file.suffix == ".npz" else checkpoints.read_info(file)
 
 
 def network_file(path: PathName) -> Path:
@@ -62,16 +63,16 @@ def network_file(path: PathName) -> Path:
     file = existing_file(path)
     if file.suffix == ".npz":
         raise checkpoints.CheckpointError(f"{path}: holds random forests, which only predict and evaluate can use; expected a network.")
-    if checkpoints.read_metadata(file)["config"]["model"]["name"] == "segmentation":
+    if checkpoints.read_info(file).finds_labels:
         raise checkpoints.CheckpointError(f"{path}: finds label maps, not landmarks; only evaluate can use it.")
     return file
 
 
-def open_run(path: PathName) -> tuple[Locate, Metadata]:
+def open_run(path: PathName) -> tuple[Locate, ModelInfo]:
     """Open a run folder, its model file, or a model that comes with the package.
 
     Returns:
-        (function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, metadata dict).
+        (function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, what the file says).
 
     Raises:
         CheckpointError: missing, damaged, written by another program, or a network for label maps.
@@ -79,5 +80,5 @@ def open_run(path: PathName) -> tuple[Locate, Metadata]:
     file = existing_file(path)
     if file.suffix == ".npz":
         return forest.load_localizer(file)
-    network, metadata = checkpoints.load_model(network_file(path))
-    return localizer(network, metadata["config"]["heatmap"]["decoder"]), metadata
+    network, info = checkpoints.load_model(network_file(path))
+    return localizer(network, info.config.heatmap.decoder), info

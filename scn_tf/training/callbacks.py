@@ -4,22 +4,22 @@ import collections
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from scn_tf.config import TrainConfig
-from scn_tf.data import coverage
 from scn_tf.environment.backend import keras
 from scn_tf.errors import TrainingDiverged
 from scn_tf.figures import pictures
 from scn_tf.runs import checkpoints
+from scn_tf.runs.folder import RunFolder
+from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import localization
 from scn_tf.storage import files, tables
 from scn_tf.training.train_step import Trainer
-from scn_tf.types import Array, Logs, Metadata, known
+from scn_tf.types import Array, Logs, known
 
 WARMUP = 0.04
 # Heatmap losses, 1 being that of a network which predicts nothing.
@@ -146,11 +146,10 @@ class Validation(keras.callbacks.Callback):
     Args:
         trainer: :class:`scn_tf.training.train_step.Trainer`.
         data: validation examples.
-        run_dir: the run's folder.
-        metadata: what goes into the model file.
+        run: the run's folder.
+        info: what goes into the model file.
         progress: dict with ``epoch``, ``seconds``, ``best``, ``history``, ``finished``; kept up to date here.
         schedule: the run's :class:`Schedule`.
-        names: landmark names.
     """
 
     def __init__(
@@ -158,19 +157,18 @@ class Validation(keras.callbacks.Callback):
         trainer: Trainer,
         data: tf.data.Dataset,
         *,
-        run_dir: Path,
-        metadata: Metadata,
+        run: RunFolder,
+        info: ModelInfo,
         progress: dict[str, Any],
         schedule: Schedule,
-        names: Sequence[str],
     ) -> None:
         super().__init__()
-        self.trainer, self.data, self.run_dir, self.metadata = trainer, data, run_dir, metadata
-        self.run_progress, self.schedule, self.names = progress, schedule, names
+        self.trainer, self.data, self.run, self.info = trainer, data, run, info
+        self.run_progress, self.schedule = progress, schedule
         self.locate = localization.localizer(trainer.network, trainer.config.heatmap.decoder)
         self.parts = tf.function(keras.Model(trainer.network.input, pictures.heatmap_parts(trainer.network)))
-        self.unit = metadata["unit"]
-        self.writer = tf.summary.create_file_writer(str(run_dir / "tensorboard"))
+        self.unit = info.unit
+        self.writer = tf.summary.create_file_writer(str(run.tensorboard))
         self.example = next(iter(data.batch(1)))
         self.mean = mean_example(data)
 
@@ -193,8 +191,8 @@ class Validation(keras.callbacks.Callback):
         self.run_progress["history"].append(row)
         if validating:
             self.run_progress |= {"epoch": epoch + 1, "seconds": self.schedule.seconds}
-            checkpoints.save_state(self.trainer.state(), self.run_dir / "checkpoints" / "last.npz", self.run_progress)
-            files.write_text(self.run_dir / "history.csv", history_csv(self.run_progress["history"]))
+            checkpoints.save_state(self.trainer.state(), self.run.state, self.run_progress)
+            files.write_text(self.run.history, history_csv(self.run_progress["history"]))
 
     def _check_finite(self, epoch: int) -> None:
         """The last step of an epoch may have broken the weights after its loss was seen; the maximum of NaN is a pixel like any other."""
@@ -207,13 +205,13 @@ class Validation(keras.callbacks.Callback):
     def _validate(self, row: dict[str, Any], logs: dict[str, Any]) -> None:
         result = localization.localize(self.locate, self.data)
         # What no training image shows would choose the epoch by chance.
-        errors = localization.point_errors(result)[:, coverage.trained_columns(self.names, self.metadata)]
+        errors = localization.point_errors(result)[:, self.info.trained]
         row[f"val_pe_mean_{self.unit}"] = float(np.nanmean(errors))
         row[f"val_pe_median_{self.unit}"] = float(np.nanmedian(errors))
         if self.unit == "mm":
             row["val_outliers_10"] = int((errors >= 10).sum())
         else:  # a number of pixels says nothing about another size of image
-            relative = localization.relative_errors(result)[:, coverage.trained_columns(self.names, self.metadata)]
+            relative = localization.relative_errors(result)[:, self.info.trained]
             row["val_pck_1_percent"] = float(100 * (relative[np.isfinite(relative)] < 1).mean())
         # The progress bar shows what stands in the logs.
         logs[f"val_pe_{self.unit}"] = row[f"val_pe_mean_{self.unit}"]
@@ -224,15 +222,15 @@ class Validation(keras.callbacks.Callback):
         if best is None or error < best["error"] or self.trainer.config.train.keep == "last":
             self.run_progress["best"] = {"epoch": epoch + 1, "error": error, "unit": self.unit}
             peaks = np.atleast_1d(keras.ops.convert_to_numpy(self.trainer.targets.peak())).astype(float).tolist()
-            metadata = {**self.metadata, "validation": self.run_progress["best"], "peaks": peaks}
-            checkpoints.save_model(self.trainer.network, self.run_dir / "model.keras", metadata)
+            info = self.info.model_copy(update={"validation": self.run_progress["best"], "peaks": tuple(peaks)})
+            checkpoints.save_model(self.trainer.network, self.run.model, info)
 
     def _write_scalars(self, row: Mapping[str, Any]) -> None:
         with self.writer.as_default(step=row["epoch"]):
             for name, value in row.items():
                 if name not in ("epoch", "seconds"):
                     tf.summary.scalar(name, value)
-            for name, sigma in zip(self.names, keras.ops.convert_to_numpy(self.trainer.targets.sigmas), strict=True):
+            for name, sigma in zip(self.info.landmarks, keras.ops.convert_to_numpy(self.trainer.targets.sigmas), strict=True):
                 for axis, value in enumerate(np.atleast_1d(sigma)):
                     tf.summary.scalar(f"sigma/{name}" if np.ndim(sigma) == 0 else f"sigma/{name}/{axis}", value)
         self.writer.flush()

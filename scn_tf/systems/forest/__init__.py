@@ -7,6 +7,5 @@ model that chooses among the peaks of the votes (after Lindner et al. 2015, Ster
 from scn_tf.systems.forest.files import load_localizer
 from scn_tf.systems.forest.training import train
 
-MODEL_FILE = "model.npz"
 NAMES = ("forest", "forest_shape")
-__all__ = ["MODEL_FILE", "NAMES", "load_localizer", "train"]
+__all__ = ["NAMES", "load_localizer", "train"]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import config
 from scn_tf.config import ModelConfig
 from scn_tf.data import images, pipeline
 from scn_tf.data.dataset import Dataset
@@ -16,8 +15,9 @@ from scn_tf.environment.backend import keras
 from scn_tf.errors import DatasetError
 from scn_tf.figures import pictures
 from scn_tf.geometry import Fit
+from scn_tf.runs.info import ModelInfo
 from scn_tf.storage import files, ownership, tables
-from scn_tf.types import Array, Metadata, PathName, Sizes, known
+from scn_tf.types import Array, PathName, Sizes, known
 
 FILES = ("summary.json", "dice.csv", "segmentation.png")  # of an evaluation
 
@@ -62,12 +62,12 @@ def read_examples(dataset: Dataset, ids: Sequence[str], model: ModelConfig) -> t
     return np.stack(arrays), np.stack(maps)
 
 
-def evaluate(network: keras.Model, metadata: Metadata, dataset: Dataset, ids: Sequence[str], out: PathName) -> dict[str, Any]:
+def evaluate(network: keras.Model, info: ModelInfo, dataset: Dataset, ids: Sequence[str], out: PathName) -> dict[str, Any]:
     """Dice of every label on a split; writes ``summary.json``, ``dice.csv`` and ``segmentation.png`` of the first image.
 
     Args:
         network: of the run.
-        metadata: of its model file.
+        info: of its model file.
         dataset: :class:`scn_tf.data.dataset.Dataset`.
         ids: the split's.
         out: folder to write.
@@ -77,17 +77,16 @@ def evaluate(network: keras.Model, metadata: Metadata, dataset: Dataset, ids: Se
     """
     out = Path(out)
     files.check_folder(out, FILES, witness="summary.json")
-    model = config.from_dict(metadata["config"], source="model").model
     names = dataset.description.labels
-    if (dataset.description.dims, list(names)) != (metadata["dims"], metadata["labels"]):
+    if (dataset.description.dims, list(names)) != (info.dims, list(info.labels)):
         raise DatasetError(
             f"{dataset.root}: {len(names)} labels in {dataset.description.dims}D ({', '.join(names)}), but the model finds "
-            f"{len(metadata['labels'])} in {metadata['dims']}D ({', '.join(metadata['labels'])})."
+            f"{len(info.labels)} in {info.dims}D ({', '.join(info.labels)})."
         )
-    arrays, truth = read_examples(dataset, ids, model)
+    arrays, truth = read_examples(dataset, ids, info.config.model)
     found = predict_maps(network, arrays)
     scores = dice(found, truth, len(names))
-    never = [name for name in metadata.get("untrained", ()) if name in names[1:]]
+    never = [name for name in info.untrained if name in names[1:]]
     trained = [name not in never for name in names[1:]]
     if not np.isfinite(scores[:, trained]).any():
         raise DatasetError(f"{dataset.root / 'labels'}: the split has no label that the network was trained on.")

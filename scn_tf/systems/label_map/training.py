@@ -3,7 +3,6 @@
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -18,12 +17,14 @@ from scn_tf.data.preprocess import BACKGROUND
 from scn_tf.environment.backend import keras
 from scn_tf.errors import ConfigError, DatasetError, DataWarning
 from scn_tf.runs import checkpoints
+from scn_tf.runs.folder import RunFolder
+from scn_tf.runs.info import ModelInfo
 from scn_tf.storage import files
 from scn_tf.systems.label_map.maps import dice, predict_maps, read_examples
 from scn_tf.training import augment
 from scn_tf.training.callbacks import Schedule, StopOnNonFinite, history_csv
 from scn_tf.training.remaining import RemainingTime
-from scn_tf.types import Array, Metadata
+from scn_tf.types import Array
 
 # Settings that this extension does not follow: refused unless they say what it does.
 FIXED: dict[str, list[Any]] = {
@@ -96,7 +97,7 @@ def read(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> tupl
     return training, validation, untrained
 
 
-def train(job: Job, run_dir: Path, metadata: Metadata, started: float) -> dict[str, Any]:
+def train(job: Job, run: RunFolder, info: ModelInfo, started: float) -> dict[str, Any]:
     """Train a run with ``model.name segmentation``; see :func:`scn_tf.train_run.train`. It cannot be resumed.
 
     Returns:
@@ -121,9 +122,9 @@ def train(job: Job, run_dir: Path, metadata: Metadata, started: float) -> dict[s
         row["val_dice"] = float(np.nanmean(dice(predict_maps(network, val_images), val_maps, len(labels))[:, trained]))
         if row["val_dice"] > progress["dice"] or config.train.keep == "last":
             progress.update(epoch=epoch + 1, dice=row["val_dice"])
-            metadata["validation"] = {"epoch": epoch + 1, "dice": row["val_dice"]}
-            checkpoints.save_model(network, run_dir / "model.keras", metadata)
-        files.write_text(run_dir / "history.csv", history_csv(progress["history"]))
+            best = {"epoch": epoch + 1, "dice": row["val_dice"]}
+            checkpoints.save_model(network, run.model, info.model_copy(update={"validation": best}))
+        files.write_text(run.history, history_csv(progress["history"]))
         logs["val_dice"] = row["val_dice"]
 
     schedule, bar = Schedule(config.train, steps=steps, started=started), sys.stdout.isatty()
