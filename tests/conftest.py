@@ -51,6 +51,17 @@ def small_config(root, dims=2, **changes):
     return config.from_dict(values)
 
 
+def with_settings(info, **changes):
+    """A model's facts with other settings, as ``section__field``."""
+    from scn_tf.runs.info import ModelInfo
+
+    stated = info.to_json()
+    for name, value in changes.items():
+        section, field = name.split("__")
+        stated["config"][section][field] = value
+    return ModelInfo.from_json(stated)
+
+
 def weights(run):
     """Weights of a run's network, arrays."""
     from scn_tf.runs import checkpoints

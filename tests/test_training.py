@@ -193,8 +193,8 @@ def test_an_image_to_train_on_needs_no_landmarks_that_give_its_mm(hands_2d, tmp_
         pytest.raises(DatasetError, match="line 1: landmarks 0 and 5 of hand_000 are absent"),
     ):
         train_run.train(small_config(root, data__val_split="train"), tmp_path / "judged")
-    _, metadata = checkpoints.load_model(tmp_path / "run" / "model.keras")
-    assert len(tflite.training_images(metadata)) == 7  # an export with integers measures nothing either
+    _, info = checkpoints.load_model(tmp_path / "run" / "model.keras")
+    assert len(tflite.training_images(info)) == 7  # an export with integers measures nothing either
 
 
 def test_a_unet_too_narrow_for_its_maps_is_warned_of(hands_2d, tmp_path):

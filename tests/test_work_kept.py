@@ -11,7 +11,7 @@ from scn_tf import cli, config, train_run
 from scn_tf.config import Config
 from scn_tf.errors import CheckpointError, ConfigError, ConfigWarning
 from scn_tf.runs import checkpoints
-from scn_tf.training import callbacks, resuming
+from scn_tf.training import callbacks
 from tests.conftest import small_config, state
 
 
@@ -35,7 +35,7 @@ def test_a_finished_run_without_its_state_says_that_it_is_finished(run, capsys):
     before = contents(run)
     best = resume(run)
     assert "nothing is left to train" in capsys.readouterr().out
-    assert best == checkpoints.read_metadata(run / "model.keras")["validation"]
+    assert best == checkpoints.read_info(run / "model.keras").validation
     assert contents(run) == before
 
 
@@ -95,10 +95,8 @@ def test_a_damaged_or_foreign_state_is_refused_and_nothing_is_overwritten(spoil,
 
 
 def test_a_foreign_model_beside_a_state_is_refused(run, hands_2d, tmp_path):
-    metadata = checkpoints.read_metadata(run / "model.keras")
-    metadata["config"]["train"]["seed"] = 3
-    network, _ = checkpoints.load_model(run / "model.keras")
-    checkpoints.save_model(network, run / "model.keras", metadata)
+    network, info = checkpoints.load_model(run / "model.keras")
+    checkpoints.save_model(network, run / "model.keras", with_settings(info, train__seed=3))
     before = contents(run)
     with pytest.raises(CheckpointError, match=r"model\.keras: belongs to another run, with another train\.seed; move it elsewhere"):
         resume(run)
@@ -165,7 +163,7 @@ def test_the_state_of_a_removed_model_stays_when_a_new_run_begins(run, hands_2d,
     before = state(run)
     monkeypatch.setattr(train_run, "_train", lambda *arguments, **options: None)
     train_run.train(small_config(hands_2d), run)
-    with np.load(run / resuming.OLDER_STATE, allow_pickle=False) as archive:
+    with np.load(RunFolder(run).older_state, allow_pickle=False) as archive:
         for name, value in zip(sorted(n for n in archive.files if n != "progress"), before, strict=True):
             np.testing.assert_array_equal(archive[name], value)
 

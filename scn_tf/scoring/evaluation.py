@@ -19,9 +19,7 @@ from scn_tf.types import Locate
 FILES = ("predictions.csv", "summary.json", "per_landmark.csv", "ced.png", "report.html", "errors.csv")
 
 
-def evaluate_landmarks(
-    locate: Locate, info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path
-) -> dict[str, Any]:
+def evaluate_landmarks(locate: Locate, info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path) -> dict[str, Any]:
     """Find the landmarks of a split, compare them with the annotations, and write all files of the evaluation.
 
     Args:

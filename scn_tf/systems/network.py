@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from scn_tf.config import Config
-from scn_tf.data import pipeline
 from scn_tf.data.dataset import Dataset
 from scn_tf.environment.backend import keras
 from scn_tf.figures import pictures
+from scn_tf.heatmaps.targets import GaussianTargets
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import evaluation, localization
@@ -19,7 +18,7 @@ from scn_tf.systems import points
 from scn_tf.systems.system import System
 from scn_tf.training.fit import Task, fit
 from scn_tf.training.job import Job
-from scn_tf.training.landmarks import landmark_objective
+from scn_tf.training.landmarks import LandmarkObjective, landmark_objective
 from scn_tf.training.trainer import Trainer
 from scn_tf.training.validation import Measurement
 from scn_tf.types import Array, Locate
@@ -75,14 +74,20 @@ def _draw(trainer: Trainer, job: Job) -> Callable[[], Mapping[str, Array]]:
             predicted=landmarks[0].numpy(),
             heatmaps={name: values[0].numpy() for name, values in maps.items()},
         )
-        return {"validation": validation, "targets": pictures.targets_figure(*mean, trainer.objective.targets.covariances())}
+        return {"validation": validation, "targets": pictures.targets_figure(*mean, _targets(trainer).covariances())}
 
     return draw
 
 
+def _targets(trainer: Trainer) -> GaussianTargets:
+    objective = trainer.objective
+    assert isinstance(objective, LandmarkObjective)  # build_trainer was given its builder
+    return objective.targets
+
+
 def _peaks(trainer: Trainer) -> dict[str, Any]:
     """Heights of the targets, which the maps of a combined model are relative to."""
-    peaks = np.atleast_1d(keras.ops.convert_to_numpy(trainer.objective.targets.peak()))
+    peaks = np.atleast_1d(keras.ops.convert_to_numpy(_targets(trainer).peak()))
     return {"peaks": tuple(peaks.astype(float).tolist())}
 
 

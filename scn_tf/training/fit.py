@@ -10,7 +10,7 @@ from scn_tf.data import pipeline
 from scn_tf.environment import devices
 from scn_tf.presence import known
 from scn_tf.runs import checkpoints
-from scn_tf.storage import files
+from scn_tf.storage import files, tables
 from scn_tf.storage.files import counted
 from scn_tf.training import resuming
 from scn_tf.training.board import Board
@@ -19,7 +19,7 @@ from scn_tf.training.job import Job
 from scn_tf.training.objective import Objective
 from scn_tf.training.remaining import RemainingTime
 from scn_tf.training.trainer import Trainer, build_trainer
-from scn_tf.training.validation import Keep, Measurement, Validation, history_csv
+from scn_tf.training.validation import Keep, Measurement, Validation
 from scn_tf.types import Array, Sizes
 
 
@@ -117,7 +117,7 @@ def _keep(job: Job, task: Task, trainer: Trainer) -> Keep:
 
     def state(progress: dict[str, Any]) -> None:
         checkpoints.save_state(trainer.state(), job.folder.state, progress)
-        files.write_text(job.folder.history, history_csv(progress["history"]))
+        files.write_text(job.folder.history, tables.write_dicts(progress["history"]))
 
     return Keep(model, state)
 

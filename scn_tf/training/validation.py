@@ -1,13 +1,12 @@
 """Every few epochs and at the end: errors on the validation split, and what is kept of the run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from scn_tf.environment.backend import keras
 from scn_tf.errors import TrainingDiverged
-from scn_tf.storage import tables
 from scn_tf.training.board import Board
 from scn_tf.training.callbacks import Schedule, learning_rate
 from scn_tf.training.trainer import Trainer
@@ -115,8 +114,3 @@ def check_finite(trainer: Trainer, epoch: int) -> None:
             f"The weights became nan at the end of epoch {epoch + 1}. Weights of the last validation stay. "
             "Lower train.learning_rate or train.clip_norm."
         )
-
-
-def history_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """CSV text of the history; a value that an epoch does not have stays empty."""
-    return tables.write_dicts(rows)
