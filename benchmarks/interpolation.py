@@ -47,9 +47,8 @@ def main():
         for _ in range(options.repeats):
             pairs.append([machine.median_seconds(lambda f=f: f(images, coordinates).numpy(), repeats=3) for f in (own, keras)])  # noqa: B023
         mine, theirs = np.median(pairs, axis=0)
-        print(
-            f"{size}: own {1e3 * mine:.1f} ms, map_coordinates {1e3 * theirs:.1f} ms, ratio {theirs / mine:.2f}, largest difference {apart:.2g}"
-        )
+        took = f"own {1e3 * mine:.1f} ms, map_coordinates {1e3 * theirs:.1f} ms, ratio {theirs / mine:.2f}"
+        print(f"{size}: {took}, largest difference {apart:.2g}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def run_predict(options: argparse.Namespace) -> int:
     from scn_tf import predict
     from scn_tf.data import images
     from scn_tf.figures import pictures
-    from scn_tf.storage import files
+    from scn_tf.storage import files, tables
 
     files.check_writable(options.out)
     files.check_ending(options.out, ENDINGS, "--out")
