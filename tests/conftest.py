@@ -62,6 +62,24 @@ def with_settings(info, **changes):
     return ModelInfo.from_json(stated)
 
 
+def with_errors(monkeypatch, errors):
+    """In what follows, validations of networks measure these errors, in order."""
+    from scn_tf.systems import network
+
+    original, values = network._measure, iter(errors)
+
+    def measured(trainer, job):
+        measure = original(trainer, job)
+
+        def changed():
+            found, error = measure(), next(values)
+            return found._replace(error=error, values={**found.values, f"val_pe_mean_{found.unit}": error})
+
+        return changed
+
+    monkeypatch.setattr(network, "_measure", measured)
+
+
 def weights(run):
     """Weights of a run's network, arrays."""
     from scn_tf.runs import checkpoints

@@ -17,8 +17,10 @@ from scn_tf.errors import DatasetError, DataWarning
 from scn_tf.export import tflite
 from scn_tf.figures import pictures
 from scn_tf.runs import checkpoints
-from scn_tf.training import callbacks, train_step
-from tests.conftest import REPOSITORY, small_config, state, weights
+from scn_tf.training import callbacks
+from scn_tf.training import trainer as trainers
+from scn_tf.training.landmarks import landmark_objective
+from tests.conftest import REPOSITORY, small_config, state, weights, with_errors
 
 NO_AUGMENTATION = {
     f"augment__{n}": 0 for n in ("translation", "rotation", "scale", "axis_scale", "elastic", "intensity_shift", "intensity_scale")
@@ -98,14 +100,14 @@ def test_batches_larger_than_the_set_are_warned_of(hands_2d, tmp_path):
 
 
 def test_a_diverging_loss_stops_with_advice_and_keeps_the_last_good_weights(hands_2d, tmp_path, monkeypatch):
-    original = train_step.Trainer.loss_terms
+    original = trainers.Trainer.loss_terms
 
     def diverge(self, *arguments):
         terms = original(self, *arguments)
         late = tf.cast(self.optimizer.iterations, tf.float32) >= 3.0  # in the second epoch of two steps
         return {**terms, "heatmap_loss": tf.where(late, float("nan"), terms["heatmap_loss"])}
 
-    monkeypatch.setattr(train_step.Trainer, "loss_terms", diverge)
+    monkeypatch.setattr(trainers.Trainer, "loss_terms", diverge)
     with pytest.raises(callbacks.TrainingDiverged, match=r"nan in epoch 2, step 2.*--train\.learning_rate"):
         train_run.train(small_config(hands_2d), tmp_path / "run")
     assert all(np.isfinite(array).all() for array in (*weights(tmp_path / "run"), *state(tmp_path / "run")))
@@ -140,7 +142,7 @@ def test_a_collapse_is_taken_back(hands_2d, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(callbacks.GoBackAfterCollapse, "on_epoch_end", spoil)
     train_run.train(settings, tmp_path / "run")
-    assert "Epoch 5: the loss jumped from 0.24 to 0.97; going on as before that." in capsys.readouterr().out
+    assert "Epoch 5: the loss jumped from 0.24 to 0.97; continuing from before that." in capsys.readouterr().out
     size, steps = zip(*seen, strict=True)
     assert size[3] == 0
     assert size[4] == size[2]  # the weights of the third epoch again, whose end was still good
@@ -168,7 +170,7 @@ def test_a_collapse_is_seen_where_most_landmarks_are_absent_too(hands_2d, tmp_pa
 
 
 def test_a_new_run_never_goes_back_to_the_network_it_began_with(hands_2d):
-    trainer = train_step.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
+    trainer = trainers.build_trainer(small_config(hands_2d).resolved(2), landmark_objective, num_maps=2, channels=1)
     guard = callbacks.GoBackAfterCollapse(trainer)
     guard.on_train_begin()
     for value, loss in ((1.0, 0.25), (0.0, 0.9)):  # learned within the first epoch, collapsed in the second
@@ -248,13 +250,13 @@ def test_oriented_gaussians_learn_widths_and_angles(dims, root, request, tmp_pat
 
     settings = small_config(request.getfixturevalue(root), dims, heatmap__sigma_mode="anisotropic", train__learning_rate=0.02)
     train_run.train(settings, tmp_path / "run")
-    trainer = train_step.build_trainer(settings.resolved(dims), landmarks={2: 21, 3: 12}[dims], channels=1)
+    trainer = trainers.build_trainer(settings.resolved(dims), landmark_objective, num_maps={2: 21, 3: 12}[dims], channels=1)
     checkpoints.load_state(trainer.state(), tmp_path / "run" / "checkpoints" / "last.npz")
-    sigmas, angles = np.asarray(trainer.targets.sigmas), np.asarray(trainer.targets.angles)
+    sigmas, angles = np.asarray(trainer.objective.targets.sigmas), np.asarray(trainer.objective.targets.angles)
     assert sigmas.shape[-1] == dims
     assert np.abs(sigmas - 2.0).min() > 0
     assert np.abs(angles).max() > 0
-    covariances = trainer.targets.covariances()
+    covariances = trainer.objective.targets.covariances()
     np.testing.assert_allclose(np.sort(np.linalg.eigvalsh(covariances)), np.sort(sigmas**2), rtol=1e-4)
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"), size_guidance={"tensors": 0}).Reload()
     assert f"sigma/index_mcp/{dims - 1}" in events.Tags()["tensors"]
@@ -273,7 +275,7 @@ def test_averaged_weights_are_what_is_validated_and_kept_and_training_goes_on_wi
     plain = small_config(hands_2d, train__keep="last", train__learning_rate=0.01)
     train_run.train(settings, tmp_path / "averaged")
     train_run.train(plain, tmp_path / "plain")
-    trainer = train_step.build_trainer(settings.resolved(2), landmarks=21, channels=1)
+    trainer = trainers.build_trainer(settings.resolved(2), landmark_objective, num_maps=21, channels=1)
     checkpoints.load_state(trainer.state(), tmp_path / "averaged" / "checkpoints" / "last.npz")
     own = trainer.network.get_weights()
     for mine, theirs in zip(own, weights(tmp_path / "plain"), strict=True):
@@ -289,14 +291,7 @@ def test_averaged_weights_are_what_is_validated_and_kept_and_training_goes_on_wi
 
 
 def test_the_last_weights_are_kept_on_request(hands_2d, tmp_path, monkeypatch):
-    errors = iter([1.0, 2.0])
-    original = callbacks.Validation._validate
-
-    def worse(self, row, logs):
-        original(self, row, logs)
-        row["val_pe_mean_mm"] = next(errors)
-
-    monkeypatch.setattr(callbacks.Validation, "_validate", worse)
+    with_errors(monkeypatch, [1.0, 2.0])
     best = train_run.train(small_config(hands_2d, train__keep="last"), tmp_path / "run")
     assert (best["epoch"], best["error"]) == (2, 2.0)
 

@@ -11,8 +11,7 @@ from scn_tf import cli, config, train_run
 from scn_tf.config import Config
 from scn_tf.errors import CheckpointError, ConfigError, ConfigWarning
 from scn_tf.runs import checkpoints
-from scn_tf.training import callbacks
-from tests.conftest import small_config, state
+from tests.conftest import small_config, state, with_errors
 
 
 def contents(run):
@@ -113,11 +112,7 @@ def test_a_row_of_the_history_that_a_kill_took_is_written_from_the_state(run):
 
 def interrupted(settings, run, monkeypatch, *, epoch, errors, before_state=False):
     """Train until an epoch's end with these validation errors; then a kill, before its state was written or after."""
-    original_save, original_validate = checkpoints.save_state, callbacks.Validation._validate
-
-    def validate(self, row, logs):
-        original_validate(self, row, logs)
-        row[f"val_pe_mean_{self.unit}"] = errors[row["epoch"] - 1]
+    original_save = checkpoints.save_state
 
     def save(variables, path, progress):
         if before_state and progress["epoch"] == epoch:
@@ -127,7 +122,7 @@ def interrupted(settings, run, monkeypatch, *, epoch, errors, before_state=False
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Validation, "_validate", validate)
+        with_errors(patch, errors)
         patch.setattr(checkpoints, "save_state", save)
         with pytest.raises(KeyboardInterrupt):
             train_run.train(settings, run)
