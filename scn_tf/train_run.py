@@ -1,7 +1,6 @@
 """Train a run: data checked, callbacks, ``model.fit``; or forests grown."""
 
 import contextlib
-import json
 import math
 import sys
 import time

@@ -11,8 +11,9 @@ from scn_tf import cli, config, train_run
 from scn_tf.config import Config
 from scn_tf.errors import CheckpointError, ConfigError, ConfigWarning
 from scn_tf.runs import checkpoints
-from scn_tf.training import callbacks, resuming
-from tests.conftest import small_config, state
+from scn_tf.runs.folder import RunFolder
+from scn_tf.training import callbacks
+from tests.conftest import small_config, state, with_settings
 
 
 def contents(run):

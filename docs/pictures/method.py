@@ -9,7 +9,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import scn_tf  # noqa: F401
-from scn_tf import config
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.figures import pictures
