@@ -14,10 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import scn_tf  # noqa: F401  sets TensorFlow's log level first
 from benchmarks import machine
-from scn_tf import serving
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
-from scn_tf.export import parity, tflite
+from scn_tf.export import export_onnx, export_saved_model, export_tflite, parity, tflite
 from scn_tf.runs import checkpoints
 from scn_tf.scoring import localization
 from scn_tf.systems import opening
@@ -60,10 +59,10 @@ def main():
     examples = [{**example, "file": dataset.files[identity]} for identity, example in zip(ids, fitted, strict=True)]
 
     with tempfile.TemporaryDirectory() as folder:
-        exports = [serving.export_saved_model(options.run, Path(folder) / "saved_model").parent]
-        exports.append(serving.export_onnx(options.run, Path(folder) / "network.onnx"))
+        exports = [export_saved_model(options.run, Path(folder) / "saved_model").parent]
+        exports.append(export_onnx(options.run, Path(folder) / "network.onnx"))
         for form in tflite.QUANTIZATIONS:
-            exports.append(serving.export_tflite(options.run, Path(folder) / f"{form}.tflite", quantize=form))
+            exports.append(export_tflite(options.run, Path(folder) / f"{form}.tflite", quantize=form))
         forms = [parity.Form("Keras", path, "none", parity.on_input(localization.localizer(network, settings.heatmap.decoder)))]
         forms += twins(options.run, network, settings)
         for export in exports:

@@ -21,8 +21,8 @@ from scn_tf.data import pipeline, synthetic
 from scn_tf.data.dataset import open_dataset
 from scn_tf.environment import devices
 from scn_tf.training import trainer as trainers
-from scn_tf.training.landmarks import landmark_objective
 from scn_tf.training.augment import augment
+from scn_tf.training.landmarks import landmark_objective
 
 
 def main():

@@ -1,5 +1,6 @@
 """Shared fixtures: small synthetic sets, one trained run, the real data where it is there."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -60,6 +61,14 @@ def with_settings(info, **changes):
         section, field = name.split("__")
         stated["config"][section][field] = value
     return ModelInfo.from_json(stated)
+
+
+def without_training(monkeypatch):
+    """In what follows, runs are prepared and nothing is trained, as after a kill before the first checkpoint."""
+    from scn_tf import systems
+
+    of = systems.of
+    monkeypatch.setattr(systems, "of", lambda config: dataclasses.replace(of(config), train=lambda job: None))
 
 
 def with_errors(monkeypatch, errors):

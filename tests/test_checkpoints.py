@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from scn_tf.runs import checkpoints
+from scn_tf.runs.info import ENTRY
 from scn_tf.storage import files
 from tests.conftest import REPOSITORY, state
 

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import scn_tf
-from scn_tf import combine_runs, serving, train_run
+from scn_tf import combine_runs, export, train_run
 from scn_tf.errors import CheckpointError, ConversionError
 from scn_tf.export import onnx, onnx_weights, tflite
 from scn_tf.runs import checkpoints, pretrained
@@ -38,9 +38,9 @@ def forms(run_2d, hands_2d, tmp_path_factory):
         "halved": folder / "half.keras",
         "ensemble": folder / "pair.keras",
         "forests": folder / "forests" / "model.npz",
-        "onnx": serving.export_onnx(run_2d, folder / "run.onnx"),
-        "saved_model": serving.export_saved_model(run_2d, folder / "served"),
-        **{form: serving.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in ("none", "dynamic", "int8")},
+        "onnx": export.export_onnx(run_2d, folder / "run.onnx"),
+        "saved_model": export.export_saved_model(run_2d, folder / "served"),
+        **{form: export.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in ("none", "dynamic", "int8")},
     }
 
 
@@ -172,15 +172,15 @@ def with_weight(network, value):
 def test_weights_that_are_not_finite_are_refused_in_networks_and_exports(value, forms_of_it, run_2d, tmp_path, monkeypatch):
     network, info = checkpoints.load_model(run_2d / "model.keras")
     checkpoints.save_model(with_weight(network, value), tmp_path / "nan.keras", info)
-    for opener in (scn_tf.load, lambda path: serving.export_tflite(path, tmp_path / "a.tflite")):
+    for opener in (scn_tf.load, lambda path: export.export_tflite(path, tmp_path / "a.tflite")):
         with pytest.raises(CheckpointError, match=r"nan\.keras: .*weights are not finite"):
             opener(tmp_path / "nan.keras")
     # As an earlier version exported it.
     exporters = {
-        "tflite": lambda: serving.export_tflite(run_2d, tmp_path / "nan.tflite"),
-        "float16": lambda: serving.export_tflite(run_2d, tmp_path / "half.tflite", quantize="float16"),
-        "onnx": lambda: serving.export_onnx(run_2d, tmp_path / "nan.onnx"),
-        "saved_model": lambda: serving.export_saved_model(run_2d, tmp_path / "served"),
+        "tflite": lambda: export.export_tflite(run_2d, tmp_path / "nan.tflite"),
+        "float16": lambda: export.export_tflite(run_2d, tmp_path / "half.tflite", quantize="float16"),
+        "onnx": lambda: export.export_onnx(run_2d, tmp_path / "nan.onnx"),
+        "saved_model": lambda: export.export_saved_model(run_2d, tmp_path / "served"),
     }
     with monkeypatch.context() as unchecked:
         unchecked.setattr(checkpoints, "load_model", lambda path: (network, info))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import scn_tf
-from scn_tf import cli, serving, train_run
+from scn_tf import cli, errors, export, train_run
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import DatasetError
@@ -21,8 +21,8 @@ from tests.conftest import EXACT, small_config
 def files(run_2d, tmp_path_factory):
     """Every TFLite form and ONNX of one run, by name."""
     folder = tmp_path_factory.mktemp("forms")
-    made = {form: serving.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in tflite.QUANTIZATIONS}
-    return {**made, "onnx": serving.export_onnx(run_2d, folder / "run.onnx")}
+    made = {form: export.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in tflite.QUANTIZATIONS}
+    return {**made, "onnx": export.export_onnx(run_2d, folder / "run.onnx")}
 
 
 def expected(run, images):
@@ -106,7 +106,7 @@ def test_int8_computes_convolutions_in_integers_and_the_rest_in_float(files):
 def test_heatmaps_come_along_on_request(run_2d, tmp_path, rng):
     from ai_edge_litert.interpreter import Interpreter
 
-    path = serving.export_tflite(run_2d, tmp_path / "maps.tflite", heatmaps=True)
+    path = export.export_tflite(run_2d, tmp_path / "maps.tflite", heatmaps=True)
     image = rng.normal(size=(1, 48, 32, 1)).astype("float32")
     result = Interpreter(model_path=str(path)).get_signature_runner("serve_input")(image=image)
     network, _ = checkpoints.load_model(run_2d / "model.keras")
@@ -114,7 +114,7 @@ def test_heatmaps_come_along_on_request(run_2d, tmp_path, rng):
 
 
 def test_a_3d_network_goes_to_onnx_and_tflite_says_what_it_lacks(run_3d, tmp_path, rng, capsys):
-    locate, _ = onnx.localizer(serving.export_onnx(run_3d, tmp_path / "run.onnx"))
+    locate, _ = onnx.localizer(export.export_onnx(run_3d, tmp_path / "run.onnx"))
     images = rng.normal(size=(2, 8, 16, 12, 1)).astype("float32")
     landmarks, _ = locate(images)
     assert np.abs(landmarks - expected(run_3d, images)[0]).max() <= 0.5
@@ -128,17 +128,17 @@ def test_a_3d_network_goes_to_onnx_and_tflite_says_what_it_lacks(run_3d, tmp_pat
 @pytest.mark.parametrize(("name", "content"), [("a.tflite", b"no model"), ("a.tflite", b""), ("a.onnx", b"no model"), ("a.onnx", b"")])
 def test_files_that_are_no_models_are_named(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(serving.ConversionError, match=name):
+    with pytest.raises(errors.ConversionError, match=name):
         scn_tf.load(tmp_path / name)
 
 
 def test_an_onnx_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(serving.ConversionError, match=r"none\.onnx: no such file\.$"):
+    with pytest.raises(errors.ConversionError, match=r"none\.onnx: no such file\.$"):
         onnx.localizer(tmp_path / "none.onnx")
 
 
 def test_parity_passes_for_exports_of_the_run_and_says_how_far_they_are(files, run_2d, tmp_path, capsys):
-    saved = serving.export_saved_model(run_2d, tmp_path / "saved").parent
+    saved = export.export_saved_model(run_2d, tmp_path / "saved").parent
     status = cli.main(["check_parity", str(run_2d), str(saved), str(files["none"]), str(files["onnx"])])
     lines = capsys.readouterr().out.splitlines()
     assert status == 0
@@ -192,7 +192,7 @@ def test_parity_judges_float_forms_by_points_and_smaller_ones_by_their_error(kin
 
 
 def test_parity_refuses_an_export_of_another_run(files, run_3d):
-    with pytest.raises(serving.ConversionError, match="another network"):
+    with pytest.raises(errors.ConversionError, match="another network"):
         parity.check(run_3d, [files["onnx"]])
 
 
@@ -202,13 +202,13 @@ def test_other_networks_and_decoders_are_exported_too(name, decoder, hands_2d, t
     train_run.train(small_config(hands_2d, model__name=name, model__filters=21, heatmap__decoder=decoder), run)
     wanted = scn_tf.load(run).predict(image).landmarks
     exports = [
-        serving.export_saved_model(run, tmp_path / "served"),
-        serving.export_onnx(run, tmp_path / "run.onnx"),
-        serving.export_tflite(run, tmp_path / "run.tflite"),
+        export.export_saved_model(run, tmp_path / "served"),
+        export.export_onnx(run, tmp_path / "run.onnx"),
+        export.export_tflite(run, tmp_path / "run.tflite"),
     ]
     for path in exports:
         np.testing.assert_allclose(scn_tf.load(path).predict(image).landmarks, wanted, atol=10 * EXACT)
     if name == "payer2016":
         # Fewer bits may choose another of two near-equal peaks, but it must be written and answer.
-        whole = serving.export_tflite(run, tmp_path / "int8.tflite", quantize="int8")
+        whole = export.export_tflite(run, tmp_path / "int8.tflite", quantize="int8")
         assert scn_tf.load(whole).predict(image).landmarks.shape == wanted.shape

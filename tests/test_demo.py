@@ -8,6 +8,7 @@ from scn_tf import cli
 from scn_tf.errors import ConversionError
 from scn_tf.runs import checkpoints
 from scn_tf.serving import demo
+from tests.conftest import with_settings
 
 
 def test_the_server_gives_the_folder_alone_isolated_to_this_machine(tmp_path):

@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 
 import scn_tf
-from scn_tf import cli, combine_runs, evaluate_run, serving, train_run
+from scn_tf import cli, combine_runs, evaluate_run, export, train_run
 from scn_tf.errors import CheckpointError, DataWarning
 from scn_tf.export import parity
 from scn_tf.heatmaps.gaussians import gaussian_height
 from scn_tf.runs import checkpoints
-from tests.conftest import EXACT, SUBPIXEL, small_config
+from tests.conftest import EXACT, SUBPIXEL, small_config, with_settings
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +84,9 @@ def test_a_pair_is_evaluated_and_exported_like_any_model(pair, hands_2d, tmp_pat
     summary, _ = evaluate_run.evaluate(pair, "val", root=hands_2d, out=tmp_path / "evaluation")
     assert summary["points"] > 0
     exports = [
-        serving.export_saved_model(pair, tmp_path / "saved"),
-        serving.export_tflite(pair, tmp_path / "pair.tflite"),
-        serving.export_onnx(pair, tmp_path / "pair.onnx"),
+        export.export_saved_model(pair, tmp_path / "saved"),
+        export.export_tflite(pair, tmp_path / "pair.tflite"),
+        export.export_onnx(pair, tmp_path / "pair.onnx"),
     ]
     rows, _ = parity.check(pair, exports, split="val", root=hands_2d)
     assert len(rows) == 5  # Keras, two signatures of the SavedModel, TFLite, ONNX

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import scn_tf
-from scn_tf import serving
+from scn_tf import export
 from scn_tf.errors import CheckpointError
 from tests.conftest import EXACT, REPOSITORY
 
@@ -64,7 +64,7 @@ def test_after_tensorflow_computed_a_forked_process_gets_an_error_that_says_what
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork: this system has none")
 def test_what_was_opened_without_tensorflow_answers_in_a_forked_process(run_2d, tmp_path):
-    command = [sys.executable, "-c", PROGRAM, str(serving.export_onnx(run_2d, tmp_path / "run.onnx"))]
+    command = [sys.executable, "-c", PROGRAM, str(export.export_onnx(run_2d, tmp_path / "run.onnx"))]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.splitlines() == ["found (21, 2)", "ends"]

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 import scn_tf
-from scn_tf import serving
+from scn_tf import export
 from scn_tf.errors import CheckpointError
 from scn_tf.serving import servable
 from scn_tf.storage import checksums, files
@@ -14,7 +14,7 @@ from scn_tf.storage import checksums, files
 
 @pytest.fixture(scope="module")
 def version(run_2d, tmp_path_factory):
-    return serving.export_saved_model(run_2d, tmp_path_factory.mktemp("served"))
+    return export.export_saved_model(run_2d, tmp_path_factory.mktemp("served"))
 
 
 @pytest.mark.parametrize("name", ["a" * 5000, "a" * 5000 + ".keras", "a\0b", "a\0b.onnx"])
@@ -67,4 +67,4 @@ def test_a_folder_whose_name_is_no_utf8_is_refused_for_that(version, run_2d, tmp
         with pytest.raises(CheckpointError, match=r"m\\xff: is no UTF-8 name"):
             opener(folder)
     with pytest.raises(files.WriteError, match=r"m\\xff.new: is no UTF-8 name"):
-        serving.export_saved_model(run_2d, tmp_path / os.fsdecode(b"m\xff.new"))
+        export.export_saved_model(run_2d, tmp_path / os.fsdecode(b"m\xff.new"))

@@ -14,13 +14,14 @@ import yaml
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 import scn_tf
-from scn_tf import cli, combine_runs, evaluate_run, predict, serving, train_run
+from scn_tf import cli, combine_runs, errors, evaluate_run, export, predict, train_run
 from scn_tf.data import dataset, pixels
 from scn_tf.errors import DatasetError, ImageError
 from scn_tf.export import parity, saved_model, signatures, warmup
 from scn_tf.runs import checkpoints
+from scn_tf.runs.info import ModelInfo
 from scn_tf.serving import client, demo, servable
-from tests.conftest import EXACT, REPOSITORY, SUBPIXEL, small_config
+from tests.conftest import EXACT, REPOSITORY, SUBPIXEL, small_config, with_settings
 from tests.serving_client import ask, b64, running
 from tests.test_tf_serving_client import PredictionService, Servable
 
@@ -59,7 +60,7 @@ def run(flat, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(run, tmp_path_factory):
-    return serving.export_saved_model(run, tmp_path_factory.mktemp("export") / "flat")
+    return export.export_saved_model(run, tmp_path_factory.mktemp("export") / "flat")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_a_model_knows_what_headers_said_of_its_training_images(fixed, stated, a
 
 
 def test_training_records_it_and_every_form_keeps_it(run, run_2d, run_3d, exported, tmp_path):
-    paths = [run, exported, serving.export_tflite(run, tmp_path / "a.tflite"), serving.export_onnx(run, tmp_path / "a.onnx")]
+    paths = [run, exported, export.export_tflite(run, tmp_path / "a.tflite"), export.export_onnx(run, tmp_path / "a.onnx")]
     assert [scn_tf.load(path).info.aspect for path in paths] == ["header"] * 4
     assert checkpoints.read_info(run_2d / "model.keras").aspect == "fixed"
     assert checkpoints.read_info(run_3d / "model.keras").aspect == "square"
@@ -107,7 +108,7 @@ def test_an_ensemble_asks_for_it_if_any_member_does(run, tmp_path):
 
 def test_an_array_or_picture_without_its_pixel_size_is_refused_and_with_it_answers_as_the_file(run, picture, tmp_path):
     path, png, array = picture
-    for form in (run, serving.export_onnx(run, tmp_path / "a.onnx")):
+    for form in (run, export.export_onnx(run, tmp_path / "a.onnx")):
         predictor = scn_tf.load(form)
         wanted = predictor.predict(path).landmarks
         for image in (array, png):
@@ -228,7 +229,7 @@ def test_warm_up_requests_have_it_too(exported):
 
 def test_the_browser_page_refuses_such_a_model(run):
     info = checkpoints.read_info(run / "model.keras")
-    with pytest.raises(serving.ConversionError, match="not square"):
+    with pytest.raises(errors.ConversionError, match="not square"):
         demo.page_model(info)
     assert demo.page_model(info.model_copy(update={"spacing_mm": (0.9, 2.7)}))["pixel_size"] == [0.9, 2.7]
 
@@ -250,14 +251,14 @@ def test_parity_compares_the_pixels_that_callers_send(run, exported, flat, tmp_p
     network, info = checkpoints.load_model(run / "model.keras")
     stated = {key: value for key, value in info.to_json().items() if key != "pixel_aspect"}
     checkpoints.save_model(network, tmp_path / "old.keras", ModelInfo.from_json(stated))
-    old = serving.export_saved_model(tmp_path / "old.keras", tmp_path / "old")
+    old = export.export_saved_model(tmp_path / "old.keras", tmp_path / "old")
     rows, _ = parity.check(run, [old], images=1)
     assert [row.passed for row in rows] == [True, True, False]
     assert rows[2].largest > 1
 
 
 def test_parity_compares_volumes_with_their_spacing(run_3d, hands_3d, tmp_path, monkeypatch):
-    out = serving.export_saved_model(run_3d, tmp_path / "volumes")
+    out = export.export_saved_model(run_3d, tmp_path / "volumes")
     rows, _ = parity.check(run_3d, [out])
     assert [(row.form, row.passed) for row in rows] == [("Keras", True), ("1", True), ("1, volumes", True)]
     # Not by chance: a caller who forgets the pixel size would be seen.

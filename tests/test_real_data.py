@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 import tensorflow as tf
 
-from scn_tf import config, evaluate_run, geometry, serving, train_run
+from scn_tf import config, evaluate_run, export, geometry, train_run
 from scn_tf.config import ModelConfig
 from scn_tf.data import images, pipeline
 from scn_tf.data.dataset import open_dataset
@@ -66,7 +66,7 @@ def test_serving_default_repeats_evaluation_on_radiographs(real_data, tmp_path):
     _, out = evaluate_run.evaluate(tmp_path / "run", "val")
     table = [line.split(",") for line in (out / "predictions.csv").read_text().splitlines()[1:]]
     predicted = np.array([[float(value) for value in line[2:4]] for line in table]).reshape(-1, 37, 2)
-    module = tf.saved_model.load(str(serving.export_saved_model(tmp_path / "run", tmp_path / "out")))
+    module = tf.saved_model.load(str(export.export_saved_model(tmp_path / "run", tmp_path / "out")))
     dataset = open_dataset(real_data / "hand_xray")
     for identity, expected in list(zip(dataset.split("val"), predicted, strict=True))[:8]:
         path = dataset.files[identity]

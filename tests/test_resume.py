@@ -14,7 +14,7 @@ from scn_tf.storage import files
 from scn_tf.training import callbacks, validation
 from scn_tf.training import trainer as trainers
 from scn_tf.training.landmarks import landmark_objective
-from tests.conftest import small_config, state, weights
+from tests.conftest import small_config, state, weights, without_training
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(hands_2d, tmp_path, monkeypatch):
@@ -74,7 +74,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(hands_2d,
 def test_a_new_run_never_goes_on_with_what_is_left_of_an_older_one(hands_2d, run_2d, tmp_path, monkeypatch):
     run = shutil.copytree(run_2d, tmp_path / "run")
     (run / "model.keras").unlink()
-    monkeypatch.setattr(train_run, "_train", lambda *arguments, **options: None)  # killed before its first checkpoint
+    without_training(monkeypatch)  # killed before its first checkpoint
     train_run.train(small_config(hands_2d, train__learning_rate=0.1), run)
     assert not (run / "checkpoints" / "last.npz").exists()
 

@@ -20,7 +20,7 @@ import pytest
 import tensorflow as tf
 
 import scn_tf
-from scn_tf import cli, config, serving
+from scn_tf import cli, config, export
 from scn_tf.serving import batching, requests, routes, servable, server
 from tests.conftest import REPOSITORY, SUBPIXEL
 from tests.serving_client import JPEG, SMALL_PNG, ask, b64, eventually, metric, refused, running
@@ -28,7 +28,7 @@ from tests.serving_client import JPEG, SMALL_PNG, ask, b64, eventually, metric, 
 
 @pytest.fixture(scope="module")
 def exported(run_2d, tmp_path_factory):
-    return serving.export_saved_model(run_2d, tmp_path_factory.mktemp("served")).parent
+    return export.export_saved_model(run_2d, tmp_path_factory.mktemp("served")).parent
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_pixels_as_numbers_give_the_same(port, pictures, expected):
 
 
 def test_two_inputs_are_an_object_in_either_form(run_3d, tmp_path):
-    model = servable.load(serving.export_saved_model(run_3d, tmp_path / "volume"))
+    model = servable.load(export.export_saved_model(run_3d, tmp_path / "volume"))
     volume = np.random.default_rng(3).normal(size=(9, 14, 11, 1)).round(3)
     wanted = scn_tf.load(run_3d).predict(volume[..., 0].astype("float32"), spacing=(1.0, 1.5, 2.0)).landmarks
     with running(model) as port:

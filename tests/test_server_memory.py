@@ -7,7 +7,7 @@ import subprocess
 import sys
 import zlib
 
-from scn_tf import serving
+from scn_tf import export
 from tests.conftest import REPOSITORY
 from tests.serving_client import SMALL_PNG, ask, b64, chunk, eventually, metric
 
@@ -22,7 +22,7 @@ def large_png(width, height):
 
 
 def test_memory_comes_back_after_images_of_63_megapixels(run_2d, tmp_path):
-    out = serving.export_saved_model(run_2d, tmp_path / "served").parent
+    out = export.export_saved_model(run_2d, tmp_path / "served").parent
     command = [sys.executable, str(REPOSITORY / "export" / "serve.py"), str(out), "--port", "0"]
     with subprocess.Popen(command, env=dict(os.environ), stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from scn_tf import serving
+from scn_tf import export
 from scn_tf.serving import pace, routes, servable, server
 from tests.serving_client import SMALL_PNG, ask, b64, eventually, metric, running
 
@@ -21,7 +21,7 @@ SOON = 5  # seconds
 
 @pytest.fixture(scope="module")
 def model(run_2d, tmp_path_factory):
-    loaded = servable.load(serving.export_saved_model(run_2d, tmp_path_factory.mktemp("served")))
+    loaded = servable.load(export.export_saved_model(run_2d, tmp_path_factory.mktemp("served")))
     servable.warm_up(loaded)
     return loaded
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from scn_tf import serving
+from scn_tf import export
 from scn_tf.serving import routes, servable, server
 from tests.serving_client import SMALL_PNG, b64
 
@@ -15,7 +15,7 @@ PREDICT = b"POST /v1/models/scn:predict HTTP/1.1\r\nHost: x\r\n"
 
 @pytest.fixture(scope="module")
 def model(run_2d, tmp_path_factory):
-    loaded = servable.load(serving.export_saved_model(run_2d, tmp_path_factory.mktemp("served")))
+    loaded = servable.load(export.export_saved_model(run_2d, tmp_path_factory.mktemp("served")))
     servable.warm_up(loaded)
     return loaded
 

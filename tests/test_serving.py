@@ -9,7 +9,7 @@ import SimpleITK as sitk
 import tensorflow as tf
 
 import scn_tf
-from scn_tf import serving, train_run
+from scn_tf import export, train_run
 from scn_tf.data import images
 from scn_tf.export import signatures as signatures_module
 from scn_tf.runs import checkpoints
@@ -23,7 +23,7 @@ PNG, JPEG = tf.io.encode_png(GREY).numpy(), tf.io.encode_jpeg(GREY).numpy()
 
 @pytest.fixture(scope="module")
 def exported(run_2d, tmp_path_factory):
-    return serving.export_saved_model(run_2d, tmp_path_factory.mktemp("export") / "hands")
+    return export.export_saved_model(run_2d, tmp_path_factory.mktemp("export") / "hands")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_the_folder_is_as_tf_serving_wants_it(exported, run_2d):
     assert exported.name == "1"
     assert (exported / "saved_model.pb").is_file()
     assert json.loads((exported / "assets" / "scn_tf.json").read_text())["landmarks"][0] == "thumb_mcp"
-    assert serving.export_saved_model(run_2d, exported.parent).name == "2"
+    assert export.export_saved_model(run_2d, exported.parent).name == "2"
     assert sorted(p.name for p in exported.parent.iterdir()) == ["1", "2"]
 
 
@@ -73,7 +73,7 @@ def test_colour_jpegs_are_decoded_near_the_training_side(run_2d, hands_2d, tmp_p
 @pytest.mark.parametrize(("kind", "dims"), [("run_2d", 2), ("run_3d", 3)])
 def test_serve_input_equals_keras(kind, dims, request, tmp_path, rng):
     run = request.getfixturevalue(kind)
-    module = tf.saved_model.load(str(serving.export_saved_model(run, tmp_path / "out")))
+    module = tf.saved_model.load(str(export.export_saved_model(run, tmp_path / "out")))
     network, _ = checkpoints.load_model(run / "model.keras")
     images = rng.normal(size=(3, *network.input_shape[1:])).astype("float32")
     result = module.signatures["serve_input"](image=images)
@@ -88,13 +88,13 @@ def test_serve_input_equals_keras(kind, dims, request, tmp_path, rng):
 def test_a_folder_that_cannot_be_written_is_named(run_2d, tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(files.WriteError, match="out: cannot be written"):
-        serving.export_saved_model(run_2d, tmp_path / "out")
+        export.export_saved_model(run_2d, tmp_path / "out")
 
 
 def test_a_version_is_on_the_disk_before_it_has_its_name(run_2d, tmp_path, monkeypatch):
     flushed, original = [], files.flush
     monkeypatch.setattr(files, "flush", lambda path: (flushed.append(path), original(path)))
-    target = serving.export_saved_model(run_2d, tmp_path / "hands")
+    target = export.export_saved_model(run_2d, tmp_path / "hands")
     names = {path.relative_to(target) for path in target.rglob("*") if path.is_file()}
     assert len(names) > 4
     assert {Path(*path.parts[path.parts.index("model") + 1 :]) for path in flushed if "model" in path.parts} >= names
@@ -102,7 +102,7 @@ def test_a_version_is_on_the_disk_before_it_has_its_name(run_2d, tmp_path, monke
 
 def test_a_run_folder_takes_no_export(run_2d):
     with pytest.raises(files.WriteError, match="is a run folder; choose a folder of its own"):
-        serving.export_saved_model(run_2d, run_2d)
+        export.export_saved_model(run_2d, run_2d)
 
 
 def test_a_damaged_export_is_named(exported, tmp_path):
@@ -167,7 +167,7 @@ def test_serve_heatmaps_gives_the_product_of_its_two_other_maps(signatures, run_
 
 
 def test_serve_volume_answers_in_the_volumes_voxels(run_3d, hands_3d, tmp_path, rng):
-    module = tf.saved_model.load(str(serving.export_saved_model(run_3d, tmp_path / "out")))
+    module = tf.saved_model.load(str(export.export_saved_model(run_3d, tmp_path / "out")))
     volumes = rng.normal(size=(2, 9, 21, 14, 1)).astype("float32")
     spacings = np.array([[1.0, 1.5, 2.0], [2.0, 1.0, 1.0]], "float32")
     result = module.signatures["serve_volume"](volume=volumes, spacing=spacings)

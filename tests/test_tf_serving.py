@@ -14,7 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from scn_tf import serving
+from scn_tf import export
 from scn_tf.errors import CheckpointError
 from scn_tf.export import warmup
 from scn_tf.serving import client, deploy
@@ -35,7 +35,7 @@ def read_records(path):
     ],
 )
 def test_warm_up_requests_run_on_the_exported_model(kind, expected, request, tmp_path):
-    version = serving.export_saved_model(request.getfixturevalue(kind), tmp_path / "out")
+    version = export.export_saved_model(request.getfixturevalue(kind), tmp_path / "out")
     path = version / "assets.extra" / "tf_serving_warmup_requests"
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     assert path.stat().st_size < 2_000_000
@@ -53,7 +53,7 @@ def test_warm_up_requests_run_on_the_exported_model(kind, expected, request, tmp
 
 
 def test_without_tensorflow_serving_api_one_warning_and_no_file(run_2d, tmp_path, monkeypatch):
-    version = serving.export_saved_model(run_2d, tmp_path)
+    version = export.export_saved_model(run_2d, tmp_path)
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
     if (version / warmup.WARMUP_FILE).exists():

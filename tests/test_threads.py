@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import scn_tf
-from scn_tf import combine_runs, serving, train_run
+from scn_tf import combine_runs, export, train_run
 from scn_tf.environment import quiet
 from scn_tf.export import tflite
 from scn_tf.runs import checkpoints
@@ -27,14 +27,14 @@ def forms(run_2d, hands_2d, tmp_path_factory):
     train_run.train(small_config(hands_2d, model__name="forest", **FOREST), folder / "forests")
     combine_runs.combine([run_2d, run_2d], folder / "pair.keras")
     checkpoints.halve(run_2d / "model.keras", folder / "half.keras", checkpoints.read_info(run_2d / "model.keras"))
-    lite = {form: serving.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in tflite.QUANTIZATIONS}
+    lite = {form: export.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in tflite.QUANTIZATIONS}
     return {
         "run": run_2d,
         "halved": folder / "half.keras",
         "ensemble": folder / "pair.keras",
         "forests": folder / "forests" / "model.npz",
-        "saved_model": serving.export_saved_model(run_2d, folder / "served"),
-        "onnx": serving.export_onnx(run_2d, folder / "run.onnx"),
+        "saved_model": export.export_saved_model(run_2d, folder / "served"),
+        "onnx": export.export_onnx(run_2d, folder / "run.onnx"),
         **lite,
     }
 
@@ -64,7 +64,7 @@ def test_eight_threads_get_the_answers_of_one(form, forms, rng):
 
 def test_eight_threads_get_the_answers_of_one_in_volumes_and_files(run_3d, hands_3d, tmp_path, rng):
     volumes = [rng.normal(size=(9 + k, 14 - k, 11 + 2 * k)).astype("float32") for k in range(3)]
-    compare(serving.export_onnx(run_3d, tmp_path / "run.onnx"), volumes)
+    compare(export.export_onnx(run_3d, tmp_path / "run.onnx"), volumes)
     compare(run_3d, [*sorted((hands_3d / "images").iterdir())[:2], *volumes[:1]])
 
 

@@ -12,6 +12,7 @@ from scn_tf import combine_runs, evaluate_run, predict, train_run
 from scn_tf.data import coverage
 from scn_tf.errors import DatasetError, DataWarning
 from scn_tf.runs import checkpoints
+from scn_tf.runs.info import ModelInfo
 from tests.conftest import small_config
 
 

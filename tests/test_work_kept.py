@@ -11,7 +11,8 @@ from scn_tf import cli, config, train_run
 from scn_tf.config import Config
 from scn_tf.errors import CheckpointError, ConfigError, ConfigWarning
 from scn_tf.runs import checkpoints
-from tests.conftest import small_config, state, with_errors
+from scn_tf.runs.folder import RunFolder
+from tests.conftest import small_config, state, with_errors, with_settings, without_training
 
 
 def contents(run):
@@ -156,7 +157,7 @@ def test_a_run_whose_model_was_removed_gets_a_model_again_or_says_that_it_cannot
 def test_the_state_of_a_removed_model_stays_when_a_new_run_begins(run, hands_2d, monkeypatch):
     (run / "model.keras").unlink()
     before = state(run)
-    monkeypatch.setattr(train_run, "_train", lambda *arguments, **options: None)
+    without_training(monkeypatch)
     train_run.train(small_config(hands_2d), run)
     with np.load(RunFolder(run).older_state, allow_pickle=False) as archive:
         for name, value in zip(sorted(n for n in archive.files if n != "progress"), before, strict=True):
