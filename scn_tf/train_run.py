@@ -88,7 +88,7 @@ def _check_unused(run: RunFolder) -> None:
         raise ConfigError(f"{run}: already holds a run; pass resume to continue it, or choose another run_dir.")
 
 
-def prepare(config: Config, run: RunFolder, *, resume: bool, accept_changed_data: bool = False, started: float) -> Job:
+def prepare(config: Config, run: RunFolder, *, resume: bool, accept_changed_data: bool = False, started: float = 0.0) -> Job:
     """Open the data of a run and check it whole; see :func:`train`."""
     if resume:
         config = _resumed_settings(config, run)

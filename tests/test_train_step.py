@@ -12,7 +12,7 @@ def test_every_kind_of_loss_costs_one_for_nothing_and_trains(kind, hands_2d):
     settings = small_config(hands_2d, train__loss=kind, heatmap__sigma_mode="fixed").resolved(2)
     trainer = trainers.build_trainer(settings, landmark_objective, num_maps=21, channels=1)
     maps = tf.zeros((2, 48, 32, 21))
-    terms = trainer.loss_terms(maps, tf.fill((2, 21, 2), 15.0), tf.ones((2, 21)))
+    terms = trainer.loss_terms(maps, (tf.fill((2, 21, 2), 15.0), tf.ones((2, 21))))
     np.testing.assert_allclose(terms["heatmap_loss"], 1.0, rtol=0.05)  # predicting nothing costs one
     image = tf.random.stateless_uniform((2, 48, 32, 1), [1, 2])
     batch = {"image": image, "landmarks": tf.fill((2, 21, 2), 15.0), "visible": tf.ones((2, 21))}
@@ -28,7 +28,7 @@ def test_lower_targets_leave_the_balance_of_the_terms_as_it_is(hands_2d):
     for gamma in (None, 10.0):
         settings = small_config(hands_2d, heatmap__gamma=gamma, heatmap__sigma_mode="learned").resolved(2)
         trainer = trainers.build_trainer(settings, landmark_objective, num_maps=21, channels=1)
-        terms = trainer.loss_terms(tf.zeros((1, 48, 32, 21)), tf.fill((1, 21, 2), 15.0), tf.ones((1, 21)))
+        terms = trainer.loss_terms(tf.zeros((1, 48, 32, 21)), (tf.fill((1, 21, 2), 15.0), tf.ones((1, 21))))
         shares.append({name: float(value) for name, value in terms.items()})
     assert shares[0]["sigma_loss"] > 0.1
     assert shares[1] == pytest.approx(shares[0], rel=1e-4)
