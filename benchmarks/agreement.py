@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 import scn_tf  # noqa: F401
-from scn_tf import config, geometry
+from scn_tf import geometry
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.scoring import localization
@@ -25,9 +25,8 @@ MISS_MM = 2.0
 
 def points_in_mm(run, dataset, split):
     """What a run finds and what is annotated: two arrays (I, N, d), mm in axes of the images, and the errors (I, N), NaN where absent."""
-    locate, metadata = opening.open_run(run)
-    settings = config.from_dict(metadata["config"], source=str(run))
-    result = localization.localize(locate, pipeline.examples(dataset, dataset.split(split), settings))
+    locate, info = opening.open_run(run)
+    result = localization.localize(locate, pipeline.examples(dataset, dataset.split(split), info.config))
     # Pixels of each image are the same for every network; mm a pixel of it too.
     own_from_input, per_pixel = result["own_from_input"], result["unit_per_pixel"] / result["file_per_pixel"]
     if dataset.description.coordinates == "physical":  # mm already

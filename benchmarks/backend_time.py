@@ -66,7 +66,8 @@ def main():
         started = time.perf_counter()
         step(images)
         seconds.append(time.perf_counter() - started)
-    print(f"{keras.config.backend()}: {network.count_params():,} weights, loss {value:.4f}, {1e3 * statistics.median(seconds):.1f} ms per step")
+    took = 1e3 * statistics.median(seconds)
+    print(f"{keras.config.backend()}: {network.count_params():,} weights, loss {value:.4f}, {took:.1f} ms per step")
 
 
 if __name__ == "__main__":

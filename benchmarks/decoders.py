@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import scn_tf  # noqa: F401
-from scn_tf import config, evaluate_run
+from scn_tf import evaluate_run
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.heatmaps.decoders import DECODERS
@@ -21,8 +21,8 @@ def main():
     parser.add_argument("run", type=Path)
     parser.add_argument("--split", default="val")
     options = parser.parse_args()
-    network, metadata = checkpoints.load_model(opening.network_file(options.run))
-    settings = config.from_dict(metadata["config"], source=str(options.run))
+    network, info = checkpoints.load_model(opening.network_file(options.run))
+    settings = info.config
     dataset = open_dataset(settings.data.root)
     data = pipeline.examples(dataset, dataset.split(options.split), settings)
     for name in DECODERS:

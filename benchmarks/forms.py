@@ -14,7 +14,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import scn_tf  # noqa: F401  sets TensorFlow's log level first
 from benchmarks import machine
-from scn_tf import config
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.export import export_onnx, export_saved_model, export_tflite, parity, tflite
@@ -52,8 +51,8 @@ def main():
     options = parser.parse_args()
     print(machine.describe())
     path = opening.network_file(options.run)
-    network, metadata = checkpoints.load_model(path)
-    settings = config.from_dict(metadata["config"], source=str(path))
+    network, info = checkpoints.load_model(path)
+    settings = info.config
     dataset = open_dataset(settings.data.root)
     ids = dataset.split(settings.data.val_split)[: options.images]
     fitted = pipeline.examples(dataset, ids, settings)
@@ -67,7 +66,7 @@ def main():
         forms = [parity.Form("Keras", path, "none", parity.on_input(localization.localizer(network, settings.heatmap.decoder)))]
         forms += twins(options.run, network, settings)
         for export in exports:
-            forms += parity.open_forms(export, metadata, encoded="none")
+            forms += parity.open_forms(export, info, encoded="none")
         rows = parity.measure(forms, examples)
     sides, filters = " x ".join(map(str, settings.model.image_size)), settings.model.filters
     print(f"{settings.model.name}, {sides} pixels, F = {filters}, {len(ids)} images")

@@ -30,13 +30,14 @@ def measure(case):
     from benchmarks import machine
     from scn_tf import config
     from scn_tf.environment import devices
-    from scn_tf.training import train_step
+    from scn_tf.training import trainer as trainers
+    from scn_tf.training.landmarks import landmark_objective
 
     devices.keep_large_blocks()
     batch, size = case.pop("batch"), tuple(case["image_size"])
     settings = config.from_dict({"model": case, "train": {"batch_size": batch}}).resolved(len(size))
     landmarks = 40
-    trainer = train_step.build_trainer(settings, landmarks=landmarks, channels=1)
+    trainer = trainers.build_trainer(settings, landmark_objective, num_maps=landmarks, channels=1)
     points = tf.random.stateless_uniform((batch, landmarks, len(size)), [1, 2], 8.0, min(size) - 8.0)
     image = tf.random.stateless_normal((batch, *size, 1), [3, 4])
     data = {"image": image, "landmarks": points, "visible": tf.ones((batch, landmarks))}

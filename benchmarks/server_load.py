@@ -29,24 +29,27 @@ def export(folder, size, filters):
     """Write an untrained network as a SavedModel and the pictures to ask about; all into ``folder``."""
     import tensorflow as tf
 
-    from scn_tf import build, config, export
+    from scn_tf import build, config
+    from scn_tf.export import export_saved_model
     from scn_tf.runs import checkpoints
+    from scn_tf.runs.folder import RunFolder
+    from scn_tf.runs.info import ModelInfo
 
     settings = config.from_dict({"model": {"preset": "small", "image_size": [size, size], "filters": filters}}).resolved(2)
-    metadata = {
-        "name": "untrained",
-        "labels": [],
-        "dims": 2,
-        "channels": 1,
-        "landmarks": [f"landmark_{number}" for number in range(LANDMARKS)],
-        "coordinates": "pixel",
-        "unit": "px",
-        "spacing_mm": None,
-        "config": json.loads(settings.model_dump_json()),
-    }
+    info = ModelInfo(
+        name="untrained",
+        labels=(),
+        dims=2,
+        channels=1,
+        landmarks=tuple(f"landmark_{number}" for number in range(LANDMARKS)),
+        coordinates="pixel",
+        unit="px",
+        spacing_mm=None,
+        config=settings,
+    )
     network = build.from_config(settings.model, num_maps=LANDMARKS, channels=1)
-    checkpoints.save_model(network, folder / "model.keras", metadata)
-    export.export_saved_model(folder / "model.keras", folder / "served")
+    checkpoints.save_model(network, RunFolder(folder).model, info)
+    export_saved_model(RunFolder(folder).model, folder / "served")
     for number in range(4):
         # Smooth, so that the files are as small as radiographs are; of different sizes.
         shape = (size * (2 + number) // 2, size * (3 + number) // 3)

@@ -20,8 +20,9 @@ from scn_tf import config
 from scn_tf.data import pipeline, synthetic
 from scn_tf.data.dataset import open_dataset
 from scn_tf.environment import devices
-from scn_tf.training import train_step
+from scn_tf.training import trainer as trainers
 from scn_tf.training.augment import augment
+from scn_tf.training.landmarks import landmark_objective
 
 
 def main():
@@ -49,7 +50,7 @@ def main():
     stream = iter(pipeline.training_batches(examples, count=12, batch_size=options.batch, seed=0))
     host = machine.median_seconds(lambda: next(stream), repeats=15)
 
-    trainer = train_step.build_trainer(settings, landmarks=landmarks, channels=1)
+    trainer = trainers.build_trainer(settings, landmark_objective, num_maps=landmarks, channels=1)
     image = next(stream)["image"]
     points = tf.random.stateless_uniform((options.batch, landmarks, 2), [1, 2], 20.0, options.size - 20.0)
     batch = {"image": image, "landmarks": points, "visible": tf.ones((options.batch, landmarks))}

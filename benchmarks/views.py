@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import scn_tf  # noqa: F401
-from scn_tf import config, evaluate_run
+from scn_tf import evaluate_run
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.runs import checkpoints
@@ -36,8 +36,8 @@ def main():
     parser.add_argument("--split", default="val")
     parser.add_argument("--copies", type=int, default=16)
     options = parser.parse_args()
-    network, metadata = checkpoints.load_model(opening.network_file(options.run))
-    settings = config.from_dict(metadata["config"], source=str(options.run))
+    network, info = checkpoints.load_model(opening.network_file(options.run))
+    settings = info.config
     dataset, size = open_dataset(settings.data.root), settings.model.image_size
     data = pipeline.examples(dataset, dataset.split(options.split), settings)
     locate = localization.localizer(network, settings.heatmap.decoder)

@@ -8,20 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from scn_tf.config import ModelConfig
 from scn_tf.data import pixels
 from scn_tf.environment.backend import keras, layers
 from scn_tf.errors import CheckpointError
 from scn_tf.heatmaps.gaussians import gaussian_height
 from scn_tf.models.parts.layers import CubicResizing
 from scn_tf.runs import checkpoints
+from scn_tf.runs.info import ModelInfo
 from scn_tf.storage import files
 from scn_tf.systems import opening
-from scn_tf.types import Array, Metadata, PathName, Sizes
+from scn_tf.types import Array, PathName, Sizes, known
 
-SAME = ("dims", "channels", "landmarks", "coordinates", "unit", "spacing_mm")  # of the metadata
+SAME = ("dims", "channels", "landmarks", "coordinates", "unit", "spacing_mm")  # facts of the models
 
 
-def combine(paths: Sequence[PathName], out: PathName) -> Metadata:
+def combine(paths: Sequence[PathName], out: PathName) -> ModelInfo:
     """Write one model file that answers with the mean of several networks, and is used like any other.
 
     Each network sees the image at its own size; the maps are enlarged to the largest of these sizes. Each counts relative to
@@ -33,7 +35,7 @@ def combine(paths: Sequence[PathName], out: PathName) -> Metadata:
         out: ``.keras`` file to write, which must not exist.
 
     Returns:
-        metadata of the new file, dict: that of the network with the largest input, and ``members``, the settings of all.
+        what the new file says: that of the network with the largest input, and ``members``, the settings of all.
 
     Raises:
         CheckpointError: no network there, or networks that do not answer the same question.
@@ -48,20 +50,22 @@ def combine(paths: Sequence[PathName], out: PathName) -> Metadata:
     found = [opening.network_file(path) for path in paths]
     files.check_writable(out)
     loaded = [checkpoints.load_model(path) for path in found]
-    networks, metadata = zip(*loaded, strict=True)
-    for path, other in zip(paths[1:], metadata[1:], strict=True):
-        _check_same_question(paths[0], metadata[0], path, other)
-    largest = max(metadata, key=lambda own: math.prod(own["config"]["model"]["image_size"]))
-    members = [own.get("members", [own["config"]]) for own in metadata]
-    combined = {**largest, "members": [settings for own in members for settings in own]}
-    # A landmark is trained where a member saw it.
-    combined["untrained"] = [name for name in largest["landmarks"] if all(name in own.get("untrained", ()) for own in metadata)]
-    if any(map(pixels.needs_spacing, metadata)):
-        combined[pixels.ASPECT] = pixels.HEADER
-    factors = [(len(own) / len(combined["members"]) / _heights(its)).tolist() for own, its in zip(members, metadata, strict=True)]
-    network = weighted_sum(networks, factors, largest["config"]["model"]["image_size"])
-    for name in ("validation", "peaks", "data"):  # of one of them alone
-        combined.pop(name, None)
+    networks, infos = zip(*loaded, strict=True)
+    for path, other in zip(paths[1:], infos[1:], strict=True):
+        _check_same_question(paths[0], infos[0], path, other)
+    largest = max(infos, key=lambda own: math.prod(own.image_size))
+    members = [settings for own in infos for settings in own.networks]
+    factors = [(len(own.networks) / len(members) / _heights(own)).tolist() for own in infos]
+    changes: dict[str, Any] = {
+        "members": tuple(members),
+        # A landmark is trained where a member saw it.
+        "untrained": tuple(name for name in largest.landmarks if all(name in own.untrained for own in infos)),
+        **{"validation": None, "peaks": (), "data": None},  # of one of them alone
+    }
+    if any(own.needs_spacing for own in infos):
+        changes["aspect"] = pixels.HEADER
+    combined = largest.model_copy(update=changes)
+    network = weighted_sum(networks, factors, largest.image_size)
     checkpoints.save_model(network, out, combined)
     return combined
 
@@ -84,40 +88,42 @@ def weighted_sum(networks: Sequence[keras.Model], factors: Sequence[float | Sequ
     return keras.Model(image, layers.Add(name="heatmaps")(maps), name="ensemble")
 
 
-def _heights(metadata: Metadata) -> Array:
+def _heights(info: ModelInfo) -> Array:
     """Of a network's targets, (N,); maps of an ensemble are relative to them already, and logits have none."""
-    count, settings = len(metadata["landmarks"]), metadata["config"]
-    if "members" in metadata or settings["train"]["loss"] == "cross_entropy":
+    count, settings = len(info.landmarks), info.config
+    if info.members or settings.train.loss == "cross_entropy":
         return np.ones(count)
-    heatmap, size = settings["heatmap"], settings["model"]["image_size"]
+    heatmap = settings.heatmap
     # Learned ones are what training made of them; of a file that does not tell, the start is the best guess.
-    return np.array(metadata.get("peaks") or count * [gaussian_height(heatmap["sigma"], heatmap["gamma"], len(size))])
+    return np.array(info.peaks or count * [gaussian_height(heatmap.sigma, known(heatmap.gamma), info.dims)])
 
 
-def _check_same_question(path: PathName, metadata: Metadata, other_path: PathName, other: Metadata) -> None:
+def _check_same_question(path: PathName, info: ModelInfo, other_path: PathName, other: ModelInfo) -> None:
     """Raises CheckpointError where the maps of two networks have no mean."""
     for name in SAME:
-        if metadata[name] != other[name]:
-            raise CheckpointError(f"{other_path}: has {name} {_short(other[name])}, {path} has {_short(metadata[name])}.")
-    mine, its = metadata["config"], other["config"]
-    if not np.allclose(_extent(mine["model"]), _extent(its["model"])):
+        one, its = getattr(info, name), getattr(other, name)
+        if one != its:
+            raise CheckpointError(f"{other_path}: has {name} {_short(its)}, {path} has {_short(one)}.")
+    if not np.allclose(_extent(info.config.model), _extent(other.config.model)):
         raise CheckpointError(
-            f"{other_path}: sees images at {_short(its['model']['image_size'])} pixels, {path} at {_short(mine['model']['image_size'])}: "
+            f"{other_path}: sees images at {_short(other.image_size)} pixels, {path} at {_short(info.image_size)}: "
             "the sides must be in the same proportion, and cover as many mm where model.spacing_mm is set."
         )
-    fixed = all(settings["heatmap"]["sigma_mode"] == "fixed" for settings in (mine, its))
-    logits = [settings["train"]["loss"] == "cross_entropy" for settings in (mine, its)]
-    if logits[0] != logits[1] or not (fixed or mine["heatmap"] == its["heatmap"]):
+    pair = (info.config, other.config)
+    fixed = all(settings.heatmap.sigma_mode == "fixed" for settings in pair)
+    logits = [settings.train.loss == "cross_entropy" for settings in pair]
+    if logits[0] != logits[1] or not (fixed or pair[0].heatmap == pair[1].heatmap):
         raise CheckpointError(
             f"{other_path}: its maps do not compare with those of {path}: train.loss must be cross_entropy in all or none, "
             "and the section heatmap the same unless heatmap.sigma_mode is fixed."
         )
 
 
-def _extent(model: dict[str, Any]) -> list[float]:
+def _extent(model: ModelConfig) -> list[float]:
     """What part of the world a network's input shows: sides in mm, or relative to the first where no spacing is set."""
-    unit = model["spacing_mm"] or 1.0 / model["image_size"][0]
-    return [side * unit for side in model["image_size"]]
+    size = known(model.image_size)
+    unit = model.spacing_mm or 1.0 / size[0]
+    return [side * unit for side in size]
 
 
 def _short(value: object) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from scn_tf import config, geometry
-from scn_tf.data import arrays, images, pixels
+from scn_tf import geometry
+from scn_tf.data import arrays, images
 from scn_tf.data.coverage import warn_of_untrained
 from scn_tf.data.pipeline import fit_image
 from scn_tf.data.preprocess import network_input
@@ -17,9 +17,10 @@ from scn_tf.environment import forks
 from scn_tf.errors import CheckpointError, DataWarning
 from scn_tf.export import onnx, saved_model, tflite
 from scn_tf.messages import short
-from scn_tf.runs import pretrained
+from scn_tf.runs import folder, pretrained
+from scn_tf.runs.info import ModelInfo
 from scn_tf.systems import opening
-from scn_tf.types import Array, Locate, Metadata, PathName, Vector, known
+from scn_tf.types import Array, Locate, PathName, Vector
 
 FORKED = (
     "this process was forked from one that had used TensorFlow, which would wait here without end. "
@@ -52,17 +53,15 @@ class Predictor:
 
     Args:
         locate: function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels.
-        metadata: of the model file.
+        info: what the model file says.
     """
 
-    def __init__(self, locate: Locate, metadata: Metadata) -> None:
-        self.locate, self.metadata = locate, metadata
-        self.names = tuple(metadata["landmarks"])
-        self._model = config.from_dict(metadata["config"], source="model").model
-        warn_of_untrained(metadata)
+    def __init__(self, locate: Locate, info: ModelInfo) -> None:
+        self.locate, self.info, self.names = locate, info, info.landmarks
+        warn_of_untrained(info.name, info.untrained)
 
     def __repr__(self) -> str:
-        return f"Predictor({len(self.names)} landmarks of {self.metadata['name']}, {self.metadata['dims']}D)"
+        return f"Predictor({len(self.names)} landmarks of {self.info.name}, {self.info.dims}D)"
 
     def __copy__(self) -> "Predictor":
         return self
@@ -102,7 +101,7 @@ class Predictor:
         """
         if forks.hangs():
             raise CheckpointError(f"predict: {FORKED}")
-        dims, channels = self.metadata["dims"], self.metadata["channels"]
+        dims, channels = self.info.dims, self.info.channels
         from_file = isinstance(image, str | Path)
         if isinstance(image, str | Path):
             name, loaded = images.shown(image), images.read_image(image, dims=dims, channels=channels)
@@ -117,7 +116,7 @@ class Predictor:
                 raise images.ImageError(f"array: {error}") from None
         if loaded.array.max() == loaded.array.min():
             warnings.warn(f"{name}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
-        physical = from_file and self.metadata["coordinates"] == "physical"
+        physical = from_file and self.info.coordinates == "physical"
         if physical and (loaded.spacing is None or spacing is not None):
             raise images.ImageError(
                 f"{name}: this model answers in mm of the frame that the header of a file states, "
@@ -126,15 +125,15 @@ class Predictor:
         pixel = loaded.spacing
         if from_file and spacing is not None:
             pixel = loaded.along_array_axes(images.checked_spacing(spacing, dims, f"{name}: spacing"))
-        elif spacing is None and self.metadata["spacing_mm"]:  # the data set's word against the header's, as in training
-            pixel = loaded.along_array_axes(self.metadata["spacing_mm"])
-        if pixel is None and (why := pixels.why_needed(self.metadata)):
+        elif spacing is None and self.info.spacing_mm:  # the data set's word against the header's, as in training
+            pixel = loaded.along_array_axes(self.info.spacing_mm)
+        if pixel is None and (why := self.info.why_spacing):
             raise images.ImageError(
                 f"{name}: spacing: is missing. {why}, and {'this file states no pixel size' if from_file else 'an array has none'}: "
                 f"pass spacing, {dims} numbers of mm per pixel, or a file whose header states them."
             )
-        fit = fit_image(loaded, pixel, self._model, name=name)
-        network_image = network_input(loaded.array, fit.scale, fit.translation, known(self._model.image_size))
+        fit = fit_image(loaded, pixel, self.info.config.model, name=name)
+        network_image = network_input(loaded.array, fit.scale, fit.translation, self.info.image_size)
         landmarks, scores = self.locate(network_image[tf.newaxis])
         array_landmarks = geometry.apply(np.linalg.inv(fit.input_from_array), landmarks[0])
         own_from_array = loaded.own_from_array("physical" if physical else "pixel")
@@ -182,11 +181,11 @@ def load(path: PathName) -> Predictor:
     if found is not None and found.suffix in (".keras", ".npz"):
         return Predictor(*opening.open_run(path))
     try:
-        folder = saved_model.newest_version(path)
+        version = saved_model.newest_version(path)
     except CheckpointError:
         expected = (
-            "a run folder (with model.keras), a .keras, .npz, .tflite or .onnx file, an exported SavedModel, "
+            f"a run folder (with {folder.MODEL}), a .keras, .npz, .tflite or .onnx file, an exported SavedModel, "
             f"or one of the models that come along: {', '.join(pretrained.names()) or 'none'}"
         )
         raise CheckpointError(f"{path}: no model there; expected {expected}.") from None
-    return Predictor(*saved_model.localizer(folder))
+    return Predictor(*saved_model.localizer(version))

@@ -31,7 +31,7 @@ class Registry(Mapping[str, Row], Generic[Row]):
     Args:
         noun: what a row is, for messages: "network".
         kind: class of the rows.
-        home: package whose modules hold the rows of this package. Importing them must be cheap: help texts list their names.
+        home: package whose modules and packages hold the rows of this package. Importing them must be cheap: help texts list their names.
         group: entry-point group of other packages' rows.
     """
 
@@ -110,5 +110,5 @@ class Registry(Mapping[str, Row], Generic[Row]):
 def _modules(home: str) -> Iterator[object]:
     package = importlib.import_module(home)
     for found in pkgutil.iter_modules(package.__path__):
-        if not found.ispkg and not found.name.startswith("_"):
+        if not found.name.startswith("_"):
             yield importlib.import_module(f"{home}.{found.name}")

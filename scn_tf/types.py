@@ -48,6 +48,5 @@ PathName: TypeAlias = str | Path
 Peak: TypeAlias = float | Tensor  # height of a target, (N,) or of all
 Decode: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]  # heatmaps -> landmarks, scores
 Locate: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]  # images -> landmarks, scores
-Metadata: TypeAlias = dict[str, Any]  # of a model file: JSON
 Logs: TypeAlias = dict[str, Any] | None  # what Keras hands to callbacks
 Example: TypeAlias = Mapping[str, Array]  # one image with its landmarks, see scn_tf.data.pipeline

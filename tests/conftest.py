@@ -1,5 +1,6 @@
 """Shared fixtures: small synthetic sets, one trained run, the real data where it is there."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -49,6 +50,43 @@ def small_config(root, dims=2, **changes):
         if f"model__{field}" not in changes:
             del values["model"][field]
     return config.from_dict(values)
+
+
+def with_settings(info, **changes):
+    """A model's facts with other settings, as ``section__field``."""
+    from scn_tf.runs.info import ModelInfo
+
+    stated = info.to_json()
+    for name, value in changes.items():
+        section, field = name.split("__")
+        stated["config"][section][field] = value
+    return ModelInfo.from_json(stated)
+
+
+def without_training(monkeypatch):
+    """In what follows, runs are prepared and nothing is trained, as after a kill before the first checkpoint."""
+    from scn_tf import systems
+
+    of = systems.of
+    monkeypatch.setattr(systems, "of", lambda config: dataclasses.replace(of(config), train=lambda job: None))
+
+
+def with_errors(monkeypatch, errors):
+    """In what follows, validations of networks measure these errors, in order."""
+    from scn_tf.systems import network
+
+    original, values = network._measure, iter(errors)
+
+    def measured(trainer, job):
+        measure = original(trainer, job)
+
+        def changed():
+            found, error = measure(), next(values)
+            return found._replace(error=error, values={**found.values, f"val_pe_mean_{found.unit}": error})
+
+        return changed
+
+    monkeypatch.setattr(network, "_measure", measured)
 
 
 def weights(run):

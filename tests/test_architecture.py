@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from scn_tf.runs import folder
 from tests.conftest import REPOSITORY
 
 # A module may import modules of its own or a lower floor. docs/architecture.md says why.
@@ -94,3 +95,34 @@ def test_public_errors_are_one_family():
     for name, bases in found.items():
         own = {base.strip() for base in bases.split(",")}
         assert "Error" in own or own & set(found), name
+
+
+def strings(path):
+    """Texts in a module's code; docstrings are none."""
+    tree = ast.parse(path.read_text())
+    documented = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and isinstance(node.body[0], ast.Expr)
+    }
+    return [
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and type(node.value) is str and id(node) not in documented
+    ]
+
+
+def test_names_of_a_runs_files_are_in_one_place():
+    home = REPOSITORY / "scn_tf" / "runs" / "folder.py"
+    names = [folder.SETTINGS, folder.MODEL, folder.FORESTS, folder.DATA, folder.HISTORY, folder.STATE, "last.npz", "older.npz"]
+    assert all(any(name in text for text in strings(home)) for name in names)
+    others = [path for path in MODULES if path != home]
+    assert {(path.name, text) for path in others for text in strings(path) for name in names if name in text} == set()
+
+
+def test_facts_of_a_model_are_attributes():
+    """Nobody asks a dict called metadata for them."""
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            asked = node.value if isinstance(node, ast.Subscript) else node
+            asked = node.value if isinstance(node, ast.Attribute) and node.attr == "get" else asked
+            if asked is not node:
+                assert getattr(asked, "attr", getattr(asked, "id", "")) != "metadata", f"{path}:{node.lineno}"

@@ -8,12 +8,23 @@ import pytest
 from tests.conftest import REPOSITORY
 
 # As on a machine without TensorFlow: whoever imports it fails.
-WITHOUT = "import runpy, sys; sys.modules['tensorflow'] = None; sys.argv[0] = sys.argv[1]; del sys.argv[1]; runpy.run_path(sys.argv[0], run_name='__main__')"
+WITHOUT = "import runpy, sys; sys.modules['tensorflow'] = None; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
 
 
 def timed(backend):
     """What the benchmark prints under a backend of Keras: (loss, milliseconds)."""
-    script = [str(REPOSITORY / "benchmarks" / "backend_time.py"), "--size", "32", "32", "--filters", "4", "--landmarks", "3", "--repeats", "1"]
+    script = [
+        str(REPOSITORY / "benchmarks" / "backend_time.py"),
+        "--size",
+        "32",
+        "32",
+        "--filters",
+        "4",
+        "--landmarks",
+        "3",
+        "--repeats",
+        "1",
+    ]
     start = [sys.executable, "-c", WITHOUT] if backend == "jax" else [sys.executable]
     ended = subprocess.run(
         [*start, *script], env={**os.environ, "KERAS_BACKEND": backend}, capture_output=True, text=True, timeout=300, cwd=REPOSITORY

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from scn_tf.runs import checkpoints
+from scn_tf.runs.info import ENTRY
 from scn_tf.storage import files
 from tests.conftest import REPOSITORY, state
 
@@ -60,11 +61,11 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, run_2d):
         checkpoints.load_state([keras.Variable(np.ones(3))], run_2d / "checkpoints" / "last.npz")
 
 
-def with_metadata(source, target, text):
+def with_statement(source, target, text):
     """A model file that says something else of itself."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for name in old.namelist():
-            new.writestr(name, text if name == checkpoints.METADATA else old.read(name))
+            new.writestr(name, text if name == ENTRY else old.read(name))
     return target
 
 
@@ -81,15 +82,15 @@ def with_metadata(source, target, text):
     ],
 )
 def test_a_model_file_that_says_nonsense_of_itself_is_refused(changes, message, run_2d, tmp_path):
-    own = checkpoints.read_metadata(run_2d / "model.keras")
+    own = checkpoints.read_info(run_2d / "model.keras").to_json()
     text = changes if isinstance(changes, str) else json.dumps({**own, **changes})
-    path = with_metadata(run_2d / "model.keras", tmp_path / "model.keras", text)
+    path = with_statement(run_2d / "model.keras", tmp_path / "model.keras", text)
     with pytest.raises(checkpoints.CheckpointError, match=message):
         checkpoints.load_model(path)
 
 
 def test_a_packed_model_file_with_a_changed_byte_is_refused(run_2d, tmp_path):
-    checkpoints.halve(run_2d / "model.keras", tmp_path / "packed.keras", checkpoints.read_metadata(run_2d / "model.keras"))
+    checkpoints.halve(run_2d / "model.keras", tmp_path / "packed.keras", checkpoints.read_info(run_2d / "model.keras"))
     content = bytearray((tmp_path / "packed.keras").read_bytes())
     refused = 0
     for place in range(100, len(content), len(content) // 25):

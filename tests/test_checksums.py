@@ -141,7 +141,7 @@ def test_an_export_of_an_earlier_version_opens_and_one_whose_list_was_removed_do
     stated = json.loads((folder / "assets" / "scn_tf.json").read_text())
     del stated["checksum"]
     (folder / "assets" / "scn_tf.json").write_text(json.dumps(stated))
-    assert scn_tf.load(folder).metadata == stated == scn_tf.load(forms["saved_model"]).metadata
+    assert scn_tf.load(folder).info.to_json() == stated == scn_tf.load(forms["saved_model"]).info.to_json()
     servable.load(folder)
 
 
@@ -151,7 +151,7 @@ def test_the_checksum_is_what_the_documentation_says(forms):
     for form in FILES:
         content = forms[form].read_bytes()
         assert content[-71:] == b"sha256:" + hashlib.sha256(content[:-64]).hexdigest().encode()
-        assert "checksum" not in scn_tf.load(forms[form]).metadata
+        assert "checksum" not in scn_tf.load(forms[form]).info.to_json()
     listed = (forms["saved_model"] / "scn_tf.sha256").read_text().splitlines()
     for line in listed[:-1]:
         digest, name = line.split("  ")
@@ -170,8 +170,8 @@ def with_weight(network, value):
     ("value", "forms_of_it"), [(np.nan, ("tflite", "float16", "onnx", "saved_model")), (-np.inf, ("tflite", "float16"))]
 )
 def test_weights_that_are_not_finite_are_refused_in_networks_and_exports(value, forms_of_it, run_2d, tmp_path, monkeypatch):
-    network, metadata = checkpoints.load_model(run_2d / "model.keras")
-    checkpoints.save_model(with_weight(network, value), tmp_path / "nan.keras", metadata)
+    network, info = checkpoints.load_model(run_2d / "model.keras")
+    checkpoints.save_model(with_weight(network, value), tmp_path / "nan.keras", info)
     for opener in (scn_tf.load, lambda path: export.export_tflite(path, tmp_path / "a.tflite")):
         with pytest.raises(CheckpointError, match=r"nan\.keras: .*weights are not finite"):
             opener(tmp_path / "nan.keras")
@@ -183,7 +183,7 @@ def test_weights_that_are_not_finite_are_refused_in_networks_and_exports(value, 
         "saved_model": lambda: export.export_saved_model(run_2d, tmp_path / "served"),
     }
     with monkeypatch.context() as unchecked:
-        unchecked.setattr(checkpoints, "load_model", lambda path: (network, metadata))
+        unchecked.setattr(checkpoints, "load_model", lambda path: (network, info))
         made = [exporters[form]() for form in forms_of_it]
     for path in made:
         for opener in (scn_tf.load, servable.load) if path.is_dir() else (scn_tf.load,):

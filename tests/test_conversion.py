@@ -38,7 +38,7 @@ def test_a_file_answers_through_load_and_tells_what_it_is(files, form, run_2d, h
     path = hands_2d / "images" / "hand_008.png"
     loaded, reference = scn_tf.load(files[form]), scn_tf.load(run_2d)
     assert loaded.names == reference.names
-    assert str(hands_2d) not in str(loaded.metadata)
+    assert str(hands_2d) not in str(loaded.info)
     found, wanted = loaded.predict(path), reference.predict(path)
     if form in ("none", "onnx"):
         np.testing.assert_allclose(found.landmarks, wanted.landmarks, atol=10 * EXACT)
@@ -86,7 +86,7 @@ def test_tflite_has_builtins_fixed_batch_and_names(files):
         assert interpreter.get_signature_list() == {"serve_input": {"inputs": ["image"], "outputs": ["landmarks", "scores"]}}
         details = interpreter.get_signature_runner("serve_input").get_input_details()["image"]
         assert (details["shape"].tolist(), details["dtype"]) == ([1, 48, 32, 1], np.float32)
-        assert tflite.read_metadata(files[form])["quantize"] == form
+        assert tflite.read_info(files[form]).quantize == form
         assert not any(operator["op_name"].startswith(("Flex", "CUSTOM")) for operator in interpreter._get_ops_details())
 
 

@@ -8,6 +8,7 @@ from scn_tf import cli
 from scn_tf.errors import ConversionError
 from scn_tf.runs import checkpoints
 from scn_tf.serving import demo
+from tests.conftest import with_settings
 
 
 def test_the_server_gives_the_folder_alone_isolated_to_this_machine(tmp_path):
@@ -32,15 +33,14 @@ def test_the_server_gives_the_folder_alone_isolated_to_this_machine(tmp_path):
 
 
 def test_what_the_page_cannot_do_is_refused_with_the_way_out(run_2d, tmp_path, monkeypatch, capsys):
-    _, metadata = checkpoints.load_model(run_2d / "model.keras")
-    assert demo.page_model(metadata)["size"] == [32, 48]
+    _, info = checkpoints.load_model(run_2d / "model.keras")
+    assert demo.page_model(info)["size"] == [32, 48]
     with pytest.raises(ConversionError, match=r"2D images.*3D; use scn-tf predict"):
-        demo.page_model({**metadata, "dims": 3})
-    model = {**metadata["config"]["model"], "spacing_mm": 0.5}
-    needing = {**metadata, "spacing_mm": None, "config": {**metadata["config"], "model": model}}
+        demo.page_model(info.model_copy(update={"dims": 3}))
+    needing = with_settings(info.model_copy(update={"spacing_mm": None}), model__spacing_mm=0.5)
     with pytest.raises(ConversionError, match="mm per pixel"):
         demo.page_model(needing)
-    assert demo.page_model({**needing, "spacing_mm": [0.2, 0.3]})["pixel_size"] == [0.2, 0.3]
+    assert demo.page_model(needing.model_copy(update={"spacing_mm": (0.2, 0.3)}))["pixel_size"] == [0.2, 0.3]
     monkeypatch.setenv("PATH", str(tmp_path))
     assert cli.main(["demo", str(run_2d), "--out", str(tmp_path / "demo"), "--port", "0", "--no-open"]) == 1
     assert "npm is needed once" in capsys.readouterr().err

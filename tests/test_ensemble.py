@@ -13,7 +13,7 @@ from scn_tf.errors import CheckpointError, DataWarning
 from scn_tf.export import parity
 from scn_tf.heatmaps.gaussians import gaussian_height
 from scn_tf.runs import checkpoints
-from tests.conftest import EXACT, SUBPIXEL, small_config
+from tests.conftest import EXACT, SUBPIXEL, small_config, with_settings
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,9 @@ def network(path):
 
 def heights(run):
     """Of the targets that a run ended with: their sigmas are learned."""
-    peaks = np.array(checkpoints.read_metadata(run / "model.keras")["peaks"])
-    heatmap = checkpoints.read_metadata(run / "model.keras")["config"]["heatmap"]
-    started = gaussian_height(heatmap["sigma"], heatmap["gamma"], 2)
+    peaks = np.array(checkpoints.read_info(run / "model.keras").peaks)
+    heatmap = checkpoints.read_info(run / "model.keras").config.heatmap
+    started = gaussian_height(heatmap.sigma, heatmap.gamma, 2)
     assert (peaks != started).all()
     np.testing.assert_allclose(peaks, started, rtol=0.1)
     return peaks
@@ -55,7 +55,7 @@ def test_the_heatmaps_are_the_mean_of_those_of_the_members(pair, run_2d, larger,
 def test_a_network_and_itself_answer_as_it_does_alone(run_2d, hands_2d, tmp_path):
     combine_runs.combine([run_2d, run_2d], tmp_path / "twice.keras")
     combine_runs.combine([run_2d, tmp_path / "twice.keras"], tmp_path / "thrice.keras")
-    assert len(checkpoints.read_metadata(tmp_path / "thrice.keras")["members"]) == 3
+    assert len(checkpoints.read_info(tmp_path / "thrice.keras").members) == 3
     image = hands_2d / "images" / "hand_008.png"
     alone = scn_tf.load(run_2d).predict(image)
     for name in ("twice", "thrice"):
@@ -72,9 +72,9 @@ def test_an_ensemble_counts_as_its_members_do(pair, run_2d, larger, tmp_path, rn
 
 
 def test_logits_are_no_heights(run_2d, tmp_path, rng):
-    metadata = checkpoints.read_metadata(run_2d / "model.keras")
-    metadata["config"]["train"]["loss"], metadata["config"]["heatmap"]["sigma_mode"] = "cross_entropy", "fixed"
-    checkpoints.save_model(network(run_2d), tmp_path / "logits.keras", metadata)
+    info = checkpoints.read_info(run_2d / "model.keras")
+    logits = with_settings(info, train__loss="cross_entropy", heatmap__sigma_mode="fixed")
+    checkpoints.save_model(network(run_2d), tmp_path / "logits.keras", logits)
     combine_runs.combine([tmp_path / "logits.keras"] * 2, tmp_path / "pair.keras")
     image = rng.normal(size=(1, 48, 32, 1)).astype("float32")
     np.testing.assert_allclose(network(tmp_path / "pair.keras")(image), network(run_2d)(image), atol=1e-5)
@@ -91,11 +91,11 @@ def test_a_pair_is_evaluated_and_exported_like_any_model(pair, hands_2d, tmp_pat
     rows, _ = parity.check(pair, exports, split="val", root=hands_2d)
     assert len(rows) == 5  # Keras, two signatures of the SavedModel, TFLite, ONNX
     assert max(row.largest for row in rows) < SUBPIXEL
-    assert str(hands_2d) not in json.dumps(scn_tf.load(exports[1]).metadata)
+    assert str(hands_2d) not in json.dumps(scn_tf.load(exports[1]).info.to_json())
 
 
 def test_halved_weights_of_a_pair_are_read_back(pair, tmp_path, rng):
-    checkpoints.halve(pair, tmp_path / "half.keras", checkpoints.read_metadata(pair))
+    checkpoints.halve(pair, tmp_path / "half.keras", checkpoints.read_info(pair))
     image = rng.normal(size=(1, 72, 48, 1)).astype("float32")
     assert (tmp_path / "half.keras").stat().st_size < 0.7 * pair.stat().st_size
     np.testing.assert_allclose(network(tmp_path / "half.keras")(image), network(pair)(image), atol=0.02)
@@ -133,12 +133,8 @@ def test_what_cannot_be_combined_is_said(run_2d, larger, run_3d, hands_2d, tmp_p
 
     def changed(**changes):
         """A copy of the run whose settings differ."""
-        metadata = checkpoints.read_metadata(run_2d / "model.keras")
-        for name, value in changes.items():
-            section, field = name.split("__")
-            metadata["config"][section][field] = value
-        path = tmp_path / "changed.keras"
-        checkpoints.save_model(network(run_2d), path, metadata)
+        path, info = tmp_path / "changed.keras", checkpoints.read_info(run_2d / "model.keras")
+        checkpoints.save_model(network(run_2d), path, with_settings(info, **changes))
         return path
 
     square = tmp_path / "square"

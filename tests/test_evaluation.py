@@ -181,7 +181,7 @@ def test_mm_need_the_frame_of_a_file_and_no_other_spacing(run_3d, hands_3d, tmp_
     with pytest.raises(ImageError, match="so it takes no other spacing"):
         predictor.predict(path, spacing=(1, 1, 1))
     flat = scn_tf.load(run_3d)
-    flat.metadata = {**flat.metadata, "dims": 2}
+    flat.info = flat.info.model_copy(update={"dims": 2})
     sitk.WriteImage(sitk.GetImageFromArray(np.arange(48, dtype="uint8").reshape(8, 6)), str(tmp_path / "plain.png"))
     with pytest.raises(ImageError, match="this file states none; pass an array for pixels"):
         flat.predict(tmp_path / "plain.png")
@@ -213,7 +213,7 @@ def test_a_spacing_that_cannot_be_is_refused(spacing, run_2d, hands_2d, rng):
 def test_a_given_spacing_counts_for_files_as_for_arrays(run_2d, hands_2d):
     predictor, path = scn_tf.load(run_2d), hands_2d / "images" / "hand_008.png"
     array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    predictor.metadata = {**predictor.metadata, "spacing_mm": [0.9, 0.9]}
+    predictor.info = predictor.info.model_copy(update={"spacing_mm": (0.9, 0.9)})
     for spacing in ((0.9, 0.9), (0.3, 0.7)):
         of_file, of_array = (predictor.predict(image, spacing=spacing).landmarks for image in (path, array))
         np.testing.assert_allclose(of_file, of_array, atol=EXACT)
@@ -236,13 +236,13 @@ def test_a_stated_spacing_follows_the_files_axes_and_an_explicit_one_wins(run_3d
     sitk.WriteImage(volume, str(tmp_path / "plain.nii.gz"))
     # The same volume with its axes stored in another order: x is the file's second axis.
     sitk.WriteImage(sitk.PermuteAxes(volume, [2, 0, 1]), str(tmp_path / "turned.nii.gz"))
-    predictor.metadata = {**predictor.metadata, "spacing_mm": [1.0, 1.5, 3.0]}
+    predictor.info = predictor.info.model_copy(update={"spacing_mm": (1.0, 1.5, 3.0)})
     plain = predictor.predict(tmp_path / "plain.nii.gz").array_landmarks
     array = sitk.GetArrayFromImage(volume)
     np.testing.assert_allclose(predictor.predict(array).array_landmarks, plain, atol=EXACT)
     explicit = predictor.predict(array, spacing=[3.0, 1.0, 1.0]).array_landmarks
-    predictor.metadata = {**predictor.metadata, "spacing_mm": [3.0, 1.0, 1.5]}
+    predictor.info = predictor.info.model_copy(update={"spacing_mm": (3.0, 1.0, 1.5)})
     np.testing.assert_allclose(predictor.predict(tmp_path / "turned.nii.gz").array_landmarks, plain, atol=EXACT)
-    predictor.metadata = {**predictor.metadata, "spacing_mm": [3.0, 1.0, 1.0]}
+    predictor.info = predictor.info.model_copy(update={"spacing_mm": (3.0, 1.0, 1.0)})
     np.testing.assert_allclose(predictor.predict(array).array_landmarks, explicit, atol=EXACT)
     assert np.abs(explicit - plain).max() > 10 * EXACT

@@ -139,9 +139,8 @@ def test_other_landmarks_are_refused_whatever_is_accepted(kind, accept, known, m
 
 def test_a_run_of_an_older_version_is_compared_with_its_model(moved, run, hands_2d, recwarn):
     (run / "data.json").unlink()
-    network, metadata = checkpoints.load_model(run / "model.keras")
-    del metadata["data"]
-    checkpoints.save_model(network, run / "model.keras", metadata)
+    network, info = checkpoints.load_model(run / "model.keras")
+    checkpoints.save_model(network, run / "model.keras", info.model_copy(update={"data": None}))
     assert prepare(hands_2d, run).changed == []
     assert not [warning for warning in recwarn.list if issubclass(warning.category, DataWarning)]
     edit_row(moved, 2, 1, "11.5")  # it cannot know
@@ -189,7 +188,7 @@ def test_accepted_data_start_the_errors_afresh_and_keep_the_best_model_before(ha
     assert found["epoch"] in (2, 3)  # 0.01 mm of the first epoch counts no more
     assert found["error"] > 1
     assert (run / "model.before-data-change.keras").read_bytes() == best
-    assert checkpoints.read_metadata(run / "model.keras")["spacing_mm"] == [1.8, 1.8]
+    assert checkpoints.read_info(run / "model.keras").spacing_mm == (1.8, 1.8)
     assert json.loads((run / "data.json").read_text())["spacing_mm"] == [1.8, 1.8]
     assert train_run.train(config.Config(), run, resume=True) == found  # finished, with the data as they are now
     with pytest.raises(DatasetError, match=r"spacing_mm was \[1\.8, 1\.8\], is \[0\.9, 0\.9\]"):
@@ -201,18 +200,18 @@ def test_a_model_says_in_a_warning_that_a_set_has_other_units(run_2d, moved, tmp
     message = r"other units than the data that the model was trained on: spacing_mm \[0\.1, 0\.3\] \(the model: \[0\.9, 0\.9\]\)"
     with pytest.warns(DataWarning, match=message):
         evaluate_run.evaluate(run_2d, "val", root=moved, out=tmp_path / "out")
-    metadata = checkpoints.read_metadata(run_2d / "model.keras")
+    info = checkpoints.read_info(run_2d / "model.keras")
     with pytest.warns(DataWarning, match=message):
-        tflite.training_images(metadata, moved)
+        tflite.training_images(info, moved)
 
 
 def test_exchanged_names_are_refused_wherever_data_meet_a_model(run_2d, moved, tmp_path):
     names = yaml.safe_load((moved / "dataset.yaml").read_text())["landmarks"]
     describe(moved, landmarks=swap(names, 0, 4))
-    metadata = checkpoints.read_metadata(run_2d / "model.keras")
+    info = checkpoints.read_info(run_2d / "model.keras")
     for use in (
         lambda: evaluate_run.evaluate(run_2d, "val", root=moved, out=tmp_path / "out"),
-        lambda: tflite.training_images(metadata, moved),
+        lambda: tflite.training_images(info, moved),
         lambda: parity.check(run_2d, [], root=moved),
     ):
         with pytest.raises(DatasetError, match=f"landmark 0 is {names[4]}, but the model's is {names[0]}"):

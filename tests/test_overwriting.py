@@ -15,7 +15,7 @@ from scn_tf.export import onnx, saved_model, tflite
 from scn_tf.figures import pictures
 from scn_tf.serving import demo
 from scn_tf.storage import files, ownership
-from tests.conftest import small_config
+from tests.conftest import small_config, without_training
 
 USERS = {
     "table.csv": "patient,thumb x,thumb y\nA,12.5,7\n",
@@ -214,7 +214,7 @@ def test_a_page_goes_into_no_folder_with_a_page_of_its_own(tmp_path):
 
 
 def test_a_run_never_takes_a_folder_with_a_users_settings(hands_2d, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_run, "_train", lambda *arguments, **options: None)
+    without_training(monkeypatch)
     settings, run = small_config(hands_2d), tmp_path / "run"
     run.mkdir()
     (run / "config.yaml").write_text("# for my thesis\n" + settings.to_yaml())

@@ -19,8 +19,9 @@ from scn_tf.data import dataset, pixels
 from scn_tf.errors import DatasetError, ImageError
 from scn_tf.export import parity, saved_model, signatures, warmup
 from scn_tf.runs import checkpoints
+from scn_tf.runs.info import ModelInfo
 from scn_tf.serving import client, demo, servable
-from tests.conftest import EXACT, REPOSITORY, SUBPIXEL, small_config
+from tests.conftest import EXACT, REPOSITORY, SUBPIXEL, small_config, with_settings
 from tests.serving_client import ask, b64, running
 from tests.test_tf_serving_client import PredictionService, Servable
 
@@ -93,16 +94,16 @@ def test_a_model_knows_what_headers_said_of_its_training_images(fixed, stated, a
 
 def test_training_records_it_and_every_form_keeps_it(run, run_2d, run_3d, exported, tmp_path):
     paths = [run, exported, export.export_tflite(run, tmp_path / "a.tflite"), export.export_onnx(run, tmp_path / "a.onnx")]
-    assert [scn_tf.load(path).metadata["pixel_aspect"] for path in paths] == ["header"] * 4
-    assert checkpoints.read_metadata(run_2d / "model.keras")["pixel_aspect"] == "fixed"
-    assert checkpoints.read_metadata(run_3d / "model.keras")["pixel_aspect"] == "square"
+    assert [scn_tf.load(path).info.aspect for path in paths] == ["header"] * 4
+    assert checkpoints.read_info(run_2d / "model.keras").aspect == "fixed"
+    assert checkpoints.read_info(run_3d / "model.keras").aspect == "square"
 
 
 def test_an_ensemble_asks_for_it_if_any_member_does(run, tmp_path):
-    metadata = {**checkpoints.read_metadata(run / "model.keras"), "pixel_aspect": "square"}
-    checkpoints.save_model(checkpoints.load_model(run / "model.keras")[0], tmp_path / "square.keras", metadata)
+    network, info = checkpoints.load_model(run / "model.keras")
+    checkpoints.save_model(network, tmp_path / "square.keras", info.model_copy(update={"aspect": "square"}))
     combine_runs.combine([tmp_path / "square.keras", run], tmp_path / "pair.keras")
-    assert checkpoints.read_metadata(tmp_path / "pair.keras")["pixel_aspect"] == "header"
+    assert checkpoints.read_info(tmp_path / "pair.keras").aspect == "header"
 
 
 def test_an_array_or_picture_without_its_pixel_size_is_refused_and_with_it_answers_as_the_file(run, picture, tmp_path):
@@ -132,9 +133,9 @@ def test_image_signatures_take_the_pixel_size(module, run, picture):
 
 
 def test_signatures_of_models_with_square_or_fixed_pixels_stay_as_they_were(run_2d):
-    network, metadata = checkpoints.load_model(run_2d / "model.keras")
+    network, info = checkpoints.load_model(run_2d / "model.keras")
     for aspect, fixed in ((None, None), ("square", None), ("fixed", [1.0, 3.0])):
-        own = {**metadata, "spacing_mm": fixed, "pixel_aspect": aspect}
+        own = info.model_copy(update={"spacing_mm": fixed, "aspect": aspect})
         functions = signatures.signatures(signatures.Service(network, own), own)
         inputs = {
             name: [tensor.name.split(":")[0] for tensor in function.inputs[:2] if tensor.dtype != tf.resource]
@@ -209,10 +210,8 @@ def test_the_grpc_client_and_the_command_pass_the_pixel_size_on(exported, run, p
 
 def test_a_model_that_needs_mm_says_so_of_arrays_and_pictures(run_2d, picture):
     predictor = scn_tf.load(run_2d)
-    model = {**predictor.metadata["config"]["model"], "spacing_mm": 2.0}
-    predictor = predict.Predictor(
-        predictor.locate, {**predictor.metadata, "spacing_mm": None, "config": {**predictor.metadata["config"], "model": model}}
-    )
+    info = with_settings(predictor.info.model_copy(update={"spacing_mm": None}), model__spacing_mm=2.0)
+    predictor = predict.Predictor(predictor.locate, info)
     for image in picture[1:]:
         with pytest.raises(ImageError, match=r"spacing: is missing\. The model sees images at 2 mm per pixel"):
             predictor.predict(image)
@@ -229,10 +228,10 @@ def test_warm_up_requests_have_it_too(exported):
 
 
 def test_the_browser_page_refuses_such_a_model(run):
-    metadata = checkpoints.read_metadata(run / "model.keras")
+    info = checkpoints.read_info(run / "model.keras")
     with pytest.raises(errors.ConversionError, match="not square"):
-        demo.page_model(metadata)
-    assert demo.page_model({**metadata, "spacing_mm": [0.9, 2.7]})["pixel_size"] == [0.9, 2.7]
+        demo.page_model(info)
+    assert demo.page_model(info.model_copy(update={"spacing_mm": (0.9, 2.7)}))["pixel_size"] == [0.9, 2.7]
 
 
 @pytest.mark.filterwarnings("ignore:.*has other units than the data")
@@ -249,9 +248,9 @@ def test_parity_compares_the_pixels_that_callers_send(run, exported, flat, tmp_p
     assert cli.main(["check_parity", str(run), str(exported.parent)]) == 0
     assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()][1:] == ["Keras", "flat", "flat, pixels"]
     # An export of an earlier version, which takes every pixel as square.
-    network, metadata = checkpoints.load_model(run / "model.keras")
-    del metadata["pixel_aspect"]
-    checkpoints.save_model(network, tmp_path / "old.keras", metadata)
+    network, info = checkpoints.load_model(run / "model.keras")
+    stated = {key: value for key, value in info.to_json().items() if key != "pixel_aspect"}
+    checkpoints.save_model(network, tmp_path / "old.keras", ModelInfo.from_json(stated))
     old = export.export_saved_model(tmp_path / "old.keras", tmp_path / "old")
     rows, _ = parity.check(run, [old], images=1)
     assert [row.passed for row in rows] == [True, True, False]

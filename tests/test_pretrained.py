@@ -11,8 +11,8 @@ from scn_tf.runs import checkpoints, pretrained
 
 def test_a_halved_model_is_smaller_and_reads_back_rounded_weights(run_2d, tmp_path):
     source, target = run_2d / "model.keras", tmp_path / "half.keras"
-    network, metadata = checkpoints.load_model(source)
-    checkpoints.halve(source, target, {**metadata, "name": "other"})
+    network, info = checkpoints.load_model(source)
+    checkpoints.halve(source, target, info.model_copy(update={"name": "other"}))
     halved, about = checkpoints.load_model(target)
     assert about["name"] == "other"
     with zipfile.ZipFile(source) as before, zipfile.ZipFile(target) as after:
@@ -28,9 +28,9 @@ def test_every_model_that_comes_along_is_small_has_a_card_and_names_no_folder():
     for name in pretrained.names():
         assert (pretrained.FOLDER / f"{name}.keras").stat().st_size <= 4_000_000
         about = pretrained.describe(name)
-        assert about["config"]["data"]["root"] is None
+        assert about.config.data.root is None
         card = pretrained.card(name)
-        for word in ("Data", "Limits", "not a medical device", *about["landmarks"][:1]):
+        for word in ("Data", "Limits", "not a medical device", *about.landmarks[:1]):
             assert word in card
     assert pretrained.find("none") is None
 
@@ -38,7 +38,7 @@ def test_every_model_that_comes_along_is_small_has_a_card_and_names_no_folder():
 def test_a_model_is_used_by_its_name_but_a_folder_of_that_name_comes_first(run_2d, tmp_path, monkeypatch):
     name = pretrained.names()[0]
     monkeypatch.chdir(tmp_path)
-    assert scn_tf.load(name).names == tuple(pretrained.describe(name)["landmarks"])
+    assert scn_tf.load(name).names == pretrained.describe(name).landmarks
     (tmp_path / name).symlink_to(run_2d)
     assert scn_tf.load(name).names[0] == "thumb_mcp"
 
@@ -76,7 +76,7 @@ def test_other_commands_say_what_a_name_lacks_and_never_hide_it(tmp_path, monkey
         assert cli.main(arguments) == 1
         assert "--data.root" in capsys.readouterr().err
     (tmp_path / name).mkdir()  # a folder without a model
-    assert scn_tf.load(name).names == tuple(pretrained.describe(name)["landmarks"])
+    assert scn_tf.load(name).names == pretrained.describe(name).landmarks
 
 
 def test_models_are_listed_and_their_cards_shown(capsys):

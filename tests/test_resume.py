@@ -11,14 +11,16 @@ import pytest
 from scn_tf import cli, config, train_run
 from scn_tf.errors import DatasetError
 from scn_tf.storage import files
-from scn_tf.training import callbacks, train_step
-from tests.conftest import small_config, state, weights
+from scn_tf.training import callbacks, validation
+from scn_tf.training import trainer as trainers
+from scn_tf.training.landmarks import landmark_objective
+from tests.conftest import small_config, state, weights, without_training
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(hands_2d, tmp_path, monkeypatch):
     settings = small_config(hands_2d, train__epochs=4)
     train_run.train(settings, tmp_path / "whole")
-    original = callbacks.Validation.on_epoch_end
+    original = validation.Validation.on_epoch_end
 
     def interrupt(self, epoch, logs=None):
         original(self, epoch, logs)
@@ -26,7 +28,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(hands_2d, tmp_path, 
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Validation, "on_epoch_end", interrupt)
+        patch.setattr(validation.Validation, "on_epoch_end", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train_run.train(settings, tmp_path / "parts")
     train_run.train(config.Config(), tmp_path / "parts", resume=True)
@@ -72,7 +74,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(hands_2d,
 def test_a_new_run_never_goes_on_with_what_is_left_of_an_older_one(hands_2d, run_2d, tmp_path, monkeypatch):
     run = shutil.copytree(run_2d, tmp_path / "run")
     (run / "model.keras").unlink()
-    monkeypatch.setattr(train_run, "_train", lambda *arguments, **options: None)  # killed before its first checkpoint
+    without_training(monkeypatch)  # killed before its first checkpoint
     train_run.train(small_config(hands_2d, train__learning_rate=0.1), run)
     assert not (run / "checkpoints" / "last.npz").exists()
 
@@ -98,7 +100,7 @@ def test_a_data_set_is_no_run_folder(hands_2d, tmp_path):
 
 
 def test_a_collapse_right_after_a_resume_is_taken_back_too(hands_2d):
-    trainer = train_step.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
+    trainer = trainers.build_trainer(small_config(hands_2d).resolved(2), landmark_objective, num_maps=2, channels=1)
     guard = callbacks.GoBackAfterCollapse(trainer, [{"heatmap_loss": 0.5}, {"heatmap_loss": 0.2}])
     guard.on_train_begin()
     good = trainer.network.get_weights()

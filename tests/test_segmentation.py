@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import tensorflow as tf
+from scn_tf.systems.label_map.training import warp_labels
 
 import scn_tf
 from scn_tf import cli, config, evaluate_run, geometry, train_run
@@ -13,7 +14,6 @@ from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import DatasetError
 from scn_tf.runs import checkpoints
 from scn_tf.systems.label_map import maps
-from scn_tf.systems.label_map.training import warp_labels
 from scn_tf.training import augment
 from tests.conftest import small_config
 
@@ -84,7 +84,7 @@ def test_it_learns(hands_2d, tmp_path):
     rows = [float(row["loss"]) for row in csv.DictReader((run / "history.csv").read_text().splitlines())]
     assert rows[-1] < 0.5 * rows[0]
     # Everything background would have a Dice of zero.
-    assert checkpoints.read_metadata(run / "model.keras")["validation"]["dice"] > 0.2
+    assert checkpoints.read_info(run / "model.keras").validation["dice"] > 0.2
 
 
 def test_mistakes_in_label_maps_are_named(hands_2d, tmp_path):

@@ -11,7 +11,6 @@ from scn_tf.data.dataset import open_dataset
 from scn_tf.serving import client
 from scn_tf.storage import tables
 from scn_tf.study import statistics
-from scn_tf.training import callbacks
 
 FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "@SUM(A1)", "-2+3", "-x", '=HYPERLINK("http://x")', "\uff1d1+1", "-", "'=1", "''@a"]
 
@@ -49,8 +48,8 @@ def test_a_file_name_that_is_no_utf8_is_written_visibly():
 
 
 def test_rows_of_other_keys_share_the_columns_and_missing_values_stay_empty():
-    assert callbacks.history_csv([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "=x": -1.0}]) == "epoch,loss,'=x\n1,0.5,\n2,,-1.0\n"
-    assert callbacks.history_csv([]) == ""
+    assert tables.write_dicts([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "=x": -1.0}]) == "epoch,loss,'=x\n1,0.5,\n2,,-1.0\n"
+    assert tables.write_dicts([]) == ""
 
 
 def test_an_id_that_is_a_formula_works_from_the_table_to_the_predictions(run_2d, hands_2d, tmp_path):

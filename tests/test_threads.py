@@ -26,7 +26,7 @@ def forms(run_2d, hands_2d, tmp_path_factory):
     folder = tmp_path_factory.mktemp("forms")
     train_run.train(small_config(hands_2d, model__name="forest", **FOREST), folder / "forests")
     combine_runs.combine([run_2d, run_2d], folder / "pair.keras")
-    checkpoints.halve(run_2d / "model.keras", folder / "half.keras", checkpoints.read_metadata(run_2d / "model.keras"))
+    checkpoints.halve(run_2d / "model.keras", folder / "half.keras", checkpoints.read_info(run_2d / "model.keras"))
     lite = {form: export.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in tflite.QUANTIZATIONS}
     return {
         "run": run_2d,

@@ -16,9 +16,9 @@ def test_a_run_is_packed_as_a_model_of_half_the_size_without_its_validation(run_
     target = tmp_path / "hands.keras"
     assert f"{target}: " in capsys.readouterr().out
     assert target.stat().st_size < (run_2d / "model.keras").stat().st_size
-    _, metadata = checkpoints.load_model(target)
-    assert "validation" not in metadata
-    assert len(metadata["landmarks"]) == 21
+    _, info = checkpoints.load_model(target)
+    assert info.validation is None
+    assert len(info.landmarks) == 21
 
 
 def test_relabelled_training_points_are_those_that_the_teacher_finds(run_2d, hands_2d, tmp_path, monkeypatch):

@@ -17,8 +17,11 @@ from scn_tf.errors import DatasetError, DataWarning
 from scn_tf.export import tflite
 from scn_tf.figures import pictures
 from scn_tf.runs import checkpoints
-from scn_tf.training import callbacks, train_step
-from tests.conftest import REPOSITORY, small_config, state, weights
+from scn_tf.runs.folder import RunFolder
+from scn_tf.training import callbacks
+from scn_tf.training import trainer as trainers
+from scn_tf.training.landmarks import landmark_objective
+from tests.conftest import REPOSITORY, small_config, state, weights, with_errors
 
 NO_AUGMENTATION = {
     f"augment__{n}": 0 for n in ("translation", "rotation", "scale", "axis_scale", "elastic", "intensity_shift", "intensity_scale")
@@ -63,7 +66,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(hands_2d, r
 
 def test_a_run_says_the_precision_it_was_trained_in(hands_2d, tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "precision", lambda name: "mixed_bfloat16" if name == "auto" else name)
-    job = train_run.prepare(small_config(hands_2d, train__precision="auto"), tmp_path / "run", resume=False)
+    job = train_run.prepare(small_config(hands_2d, train__precision="auto"), RunFolder(tmp_path / "run"), resume=False)
     assert job.config.train.precision == "mixed_bfloat16"
     repeated = small_config(hands_2d, train__precision="auto")
     assert config.differences(job.config, repeated) == []
@@ -72,13 +75,13 @@ def test_a_run_says_the_precision_it_was_trained_in(hands_2d, tmp_path, monkeypa
 
 def test_settings_that_a_network_does_not_have_are_told(hands_2d, tmp_path):
     settings = small_config(hands_2d, model__name="payer2016", model__dropout=0.1, model__levels=2)
-    with pytest.warns(config.ConfigWarning, match=r"^model\.levels, model\.dropout: model\.name payer2016 has no such thing"):
-        train_run.prepare(settings, tmp_path / "run", resume=False)
+    with pytest.warns(config.ConfigWarning, match=r"^model\.levels, model\.dropout: not used by model\.name payer2016"):
+        train_run.prepare(settings, RunFolder(tmp_path / "run"), resume=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         own = small_config(hands_2d, model__name="payer2016").resolved(2)  # with every field set, by its preset
-        train_run.prepare(config.from_dict(own.model_dump()), tmp_path / "own", resume=False)
-        train_run.prepare(small_config(hands_2d), tmp_path / "other", resume=False)
+        train_run.prepare(config.from_dict(own.model_dump()), RunFolder(tmp_path / "own"), resume=False)
+        train_run.prepare(small_config(hands_2d), RunFolder(tmp_path / "other"), resume=False)
 
 
 @pytest.mark.parametrize("name", ["payer2016", "forest_shape"])
@@ -98,14 +101,14 @@ def test_batches_larger_than_the_set_are_warned_of(hands_2d, tmp_path):
 
 
 def test_a_diverging_loss_stops_with_advice_and_keeps_the_last_good_weights(hands_2d, tmp_path, monkeypatch):
-    original = train_step.Trainer.loss_terms
+    original = trainers.Trainer.loss_terms
 
     def diverge(self, *arguments):
         terms = original(self, *arguments)
         late = tf.cast(self.optimizer.iterations, tf.float32) >= 3.0  # in the second epoch of two steps
         return {**terms, "heatmap_loss": tf.where(late, float("nan"), terms["heatmap_loss"])}
 
-    monkeypatch.setattr(train_step.Trainer, "loss_terms", diverge)
+    monkeypatch.setattr(trainers.Trainer, "loss_terms", diverge)
     with pytest.raises(callbacks.TrainingDiverged, match=r"nan in epoch 2, step 2.*--train\.learning_rate"):
         train_run.train(small_config(hands_2d), tmp_path / "run")
     assert all(np.isfinite(array).all() for array in (*weights(tmp_path / "run"), *state(tmp_path / "run")))
@@ -140,7 +143,7 @@ def test_a_collapse_is_taken_back(hands_2d, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(callbacks.GoBackAfterCollapse, "on_epoch_end", spoil)
     train_run.train(settings, tmp_path / "run")
-    assert "Epoch 5: the loss jumped from 0.24 to 0.97; going on as before that." in capsys.readouterr().out
+    assert "Epoch 5: the loss jumped from 0.24 to 0.97; continuing from before that." in capsys.readouterr().out
     size, steps = zip(*seen, strict=True)
     assert size[3] == 0
     assert size[4] == size[2]  # the weights of the third epoch again, whose end was still good
@@ -168,7 +171,7 @@ def test_a_collapse_is_seen_where_most_landmarks_are_absent_too(hands_2d, tmp_pa
 
 
 def test_a_new_run_never_goes_back_to_the_network_it_began_with(hands_2d):
-    trainer = train_step.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
+    trainer = trainers.build_trainer(small_config(hands_2d).resolved(2), landmark_objective, num_maps=2, channels=1)
     guard = callbacks.GoBackAfterCollapse(trainer)
     guard.on_train_begin()
     for value, loss in ((1.0, 0.25), (0.0, 0.9)):  # learned within the first epoch, collapsed in the second
@@ -193,15 +196,15 @@ def test_an_image_to_train_on_needs_no_landmarks_that_give_its_mm(hands_2d, tmp_
         pytest.raises(DatasetError, match="line 1: landmarks 0 and 5 of hand_000 are absent"),
     ):
         train_run.train(small_config(root, data__val_split="train"), tmp_path / "judged")
-    _, metadata = checkpoints.load_model(tmp_path / "run" / "model.keras")
-    assert len(tflite.training_images(metadata)) == 7  # an export with integers measures nothing either
+    _, info = checkpoints.load_model(tmp_path / "run" / "model.keras")
+    assert len(tflite.training_images(info)) == 7  # an export with integers measures nothing either
 
 
 def test_a_unet_too_narrow_for_its_maps_is_warned_of(hands_2d, tmp_path):
     settings = small_config(hands_2d, model__name="unet", model__filters=20)
     with pytest.warns(config.ConfigWarning, match="20 channels for 21 landmarks"):
-        train_run.prepare(settings, tmp_path / "run", resume=False)
-    train_run.prepare(small_config(hands_2d, model__name="unet", model__filters=21), tmp_path / "run", resume=False)
+        train_run.prepare(settings, RunFolder(tmp_path / "run"), resume=False)
+    train_run.prepare(small_config(hands_2d, model__name="unet", model__filters=21), RunFolder(tmp_path / "run"), resume=False)
 
 
 def test_two_replicas_train_like_one(hands_2d, tmp_path):
@@ -211,8 +214,8 @@ def test_two_replicas_train_like_one(hands_2d, tmp_path):
         "import sys, scn_tf, tensorflow as tf\n"
         "cpu = tf.config.list_physical_devices('CPU')[0]\n"
         "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        "from scn_tf import config, training\n"
-        "training.train(config.load(sys.argv[1]), sys.argv[2])\n"
+        "from scn_tf import config\n"
+        "scn_tf.train(config.load(sys.argv[1]), sys.argv[2])\n"
     )
     for name in ("single", "mirrored"):
         settings = small_config(
@@ -237,9 +240,9 @@ def test_the_schedule_decays_with_the_larger_of_steps_and_time():
     assert callbacks.decay("cosine", 1.0) == pytest.approx(0.0, abs=1e-12)
     assert callbacks.decay("cosine", 0.5) == pytest.approx(0.5)
     assert callbacks.decay("exponential", 1.0) == pytest.approx(0.1)
-    settings, started = config.TrainConfig(epochs=10, minutes=1.0).resolved(2), time.monotonic() - 45.0
-    assert callbacks.Schedule(settings, steps=5, started=started, steps_done=10).progress() == pytest.approx(0.75, abs=0.01)
-    assert callbacks.Schedule(settings, steps=5, started=started, steps_done=40).progress() == pytest.approx(0.8, abs=0.01)
+    run = dict(highest=1e-3, decay="cosine", epochs=10, minutes=1.0, steps=5, started=time.monotonic() - 45.0)
+    assert callbacks.Schedule(**run, steps_done=10).progress() == pytest.approx(0.75, abs=0.01)
+    assert callbacks.Schedule(**run, steps_done=40).progress() == pytest.approx(0.8, abs=0.01)
 
 
 @pytest.mark.parametrize(("dims", "root"), [(2, "hands_2d"), (3, "hands_3d")])
@@ -248,13 +251,13 @@ def test_oriented_gaussians_learn_widths_and_angles(dims, root, request, tmp_pat
 
     settings = small_config(request.getfixturevalue(root), dims, heatmap__sigma_mode="anisotropic", train__learning_rate=0.02)
     train_run.train(settings, tmp_path / "run")
-    trainer = train_step.build_trainer(settings.resolved(dims), landmarks={2: 21, 3: 12}[dims], channels=1)
+    trainer = trainers.build_trainer(settings.resolved(dims), landmark_objective, num_maps={2: 21, 3: 12}[dims], channels=1)
     checkpoints.load_state(trainer.state(), tmp_path / "run" / "checkpoints" / "last.npz")
-    sigmas, angles = np.asarray(trainer.targets.sigmas), np.asarray(trainer.targets.angles)
+    sigmas, angles = np.asarray(trainer.objective.targets.sigmas), np.asarray(trainer.objective.targets.angles)
     assert sigmas.shape[-1] == dims
     assert np.abs(sigmas - 2.0).min() > 0
     assert np.abs(angles).max() > 0
-    covariances = trainer.targets.covariances()
+    covariances = trainer.objective.targets.covariances()
     np.testing.assert_allclose(np.sort(np.linalg.eigvalsh(covariances)), np.sort(sigmas**2), rtol=1e-4)
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"), size_guidance={"tensors": 0}).Reload()
     assert f"sigma/index_mcp/{dims - 1}" in events.Tags()["tensors"]
@@ -273,7 +276,7 @@ def test_averaged_weights_are_what_is_validated_and_kept_and_training_goes_on_wi
     plain = small_config(hands_2d, train__keep="last", train__learning_rate=0.01)
     train_run.train(settings, tmp_path / "averaged")
     train_run.train(plain, tmp_path / "plain")
-    trainer = train_step.build_trainer(settings.resolved(2), landmarks=21, channels=1)
+    trainer = trainers.build_trainer(settings.resolved(2), landmark_objective, num_maps=21, channels=1)
     checkpoints.load_state(trainer.state(), tmp_path / "averaged" / "checkpoints" / "last.npz")
     own = trainer.network.get_weights()
     for mine, theirs in zip(own, weights(tmp_path / "plain"), strict=True):
@@ -289,14 +292,7 @@ def test_averaged_weights_are_what_is_validated_and_kept_and_training_goes_on_wi
 
 
 def test_the_last_weights_are_kept_on_request(hands_2d, tmp_path, monkeypatch):
-    errors = iter([1.0, 2.0])
-    original = callbacks.Validation._validate
-
-    def worse(self, row, logs):
-        original(self, row, logs)
-        row["val_pe_mean_mm"] = next(errors)
-
-    monkeypatch.setattr(callbacks.Validation, "_validate", worse)
+    with_errors(monkeypatch, [1.0, 2.0])
     best = train_run.train(small_config(hands_2d, train__keep="last"), tmp_path / "run")
     assert (best["epoch"], best["error"]) == (2, 2.0)
 

@@ -12,6 +12,7 @@ from scn_tf import combine_runs, evaluate_run, predict, train_run
 from scn_tf.data import coverage
 from scn_tf.errors import DatasetError, DataWarning
 from scn_tf.runs import checkpoints
+from scn_tf.runs.info import ModelInfo
 from tests.conftest import small_config
 
 
@@ -40,8 +41,8 @@ def run(two_unseen, tmp_path_factory):
 
 
 def test_what_no_training_image_shows_counts_in_no_figure_and_is_listed_apart(run, two_unseen, tmp_path):
-    metadata = checkpoints.read_metadata(run / "model.keras")
-    assert metadata["untrained"] == ["thumb_mcp", "index_dip"]
+    info = checkpoints.read_info(run / "model.keras")
+    assert info.untrained == ("thumb_mcp", "index_dip")
     summary, out = evaluate_run.evaluate(run, "val", out=tmp_path / "out")
     assert (summary["untrained_landmarks"], summary["points"]) == (["thumb_mcp", "index_dip"], 3 * 19)
     rows = list(csv.DictReader((out / "per_landmark.csv").read_text().splitlines()))
@@ -49,7 +50,7 @@ def test_what_no_training_image_shows_counts_in_no_figure_and_is_listed_apart(ru
     assert all(row["points"] == "3" and float(row["pe_mean_mm"]) > 0 for row in rows)  # its own row stays whole
     trained = [float(row["pe_mean_mm"]) for row in rows if row["trained"] == "1"]
     assert summary["pe_mean_mm"] == pytest.approx(np.mean(trained), rel=1e-4)
-    assert metadata["validation"]["error"] == pytest.approx(summary["pe_mean_mm"], rel=0.02)
+    assert info.validation["error"] == pytest.approx(summary["pe_mean_mm"], rel=0.02)
     errors = list(csv.DictReader((out / "errors.csv").read_text().splitlines()))
     assert {row["landmark"] for row in errors if not row["error_mm"]} == {"thumb_mcp", "index_dip"}
     assert json.loads((out / "summary.json").read_text()) == summary
@@ -76,15 +77,15 @@ def test_whoever_opens_such_a_model_is_warned(run):
 
 def test_a_combined_model_lacks_what_all_members_lack(run, run_2d, tmp_path):
     assert combine_runs.combine([run, run], tmp_path / "both.keras")["untrained"] == ["thumb_mcp", "index_dip"]
-    assert checkpoints.read_metadata(tmp_path / "both.keras")["untrained"] == ["thumb_mcp", "index_dip"]
+    assert checkpoints.read_info(tmp_path / "both.keras").untrained == ("thumb_mcp", "index_dip")
     assert "validation" not in combine_runs.combine([run, run_2d], tmp_path / "one.keras")
-    assert checkpoints.read_metadata(tmp_path / "one.keras")["untrained"] == []
+    assert checkpoints.read_info(tmp_path / "one.keras").to_json()["untrained"] == []
 
 
 def test_models_of_before_say_nothing_and_are_measured_whole(run_2d, tmp_path):
-    network, metadata = checkpoints.load_model(run_2d / "model.keras")
-    metadata.pop("untrained", None)
-    checkpoints.save_model(network, tmp_path / "old.keras", metadata)
+    network, info = checkpoints.load_model(run_2d / "model.keras")
+    stated = {key: value for key, value in info.to_json().items() if key != "untrained"}
+    checkpoints.save_model(network, tmp_path / "old.keras", ModelInfo.from_json(stated))
     summary, _ = evaluate_run.evaluate(tmp_path / "old.keras", "val", out=tmp_path / "out")
     assert (summary["untrained_landmarks"], summary["points"]) == ([], 63)
 

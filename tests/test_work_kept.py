@@ -11,8 +11,8 @@ from scn_tf import cli, config, train_run
 from scn_tf.config import Config
 from scn_tf.errors import CheckpointError, ConfigError, ConfigWarning
 from scn_tf.runs import checkpoints
-from scn_tf.training import callbacks, resuming
-from tests.conftest import small_config, state
+from scn_tf.runs.folder import RunFolder
+from tests.conftest import small_config, state, with_errors, with_settings, without_training
 
 
 def contents(run):
@@ -35,7 +35,7 @@ def test_a_finished_run_without_its_state_says_that_it_is_finished(run, capsys):
     before = contents(run)
     best = resume(run)
     assert "nothing is left to train" in capsys.readouterr().out
-    assert best == checkpoints.read_metadata(run / "model.keras")["validation"]
+    assert best == checkpoints.read_info(run / "model.keras").validation
     assert contents(run) == before
 
 
@@ -95,10 +95,8 @@ def test_a_damaged_or_foreign_state_is_refused_and_nothing_is_overwritten(spoil,
 
 
 def test_a_foreign_model_beside_a_state_is_refused(run, hands_2d, tmp_path):
-    metadata = checkpoints.read_metadata(run / "model.keras")
-    metadata["config"]["train"]["seed"] = 3
-    network, _ = checkpoints.load_model(run / "model.keras")
-    checkpoints.save_model(network, run / "model.keras", metadata)
+    network, info = checkpoints.load_model(run / "model.keras")
+    checkpoints.save_model(network, run / "model.keras", with_settings(info, train__seed=3))
     before = contents(run)
     with pytest.raises(CheckpointError, match=r"model\.keras: belongs to another run, with another train\.seed; move it elsewhere"):
         resume(run)
@@ -115,11 +113,7 @@ def test_a_row_of_the_history_that_a_kill_took_is_written_from_the_state(run):
 
 def interrupted(settings, run, monkeypatch, *, epoch, errors, before_state=False):
     """Train until an epoch's end with these validation errors; then a kill, before its state was written or after."""
-    original_save, original_validate = checkpoints.save_state, callbacks.Validation._validate
-
-    def validate(self, row, logs):
-        original_validate(self, row, logs)
-        row[f"val_pe_mean_{self.unit}"] = errors[row["epoch"] - 1]
+    original_save = checkpoints.save_state
 
     def save(variables, path, progress):
         if before_state and progress["epoch"] == epoch:
@@ -129,7 +123,7 @@ def interrupted(settings, run, monkeypatch, *, epoch, errors, before_state=False
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Validation, "_validate", validate)
+        with_errors(patch, errors)
         patch.setattr(checkpoints, "save_state", save)
         with pytest.raises(KeyboardInterrupt):
             train_run.train(settings, run)
@@ -163,9 +157,9 @@ def test_a_run_whose_model_was_removed_gets_a_model_again_or_says_that_it_cannot
 def test_the_state_of_a_removed_model_stays_when_a_new_run_begins(run, hands_2d, monkeypatch):
     (run / "model.keras").unlink()
     before = state(run)
-    monkeypatch.setattr(train_run, "_train", lambda *arguments, **options: None)
+    without_training(monkeypatch)
     train_run.train(small_config(hands_2d), run)
-    with np.load(run / resuming.OLDER_STATE, allow_pickle=False) as archive:
+    with np.load(RunFolder(run).older_state, allow_pickle=False) as archive:
         for name, value in zip(sorted(n for n in archive.files if n != "progress"), before, strict=True):
             np.testing.assert_array_equal(archive[name], value)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import scn_tf  # noqa: F401
-from scn_tf.export.saved_model import public
 from scn_tf.runs import checkpoints, pretrained
 from scn_tf.systems import opening
 
@@ -20,11 +19,10 @@ def main():
     parser.add_argument("name")
     options = parser.parse_args()
     source = opening.network_file(options.run)
-    _, metadata = checkpoints.load_model(source)
-    metadata = public(metadata)
-    metadata.pop("validation", None)  # of images it was trained on
+    _, info = checkpoints.load_model(source)
+    info = info.public().model_copy(update={"validation": None})  # of images it was trained on
     target = pretrained.FOLDER / f"{options.name}.keras"
-    checkpoints.halve(source, target, metadata)
+    checkpoints.halve(source, target, info)
     megabytes = target.stat().st_size / 1e6
     print(f"{target}: {megabytes:.2f} MB")
     if megabytes > LARGEST_MB:

@@ -9,7 +9,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import scn_tf  # noqa: F401
-from scn_tf import config
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.figures import pictures
@@ -31,11 +30,11 @@ def main():
     parser.add_argument("--image", type=int, default=0, help="number of the image in the validation split")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("method.png"))
     options = parser.parse_args()
-    network, metadata = checkpoints.load_model(opening.network_file(options.run))
-    settings = config.from_dict(metadata["config"], source=str(options.run))
+    network, info = checkpoints.load_model(opening.network_file(options.run))
+    settings = info.config
     dataset = open_dataset(settings.data.root)
     example = next(iter(pipeline.examples(dataset, dataset.split("val")[options.image : options.image + 1], settings)))
-    image, number = example["image"][None], metadata["landmarks"].index(options.landmark)
+    image, number = example["image"][None], info.landmarks.index(options.landmark)
     found = np.asarray(localization.localizer(network, settings.heatmap.decoder)(image)[0])[0]
     parts = pictures.heatmap_parts(network)
     maps = keras.Model(network.input, parts)(image)

@@ -6,6 +6,7 @@ from pathlib import Path
 from scn_tf import __version__, config
 from scn_tf.cli import client, commands, configs, deploy, prediction
 from scn_tf.config import bundled
+from scn_tf.runs.folder import SETTINGS
 
 RUN = "run folder, its model file, or name of a model that comes along (scn-tf models)"
 
@@ -18,7 +19,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     train = adding.add_parser("train", help="train a network", allow_abbrev=False, description=(
         "Train a network. Without options: on synthetic hands, a few minutes. "
         "Any setting of a config file can be given as --section.field VALUE. Some without a default below depend on the preset and the "
-        "data: config.yaml of the run folder says what was taken. Without a data set "
+        f"data: {SETTINGS} of the run folder says what was taken. Without a data set "
         + " and ".join(f"{name} is {value:g}" for name, value in commands.SYNTHETIC_DEFAULTS.items()) + "."))  # fmt: skip
     train.add_argument("--config", type=Path, metavar="FILE", help=f"YAML file, or a bundled configuration: {', '.join(bundled.names())}")
     train.add_argument("--run-dir", type=Path, metavar="DIR", help="folder to write (default: a new one in runs/)")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scn_tf import config
+from scn_tf.runs.folder import RunFolder
 
 EXPORTS = {".tflite": "tflite", ".onnx": "onnx"}
 # A first run on the embedded set should end while one is still looking.
@@ -37,26 +38,26 @@ def run_train(options: argparse.Namespace) -> None:
     from scn_tf import errors, evaluate_run, train_run
     from scn_tf.systems import opening
 
-    evaluated = run_dir / "evaluation" / _val_split(run_dir, settings, resume=options.resume)
+    run = RunFolder(run_dir)
+    evaluated = run.evaluation(_val_split(run, settings, resume=options.resume))
     if evaluated.is_dir():
         evaluate_run.check_out(evaluated)
     best = train_run.train(settings, run_dir, resume=options.resume, accept_changed_data=options.accept_changed_data)
-    data = config.load(run_dir / "config.yaml").data
+    data = config.load(run.settings).data
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.DataWarning)  # said before the training
         # The model file may be older than where the data lie now.
         summary, out = evaluate_run.evaluate(run_dir, data.val_split, root=data.root)
     kept = "Forests" if best["epoch"] is None else f"Best network: epoch {best['epoch']}"
     print(f"\n{kept}, on split {data.val_split}:\n{evaluate_run.table(summary)}\n")
-    for label, path in (("model", opening.existing_file(run_dir)), ("history", run_dir / "history.csv"), ("report", out / "report.html")):
+    for label, path in (("model", opening.existing_file(run_dir)), ("history", run.history), ("report", out / "report.html")):
         if path.exists():
             print(f"{label:8s} {path}")
 
 
-def _val_split(run_dir: Path, settings: config.Config, *, resume: bool) -> str:
+def _val_split(run: RunFolder, settings: config.Config, *, resume: bool) -> str:
     """The split that a run is judged by."""
-    path = run_dir / "config.yaml"
-    return (config.load(path) if resume and path.is_file() else settings).data.val_split
+    return (config.load(run.settings) if resume and run.settings.is_file() else settings).data.val_split
 
 
 def _check_resumed(options: argparse.Namespace, values: Mapping[str, Any], settings: config.Config) -> None:
@@ -67,7 +68,7 @@ def _check_resumed(options: argparse.Namespace, values: Mapping[str, Any], setti
     Raises:
         ConfigError: naming what the run has differently.
     """
-    path = options.run_dir / "config.yaml"
+    path = RunFolder(options.run_dir).settings
     if not path.is_file():
         return  # training says it
     changed = config.differences(settings, config.load(path))
@@ -135,8 +136,8 @@ def run_combine(options: argparse.Namespace) -> None:
 
     files.check_ending(options.out, (".keras",), "--out")
     combined = combine_runs.combine(options.run_folders, options.out)
-    size = " x ".join(map(str, combined["config"]["model"]["image_size"]))
-    print(f"{len(combined['members'])} networks, {size} pixels: {options.out}")
+    size = " x ".join(map(str, combined.image_size))
+    print(f"{len(combined.members)} networks, {size} pixels: {options.out}")
 
 
 def run_models(options: argparse.Namespace) -> None:
@@ -149,8 +150,8 @@ def run_models(options: argparse.Namespace) -> None:
         return
     for name in pretrained.names():
         about = pretrained.describe(name)
-        size = " x ".join(map(str, about["config"]["model"]["image_size"]))
-        print(f"{name:16s} {len(about['landmarks'])} landmarks, {about['dims']}D, {size} pixels; scn-tf models {name} shows its card")
+        size = " x ".join(map(str, about.image_size))
+        print(f"{name:16s} {len(about.landmarks)} landmarks, {about.dims}D, {size} pixels; scn-tf models {name} shows its card")
 
 
 def run_export(options: argparse.Namespace) -> None:
@@ -203,7 +204,7 @@ def run_demo(options: argparse.Namespace) -> None:
 
     run = options.run_folder
     # Not in a new folder with the name of a model that comes along: it would be found in its place.
-    folder = options.out or (run / "demo" if run.is_dir() else run.parent / f"{run.stem}-demo")
+    folder = options.out or (RunFolder(run).demo if run.is_dir() else run.parent / f"{run.stem}-demo")
     with demo.server(folder, options.port) as server:  # before the work: the port may be taken
         demo.build(run, folder)
         address = f"http://127.0.0.1:{server.server_port}/"

@@ -13,16 +13,16 @@ def run_predict(options: argparse.Namespace) -> int:
     import numpy as np
     from tqdm import tqdm
 
-    from scn_tf import evaluate_run, predict
+    from scn_tf import predict
     from scn_tf.data import images
     from scn_tf.figures import pictures
-    from scn_tf.storage import files
+    from scn_tf.storage import files, tables
 
     files.check_writable(options.out)
     files.check_ending(options.out, ENDINGS, "--out")
     images.check_exist(options.images)
     predictor = predict.load(options.model)
-    sources, left_out = images.collect(options.images, dims=predictor.metadata["dims"])
+    sources, left_out = images.collect(options.images, dims=predictor.info.dims)
     if options.overlay:
         check_overlays(options.overlay, [f"{source.id}.png" for source in sources])
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -46,7 +46,7 @@ def run_predict(options: argparse.Namespace) -> int:
     finally:  # after Ctrl-C or with a full disk too: what was found is not lost
         if found:
             points, scores = (np.stack(arrays) for arrays in zip(*found.values(), strict=True))
-            files.write_text(options.out, evaluate_run.predictions_csv(found, predictor.names, points, scores))
+            files.write_text(options.out, tables.points(found, predictor.names, points, scores))
             print(f"{files.counted(len(found), 'image')}, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
     if failures:
         _report(f"{files.counted(failures, 'file')} left out, {files.counted(len(found), 'image')} predicted.")

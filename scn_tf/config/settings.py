@@ -270,7 +270,7 @@ class Config(Section):
             ValueError: fields that do not go together.
         """
         loss = LOSSES[self.train.loss]
-        network = MODELS[self.model.name].system == "network"
+        network = MODELS[self.model.name].has_heatmaps
         if network and loss.fixed_sigmas and self.heatmap.sigma_mode != "fixed":
             raise ValueError(f"heatmap.sigma_mode: train.loss {loss.name} needs fixed, received {self.heatmap.sigma_mode}.")
         if network and loss.decoders is not None and self.heatmap.decoder not in loss.decoders:

@@ -8,7 +8,7 @@ import numpy as np
 from scn_tf.errors import DataWarning
 from scn_tf.messages import cut, visible
 from scn_tf.storage.files import counted
-from scn_tf.types import Metadata, PathName
+from scn_tf.types import PathName
 
 MOST_NAMED = 50
 FEW, MANY_IMAGES = 2, 10  # a landmark in so few images of so many is named
@@ -58,12 +58,16 @@ def warn_of_coverage(table: PathName, names: Sequence[str], counts: np.ndarray, 
         )
 
 
-def warn_of_untrained(metadata: Metadata) -> None:
-    """:class:`DataWarning` if a model has landmarks that none of its training images showed, as far as its file says."""
-    never = metadata.get("untrained") or ()
+def warn_of_untrained(model: str, never: Sequence[str]) -> None:
+    """:class:`DataWarning` if a model has landmarks that none of its training images showed.
+
+    Args:
+        model: its name.
+        never: names of these landmarks.
+    """
     if never:
         warnings.warn(
-            f"{cut(visible(str(metadata['name'])), 80)}: this model never saw {listed(never)} in training; its points there mean nothing.",
+            f"{cut(visible(model), 80)}: this model never saw {listed(never)} in training; its points there mean nothing.",
             DataWarning,
             stacklevel=4,
         )
@@ -77,14 +81,3 @@ def listed(names: Sequence[str]) -> str:
 
 def _them(names: Sequence[str]) -> str:
     return "it" if len(names) == 1 else "them"
-
-
-def trained_columns(landmarks: Sequence[str], metadata: Metadata) -> np.ndarray:
-    """(N,) bool: whether a model's training images showed each of its landmarks, as far as its file says.
-
-    Args:
-        landmarks: N names, in the model's order.
-        metadata: of the model file.
-    """
-    never = set(metadata.get("untrained", ()))
-    return np.array([name not in never for name in landmarks])

@@ -11,13 +11,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from scn_tf import geometry
-from scn_tf.data import frames, images, pixels
+from scn_tf.data import frames, images
 from scn_tf.data.description import Description, read_description, read_text
 from scn_tf.data.images import Image
 from scn_tf.data.table import read_table
 from scn_tf.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.messages import cut, visible
-from scn_tf.types import Array, Metadata, PathName
+from scn_tf.types import Array, PathName
 
 FEW_OUTSIDE = 2  # so many landmarks may lie outside an image, even if they are most of it
 
@@ -260,30 +260,6 @@ class Dataset:
                 "else take one format that states it for all images."
             )
         return spacing
-
-
-def check_fits_model(dataset: Dataset, metadata: Metadata) -> None:
-    """Raise :class:`DatasetError` if a model's metadata name another dimension, other landmarks or channels, or pixels of a shape that
-    the set does not state.
-
-    Landmarks that only one side names, while the other counts them, are taken to be in the same order.
-    """
-    description, found = dataset.description, metadata["landmarks"]
-    if (description.dims, len(description.names)) != (metadata["dims"], len(metadata["landmarks"])):
-        raise DatasetError(
-            f"{dataset.root}: {len(description.names)} landmarks in {description.dims}D, but the model finds "
-            f"{len(metadata['landmarks'])} in {metadata['dims']}D."
-        )
-    names, numbers = list(description.names), [str(number) for number in range(len(found))]
-    if names != found and (set(names) == set(found) or numbers not in (names, found)):
-        number, (own, other) = next((number, pair) for number, pair in enumerate(zip(names, found, strict=True)) if pair[0] != pair[1])
-        raise DatasetError(f"{dataset.root / 'dataset.yaml'}: landmark {number} is {own}, but the model's is {other}.")
-    if description.channels != metadata["channels"]:
-        raise DatasetError(
-            f"{dataset.root / 'dataset.yaml'}: channels {description.channels}, but the model takes images of {metadata['channels']}."
-        )
-    if pixels.needs_spacing(metadata) and not description.spacing_mm and not dataset.states_spacing:
-        raise DatasetError(f"{dataset.root / 'dataset.yaml'}: spacing_mm: is missing. {pixels.WHY}, and these images state no pixel size.")
 
 
 def warn_of_training_images(dataset: Dataset, split: str, ids: Sequence[str], trained: Iterable[str]) -> None:

@@ -6,14 +6,16 @@ A set that was moved or copied has the same fingerprint; one whose names, units,
 import hashlib
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from scn_tf.data.dataset import Dataset, check_fits_model
+from scn_tf.data.dataset import Dataset
+from scn_tf.data.pixels import WHY
 from scn_tf.errors import DatasetError, DataWarning
-from scn_tf.types import Metadata, PathName
+from scn_tf.types import PathName
 
 VERSION = 1
 DECIMALS = 6  # of a coordinate: further ones are how a number was written
@@ -24,6 +26,27 @@ SPLITS = ("training", "validation")
 SHOWN = 60  # characters of a value in a message
 
 Fingerprint: TypeAlias = dict[str, Any]  # JSON, see :func:`fingerprint`
+
+
+class Model(Protocol):
+    """What is asked of a model that data meet; :class:`scn_tf.runs.info.ModelInfo` has it."""
+
+    @property
+    def dims(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def landmarks(self) -> Sequence[str]: ...
+    @property
+    def coordinates(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def spacing_mm(self) -> Sequence[float] | None: ...
+    @property
+    def data(self) -> dict[str, Any] | None: ...  # of short()
+    @property
+    def needs_spacing(self) -> bool: ...
 
 
 def fingerprint(dataset: Dataset, training_ids: list[str], validation_ids: list[str]) -> Fingerprint:
@@ -51,6 +74,20 @@ def short(found: Fingerprint) -> dict[str, Any]:
     return {"normalization": found["normalization"], **counts}
 
 
+def of_model(model: Model) -> Fingerprint:
+    """What a model says of the data it was trained on: names and units, but no single image; mm of the rule only if it has them."""
+    rule = {} if model.data is None else {"normalization": model.data["normalization"]}
+    return {
+        "dims": model.dims,
+        "channels": model.channels,
+        "landmarks": list(model.landmarks),
+        "coordinates": model.coordinates,
+        "spacing_mm": None if model.spacing_mm is None else list(model.spacing_mm),
+        "unit": model.unit,
+        **rule,
+    }
+
+
 def changes(before: Fingerprint, now: Fingerprint) -> list[str]:
     """What differs between two fingerprints, a sentence for each, with the old and the new value."""
     found = _changed_names(before["landmarks"], now["landmarks"]) + _changed_units(before, now)
@@ -59,13 +96,13 @@ def changes(before: Fingerprint, now: Fingerprint) -> list[str]:
     return found
 
 
-def check_meaning(before: Fingerprint | Metadata, now: Fingerprint, where: PathName) -> None:
+def check_meaning(before: Fingerprint, now: Fingerprint, where: PathName) -> None:
     """Raise :class:`DatasetError` if the weights belong to other landmarks: names in another order, another number, dimension, channels.
 
     A new name alone may be the old one spelt better: :func:`changes` has it.
 
     Args:
-        before: fingerprint, or metadata of a model.
+        before: fingerprint, or that :func:`of_model`.
         now: fingerprint of the data.
         where: of the data, for the message.
     """
@@ -85,13 +122,10 @@ def check_meaning(before: Fingerprint | Metadata, now: Fingerprint, where: PathN
         )
 
 
-def changes_for_model(metadata: Metadata, now: Fingerprint) -> list[str]:
-    """:func:`changes` as far as the metadata of a model tell, which know units but no single image."""
-    known: dict[str, Any] = {name: metadata[name] for name in ("coordinates", "spacing_mm", "unit") if name in metadata}
-    data = metadata.get("data") or {}
-    if "normalization" in data:
-        known["normalization"] = data["normalization"]
-    found = _changed_names(metadata["landmarks"], now["landmarks"]) + _changed_units(known, now)
+def changes_for_model(model: Model, now: Fingerprint) -> list[str]:
+    """:func:`changes` as far as a model tells, which knows units but no single image."""
+    before, data = of_model(model), model.data or {}
+    found = _changed_names(before["landmarks"], now["landmarks"]) + _changed_units(before, now)
     for split, digest in short(now).items():
         if split in SPLITS and split in data and data[split] != digest:
             counts = f"{data[split]['images']} images before, {digest['images']} now"
@@ -99,7 +133,7 @@ def changes_for_model(metadata: Metadata, now: Fingerprint) -> list[str]:
     return found
 
 
-def check_against_model(dataset: Dataset, metadata: Metadata) -> None:
+def check_against_model(dataset: Dataset, model: Model) -> None:
     """What data must have in common with a model that is used on them: landmarks, dimension and channels.
 
     Other data may have other units; since errors and coordinates follow them, they are warned of by name.
@@ -107,9 +141,8 @@ def check_against_model(dataset: Dataset, metadata: Metadata) -> None:
     Raises:
         DatasetError: other landmarks, dimension or channels.
     """
-    check_fits_model(dataset, metadata)
-    now = _units(dataset)
-    known = {**metadata, **({"normalization": metadata["data"]["normalization"]} if metadata.get("data") else {})}
+    _check_fits(dataset, model)
+    now, known = _units(dataset), of_model(model)
     names = [name for name in UNITS if name in known and not _same(known[name], now[name])]
     found = [f"{name} {_shown(now[name])} (the model: {_shown(known[name])})" for name in names]
     if found:
@@ -119,6 +152,27 @@ def check_against_model(dataset: Dataset, metadata: Metadata) -> None:
             DataWarning,
             stacklevel=3,
         )
+
+
+def _check_fits(dataset: Dataset, model: Model) -> None:
+    """Raise :class:`DatasetError` if a model has another dimension, other landmarks or channels, or needs pixels of a shape that the
+    set does not state.
+
+    Landmarks that only one side names, while the other counts them, are taken to be in the same order.
+    """
+    description, found = dataset.description, list(model.landmarks)
+    names, where = list(description.names), dataset.root / "dataset.yaml"
+    if (description.dims, len(names)) != (model.dims, len(found)):
+        raise DatasetError(
+            f"{dataset.root}: {len(names)} landmarks in {description.dims}D, but the model finds {len(found)} in {model.dims}D."
+        )
+    if names != found and (set(names) == set(found) or not _only_named(names, found)):
+        number, (own, other) = next((number, pair) for number, pair in enumerate(zip(names, found, strict=True)) if pair[0] != pair[1])
+        raise DatasetError(f"{where}: landmark {number} is {own}, but the model's is {other}.")
+    if description.channels != model.channels:
+        raise DatasetError(f"{where}: channels {description.channels}, but the model takes images of {model.channels}.")
+    if model.needs_spacing and not description.spacing_mm and not dataset.states_spacing:
+        raise DatasetError(f"{where}: spacing_mm: is missing. {WHY}, and these images state no pixel size.")
 
 
 def _units(dataset: Dataset) -> dict[str, Any]:

@@ -1,18 +1,19 @@
-"""Whether a model must know the shape of an image's pixels: what training records, and what prediction and exports ask."""
+"""Whether a model must know the shape of an image's pixels: what training records; :mod:`scn_tf.runs.info` asks it of a model."""
 
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from scn_tf.types import Metadata
-
-ASPECT = "pixel_aspect"  # key of a model's metadata; models of earlier versions have none
-FIXED, HEADER, SQUARE = "fixed", "header", "square"
+Aspect: TypeAlias = Literal["fixed", "header", "square"]
+FIXED: Aspect = "fixed"
+HEADER: Aspect = "header"
+SQUARE: Aspect = "square"
 SQUARENESS = 1e-4  # relative: a tenth of a pixel over a thousand
 WHY = "The model was trained on images whose headers state pixels that are not square"
 
 
-def aspect(spacing_mm: tuple[float, ...] | None, spacings: Iterable[np.ndarray | None]) -> str:
+def aspect(spacing_mm: tuple[float, ...] | None, spacings: Iterable[np.ndarray | None]) -> Aspect:
     """``"fixed"`` where ``dataset.yaml`` states the pixel size, ``"header"`` where a header states pixels that are not square, else
     ``"square"``.
 
@@ -24,16 +25,3 @@ def aspect(spacing_mm: tuple[float, ...] | None, spacings: Iterable[np.ndarray |
         return FIXED
     stated = (spacing for spacing in spacings if spacing is not None)
     return HEADER if any(np.ptp(spacing) > SQUARENESS * np.min(spacing) for spacing in stated) else SQUARE
-
-
-def needs_spacing(metadata: Metadata) -> bool:
-    """Whether an image without a pixel size would be prepared otherwise than those that the model was trained on."""
-    return metadata.get(ASPECT) == HEADER and not metadata["spacing_mm"]
-
-
-def why_needed(metadata: Metadata) -> str | None:
-    """Why a model cannot use an image without a pixel size; None if it can."""
-    if needs_spacing(metadata):
-        return WHY
-    millimetres = metadata["config"]["model"]["spacing_mm"]
-    return None if millimetres is None else f"The model sees images at {millimetres:g} mm per pixel (model.spacing_mm)"

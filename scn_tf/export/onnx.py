@@ -10,11 +10,13 @@ import tensorflow as tf
 from scn_tf.environment.extras import needs_extra
 from scn_tf.errors import ConversionError
 from scn_tf.export import onnx_weights
-from scn_tf.export.saved_model import load_service, public
-from scn_tf.runs.checkpoints import METADATA, NOT_FINITE, checked_metadata
+from scn_tf.export.saved_model import load_service
+from scn_tf.runs import info as infos
+from scn_tf.runs.checkpoints import NOT_FINITE
+from scn_tf.runs.info import ENTRY, ModelInfo
 from scn_tf.storage import checksums, files
 from scn_tf.systems import opening
-from scn_tf.types import Array, Locate, Metadata, PathName, Tensor
+from scn_tf.types import Array, Locate, PathName, Tensor
 
 OPSET = 18
 
@@ -43,7 +45,7 @@ def export_onnx(run: PathName, out: PathName, *, heatmaps: bool = False) -> Path
         import tf2onnx
     opening.network_file(run)
     files.check_writable(out)
-    service, metadata = load_service(run)
+    service, info = load_service(run)
     spec = [tf.TensorSpec((None, *service.input_shape), tf.float32, name="image")]
     function = tf.function(service.with_heatmaps if heatmaps else service.locate, input_signature=spec)
     try:
@@ -54,8 +56,8 @@ def export_onnx(run: PathName, out: PathName, *, heatmaps: bool = False) -> Path
         ) from None
     last = type(model)()  # behind all others: messages of protobuf are joined by joining their bytes
     for message, key, value in (
-        (model, METADATA, json.dumps({**public(metadata), **checksums.STATEMENT})),
-        (last, f"{METADATA}.{checksums.KEY}", checksums.PLACEHOLDER.decode()),
+        (model, ENTRY, json.dumps({**info.public().to_json(), **checksums.STATEMENT})),
+        (last, f"{ENTRY}.{checksums.KEY}", checksums.PLACEHOLDER.decode()),
     ):
         entry = message.metadata_props.add()
         entry.key, entry.value = key, value
@@ -64,11 +66,12 @@ def export_onnx(run: PathName, out: PathName, *, heatmaps: bool = False) -> Path
     return Path(out)
 
 
-def localizer(path: PathName, *, threads: int = 2) -> tuple[Locate, Metadata]:
+def localizer(path: PathName, *, threads: int = 2) -> tuple[Locate, ModelInfo]:
     """Open an ONNX file of :func:`export_onnx`.
 
     Returns:
-        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), metadata). Several threads may call it at once.
+        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), what the file says). Several threads may call
+        the function at once.
 
     Raises:
         MissingExtra: onnxruntime is not installed.
@@ -91,17 +94,17 @@ def localizer(path: PathName, *, threads: int = 2) -> tuple[Locate, Metadata]:
         strange = onnx_weights.find_strange(content)  # first: the runtime would read files that a model names
         if not strange:
             session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-            metadata = json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
+            stated = json.loads(session.get_modelmeta().custom_metadata_map[ENTRY])
     except KeyError:
-        raise ConversionError(f"{path}: was not written by scn_tf ({METADATA} is missing).") from None
+        raise ConversionError(f"{path}: was not written by scn_tf ({ENTRY} is missing).") from None
     except Exception as error:  # onnxruntime raises types of its own, all without a common base
         raise ConversionError(f"{path}: is no ONNX model ({files.first_line(error)}).") from None
     if strange:
         raise ConversionError(f"{path}: {NOT_FINITE} ({strange}).")
-    metadata = checked_metadata(checksums.without_statement(metadata, content, path, ConversionError), path)
+    info = infos.read(checksums.without_statement(stated, content, path, ConversionError), path)
 
     def locate(images: Tensor) -> tuple[Array, Array]:
         landmarks, scores = session.run(["landmarks", "scores"], {"image": np.asarray(images, np.float32)})
         return landmarks, scores
 
-    return locate, metadata
+    return locate, info

@@ -11,15 +11,15 @@ from tqdm import tqdm
 
 from scn_tf import config, geometry
 from scn_tf.data import pipeline
-from scn_tf.data.coverage import trained_columns
 from scn_tf.data.dataset import Dataset, open_dataset
 from scn_tf.data.fingerprint import check_against_model
 from scn_tf.errors import ConversionError, DatasetError
 from scn_tf.export import onnx, saved_model, tflite
 from scn_tf.runs import checkpoints
+from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import localization
 from scn_tf.systems import opening
-from scn_tf.types import Array, Locate, Metadata, PathName, Vector
+from scn_tf.types import Array, Locate, PathName, Vector
 
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 ENCODED = {".png", ".bmp", *JPEG}  # what serving_default decodes
@@ -92,12 +92,11 @@ def check(
     if tolerance is not None and not 0 <= tolerance < np.inf:
         raise ConversionError(f"tolerance: expected a number of pixels from 0, received {tolerance}.")
     path = opening.network_file(run)
-    network, metadata = checkpoints.load_model(path)
-    settings = config.from_dict(metadata["config"], source=str(path))
+    network, info = checkpoints.load_model(path)
+    settings, trained = info.config, info.trained  # of other landmarks no form's answer means anything
     dataset = open_dataset(root or settings.data.root)
-    check_against_model(dataset, metadata)
+    check_against_model(dataset, info)
     ids = dataset.split(split or settings.data.val_split, missing=settings.data.missing)[:images]
-    trained = trained_columns(metadata["landmarks"], metadata)  # of the others no form's answer means anything
     examples = [
         {**example, "id": identity, "file": dataset.files[identity], "annotated": example["annotated"] * trained}
         for identity, example in zip(ids, pipeline.examples(dataset, ids, settings), strict=True)
@@ -111,7 +110,7 @@ def check(
         encoded = "jpeg" if any(_is_colour_jpeg(example["file"]) for example in examples) else "none"
     sent = Sent(dataset, settings.model, encoded)
     for export in map(Path, exports):
-        forms += open_forms(export, metadata, sent)
+        forms += open_forms(export, info, sent)
     return measure(forms, examples, tolerance=tolerance, compared=trained), dataset.unit
 
 
@@ -172,24 +171,24 @@ class Sent(NamedTuple):
     encoded: str | None
 
 
-def open_forms(export: Path, metadata: Metadata, sent: Sent) -> list[Form]:
+def open_forms(export: Path, info: ModelInfo, sent: Sent) -> list[Form]:
     """The forms in a file or folder: its network, and where it has one, the signature for images as callers have them.
 
     Args:
         export: path.
-        metadata: of the run it must have been made of.
+        info: of the run it must have been made of.
         sent: :class:`Sent`.
     """
     opener = FILES.get(export.suffix, saved_model)
     locate, own = opener.localizer(export)
-    if own["landmarks"] != metadata["landmarks"] or own["config"]["model"] != metadata["config"]["model"]:
+    if own.landmarks != info.landmarks or own.config.model != info.config.model:
         raise ConversionError(f"{export}: was made from another network than this run's; export the run again.")
-    forms = [Form(export.name, export, own.get("quantize", "none"), on_input(locate))]
+    forms = [Form(export.name, export, own.quantize or "none", on_input(locate))]
     if opener is saved_model:
         module, _ = saved_model.open_model(export)
         name, what, kind = "serving_default", "encoded images", sent.encoded
         if kind is None:
-            name, what, kind = ("serve_image", "pixels", "none") if metadata["dims"] == 2 else ("serve_volume", "volumes", "none")
+            name, what, kind = ("serve_image", "pixels", "none") if info.dims == 2 else ("serve_volume", "volumes", "none")
         if name in module.signatures:
             find = _on_bytes(module, sent) if sent.encoded else _on_pixels(module, name, sent)
             forms.append(Form(f"{export.name}, {what}", export, kind, find))

@@ -12,30 +12,23 @@ from scn_tf.export.signatures import Service, signatures
 from scn_tf.export.warmup import write_warmup
 from scn_tf.messages import visible
 from scn_tf.runs import checkpoints
-from scn_tf.runs.checkpoints import METADATA, NOT_FINITE, checked_metadata
+from scn_tf.runs import info as infos
+from scn_tf.runs.checkpoints import NOT_FINITE
+from scn_tf.runs.folder import RunFolder
+from scn_tf.runs.info import ENTRY, ModelInfo
 from scn_tf.storage import checksums, files
 from scn_tf.systems import opening
-from scn_tf.types import Locate, Metadata, PathName, Tensor
+from scn_tf.types import Locate, PathName, Tensor
 
 
-def load_service(run: PathName) -> tuple[Service, Metadata]:
-    """The :class:`Service` of a run folder or ``.keras`` file, and its metadata.
+def load_service(run: PathName) -> tuple[Service, ModelInfo]:
+    """The :class:`Service` of a run folder or ``.keras`` file, and what the file says.
 
     Raises:
         CheckpointError: no model there.
     """
-    network, metadata = checkpoints.load_model(opening.network_file(run))
-    return Service(network, metadata), metadata
-
-
-def public(metadata: Metadata) -> Metadata:
-    """What an exported file says of itself: all of a run's metadata but the folders of images."""
-
-    def without_root(settings: Metadata) -> Metadata:
-        return {**settings, "data": {**settings["data"], "root": None}}
-
-    members = {"members": list(map(without_root, metadata["members"]))} if "members" in metadata else {}
-    return {**metadata, "config": without_root(metadata["config"]), **members}
+    network, info = checkpoints.load_model(opening.network_file(run))
+    return Service(network, info), info
 
 
 def export_saved_model(run: PathName, out: PathName) -> Path:
@@ -55,15 +48,15 @@ def export_saved_model(run: PathName, out: PathName) -> Path:
     out = Path(out)
     opening.network_file(run)
     check_folder(out)
-    service, metadata = load_service(run)
+    service, info = load_service(run)
     try:
         versions = _versions(out)
         # TF Serving watches this folder: a version must appear there whole.
         with files.temporary_folder(out, "export") as temporary:
-            asset = temporary / METADATA
-            asset.write_text(json.dumps({**public(metadata), **checksums.STATEMENT}, indent=1))
+            asset = temporary / ENTRY
+            asset.write_text(json.dumps({**info.public().to_json(), **checksums.STATEMENT}, indent=1))
             service.metadata = tf.saved_model.Asset(str(asset))
-            tf.saved_model.save(service, str(temporary / "model"), signatures=signatures(service, metadata))
+            tf.saved_model.save(service, str(temporary / "model"), signatures=signatures(service, info))
             checksums.fill_folder(temporary / "model")
             write_warmup(temporary / "model")
             files.flush_folder(temporary / "model")
@@ -95,7 +88,7 @@ def check_folder(out: Path) -> None:
     """
     _check_name(out, files.WriteError)
     try:
-        if (out / "config.yaml").is_file():
+        if RunFolder(out).settings.is_file():
             raise files.WriteError(f"{out}: is a run folder; choose a folder of its own for the export.")
         _versions(out)
     except files.WriteError:
@@ -123,7 +116,7 @@ def _versions(out: Path) -> list[int]:
 
 
 def _may_be_ours(version: Path) -> bool:
-    return version.is_dir() and ((version / "assets" / METADATA).is_file() or not any(version.iterdir()))
+    return version.is_dir() and ((version / "assets" / ENTRY).is_file() or not any(version.iterdir()))
 
 
 def newest_version(path: PathName) -> Path:
@@ -145,11 +138,11 @@ def newest_version(path: PathName) -> Path:
     return max(versions, key=lambda folder: int(folder.name))
 
 
-def open_model(path: PathName) -> tuple[tf.Module, Metadata]:
+def open_model(path: PathName) -> tuple[tf.Module, ModelInfo]:
     """Load a SavedModel of :func:`export_saved_model`, its folder or a version in it.
 
     Returns:
-        (module with ``signatures``, metadata). Keep the module: its functions do not keep its variables alive.
+        (module with ``signatures``, what the export says). Keep the module: its functions do not keep its variables alive.
 
     Raises:
         CheckpointError: no SavedModel there, one of another program, a damaged one, or weights that are not finite.
@@ -157,14 +150,14 @@ def open_model(path: PathName) -> tuple[tf.Module, Metadata]:
     folder = newest_version(path)
     check_whole(folder)
     try:
-        metadata = json.loads((folder / "assets" / METADATA).read_text())
+        stated = json.loads((folder / "assets" / ENTRY).read_text())
         module = tf.saved_model.load(str(folder))
         module.signatures["serve_input"]
     except Exception as error:  # damaged files raise types of several libraries, some of them private
         raise CheckpointError(f"{folder}: is damaged, or was not written by scn_tf's export ({files.first_line(error)}).") from None
     check_finite(module, folder)
-    metadata = {name: value for name, value in metadata.items() if name != checksums.KEY} if isinstance(metadata, dict) else {}
-    return module, checked_metadata(metadata, folder)
+    stated = {name: value for name, value in stated.items() if name != checksums.KEY} if isinstance(stated, dict) else {}
+    return module, infos.read(stated, folder)
 
 
 def check_whole(folder: Path) -> None:
@@ -177,7 +170,7 @@ def check_whole(folder: Path) -> None:
     if checksums.check_folder(folder, CheckpointError):
         return
     try:
-        stated = checksums.KEY in json.loads((folder / "assets" / METADATA).read_bytes())
+        stated = checksums.KEY in json.loads((folder / "assets" / ENTRY).read_bytes())
     except (OSError, ValueError, TypeError, RecursionError):
         return  # of another program, or damaged: who needs it says so
     if stated:
@@ -192,19 +185,19 @@ def check_finite(module: tf.Module, folder: Path) -> None:
             raise CheckpointError(f"{folder}: {NOT_FINITE} ({variable.name}).")
 
 
-def localizer(path: PathName) -> tuple[Locate, Metadata]:
+def localizer(path: PathName) -> tuple[Locate, ModelInfo]:
     """Open a SavedModel to find landmarks in images of the network's size.
 
     Returns:
-        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), metadata).
+        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), what the export says).
 
     Raises:
         CheckpointError: see :func:`open_model`.
     """
-    module, metadata = open_model(path)
+    module, info = open_model(path)
 
     def locate(images: Tensor) -> tuple[Tensor, Tensor]:
         result = module.signatures["serve_input"](image=images)
         return result["landmarks"], result["scores"]
 
-    return locate, metadata
+    return locate, info

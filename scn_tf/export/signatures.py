@@ -8,16 +8,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from scn_tf import config, geometry
+from scn_tf import geometry
 from scn_tf.data.images import LEAST_MM, MOST_MM
-from scn_tf.data.pixels import needs_spacing
 from scn_tf.data.preprocess import GREY_WEIGHTS, network_input
 from scn_tf.environment.backend import keras
 from scn_tf.export import orientation
 from scn_tf.export.graph_headers import pixel_count
 from scn_tf.figures.pictures import heatmap_parts
 from scn_tf.heatmaps.decoders import DECODERS
-from scn_tf.types import Metadata, Shape, known
+from scn_tf.runs.info import ModelInfo
+from scn_tf.types import Shape
 
 MOST_PIXELS = 64_000_000  # of an encoded image: 0.3 to 2.2 GB while it is decoded; larger ones are refused unread
 PART_NAMES = {"local appearance": "local", "spatial configuration": "spatial", "heatmaps": "product"}
@@ -29,20 +29,19 @@ class Service(tf.Module):
 
     Args:
         network: of :func:`scn_tf.runs.checkpoints.load_model`.
-        metadata: of the run's model file.
+        info: of the run's model file.
     """
 
-    def __init__(self, network: keras.Model, metadata: Metadata) -> None:
+    def __init__(self, network: keras.Model, info: ModelInfo) -> None:
         super().__init__()
-        settings = config.from_dict(metadata["config"], source="model")
         self._network = network
         self.weights = [variable.value for variable in network.variables]
-        self._decode = DECODERS[settings.heatmap.decoder].decode
-        self._size = tuple(known(settings.model.image_size))
-        self._channels = metadata["channels"]
-        self._spacing = settings.model.spacing_mm
-        self._pixel = tuple(metadata["spacing_mm"]) if metadata["spacing_mm"] else None
-        self.needs_spacing = needs_spacing(metadata)
+        self._decode = DECODERS[info.config.heatmap.decoder].decode
+        self._size = info.image_size
+        self._channels = info.channels
+        self._spacing = info.config.model.spacing_mm
+        self._pixel = info.spacing_mm
+        self.needs_spacing = info.needs_spacing
         self._parts = keras.Model(network.input, heatmap_parts(network))
 
     @property
@@ -165,7 +164,7 @@ class Service(tf.Module):
         return network_input(array, scale, translation, self._size), scale, translation
 
 
-def signatures(service: Service, metadata: Metadata) -> dict[str, tf.types.experimental.ConcreteFunction]:
+def signatures(service: Service, info: ModelInfo) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Concrete functions by signature name; docs/serving.md has the table.
 
     A 2D model that needs mm per pixel (``model.spacing_mm``) which only a file's header tells has the network's own signatures
@@ -177,16 +176,16 @@ def signatures(service: Service, metadata: Metadata) -> dict[str, tf.types.exper
         return tf.function(function).get_concrete_function(*specs)
 
     network_image = ((None, *service.input_shape), tf.float32)
-    channels = metadata["channels"]
+    channels = info.channels
     found = {
         "serve_input": trace(service.serve_input, image=network_image),
         "serve_heatmaps": trace(service.serve_heatmaps, image=network_image),
     }
-    if metadata["dims"] == 3:
+    if info.dims == 3:
         inputs = {"volume": ((None, None, None, None, channels), tf.float32), "spacing": ((None, 3), tf.float32)}
         found["serve_volume"] = trace(service.serve_volume, **inputs)
         found["serve_volume_oriented"] = trace(service.serve_volume_oriented, **inputs, direction=((None, 9), tf.float32))
-    elif service._spacing is None or metadata["spacing_mm"] or service.needs_spacing:
+    elif service._spacing is None or info.spacing_mm or service.needs_spacing:
         spacing = {"spacing": ((None, 2), tf.float32)} if service.needs_spacing else {}
         found["serving_default"] = trace(service.serve_bytes, image_bytes=((None,), tf.string), **spacing)
         for name, dtype in IMAGE_SIGNATURES.items():

@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -13,18 +14,19 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tqdm import tqdm
 
-from scn_tf import config
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.data.fingerprint import check_against_model
 from scn_tf.environment.extras import needs_extra
 from scn_tf.environment.quiet import quiet_stderr
 from scn_tf.errors import ConversionError
-from scn_tf.export.saved_model import load_service, public
-from scn_tf.runs.checkpoints import METADATA, NOT_FINITE, checked_metadata
+from scn_tf.export.saved_model import load_service
+from scn_tf.runs import info as infos
+from scn_tf.runs.checkpoints import NOT_FINITE
+from scn_tf.runs.info import ENTRY, ModelInfo
 from scn_tf.storage import checksums, files
 from scn_tf.systems import opening
-from scn_tf.types import Array, Locate, Metadata, PathName, Tensor, known
+from scn_tf.types import Array, Locate, PathName, Tensor, known
 
 QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
 SIGNATURE = "serve_input"
@@ -68,14 +70,14 @@ def export_tflite(
         raise ConversionError(f"quantize: expected one of {', '.join(QUANTIZATIONS)}, received {quantize!r}.")
     opening.network_file(run)
     files.check_writable(out)
-    service, metadata = load_service(run)
+    service, info = load_service(run)
     if quantize == "int8" and images is None:
-        images = training_images(metadata, root)
+        images = training_images(info, root)
 
     serve = tf.function(service.with_heatmaps if heatmaps else service.locate)
     function = serve.get_concrete_function(tf.TensorSpec((1, *service.input_shape), tf.float32, name="image"))
     content = _convert(function, quantize, images)
-    stated = {**public(metadata), "quantize": quantize, **checksums.STATEMENT}
+    stated = {**info.public().model_copy(update={"quantize": quantize}).to_json(), **checksums.STATEMENT}
     content = _annotated(content, sorted(function.structured_outputs), stated)
     with files.replaced(out) as temporary:
         temporary.write_bytes(checksums.filled(content + checksums.PLACEHOLDER))
@@ -134,29 +136,29 @@ def _convert_int8(converter: "tf.lite.TFLiteConverter", float_content: bytes, im
     ).get_nondebug_quantized_model()
 
 
-def training_images(metadata: Metadata, root: PathName | None = None) -> Array:
-    """Prepared images (I, [D,] H, W, C) of the training split that a model's metadata names, at most 100."""
-    settings = config.from_dict(metadata["config"], source="model")
+def training_images(info: ModelInfo, root: PathName | None = None) -> Array:
+    """Prepared images (I, [D,] H, W, C) of the training split of a model, at most 100."""
+    settings = info.config
     dataset = open_dataset(root or settings.data.root)
-    check_against_model(dataset, metadata)
+    check_against_model(dataset, info)
     ids = dataset.split(settings.data.train_split, missing=settings.data.missing)[:REPRESENTATIVE_IMAGES]
     examples = pipeline.examples(dataset, ids, settings, measured=False)
     return np.stack([example["image"].numpy() for example in tqdm(examples, leave=False, disable=None)])
 
 
-def _annotated(content: bytes, outputs: Sequence[str], metadata: Metadata) -> bytes:
+def _annotated(content: bytes, outputs: Sequence[str], stated: dict[str, Any]) -> bytes:
     """The same model with a signature, and JSON in a metadata buffer, which every runtime hands out and none interprets.
 
     Args:
         content: bytes of the converter.
         outputs: names of the model's outputs, in their order.
-        metadata: JSON-like.
+        stated: JSON-like.
     """
     model = schema.ModelT.InitFromPackedBuf(bytearray(content))
     buffer = schema.BufferT()
-    buffer.data = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
+    buffer.data = np.frombuffer(json.dumps(stated).encode(), np.uint8)
     entry = schema.MetadataT()
-    entry.name, entry.buffer = METADATA, len(model.buffers)
+    entry.name, entry.buffer = ENTRY, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
     signature, graph = schema.SignatureDefT(), model.subgraphs[0]
@@ -175,8 +177,8 @@ def _tensor_map(name: str, index: int) -> schema.TensorMapT:
     return entry
 
 
-def read_metadata(path: PathName) -> Metadata:
-    """The JSON that :func:`export_tflite` put into a file.
+def read_info(path: PathName) -> ModelInfo:
+    """What a file of :func:`export_tflite` says of itself.
 
     Raises:
         ConversionError: no TFLite model, one that another program wrote, or a damaged one.
@@ -184,24 +186,24 @@ def read_metadata(path: PathName) -> Metadata:
     return _read(path)[1]
 
 
-def _read(path: PathName) -> tuple[bytes, Metadata]:
-    """(content, metadata) of a file, its checksum compared; see :func:`read_metadata`."""
+def _read(path: PathName) -> tuple[bytes, ModelInfo]:
+    """(content, what it says) of a file, its checksum compared; see :func:`read_info`."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise ConversionError(f"{path}: cannot be read ({error.strerror}).") from None
     checksums.check(content, path, ConversionError)
-    metadata = None
+    stated = None
     try:
         model = schema.Model.GetRootAs(bytearray(content), 0)
         for entry in map(model.Metadata, range(model.MetadataLength())):
-            if entry.Name() == METADATA.encode():
-                metadata = json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+            if entry.Name() == ENTRY.encode():
+                stated = json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
     except Exception as error:  # flatbuffers reads whatever bytes it is given; a wrong file fails anywhere
         raise ConversionError(f"{path}: is no TFLite model ({error}).") from None
-    if metadata is None:
-        raise ConversionError(f"{path}: was not written by scn_tf ({METADATA} is missing).")
-    return content, checked_metadata(checksums.without_statement(metadata, content, path, ConversionError), path)
+    if stated is None:
+        raise ConversionError(f"{path}: was not written by scn_tf ({ENTRY} is missing).")
+    return content, infos.read(checksums.without_statement(stated, content, path, ConversionError), path)
 
 
 def _check_finite(content: bytes, path: PathName) -> None:
@@ -223,12 +225,12 @@ def _check_finite(content: bytes, path: PathName) -> None:
         raise ConversionError(f"{path}: is no TFLite model ({error}).") from None
 
 
-def localizer(path: PathName, *, threads: int = 2) -> tuple[Locate, Metadata]:
+def localizer(path: PathName, *, threads: int = 2) -> tuple[Locate, ModelInfo]:
     """Open a TFLite file of :func:`export_tflite`.
 
     Returns:
-        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), image by image; metadata). Several threads may
-        call the function: an interpreter has one set of tensors, so that they wait for each other.
+        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), image by image; what the file says). Several threads
+        may call the function: an interpreter has one set of tensors, so that they wait for each other.
 
     Raises:
         MissingExtra: ai-edge-litert is not installed.
@@ -236,7 +238,7 @@ def localizer(path: PathName, *, threads: int = 2) -> tuple[Locate, Metadata]:
     """
     with needs_extra(str(path), "ai-edge-litert"):
         from ai_edge_litert.interpreter import Interpreter
-    content, metadata = _read(path)
+    content, info = _read(path)
     _check_finite(content, path)
     try:
         with quiet_stderr():
@@ -256,4 +258,4 @@ def localizer(path: PathName, *, threads: int = 2) -> tuple[Locate, Metadata]:
         landmarks, scores = (np.concatenate([result[name] for result in results]) for name in ("landmarks", "scores"))
         return landmarks, scores
 
-    return locate, metadata
+    return locate, info

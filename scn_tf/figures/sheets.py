@@ -45,7 +45,7 @@ def annotation_sheet(examples: Sequence[dict], ids: Sequence[str], names: Sequen
     return png(figure)
 
 
-def label_sheet(images: np.ndarray, maps: np.ndarray, ids: Sequence[str]) -> bytes:
+def label_sheet(images: np.ndarray, maps: np.ndarray, ids: Sequence[str], *, num_labels: int) -> bytes:
     """PNG of the first training images ([D,] H, W, C) with their label maps ([D,] H, W) laid over; of volumes the middle slice."""
     count = min(len(ids), MOST_IMAGES[2])
     figure, axes = _grid(count)
@@ -53,7 +53,7 @@ def label_sheet(images: np.ndarray, maps: np.ndarray, ids: Sequence[str]) -> byt
         if labels.ndim == 3:
             image, labels = image[len(image) // 2], labels[len(labels) // 2]
         axis.imshow(image[..., 0], cmap="gray")
-        axis.imshow(np.ma.masked_equal(labels, 0), cmap="nipy_spectral", vmin=0, vmax=maps.max(), alpha=0.5, interpolation="nearest")
+        axis.imshow(np.ma.masked_equal(labels, 0), cmap="nipy_spectral", vmin=0, vmax=num_labels - 1, alpha=0.5, interpolation="nearest")
         axis.set_title(_name(identity), fontsize=8)
     return png(figure)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from scn_tf.environment.backend import keras
@@ -25,6 +25,7 @@ class Model:
             names. None: no network, another system is trained.
         divisor: function of the resolved section ``model``: every side of the input must be a multiple of it.
         defaults: values of the section ``model`` in place of the preset's; ``{2: ..., 3: ...}`` gives another one in 3D.
+        maps: what its maps are of, ``"landmarks"`` or ``"labels"``.
         system: name of a row of :data:`scn_tf.systems.SYSTEMS`: how it is trained, opened and evaluated.
         min_landmarks: it needs as many at least.
         filters_per_landmark: whether it loses landmarks with fewer filters than landmarks.
@@ -36,10 +37,16 @@ class Model:
     build: Callable[..., keras.Model] | None
     divisor: Callable[[Settings], int]
     defaults: Settings = field(default_factory=dict)
+    maps: Literal["landmarks", "labels"] = "landmarks"
     system: str = "network"
     min_landmarks: int = 1
     filters_per_landmark: bool = False
     rank: int = 100
+
+    @property
+    def has_heatmaps(self) -> bool:
+        """Whether it is a network that is trained towards heatmaps of landmarks."""
+        return self.build is not None and self.maps == "landmarks"
 
 
 def no_pooling(settings: Settings) -> int:

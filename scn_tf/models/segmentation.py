@@ -56,6 +56,7 @@ SEGMENTATION = Model(
     build=build_scn_segmentation,
     divisor=all_poolings,
     defaults=dict(spatial_kernel=5, spatial_pooling=8),
+    maps="labels",
     system="label_map",
     rank=8,
 )

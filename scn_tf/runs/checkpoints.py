@@ -18,11 +18,11 @@ import numpy as np
 from scn_tf.environment.backend import keras
 from scn_tf.errors import CheckpointError
 from scn_tf.models.parts.layers import CubicUpsampling  # noqa: F401  (registers the layers that a file names)
-from scn_tf.runs import statement
+from scn_tf.runs import info as infos
+from scn_tf.runs.info import ENTRY, ModelInfo
 from scn_tf.storage import checksums, files
-from scn_tf.types import Metadata, PathName
+from scn_tf.types import PathName
 
-METADATA = "scn_tf.json"
 # What keras, h5py, zipfile and json raise on damaged files, encrypted ones and documents nested without end among them.
 DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, TypeError, NotImplementedError, RuntimeError, EOFError),
@@ -33,22 +33,26 @@ DAMAGED = (
 NOT_FINITE = "is damaged, or its training failed: weights are not finite, so it would find nothing"
 
 
-def save_model(network: keras.Model, path: PathName, metadata: Metadata) -> None:
-    """Write a ``.keras`` file that carries our metadata (JSON) beside the network, and a checksum (:mod:`scn_tf.storage.checksums`)."""
+def save_model(network: keras.Model, path: PathName, info: ModelInfo) -> None:
+    """Write a ``.keras`` file that carries what it is (JSON) beside the network, and a checksum (:mod:`scn_tf.storage.checksums`)."""
     with files.replaced(path) as temporary:
         network.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(METADATA, json.dumps({**metadata, **checksums.STATEMENT}, indent=1))
+            archive.writestr(ENTRY, _text(info))
         checksums.fill_zip(temporary)
 
 
-def halve(path: PathName, out: PathName, metadata: Metadata) -> None:
+def _text(info: ModelInfo) -> str:
+    return json.dumps({**info.to_json(), **checksums.STATEMENT}, indent=1)
+
+
+def halve(path: PathName, out: PathName, info: ModelInfo) -> None:
     """Write a ``.keras`` file anew with its weights in float16: half the size, read back to float32 by :func:`load_model`.
 
     Args:
         path: file of :func:`save_model`.
         out: file to write.
-        metadata: JSON-like dict that replaces the file's own.
+        info: replaces the file's own.
     """
     with files.replaced(out) as temporary:
         with zipfile.ZipFile(path) as source, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target:
@@ -56,7 +60,7 @@ def halve(path: PathName, out: PathName, metadata: Metadata) -> None:
                 content = source.read(name)
                 if name.endswith(".h5"):
                     content = _halved(content)
-                target.writestr(name, json.dumps({**metadata, **checksums.STATEMENT}, indent=1) if name == METADATA else content)
+                target.writestr(name, _text(info) if name == ENTRY else content)
         checksums.fill_zip(temporary)
 
 
@@ -85,37 +89,36 @@ def _halved(content: bytes) -> bytes:
     return fresh.getvalue()
 
 
-def load_model(path: PathName) -> tuple[keras.Model, Metadata]:
+def load_model(path: PathName) -> tuple[keras.Model, ModelInfo]:
     """Read a ``.keras`` file of :func:`save_model`.
 
     Whatever precision a network was trained in, it is used in float32: bfloat16 moves a peak by a
     hundredth of a network pixel, and what is measured here must be what every export answers.
 
     Returns:
-        (functional ``keras.Model`` computing in float32, metadata dict).
+        (functional ``keras.Model`` computing in float32, what the file says of it).
 
     Raises:
         CheckpointError: missing, damaged, written by another program, or with weights that are not finite.
     """
-    metadata = read_metadata(path)
+    info = read_info(path)
     try:
         # safe_mode refuses layers that carry code.
         network = _float32(keras.saving.load_model(path, compile=False, safe_mode=True))
     except DAMAGED as error:
         raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
-    size, channels = metadata["config"]["model"]["image_size"], metadata["channels"]
-    maps = len(metadata["labels"] if metadata["config"]["model"]["name"] == "segmentation" else metadata["landmarks"])
-    for what, shape, said in (("takes", network.input_shape, (*size, channels)), ("answers with", network.output_shape, (*size, maps))):
+    taken, given = (*info.image_size, info.channels), (*info.image_size, len(info.maps))
+    for what, shape, said in (("takes", network.input_shape, taken), ("answers with", network.output_shape, given)):
         if shape[1:] != said:
             raise CheckpointError(f"{path}: is damaged: its network {what} {shape[1:]}, its settings say {said}.")
     for variable in network.variables:
         if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
             raise CheckpointError(f"{path}: {NOT_FINITE} ({variable.path}).")
-    return network, metadata
+    return network, info
 
 
-def read_metadata(path: PathName) -> Metadata:
-    """The metadata of a file of :func:`save_model`, dict.
+def read_info(path: PathName) -> ModelInfo:
+    """What a file of :func:`save_model` says of its network.
 
     Raises:
         CheckpointError: missing, damaged, or written by another program.
@@ -125,27 +128,16 @@ def read_metadata(path: PathName) -> Metadata:
             content = file.read()
         checksums.check(content, path, CheckpointError)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if METADATA not in archive.namelist():
-                raise CheckpointError(f"{path}: was not written by scn_tf ({METADATA} is missing).")
-            metadata = json.loads(archive.read(METADATA))
+            if ENTRY not in archive.namelist():
+                raise CheckpointError(f"{path}: was not written by scn_tf ({ENTRY} is missing).")
+            stated = json.loads(archive.read(ENTRY))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file.") from None
     except CheckpointError:
         raise
     except DAMAGED as error:
         raise CheckpointError(f"{path}: cannot be loaded ({files.first_line(error)}).") from None
-    return checked_metadata(checksums.without_statement(metadata, content, path, CheckpointError), path)
-
-
-def checked_metadata(metadata: Metadata, path: PathName) -> Metadata:
-    """What a model file says of itself, if that is whole.
-
-    Raises:
-        CheckpointError: something is missing or cannot be.
-    """
-    if wrong := statement.mistake(metadata):
-        raise CheckpointError(f"{path}: is damaged: what it says of itself is not whole ({wrong}).")
-    return metadata
+    return infos.read(checksums.without_statement(stated, content, path, CheckpointError), path)
 
 
 def _float32(network: keras.Model) -> keras.Model:

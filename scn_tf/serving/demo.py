@@ -17,14 +17,14 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
-from scn_tf import config
 from scn_tf.data import pixels
 from scn_tf.errors import ConversionError
 from scn_tf.export.tflite import export_tflite
 from scn_tf.runs import checkpoints
+from scn_tf.runs.info import ModelInfo
 from scn_tf.storage import files, ownership
 from scn_tf.systems import opening
-from scn_tf.types import Metadata, PathName, known
+from scn_tf.types import PathName
 
 Request: TypeAlias = socket.socket | tuple[bytes, socket.socket]  # as socketserver has it
 
@@ -96,28 +96,28 @@ def _check_folder(out: Path, pages: list[str]) -> None:
         raise files.WriteError(f"{vendor}: is there already and was not written by scn_tf; choose another folder for out.")
 
 
-def page_model(metadata: Metadata) -> dict[str, object]:
-    """What the page knows of a model, from the metadata of its file: ``model.json``.
+def page_model(info: ModelInfo) -> dict[str, object]:
+    """What the page knows of a model: ``model.json``.
 
     ``size`` and ``pixel_size`` are (x, y); ``spacing`` is mm per pixel of the network's input, or None to fill it.
 
     Raises:
         ConversionError: a 3D model, or one that needs a pixel size which PNG and JPEG do not state.
     """
-    model = config.from_dict(metadata["config"], source="model").model
-    if metadata["dims"] != 2:
-        raise ConversionError(f"demo: the page shows 2D images, the model is for {metadata['dims']}D; use scn-tf predict.")
-    if model.spacing_mm is not None and not metadata["spacing_mm"]:
+    millimetres = info.config.model.spacing_mm
+    if info.dims != 2:
+        raise ConversionError(f"demo: the page shows 2D images, the model is for {info.dims}D; use scn-tf predict.")
+    if millimetres is not None and not info.spacing_mm:
         raise ConversionError("demo: the model needs mm per pixel of every image, which PNG and JPEG do not state; use scn-tf predict.")
-    if pixels.needs_spacing(metadata):
+    if info.needs_spacing:
         raise ConversionError(f"demo: {pixels.WHY}, and PNG and JPEG state no pixel size (spacing); use scn-tf predict.")
     return {
-        "name": metadata["name"],
-        "landmarks": list(metadata["landmarks"]),
-        "size": list(known(model.image_size)[::-1]),
-        "channels": metadata["channels"],
-        "pixel_size": list(metadata["spacing_mm"] or (1.0, 1.0)),
-        "spacing": model.spacing_mm,
+        "name": info.name,
+        "landmarks": list(info.landmarks),
+        "size": list(info.image_size[::-1]),
+        "channels": info.channels,
+        "pixel_size": list(info.spacing_mm or (1.0, 1.0)),
+        "spacing": millimetres,
     }
 
 

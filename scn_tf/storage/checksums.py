@@ -44,13 +44,13 @@ def check(content: bytes, path: Path | str, error: type[Exception]) -> None:
         raise error(f"{path}: cannot be loaded: it is damaged or was changed after it was written (its checksum differs). {FIX}.")
 
 
-def without_statement(metadata: dict, content: bytes, path: Path | str, error: type[Exception]) -> dict:
+def without_statement(stated: dict, content: bytes, path: Path | str, error: type[Exception]) -> dict:
     """The metadata of a file without what they state of its checksum; raises ``error`` if they state one that is not there."""
-    if isinstance(metadata, dict) and KEY in metadata:
+    if isinstance(stated, dict) and KEY in stated:
         if not _is_marked(content):
             raise error(f"{path}: cannot be loaded: it is damaged or was changed after it was written (its checksum is missing). {FIX}.")
-        metadata = {name: value for name, value in metadata.items() if name != KEY}
-    return metadata
+        stated = {name: value for name, value in stated.items() if name != KEY}
+    return stated
 
 
 def fill_folder(folder: Path) -> None:

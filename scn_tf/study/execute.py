@@ -17,6 +17,7 @@ from scn_tf.config import Config, differences, load, warn_if_too_narrow
 from scn_tf.data import synthetic
 from scn_tf.data.dataset import Dataset, open_dataset
 from scn_tf.errors import ConfigError, DatasetError, DataWarning, MissingImagesError, NoImageLeftError
+from scn_tf.runs.folder import RunFolder
 from scn_tf.storage import files, ownership
 from scn_tf.storage.files import counted
 from scn_tf.study import error_table, run_settings
@@ -43,7 +44,7 @@ def settings_file(out: PathName, run: Run) -> Path:
 
 def errors_file(out: PathName, run: Run) -> Path:
     """The table of errors that a finished run has."""
-    return folder(out, run) / "evaluation" / run.config.data.val_split / "errors.csv"
+    return RunFolder(folder(out, run)).evaluation(run.config.data.val_split) / "errors.csv"
 
 
 def check_settings(out: PathName, runs: Sequence[Run]) -> None:
@@ -56,7 +57,7 @@ def check_settings(out: PathName, runs: Sequence[Run]) -> None:
     """
     _check_stored(Path(out), [run for run in runs if not errors_file(out, run).is_file()])
     for run in runs:
-        path = folder(out, run) / "config.yaml"  # with every field set
+        path = RunFolder(folder(out, run)).settings  # with every field set
         if not path.is_file():
             path = settings_file(out, run)
         if not path.is_file():
@@ -79,7 +80,7 @@ def stored_settings(out: PathName) -> dict[str, Config]:
 
 def settings_of(out: PathName, run: Run) -> Config:
     """What a run was trained with, as far as the study's folder tells."""
-    for path in (folder(out, run) / "config.yaml", settings_file(out, run)):
+    for path in (RunFolder(folder(out, run)).settings, settings_file(out, run)):
         if path.is_file():
             return load(path)
     return run.config
@@ -240,7 +241,7 @@ def run_one(out: PathName, run: Run, *, threads: int | None = None, stop: thread
     check_settings(out, [run])
     files.write_text(settings, run.config.to_yaml())
     command = [sys.executable, "-P", "-m", "scn_tf", "train", "--run-dir", str(target)]
-    if (target / "config.yaml").is_file():
+    if RunFolder(target).settings.is_file():
         command.append("--resume")
         command += ["--data.root", str(run.config.data.root)] if run.config.data.root else []
         command += ["--data.missing", run.config.data.missing]

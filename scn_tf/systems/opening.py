@@ -1,13 +1,19 @@
-"""Run folders and model files: what a finished run answers with, network or forests."""
+"""Run folders and model files: which there is, what it says of itself, and what it answers with."""
 
 from pathlib import Path
 
-from scn_tf.runs import checkpoints, pretrained
-from scn_tf.scoring.localization import localizer
-from scn_tf.systems import forest
-from scn_tf.types import Locate, Metadata, PathName
+from scn_tf import systems
+from scn_tf.errors import CheckpointError
+from scn_tf.runs import pretrained
+from scn_tf.runs.folder import MODELS, RunFolder
+from scn_tf.runs.info import ModelInfo
+from scn_tf.systems import SYSTEMS
+from scn_tf.types import Locate, PathName
 
-MODEL_FILES = ("model.keras", forest.MODEL_FILE)
+
+def suffixes() -> list[str]:
+    """Endings of model files."""
+    return list(dict.fromkeys(system.suffix for system in SYSTEMS.values()))
 
 
 def model_file(path: PathName) -> Path | None:
@@ -21,8 +27,9 @@ def model_file(path: PathName) -> Path | None:
     path = Path(path)
     if not path.is_dir():
         return path if path.exists() else pretrained.find(path) or path
-    own = next((path / name for name in MODEL_FILES if (path / name).is_file()), None)
-    if own or (path / "config.yaml").exists() or any(path.glob("saved_model.pb")) or any(path.glob("*/saved_model.pb")):
+    run = RunFolder(path)
+    own = run.model_file()
+    if own or run.settings.exists() or any(path.glob("saved_model.pb")) or any(path.glob("*/saved_model.pb")):
         return own
     return pretrained.find(path)
 
@@ -35,49 +42,62 @@ def existing_file(path: PathName) -> Path:
     """
     file = model_file(path)
     if file is None:
-        raise checkpoints.CheckpointError(f"{path}: no model there yet (expected {' or '.join(MODEL_FILES)}).")
+        raise CheckpointError(f"{path}: no model there yet (expected {' or '.join(MODELS)}).")
     if not file.exists():
-        raise checkpoints.CheckpointError(
-            f"{path}: no such file; expected a run folder, its model file, or a model that comes along: {', '.join(pretrained.names())}."
+        raise CheckpointError(
+            f"{path}: no such file; expected a run folder, its model file, or a bundled model: {', '.join(pretrained.names())}."
         )
     return file
 
 
-def read_metadata(path: PathName) -> Metadata:
-    """What a run folder or model file says of itself, dict.
+def read_info(path: PathName) -> ModelInfo:
+    """What a run folder or model file says of itself.
 
     Raises:
         CheckpointError: missing, damaged, or written by another program.
     """
     file = existing_file(path)
-    return forest.load_localizer(file)[1] if file.suffix == ".npz" else checkpoints.read_metadata(file)
+    reading = next((system for system in SYSTEMS.values() if system.suffix == file.suffix), next(iter(SYSTEMS.values())))
+    return reading.info(file)
 
 
 def network_file(path: PathName) -> Path:
-    """:func:`existing_file` of what must be a network that finds landmarks.
+    """:func:`existing_file` of what must be a network.
 
     Raises:
-        CheckpointError: nothing there, forests, or a network for label maps.
+        CheckpointError: nothing there, or a system that cannot be exported.
     """
     file = existing_file(path)
-    if file.suffix == ".npz":
-        raise checkpoints.CheckpointError(f"{path}: holds random forests, which only predict and evaluate can use; expected a network.")
-    if checkpoints.read_metadata(file)["config"]["model"]["name"] == "segmentation":
-        raise checkpoints.CheckpointError(f"{path}: finds label maps, not landmarks; only evaluate can use it.")
+    system = systems.of(read_info(file).config)
+    if not system.exportable:
+        raise CheckpointError(f"{path}: {system.what_else}; expected a network.")
     return file
 
 
-def open_run(path: PathName) -> tuple[Locate, Metadata]:
-    """Open a run folder, its model file, or a model that comes with the package.
-
-    Returns:
-        (function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, metadata dict).
+def landmark_network_file(path: PathName) -> Path:
+    """:func:`network_file` of what must find landmarks.
 
     Raises:
-        CheckpointError: missing, damaged, written by another program, or a network for label maps.
+        CheckpointError: nothing there, or another system.
+    """
+    file = network_file(path)
+    system = systems.of(read_info(file).config)
+    if system.open is None:
+        raise CheckpointError(f"{path}: {system.what_else}; only evaluate and export can use it.")
+    return file
+
+
+def open_run(path: PathName) -> tuple[Locate, ModelInfo]:
+    """Open a run folder, its model file, or a bundled model.
+
+    Returns:
+        (function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, what the file says).
+
+    Raises:
+        CheckpointError: missing, damaged, written by another program, or a system that does not find landmarks.
     """
     file = existing_file(path)
-    if file.suffix == ".npz":
-        return forest.load_localizer(file)
-    network, metadata = checkpoints.load_model(network_file(path))
-    return localizer(network, metadata["config"]["heatmap"]["decoder"]), metadata
+    system = systems.of(read_info(file).config)
+    if system.open is None:
+        raise CheckpointError(f"{path}: {system.what_else}; only evaluate and export can use it.")
+    return system.open(file)

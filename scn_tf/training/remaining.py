@@ -69,7 +69,7 @@ class RemainingTime(keras.callbacks.Callback):
     def _print(self, now: float) -> None:
         steps, since = self.second if self.second and self.schedule.steps_done > self.second[0] else self.first
         per_step = (now - since) / (self.schedule.steps_done - steps)
-        minutes = self.schedule.config.minutes
+        minutes = self.schedule.minutes
         budget = None if not minutes else 60 * minutes - self.schedule.seconds
         left, end = estimate(self.schedule.total - self.schedule.steps_done, per_step, budget)
         print(f"Time     {clock(self.schedule.seconds)} elapsed, about {clock(left)} remaining, ended by {end}", flush=True)

@@ -14,115 +14,109 @@ from scn_tf.config import Config
 from scn_tf.data import fingerprint
 from scn_tf.errors import CheckpointError, ConfigError, ConfigWarning, DatasetError
 from scn_tf.runs import checkpoints
-from scn_tf.storage import files, ownership
-from scn_tf.training.callbacks import history_csv
+from scn_tf.runs.folder import MODEL, STATE, RunFolder
+from scn_tf.storage import files, ownership, tables
 
-STATE = "checkpoints/last.npz"
-OLDER_STATE = "checkpoints/older.npz"  # of a run whose model was removed, kept when a new one begins
-LOCK = "checkpoints/lock"  # held by the process that trains the run; the file stays
-MODEL, DATA, HISTORY, SETTINGS = "model.keras", "data.json", "history.csv", "config.yaml"
-BEFORE_CHANGE = "model.before-data-change"
-WRITTEN = (MODEL, "model.npz", DATA, HISTORY, SETTINGS, "annotations.png")
 # Settings of which another value makes another run, whatever else was changed by hand.
 IDENTITY = ("model.", "heatmap.", "train.seed", "data.train_split", "data.val_split", "data.train_count")
 NEW = {"epoch": 0, "seconds": 0.0, "best": None, "finished": False}
 
 
-def check_outputs(run_dir: Path, settings: Config, *, resume: bool) -> None:
+def check_outputs(run: RunFolder, settings: Config, *, resume: bool) -> None:
     """Find out before any work whether a run may write its files; nothing of the user's is replaced.
 
     Raises:
-        ConfigError, WriteError: a file with one of their names is none of ours, or ``config.yaml`` is that of another run.
+        ConfigError, WriteError: a file with one of their names is none of ours, or the settings are those of another run.
     """
-    path = run_dir / SETTINGS
+    path = run.settings
     if path.exists() and not resume:
         files.check_writable(path)
-        if not (run_dir / LOCK).exists() and config.differences(settings, config.load(path)):
+        if not run.lock.exists() and config.differences(settings, config.load(path)):
             raise ConfigError(f"{path}: is there already, with other settings and no run beside it; choose another --run-dir.")
     # Of a run that is resumed, model, fingerprint and state are read before they are replaced, and refused with a better message.
-    read = {MODEL, DATA, STATE} if resume else set()
-    for name in (*WRITTEN, STATE):
-        if name != SETTINGS and (run_dir / name).parent.exists():
-            files.check_writable(run_dir / name, ours=ownership.anything if name in read else ownership.is_ours)
+    read = {run.model, run.data, run.state} if resume else set()
+    for path in (*run.written(), run.state):
+        if path != run.settings and path.parent.exists():
+            files.check_writable(path, ours=ownership.anything if path in read else ownership.is_ours)
 
 
-def remove_leftovers(run_dir: Path) -> None:
+def remove_leftovers(run: RunFolder) -> None:
     """Remove temporary files of a process that was killed; call it with the run's lock."""
-    files.remove_leftovers(run_dir, [*WRITTEN, *(path.name for path in run_dir.glob(f"{BEFORE_CHANGE}*.keras"))])
-    files.remove_leftovers(run_dir / "checkpoints", [Path(STATE).name, Path(OLDER_STATE).name])
+    files.remove_leftovers(run.path, [path.name for path in (*run.written(), *run.kept_models())])
+    files.remove_leftovers(run.checkpoints, [run.state.name, run.older_state.name])
 
 
-def check_run(run_dir: Path, settings: Config) -> None:
+def check_run(run: RunFolder, settings: Config) -> None:
     """Whether a network's run can be resumed, before its data are read.
 
     Raises:
         ConfigError: a model without a state, unless the run came to its end; settings that no run wrote; a history alone.
     """
-    if (run_dir / STATE).exists():
+    if run.state.exists():
         return
-    if (run_dir / MODEL).exists():
-        if finished_best(run_dir, settings) is None:
+    if run.model.exists():
+        if finished_best(run, settings) is None:
             raise ConfigError(
-                f"{run_dir}: holds {MODEL}, but not the state to resume it from ({STATE}), and does not show that it came to its end. "
+                f"{run}: holds {MODEL}, but not the state to resume it from ({STATE}), and does not show that it came to its end. "
                 "The model can be used as it is; train anew with another --run-dir."
             )
         return
-    if not ownership.is_ours(run_dir / SETTINGS):
+    if not ownership.is_ours(run.settings):
         raise ConfigError(
-            f"{run_dir / SETTINGS}: was not written by a run, and there is none to resume; pass it as --config with another --run-dir."
+            f"{run.settings}: was not written by a run, and there is none to resume; pass it as --config with another --run-dir."
         )
-    if (run_dir / HISTORY).exists():
-        raise ConfigError(f"{run_dir}: its model and the state to resume it from ({STATE}) are gone; train anew with another --run-dir.")
+    if run.history.exists():
+        raise ConfigError(f"{run}: its model and the state to resume it from ({STATE}) are gone; train anew with another --run-dir.")
 
 
-def finished_best(run_dir: Path, settings: Config) -> dict | None:
+def finished_best(run: RunFolder, settings: Config) -> dict | None:
     """Validation of the model of a run without a state, if model and history show that all epochs were trained; else None."""
     try:
-        metadata = checkpoints.read_metadata(run_dir / MODEL)
-        rows = list(csv.DictReader((run_dir / HISTORY).read_text(encoding="utf-8").splitlines()))
+        info = checkpoints.read_info(run.model)
+        rows = list(csv.DictReader(run.history.read_text(encoding="utf-8").splitlines()))
         ended = bool(rows) and int(rows[-1]["epoch"]) >= settings.train.epochs
     except (CheckpointError, OSError, ValueError, KeyError, TypeError, csv.Error):
         return None
-    return metadata.get("validation") if ended and not _foreign(metadata["config"], settings) else None
+    return info.validation if ended and not _foreign(info.config, settings) else None
 
 
-def changed_data(run_dir: Path, now: dict, where: Path, *, accept: bool) -> list[str]:
+def changed_data(run: RunFolder, now: dict, where: Path, *, accept: bool) -> list[str]:
     """What a run's data have otherwise than when it was started; a run of an older version is asked through its model.
 
     Args:
-        run_dir: the run's folder.
+        run: the run's folder.
         now: fingerprint of the data (:mod:`scn_tf.data.fingerprint`).
         where: of the data, for messages.
         accept: the user wants to continue with the changed ones.
 
     Raises:
         DatasetError: something differs and was not accepted, or landmarks stand in another order.
-        CheckpointError: ``data.json`` is damaged.
+        CheckpointError: the fingerprint is damaged.
     """
-    if (run_dir / DATA).exists():
-        before = _read_fingerprint(run_dir / DATA)
+    if run.data.exists():
+        before = _read_fingerprint(run.data)
         fingerprint.check_meaning(before, now, where)
         found = fingerprint.changes(before, now)
-    elif (run_dir / MODEL).exists():
-        metadata = checkpoints.read_metadata(run_dir / MODEL)
-        fingerprint.check_meaning(metadata, now, where)
-        found = fingerprint.changes_for_model(metadata, now)
+    elif run.model.exists():
+        info = checkpoints.read_info(run.model)
+        fingerprint.check_meaning(fingerprint.of_model(info), now, where)
+        found = fingerprint.changes_for_model(info, now)
     else:
         found = []
     if found and not accept:
         raise DatasetError(
-            f"{where}: the data are not those that {run_dir} was started with: {'; '.join(found)}. Put them back, start a new run, or "
+            f"{where}: the data are not those that {run} was started with: {'; '.join(found)}. Put them back, start a new run, or "
             "pass --accept-changed-data: then errors before and after are not compared."
         )
     return found
 
 
-def begin(variables: list, run_dir: Path, settings: Config, *, data: dict, changed: list[str]) -> dict:
+def begin(variables: list, run: RunFolder, settings: Config, *, data: dict, changed: list[str]) -> dict:
     """Assign the variables from a run's state, if it has one; returns its progress.
 
     Args:
         variables: of :meth:`scn_tf.training.train_step.Trainer.state`.
-        run_dir: the run's folder, locked.
+        run: the run's folder, locked.
         settings: resolved configuration.
         data: fingerprint of the data.
         changed: what of it was accepted as changed: errors start afresh, and the best model so far is kept under another name.
@@ -134,25 +128,25 @@ def begin(variables: list, run_dir: Path, settings: Config, *, data: dict, chang
         CheckpointError: state or model are damaged or belong to another run.
     """
     fresh = {**NEW, "history": [], "accepted": [], "config": json.loads(settings.model_dump_json())}
-    if not (run_dir / STATE).exists():
-        best = finished_best(run_dir, settings) if (run_dir / MODEL).exists() else None
+    if not run.state.exists():
+        best = finished_best(run, settings) if run.model.exists() else None
         progress = {**fresh, "finished": best is not None, "best": best}
         if best is None:  # from now on there is a state before there is a model
-            checkpoints.save_state(variables, run_dir / STATE, progress)
+            checkpoints.save_state(variables, run.state, progress)
         return progress
     try:
-        progress = {**fresh, **checkpoints.load_state(variables, run_dir / STATE)}
+        progress = {**fresh, **checkpoints.load_state(variables, run.state)}
     except CheckpointError as error:
-        kept = "The model can be used as it is; train" if (run_dir / MODEL).exists() else "Train"
+        kept = "The model can be used as it is; train" if run.model.exists() else "Train"
         raise CheckpointError(f"{error} {kept} anew with another --run-dir.") from None
-    if other := _foreign(progress["config"], settings):
-        raise CheckpointError(f"{run_dir / STATE}: belongs to another run, with another {', '.join(other)} than {run_dir / SETTINGS}.")
+    if other := _foreign(config.from_dict(progress["config"], source="checkpoint"), settings):
+        raise CheckpointError(f"{run.state}: belongs to another run, with another {', '.join(other)} than {run.settings}.")
     progress["config"] = fresh["config"]
-    _check_model(run_dir, settings, progress, data)
+    _check_model(run, settings, progress, data)
     if progress["history"]:  # a kill may have come before the last row was written
-        _keep_history(run_dir / HISTORY, progress["history"])
+        _keep_history(run.history, progress["history"])
     if changed and not progress["finished"]:
-        _start_afresh(variables, run_dir, progress, changed)
+        _start_afresh(variables, run, progress, changed)
     return progress
 
 
@@ -162,13 +156,13 @@ def comparable(progress: dict) -> list[dict]:
     return [row for row in progress["history"] if row["epoch"] > last]
 
 
-def keep_settings(run_dir: Path, settings: Config, *, resume: bool) -> None:
-    """Write ``config.yaml``, unless it says the same already; one that was changed by hand is left as it is.
+def keep_settings(run: RunFolder, settings: Config, *, resume: bool) -> None:
+    """Write the settings, unless the file says the same already; one that was changed by hand is left as it is.
 
     Raises:
         ConfigError: it was changed by hand and would have to be rewritten.
     """
-    path = run_dir / SETTINGS
+    path = run.settings
     if resume and path.exists() and config.load(path) == settings:
         return
     if resume and path.exists() and not ownership.is_ours(path):
@@ -178,16 +172,16 @@ def keep_settings(run_dir: Path, settings: Config, *, resume: bool) -> None:
     files.write_text(path, settings.to_yaml())
 
 
-def keep_data(run_dir: Path, data: dict) -> None:
+def keep_data(run: RunFolder, data: dict) -> None:
     """Write the fingerprint of the data."""
-    files.write_text(run_dir / DATA, json.dumps(data, indent=1) + "\n")
+    files.write_text(run.data, json.dumps(data, indent=1) + "\n")
 
 
-def put_state_aside(run_dir: Path) -> None:
+def put_state_aside(run: RunFolder) -> None:
     """Of a run whose model was removed: a new run begins without it, and it stays."""
-    if (run_dir / STATE).exists():
-        files.check_writable(run_dir / OLDER_STATE)
-        (run_dir / STATE).replace(run_dir / OLDER_STATE)
+    if run.state.exists():
+        files.check_writable(run.older_state)
+        run.state.replace(run.older_state)
 
 
 def _read_fingerprint(path: Path) -> dict:
@@ -204,51 +198,46 @@ def _read_fingerprint(path: Path) -> dict:
         ) from None
 
 
-def _foreign(values: dict, settings: Config) -> list[str]:
+def _foreign(other: Config, settings: Config) -> list[str]:
     """Settings in which another run differs that cannot have been changed for this one."""
-    other = config.from_dict(values, source="checkpoint")
     return [name for name in config.differences(other, settings) if name == "model" or name.startswith(IDENTITY)]
 
 
-def _check_model(run_dir: Path, settings: Config, progress: dict, data: dict) -> None:
+def _check_model(run: RunFolder, settings: Config, progress: dict, data: dict) -> None:
     """Compare the model with the state that goes on: a better one on the disk is the best so far, none is a new beginning of the best."""
-    path = run_dir / MODEL
+    path = run.model
     if not path.exists():
         if progress["finished"]:
-            raise CheckpointError(
-                f"{run_dir}: came to its end, but its {MODEL} is gone; put it back, or train anew with another --run-dir."
-            )
+            raise CheckpointError(f"{run}: came to its end, but its {MODEL} is gone; put it back, or train anew with another --run-dir.")
         if progress["best"] is not None:
             warnings.warn(f"{path}: is gone; the best of the following epochs takes its place.", ConfigWarning, stacklevel=4)
             progress["best"] = None
         return
     try:
-        metadata = checkpoints.read_metadata(path)
+        info = checkpoints.read_info(path)
     except CheckpointError as error:
         raise CheckpointError(f"{error} Move it elsewhere to resume without it.") from None
-    if other := _foreign(metadata["config"], settings):
+    if other := _foreign(info.config, settings):
         raise CheckpointError(f"{path}: belongs to another run, with another {', '.join(other)}; move it elsewhere to resume without it.")
-    same_data = metadata["data"] == fingerprint.short(data) if "data" in metadata else not progress["accepted"]
-    if same_data and metadata.get("validation"):
+    same_data = info.data == fingerprint.short(data) if info.data else not progress["accepted"]
+    if same_data and info.validation:
         # Killed between model and state, the model is newer than the state: the epoch that comes again must be better to replace it.
-        progress["best"] = metadata["validation"]
+        progress["best"] = info.validation
 
 
 def _keep_history(path: Path, rows: list[dict]) -> None:
-    text = history_csv(rows)
+    text = tables.write_dicts(rows)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         files.write_text(path, text)
 
 
-def _start_afresh(variables: list, run_dir: Path, progress: dict, changed: list[str]) -> None:
+def _start_afresh(variables: list, run: RunFolder, progress: dict, changed: list[str]) -> None:
     """Errors of other data do not compare: the next validation is the first, and the best model before it stays under another name."""
-    if (run_dir / MODEL).exists():
-        number, target = 1, run_dir / f"{BEFORE_CHANGE}.keras"
-        while target.exists():
-            number, target = number + 1, run_dir / f"{BEFORE_CHANGE}-{number + 1}.keras"
+    if run.model.exists():
+        target = run.unused_model()
         with files.replaced(target) as temporary:
-            shutil.copyfile(run_dir / MODEL, temporary)
+            shutil.copyfile(run.model, temporary)
         print(f"Kept     {target}, the best model before the data changed", flush=True)
     progress["best"] = None
     progress["accepted"] = [*progress["accepted"], {"epoch": progress["epoch"], "changes": changed}]
-    checkpoints.save_state(variables, run_dir / STATE, progress)
+    checkpoints.save_state(variables, run.state, progress)

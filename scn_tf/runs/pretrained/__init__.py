@@ -3,10 +3,10 @@
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
+
+from scn_tf.runs.info import ENTRY, ModelInfo
 
 FOLDER = Path(__file__).parent
-METADATA = "scn_tf.json"  # as in scn_tf.runs.checkpoints, which imports TensorFlow; listing models need not
 
 
 def names() -> list[str]:
@@ -19,10 +19,10 @@ def find(name: str | Path) -> Path | None:
     return FOLDER / f"{name}.keras" if str(name) in names() else None
 
 
-def describe(name: str) -> dict[str, Any]:
-    """Metadata of a model, dict."""
+def describe(name: str) -> ModelInfo:
+    """What a model says of itself; unlike :mod:`scn_tf.runs.checkpoints` this needs no TensorFlow."""
     with zipfile.ZipFile(FOLDER / f"{name}.keras") as archive:
-        return json.loads(archive.read(METADATA))
+        return ModelInfo.from_json(json.loads(archive.read(ENTRY)))
 
 
 def card(name: str) -> str:

@@ -4,9 +4,57 @@ Multi-scale patch features, displacement voting from coarse to fine (Ebner et al
 model that chooses among the peaks of the votes (after Lindner et al. 2015, Stern et al. 2016, Urschler et al. 2018).
 """
 
-from scn_tf.systems.forest.files import load_localizer
-from scn_tf.systems.forest.training import train
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-MODEL_FILE = "model.npz"
-NAMES = ("forest", "forest_shape")
-__all__ = ["MODEL_FILE", "NAMES", "load_localizer", "train"]
+import numpy as np
+
+from scn_tf.data.dataset import Dataset
+from scn_tf.runs.info import ModelInfo
+from scn_tf.scoring import evaluation, localization
+from scn_tf.systems import points
+from scn_tf.systems.forest import files, training
+from scn_tf.systems.system import System
+from scn_tf.training import resuming
+from scn_tf.training.job import Job
+from scn_tf.types import known
+
+
+def train(job: Job) -> dict[str, Any]:
+    """See :class:`scn_tf.systems.system.System`. There are no epochs: what was interrupted begins anew."""
+    path = job.folder.forests
+    if not path.exists():
+        if job.changed:
+            resuming.keep_data(job.folder, job.data)
+        size = " x ".join(map(str, known(job.config.model.image_size)))
+        system = f"Forests  {job.config.model.name}, {job.config.forest.trees} trees each, {size} pixels"
+        print(points.greeting(job, system, board=False), flush=True)
+        training.train(job.config, points.arrays(job.examples.training), path, job.info)
+    locate, info = files.load_localizer(path)
+    errors = localization.point_errors(localization.localize(locate, job.examples.validation))
+    return {"epoch": None, "error": float(np.nanmean(errors[:, info.trained])), "unit": info.unit}
+
+
+def evaluate(file: Path, info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path) -> dict[str, Any]:
+    """See :class:`scn_tf.systems.system.System`."""
+    locate, _ = files.load_localizer(file)
+    return evaluation.evaluate_landmarks(locate, info, dataset, ids, split, out)
+
+
+FOREST = System(
+    name="forest",
+    suffix=".npz",
+    prepare=points.prepare,
+    sheet=points.sheet,
+    train=train,
+    info=files.read_info,
+    open=files.load_localizer,
+    evaluate=evaluate,
+    files=evaluation.FILES,
+    resumable=False,
+    on_devices=False,
+    exportable=False,
+    what_else="holds random forests, which only predict and evaluate can use",
+    rank=3,
+)

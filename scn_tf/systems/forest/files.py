@@ -1,4 +1,4 @@
-"""A run's forests in one file, ``model.npz``: arrays and JSON, nothing that is executed when it is read."""
+"""A run's forests in one file: arrays and JSON, nothing that is executed when it is read."""
 
 import io
 import json
@@ -10,19 +10,21 @@ import numpy as np
 
 from scn_tf.errors import CheckpointError
 from scn_tf.heatmaps.decoders import DECODERS
-from scn_tf.runs.checkpoints import DAMAGED, NOT_FINITE, checked_metadata
+from scn_tf.runs import info as infos
+from scn_tf.runs.checkpoints import DAMAGED, NOT_FINITE
+from scn_tf.runs.info import ModelInfo
 from scn_tf.storage import checksums, files
 from scn_tf.systems.forest.features import Features
 from scn_tf.systems.forest.localize import build_locate
 from scn_tf.systems.forest.shape import ShapeModel
 from scn_tf.systems.forest.trees import Forest
 from scn_tf.systems.forest.voting import Stage
-from scn_tf.types import Locate, Metadata, PathName
+from scn_tf.types import Locate, PathName
 
 
-def save(path: PathName, stages: Sequence[Stage], shape: ShapeModel | None, metadata: Metadata) -> None:
-    """Write stages, shape model (None without) and metadata (JSON-like dict), with a checksum (:mod:`scn_tf.storage.checksums`)."""
-    stated = json.dumps({**metadata, **checksums.STATEMENT})
+def save(path: PathName, stages: Sequence[Stage], shape: ShapeModel | None, info: ModelInfo) -> None:
+    """Write stages, shape model (None without) and what they are, with a checksum (:mod:`scn_tf.storage.checksums`)."""
+    stated = json.dumps({**info.to_json(), **checksums.STATEMENT})
     arrays: dict[str, Any] = {"metadata": np.array(stated), "reaches": np.array([stage.reach for stage in stages])}
     for number, stage in enumerate(stages):
         arrays |= {f"{number}/{name}": value for name, value in stage.features._asdict().items()}
@@ -36,8 +38,8 @@ def save(path: PathName, stages: Sequence[Stage], shape: ShapeModel | None, meta
         checksums.fill_zip(temporary)
 
 
-def load(path: PathName) -> tuple[list[Stage], ShapeModel | None, Metadata]:
-    """(stages, shape model or None, metadata) of a file of :func:`save`.
+def load(path: PathName) -> tuple[list[Stage], ShapeModel | None, ModelInfo]:
+    """(stages, shape model or None, what the file says) of a file of :func:`save`.
 
     Raises:
         CheckpointError: missing, damaged, written by another program, or with numbers that are not finite.
@@ -48,18 +50,18 @@ def load(path: PathName) -> tuple[list[Stage], ShapeModel | None, Metadata]:
         checksums.check(content, path, CheckpointError)
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = dict(archive)
-        metadata = json.loads(str(arrays["metadata"]))
-        metadata = checked_metadata(checksums.without_statement(metadata, content, path, CheckpointError), path)
+        stated = json.loads(str(arrays["metadata"]))
+        info = infos.read(checksums.without_statement(stated, content, path, CheckpointError), path)
         stages = []
         for number, reach in enumerate(arrays["reaches"]):
             features = Features(*(arrays[f"{number}/{name}"] for name in Features._fields))
-            count = 1 if number == 0 else len(metadata["landmarks"])
+            count = 1 if number == 0 else len(info.landmarks)
             forests = [Forest(*(arrays[f"{number}/{index}/{name}"] for name in Forest._fields)) for index in range(count)]
             stages.append(Stage(float(reach), features, tuple(forests)))
         shape = None
         if "shape/mean" in arrays:
             shape = ShapeModel(*(arrays[f"shape/{name}"] for name in ShapeModel._fields))
-        _check(stages, shape, metadata)
+        _check(stages, shape, info)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file.") from None
     except CheckpointError:
@@ -69,13 +71,13 @@ def load(path: PathName) -> tuple[list[Stage], ShapeModel | None, Metadata]:
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise CheckpointError(f"{path}: {NOT_FINITE} ({name}).")
-    return stages, shape, metadata
+    return stages, shape, info
 
 
-def _check(stages: Sequence[Stage], shape: ShapeModel | None, metadata: Metadata) -> None:
+def _check(stages: Sequence[Stage], shape: ShapeModel | None, info: ModelInfo) -> None:
     """Raise ValueError for arrays that would lead out of themselves, or round in a circle."""
-    count, dims = len(metadata["landmarks"]), metadata["dims"]
-    if metadata["config"]["heatmap"]["decoder"] not in DECODERS:
+    count, dims = len(info.landmarks), info.dims
+    if info.config.heatmap.decoder not in DECODERS:
         raise ValueError("unknown decoder")
     for number, (reach, features, forests) in enumerate(stages):
         known = len(features.offsets)
@@ -99,11 +101,20 @@ def _check(stages: Sequence[Stage], shape: ShapeModel | None, metadata: Metadata
         raise ValueError("misshapen shape model")
 
 
-def load_localizer(path: PathName) -> tuple[Locate, Metadata]:
-    """(function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, metadata).
+def read_info(path: PathName) -> ModelInfo:
+    """What a file of :func:`save` says of its forests.
 
     Raises:
         CheckpointError: see :func:`load`.
     """
-    stages, shape, metadata = load(path)
-    return build_locate(stages, shape, len(metadata["landmarks"]), metadata["config"]["heatmap"]["decoder"]), metadata
+    return load(path)[2]
+
+
+def load_localizer(path: PathName) -> tuple[Locate, ModelInfo]:
+    """(function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, what the file says).
+
+    Raises:
+        CheckpointError: see :func:`load`.
+    """
+    stages, shape, info = load(path)
+    return build_locate(stages, shape, len(info.landmarks), info.config.heatmap.decoder), info

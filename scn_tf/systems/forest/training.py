@@ -6,12 +6,13 @@ import numpy as np
 from tqdm import tqdm
 
 from scn_tf.config import Config, ForestConfig
+from scn_tf.runs.info import ModelInfo
 from scn_tf.systems.forest import files, shape
 from scn_tf.systems.forest.features import Features, draw_features, integral, measure
 from scn_tf.systems.forest.trees import Forest, grow
 from scn_tf.systems.forest.voting import Stage
 from scn_tf.training.remaining import Lines
-from scn_tf.types import Array, Example, Metadata, PathName, known
+from scn_tf.types import Array, Example, PathName, known
 
 REACHES = (0.12, 0.04)  # of the image's largest side: the regions of the stages after the first
 IMPUTATIONS = 30  # rounds that place absent landmarks by those of their image
@@ -20,14 +21,14 @@ COARSE_SIGHT = 0.5  # of the largest side: how far the first stage's features lo
 SIGHT = 2.5  # of its reach: how far a later stage's features look
 
 
-def train(config: Config, examples: Sequence[Example], path: PathName, metadata: Metadata) -> None:
-    """Grow all stages and write ``model.npz``.
+def train(config: Config, examples: Sequence[Example], path: PathName, info: ModelInfo) -> None:
+    """Grow all stages and write the model file.
 
     Args:
         config: resolved :class:`scn_tf.config.Config`.
         examples: list of training examples (see :mod:`scn_tf.data.pipeline`) as NumPy dicts.
         path: file to write.
-        metadata: JSON-like dict that goes into it.
+        info: goes into it.
     """
     rng = np.random.default_rng(config.train.seed)
     examples = [example for example in examples if example["visible"].any()]  # the others say nothing
@@ -54,7 +55,7 @@ def train(config: Config, examples: Sequence[Example], path: PathName, metadata:
         stages.append(Stage(reach, features, tuple(forests)))
     progress.close()
     model = shape.learn(complete) if config.model.name == "forest_shape" else None
-    files.save(path, stages, model, metadata)
+    files.save(path, stages, model, info)
 
 
 def impute(landmarks: Array, visible: Array) -> Array:

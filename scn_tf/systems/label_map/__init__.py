@@ -1,4 +1,131 @@
-"""Label maps instead of landmarks: SpatialConfiguration-Net as an extension (Payer et al. 2018), same data folder, same command line.
+"""Label maps: an extension of the landmark networks (Payer et al., STACOM 2018) that shares their trainer, resume and evaluation folder.
 
-A set has label maps if ``dataset.yaml`` names its ``labels`` (background first) and ``labels/ID.EXT`` holds one integer a pixel.
+``train.loss cross_entropy`` takes a network's maps for the logits of a softmax, ``l2`` for shares of labels.
 """
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from scn_tf.config import Config
+from scn_tf.data import pipeline
+from scn_tf.data.coverage import listed
+from scn_tf.data.dataset import Dataset
+from scn_tf.errors import ConfigError, DatasetError, DataWarning
+from scn_tf.figures import pictures, sheets
+from scn_tf.runs import checkpoints
+from scn_tf.runs.info import ModelInfo
+from scn_tf.systems.label_map import evaluation, maps
+from scn_tf.systems.label_map.objective import LOSSES, label_objective
+from scn_tf.systems.system import System
+from scn_tf.training.fit import Task, fit
+from scn_tf.training.job import Examples, Job
+from scn_tf.training.trainer import Trainer
+from scn_tf.training.validation import Measurement
+from scn_tf.types import Array
+
+
+def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> Examples:
+    """Images and label maps of both splits, in memory; examples have ``image`` and ``labels``.
+
+    Raises:
+        ConfigError: a loss that label maps do not have.
+        DatasetError: label maps that are missing, do not fit or are empty.
+    """
+    if config.train.loss not in LOSSES:
+        raise ConfigError(f"train.loss: segmentation has {' and '.join(LOSSES)}, received {config.train.loss}.")
+    training, validation = (maps.read_examples(dataset, split, config.model) for split in ids)
+    where, chosen, labels = dataset.root / "labels", config.data, dataset.description.labels
+    if not validation[1].any():
+        raise DatasetError(f"{where}: split {chosen.val_split} has no label but the background.")
+    seen = set(np.unique(training[1]).tolist())
+    untrained = tuple(label for number, label in enumerate(labels) if number > 0 and number not in seen)
+    if not set(np.unique(validation[1]).tolist()) & seen - {0}:
+        raise DatasetError(f"{where}: split {chosen.val_split} has no label that a training image has.")
+    if untrained:
+        warnings.warn(
+            f"{where}: no training image has {listed(untrained)}. The network cannot learn what it looks like, and it "
+            "is left out of the mean Dice that chooses and reports.",
+            DataWarning,
+            stacklevel=3,
+        )
+    return Examples(_dataset(*training), _dataset(*validation), untrained)
+
+
+def _dataset(images: Array, labels: Array) -> tf.data.Dataset:
+    return pipeline.without_autotune(tf.data.Dataset.from_tensor_slices({"image": images, "labels": labels}))
+
+
+def sheet(job: Job) -> bytes:
+    """PNG of the first training images with their label maps."""
+    first = list(job.examples.training.take(sheets.MOST_IMAGES[2]))
+    images, labels = (np.stack([example[name].numpy() for example in first]) for name in ("image", "labels"))
+    return sheets.label_sheet(images, labels, job.ids[0], num_labels=len(job.info.labels))
+
+
+def train(job: Job) -> dict[str, Any]:
+    """See :class:`scn_tf.systems.system.System`."""
+    task = Task(
+        objective=label_objective,
+        measure=lambda trainer: _measure(trainer, job),
+        draw=lambda trainer: _draw(trainer, job),
+        facts=lambda trainer: {},
+    )
+    return fit(job, task, lambda network: _greeting(job, network))
+
+
+def _measure(trainer: Trainer, job: Job) -> Callable[[], Measurement]:
+    """Mean Dice of the labels that training images show."""
+    find = maps.finder(trainer.network)
+    names = job.info.labels
+    trained = [name not in job.info.untrained for name in names[1:]]
+
+    def measure() -> Measurement:
+        pairs = [(find(example["image"].numpy()), example["labels"].numpy()) for example in job.examples.validation]
+        found, truth = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
+        mean = float(np.nanmean(evaluation.dice(found, truth, len(names))[:, trained]))
+        return Measurement({"val_dice": mean}, 1.0 - mean, "1 - Dice", {"val_dice": mean})
+
+    return measure
+
+
+def _draw(trainer: Trainer, job: Job) -> Callable[[], Mapping[str, Array]]:
+    """The first validation image with true and found labels."""
+    find, example = maps.finder(trainer.network), next(iter(job.examples.validation))
+    image, truth = example["image"].numpy(), example["labels"].numpy()
+    return lambda: {"validation": pictures.label_figure(image, truth, find(image), count=len(job.info.labels))}
+
+
+def _greeting(job: Job, network: str) -> str:
+    train_count, val_count = job.counts
+    return (
+        f"Data     {job.info.name} ({job.dataset.root}): {train_count} training, {val_count} validation images, "
+        f"{len(job.info.labels)} labels\n{network}\n"
+        f"Labels   {job.folder.annotations}   (first training images: do the labels lie where they belong?)\n"
+        f"Run      {job.folder}   (tensorboard --logdir {job.folder.tensorboard})"
+    )
+
+
+def evaluate(file: Path, info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path) -> dict[str, Any]:
+    """See :class:`scn_tf.systems.system.System`."""
+    network, _ = checkpoints.load_model(file)
+    return evaluation.evaluate(maps.finder(network), info, dataset, ids, out)
+
+
+LABEL_MAP = System(
+    name="label_map",
+    suffix=".keras",
+    prepare=prepare,
+    sheet=sheet,
+    train=train,
+    info=checkpoints.read_info,
+    open=None,
+    evaluate=evaluate,
+    files=evaluation.FILES,
+    what_else="finds label maps, not landmarks",
+    rank=2,
+)

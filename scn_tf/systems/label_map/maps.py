@@ -1,25 +1,17 @@
-"""Label maps of a data set, those that a network finds, and how far they agree."""
+"""Label maps on disk to arrays that fit the network's input, and a network's maps back to labels."""
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from scn_tf import config
 from scn_tf.config import ModelConfig
 from scn_tf.data import images, pipeline
 from scn_tf.data.dataset import Dataset
 from scn_tf.environment.backend import keras
 from scn_tf.errors import DatasetError
-from scn_tf.figures import pictures
 from scn_tf.geometry import Fit
-from scn_tf.storage import files, ownership, tables
-from scn_tf.types import Array, Metadata, PathName, Sizes, known
-
-FILES = ("summary.json", "dice.csv", "segmentation.png")  # of an evaluation
+from scn_tf.types import Array, Sizes, known
 
 
 def read_examples(dataset: Dataset, ids: Sequence[str], model: ModelConfig) -> tuple[Array, Array]:
@@ -62,67 +54,10 @@ def read_examples(dataset: Dataset, ids: Sequence[str], model: ModelConfig) -> t
     return np.stack(arrays), np.stack(maps)
 
 
-def evaluate(network: keras.Model, metadata: Metadata, dataset: Dataset, ids: Sequence[str], out: PathName) -> dict[str, Any]:
-    """Dice of every label on a split; writes ``summary.json``, ``dice.csv`` and ``segmentation.png`` of the first image.
-
-    Args:
-        network: of the run.
-        metadata: of its model file.
-        dataset: :class:`scn_tf.data.dataset.Dataset`.
-        ids: the split's.
-        out: folder to write.
-
-    Returns:
-        the summary, dict.
-    """
-    out = Path(out)
-    files.check_folder(out, FILES, witness="summary.json")
-    model = config.from_dict(metadata["config"], source="model").model
-    names = dataset.description.labels
-    if (dataset.description.dims, list(names)) != (metadata["dims"], metadata["labels"]):
-        raise DatasetError(
-            f"{dataset.root}: {len(names)} labels in {dataset.description.dims}D ({', '.join(names)}), but the model finds "
-            f"{len(metadata['labels'])} in {metadata['dims']}D ({', '.join(metadata['labels'])})."
-        )
-    arrays, truth = read_examples(dataset, ids, model)
-    found = predict_maps(network, arrays)
-    scores = dice(found, truth, len(names))
-    never = [name for name in metadata.get("untrained", ()) if name in names[1:]]
-    trained = [name not in never for name in names[1:]]
-    if not np.isfinite(scores[:, trained]).any():
-        raise DatasetError(f"{dataset.root / 'labels'}: the split has no label that the network was trained on.")
-    means = [float(np.nanmean(column)) if np.isfinite(column).any() else None for column in scores.T]
-    by_label = dict(zip(names[1:], means, strict=True))
-    mean = float(np.nanmean(scores[:, trained]))
-    summary = {"images": len(ids), "dice_mean": mean, "dice": by_label, "untrained_labels": never}
-    rows = [("id", *names[1:])]
-    rows += [(identity, *("" if np.isnan(v) else f"{v:.5f}" for v in row)) for identity, row in zip(ids, scores, strict=True)]
-    files.write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
-    files.write_text(out / "dice.csv", tables.write(rows), ours=ownership.anything)
-    with files.replaced(out / "segmentation.png", ours=ownership.anything) as temporary:
-        temporary.write_bytes(pictures.encode_png(pictures.label_figure(arrays[0], truth[0], found[0], count=len(names))))
-    return summary
-
-
-def predict_maps(network: keras.Model, arrays: Array) -> Array:
-    """Label maps uint8 (I, [D,] H, W) of network inputs (I, [D,] H, W, C), one image at a time."""
+def finder(network: keras.Model) -> Callable[[Array], Array]:
+    """Function of a network input ([D,] H, W, C) -> label map uint8 ([D,] H, W)."""
     locate = tf.function(lambda image: tf.argmax(network(image, training=False), axis=-1), reduce_retracing=True)
-    return np.stack([locate(array[np.newaxis])[0].numpy().astype("uint8") for array in arrays])
-
-
-def dice(found: Array, truth: Array, count: int) -> Array:
-    """Dice coefficients 2 |A and B| / (|A| + |B|) of the labels but the background, NaN where neither map has one.
-
-    Args:
-        found, truth: label maps (I, [D,] H, W).
-        count: number of labels, background included.
-
-    Returns:
-        (I, count - 1).
-    """
-    found, truth = (np.reshape(maps, (len(maps), 1, -1)) == np.arange(1, count)[:, None] for maps in (found, truth))
-    sizes = found.sum(axis=-1) + truth.sum(axis=-1)
-    return np.where(sizes > 0, 2.0 * (found & truth).sum(axis=-1) / np.maximum(sizes, 1), np.nan)
+    return lambda image: locate(image[np.newaxis])[0].numpy().astype("uint8")
 
 
 def _nearest(labels: Array, fit: Fit, size: Sizes) -> Array:

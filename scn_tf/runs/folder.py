@@ -1,0 +1,108 @@
+"""The files of a run folder: their names are here, and nowhere else."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SETTINGS, MODEL, FORESTS = "config.yaml", "model.keras", "model.npz"
+DATA, HISTORY, ANNOTATIONS = "data.json", "history.csv", "annotations.png"
+STATE = "checkpoints/last.npz"
+MODELS = (MODEL, FORESTS)  # a run has one of them
+WRITTEN = (*MODELS, DATA, HISTORY, SETTINGS, ANNOTATIONS)  # in the folder itself
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where everything of a run is, whether it is there yet or not.
+
+    Args:
+        path: the folder.
+    """
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def settings(self) -> Path:
+        """The run's resolved configuration."""
+        return self.path / SETTINGS
+
+    @property
+    def model(self) -> Path:
+        """The best network."""
+        return self.path / MODEL
+
+    @property
+    def forests(self) -> Path:
+        """The model of a run with random forests."""
+        return self.path / FORESTS
+
+    @property
+    def data(self) -> Path:
+        """Fingerprint of the data."""
+        return self.path / DATA
+
+    @property
+    def history(self) -> Path:
+        """Table with a row per epoch."""
+        return self.path / HISTORY
+
+    @property
+    def annotations(self) -> Path:
+        """The first training images with what is annotated, for people to look at."""
+        return self.path / ANNOTATIONS
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's events."""
+        return self.path / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of what resuming needs."""
+        return self.path / "checkpoints"
+
+    @property
+    def state(self) -> Path:
+        """The whole training state."""
+        return self.path / STATE
+
+    @property
+    def older_state(self) -> Path:
+        """State of a run whose model was removed, kept when a new one begins."""
+        return self.checkpoints / "older.npz"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains the run; the file stays."""
+        return self.checkpoints / "lock"
+
+    @property
+    def demo(self) -> Path:
+        """Folder of the page for browsers."""
+        return self.path / "demo"
+
+    def evaluation(self, split: str) -> Path:
+        """Folder of the evaluation on a split."""
+        return self.path / "evaluation" / split
+
+    def kept_models(self) -> list[Path]:
+        """Best models before the data changed, which stay beside the new one; see :meth:`unused_model`."""
+        return sorted(self.path.glob("model.before-data-change*.keras"))
+
+    def unused_model(self) -> Path:
+        """Name for the best model before the data change, which no file has yet."""
+        number, path = 1, self.path / "model.before-data-change.keras"
+        while path.exists():
+            number += 1
+            path = path.with_name(f"model.before-data-change-{number}.keras")
+        return path
+
+    def written(self) -> list[Path]:
+        """Every file that a run of any kind writes into the folder itself."""
+        return [self.path / name for name in WRITTEN]
+
+    def model_file(self) -> Path | None:
+        """The model that is there, network or forests; None before there is one."""
+        return next((path for path in (self.model, self.forests) if path.is_file()), None)

@@ -1,0 +1,81 @@
+"""Landmarks of a split beside its annotations: predictions, errors, report."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scn_tf import geometry
+from scn_tf.data import pipeline
+from scn_tf.data.dataset import Dataset
+from scn_tf.data.fingerprint import check_against_model
+from scn_tf.runs.info import ModelInfo
+from scn_tf.scoring import localization, report, scores
+from scn_tf.storage import files, ownership, tables
+from scn_tf.types import Locate
+
+FILES = ("predictions.csv", "summary.json", "per_landmark.csv", "ced.png", "report.html", "errors.csv")
+
+
+def evaluate_landmarks(locate: Locate, info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path) -> dict[str, Any]:
+    """Find the landmarks of a split, compare them with the annotations, and write all files of the evaluation.
+
+    Args:
+        locate: function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels.
+        info: of the model.
+        dataset: the data set.
+        ids: of the split's images.
+        split: its name, for titles.
+        out: folder to write.
+
+    Returns:
+        the summary, dict.
+
+    Raises:
+        DatasetError, ImageError, WriteError: with the file.
+    """
+    names, unit = dataset.description.names, dataset.unit
+    check_against_model(dataset, info)
+    rule = dataset.description.normalization
+    result = localization.localize(locate, pipeline.examples(dataset, ids, info.config))
+    errors = localization.point_errors(result)
+    percent = localization.relative_errors(result, rule.landmarks if rule else None)
+    summary = scores.summarize(
+        errors,
+        localization.point_errors(result, "file_per_pixel"),
+        unit,
+        errors_percent=percent,
+        reference=f"distance from {names[rule.landmarks[0]]} to {names[rule.landmarks[1]]}" if rule else scores.DIAGONAL,
+        names=names,
+        trained=info.trained,
+    )
+    own = np.stack([geometry.apply(m, p) for m, p in zip(result["own_from_input"], result["predicted"], strict=True)])
+    found = report.Evaluated(ids, names, own, errors, unit, info.trained, percent)
+    title = f"{info.name}, split {split}"
+    curve = report.curve(errors[:, info.trained], unit, f"{info.name}, {split}")
+    files.write_text(out / "predictions.csv", tables.points(ids, names, own, result["scores"]))
+    files.write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    rows = scores.per_landmark(names, errors, unit, errors_percent=percent, trained=info.trained)
+    files.write_text(out / "per_landmark.csv", tables.write(rows))
+    with files.replaced(out / "ced.png", ours=ownership.anything) as temporary:
+        temporary.write_bytes(curve)
+    files.write_text(out / "report.html", report.write(title, summary, found, dataset, curve))
+    files.write_text(out / "errors.csv", tables.write(_errors(found)))  # last: a study takes who has it for finished
+    return summary
+
+
+def _errors(found: report.Evaluated) -> list[tuple[str, ...]]:
+    """Rows of ``errors.csv``, one per point; empty where nothing is annotated or no training image showed the landmark.
+
+    Errors in pixels have a column of the same in percent of a length of the image, too.
+    """
+    relative = None if found.unit == "mm" else found.percent
+    rows: list[tuple[str, ...]] = [("id", "landmark", f"error_{found.unit}", *(["error_percent"] if relative is not None else []))]
+    for number, image_id in enumerate(found.ids):
+        for column, name in enumerate(found.names):
+            values = [found.errors[number, column], *([relative[number, column]] if relative is not None else [])]
+            kept = found.trained[column]
+            rows.append((image_id, name, *(f"{value:.5f}" if kept and np.isfinite(value) else "" for value in values)))
+    return rows

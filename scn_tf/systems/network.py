@@ -1,0 +1,127 @@
+"""Networks that find landmarks by heatmaps: what this package is for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from scn_tf.data.dataset import Dataset
+from scn_tf.environment.backend import keras
+from scn_tf.figures import pictures
+from scn_tf.heatmaps.targets import GaussianTargets
+from scn_tf.runs import checkpoints
+from scn_tf.runs.info import ModelInfo
+from scn_tf.scoring import evaluation, localization
+from scn_tf.systems import points
+from scn_tf.systems.system import System
+from scn_tf.training.fit import Task, fit
+from scn_tf.training.job import Job
+from scn_tf.training.landmarks import LandmarkObjective, landmark_objective
+from scn_tf.training.trainer import Trainer
+from scn_tf.training.validation import Measurement
+from scn_tf.types import Array, Locate
+
+
+def train(job: Job) -> dict[str, Any]:
+    """See :class:`scn_tf.systems.system.System`."""
+    shown = [np.isfinite(job.dataset.landmarks[image_id]).all(axis=-1).mean() for image_id in job.ids[0]]
+    task = Task(
+        objective=landmark_objective,
+        measure=lambda trainer: _measure(trainer, job),
+        draw=lambda trainer: _draw(trainer, job),
+        facts=_peaks,
+        annotated=float(np.mean(shown)),
+    )
+    return fit(job, task, lambda network: points.greeting(job, network))
+
+
+def _measure(trainer: Trainer, job: Job) -> Callable[[], Measurement]:
+    """Errors of the landmarks that training images show: what none shows would choose the epoch by chance."""
+    locate = localization.localizer(trainer.network, job.config.heatmap.decoder)
+    unit, trained = job.info.unit, job.info.trained
+
+    def measure() -> Measurement:
+        result = localization.localize(locate, job.examples.validation)
+        errors = localization.point_errors(result)[:, trained]
+        mean = float(np.nanmean(errors))
+        values: dict[str, Any] = {f"val_pe_mean_{unit}": mean, f"val_pe_median_{unit}": float(np.nanmedian(errors))}
+        if unit == "mm":
+            values["val_outliers_10"] = int((errors >= 10).sum())
+        else:  # a number of pixels says nothing about another size of image
+            relative = localization.relative_errors(result)[:, trained]
+            values["val_pck_1_percent"] = float(100 * (relative[np.isfinite(relative)] < 1).mean())
+        return Measurement(values, mean, unit, {f"val_pe_{unit}": mean})
+
+    return measure
+
+
+def _draw(trainer: Trainer, job: Job) -> Callable[[], Mapping[str, Array]]:
+    """The first validation image with its heatmaps, and the targets on the mean image."""
+    locate = localization.localizer(trainer.network, job.config.heatmap.decoder)
+    parts = tf.function(keras.Model(trainer.network.input, pictures.heatmap_parts(trainer.network)))
+    example = next(iter(job.examples.validation.batch(1)))
+    mean = mean_example(job.examples.validation)
+
+    def draw() -> dict[str, Array]:
+        maps = parts(example["image"])
+        landmarks, _ = locate(example["image"])
+        validation = pictures.validation_figure(
+            example["image"][0].numpy(),
+            truth=example["landmarks"][0].numpy(),
+            visible=example["visible"][0].numpy() > 0,
+            predicted=landmarks[0].numpy(),
+            heatmaps={name: values[0].numpy() for name, values in maps.items()},
+        )
+        return {"validation": validation, "targets": pictures.targets_figure(*mean, _targets(trainer).covariances())}
+
+    return draw
+
+
+def _targets(trainer: Trainer) -> GaussianTargets:
+    objective = trainer.objective
+    assert isinstance(objective, LandmarkObjective)  # build_trainer was given its builder
+    return objective.targets
+
+
+def _peaks(trainer: Trainer) -> dict[str, Any]:
+    """Heights of the targets, which the maps of a combined model are relative to."""
+    peaks = np.atleast_1d(keras.ops.convert_to_numpy(_targets(trainer).peak()))
+    return {"peaks": tuple(peaks.astype(float).tolist())}
+
+
+def mean_example(data: tf.data.Dataset) -> tuple[Array, Array]:
+    """Mean image ([D,] H, W, C) and mean positions (N, d) of the visible landmarks of a dataset of examples."""
+    image = total = count = np.zeros((), np.float32)
+    for number, example in enumerate(data, start=1):
+        visible = example["visible"].numpy()[:, np.newaxis]
+        image = image + (example["image"].numpy() - image) / number
+        total, count = total + visible * example["landmarks"].numpy(), count + visible
+    return image, total / np.maximum(count, 1)
+
+
+def open_network(file: Path) -> tuple[Locate, ModelInfo]:
+    """See :class:`scn_tf.systems.system.System`."""
+    network, info = checkpoints.load_model(file)
+    return localization.localizer(network, info.config.heatmap.decoder), info
+
+
+def evaluate(file: Path, info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path) -> dict[str, Any]:
+    """See :class:`scn_tf.systems.system.System`."""
+    locate, _ = open_network(file)
+    return evaluation.evaluate_landmarks(locate, info, dataset, ids, split, out)
+
+
+NETWORK = System(
+    name="network",
+    suffix=".keras",
+    prepare=points.prepare,
+    sheet=points.sheet,
+    train=train,
+    info=checkpoints.read_info,
+    open=open_network,
+    evaluate=evaluate,
+    files=evaluation.FILES,
+    rank=1,
+)

@@ -1,0 +1,77 @@
+"""What networks and forests share, since both find landmarks: examples with points, checked; the sheet of annotations; the greeting."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from scn_tf.config import Config
+from scn_tf.data import coverage, evidence, pipeline
+from scn_tf.data.dataset import Dataset
+from scn_tf.errors import ConfigError, DatasetError
+from scn_tf.figures import sheets
+from scn_tf.models import MODELS
+from scn_tf.training.job import Examples, Job
+from scn_tf.types import Array
+
+
+def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> Examples:
+    """Examples of both splits; warns of what cannot be learned.
+
+    Raises:
+        ConfigError: the model needs more landmarks.
+        DatasetError, ImageError: see :func:`scn_tf.data.pipeline.examples`; nothing to train on, or nothing to measure.
+    """
+    names, chosen, table = dataset.description.names, config.data, dataset.table
+    least = MODELS[config.model.name].min_landmarks
+    if len(names) < least:
+        raise ConfigError(
+            f"model.name: {config.model.name} places landmarks by each other and needs {least}, {dataset.root} has {len(names)}."
+        )
+    shown, annotated = np.zeros(len(names), int), np.zeros(len(names), int)
+    surroundings = evidence.Surroundings(dataset.description.coordinates)
+
+    def look(example: dict[str, Array]) -> None:
+        shown[:] += example["visible"] > 0
+        surroundings.add(example)
+
+    def count(example: dict[str, Array]) -> None:
+        annotated[:] += example["annotated"] > 0
+
+    training = pipeline.examples(dataset, ids[0], config, measured=False, observe=look)
+    validation = pipeline.examples(dataset, ids[1], config, observe=count)
+    untrained = tuple(coverage.untrained(names, shown))
+    if not shown.any():
+        raise DatasetError(f"{table}: split {chosen.train_split} has no annotated landmark to train on.")
+    if not annotated.any():
+        raise DatasetError(f"{table}: split {chosen.val_split} has no annotated landmark to measure errors with.")
+    if not annotated[shown > 0].any():
+        raise DatasetError(
+            f"{table}: split {chosen.val_split} has no landmark that a training image shows, so nothing measures errors. "
+            f"Only {coverage.listed(untrained)} are annotated there."
+        )
+    coverage.warn_of_coverage(table, names, shown, len(ids[0]), annotated=annotated)
+    evidence.warn_of_frame(surroundings, table)
+    return Examples(training, validation, untrained)
+
+
+def arrays(examples: tf.data.Dataset) -> list[dict[str, Array]]:
+    """Examples (see :mod:`scn_tf.data.pipeline`) as NumPy dicts."""
+    return [{name: value.numpy() for name, value in example.items()} for example in examples]
+
+
+def sheet(job: Job) -> bytes:
+    """PNG of the first training images with their points."""
+    first = job.examples.training.take(sheets.MOST_IMAGES[job.info.dims])
+    return sheets.annotation_sheet(arrays(first), job.ids[0], job.info.landmarks)
+
+
+def greeting(job: Job, system: str, *, board: bool = True) -> str:
+    """What a training prints before it starts: data, the lines about the system, and where things are."""
+    train_count, val_count = job.counts
+    return (
+        f"Data     {job.info.name} ({job.dataset.root}): {train_count} training, {val_count} validation images, "
+        f"{len(job.info.landmarks)} landmarks\n{system}\n"
+        f"Points   {job.folder.annotations}   (first training images: do the points lie where they belong?)\n"
+        f"Run      {job.folder}" + (f"   (tensorboard --logdir {job.folder.tensorboard})" if board else "")
+    )

@@ -1,0 +1,52 @@
+"""The row of a kind of system."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scn_tf.config import Config
+from scn_tf.data.dataset import Dataset
+from scn_tf.runs.info import ModelInfo
+from scn_tf.training.job import Examples, Job
+from scn_tf.types import Locate
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """How one kind of system is prepared, trained, opened and evaluated, and what it can do.
+
+    Which one is meant is in the row of ``model.name`` (:class:`scn_tf.models.model.Model`); nobody compares names.
+
+    Attributes:
+        name: as rows of models have it.
+        suffix: of its model file.
+        prepare: (resolved config, data set, IDs of both splits) -> checked :class:`scn_tf.training.job.Examples`.
+        sheet: job -> PNG of the first training images with what is annotated.
+        train: job -> best validation, dict with ``epoch`` (None without epochs), ``error`` and ``unit``.
+        info: model file -> :class:`scn_tf.runs.info.ModelInfo`.
+        open: model file -> (function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, info);
+            None: it does not find landmarks.
+        evaluate: (model file, its info, data set, IDs, name of the split, folder) -> summary; writes the files of an evaluation.
+        files: that ``evaluate`` writes.
+        resumable: whether an interrupted training continues from a state; else it begins anew.
+        on_devices: whether ``train.strategy`` and ``train.precision`` mean something.
+        exportable: whether its network can be written in other forms.
+        rank: place in lists; the first one reads files of unknown endings.
+        what_else: of what is not exportable, what can be done with it, for messages.
+    """
+
+    name: str
+    suffix: str
+    prepare: Callable[[Config, Dataset, Sequence[Sequence[str]]], Examples]
+    sheet: Callable[[Job], bytes]
+    train: Callable[[Job], dict[str, Any]]
+    info: Callable[[Path], ModelInfo]
+    open: Callable[[Path], tuple[Locate, ModelInfo]] | None
+    evaluate: Callable[[Path, ModelInfo, Dataset, Sequence[str], str, Path], dict[str, Any]]
+    files: tuple[str, ...]
+    resumable: bool = True
+    on_devices: bool = True
+    exportable: bool = True
+    what_else: str = ""
+    rank: int = 100

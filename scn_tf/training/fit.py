@@ -1,0 +1,135 @@
+"""Train a network: the loop that every system with a network shares, from its state on the disk to its end."""
+
+import math
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from scn_tf.config import Config
+from scn_tf.data import pipeline
+from scn_tf.environment import devices
+from scn_tf.presence import known
+from scn_tf.runs import checkpoints
+from scn_tf.storage import files, tables
+from scn_tf.storage.files import counted
+from scn_tf.training import resuming
+from scn_tf.training.board import Board
+from scn_tf.training.callbacks import GoBackAfterCollapse, Schedule, StopOnNonFinite
+from scn_tf.training.job import Job
+from scn_tf.training.objective import Objective
+from scn_tf.training.remaining import RemainingTime
+from scn_tf.training.trainer import Trainer, build_trainer
+from scn_tf.training.validation import Keep, Measurement, Validation
+from scn_tf.types import Array, Sizes
+
+
+class Task(NamedTuple):
+    """What differs between systems.
+
+    Attributes:
+        objective: function (config, number of maps, their size) -> :class:`scn_tf.training.objective.Objective`.
+        measure: function of the trainer -> function without arguments -> :class:`scn_tf.training.validation.Measurement`.
+        draw: function of the trainer -> function without arguments -> pictures (H, W, 3) by name, for TensorBoard.
+        facts: function of the trainer -> what the model file says of the kept weights beside their error.
+        annotated: share of the maps that the training images show: the watched loss of predicting nothing.
+    """
+
+    objective: Callable[[Config, int, Sizes], Objective]
+    measure: Callable[[Trainer], Callable[[], Measurement]]
+    draw: Callable[[Trainer], Callable[[], Mapping[str, Array]]]
+    facts: Callable[[Trainer], dict[str, Any]]
+    annotated: float = 1.0
+
+
+def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
+    """Train or resume a run.
+
+    Args:
+        job: :class:`scn_tf.training.job.Job`.
+        task: :class:`Task`.
+        greet: function of the lines about the network -> what is printed before the first epoch.
+
+    Returns:
+        best validation: dict with ``epoch``, ``error``, ``unit``.
+
+    Raises:
+        CheckpointError, TrainingDiverged, WriteError: see :func:`scn_tf.train_run.train`.
+    """
+    train, folder, (count, _) = job.config.train, job.folder, job.counts
+    batch_size = min(train.batch_size, count)
+    with devices.strategy(train.strategy, batch_size).scope():
+        trainer = build_trainer(job.config, task.objective, num_maps=len(job.info.maps), channels=job.info.channels)
+    progress = resuming.begin(trainer.state(), folder, job.config, data=job.data, changed=job.changed)
+    if job.changed and not progress["finished"]:
+        resuming.keep_data(folder, job.data)
+    steps = count // batch_size
+    schedule = Schedule(
+        highest=known(train.learning_rate),
+        decay=known(train.schedule),
+        epochs=train.epochs,
+        minutes=train.minutes,
+        steps=steps,
+        started=job.started - progress["seconds"],
+        steps_done=steps * progress["epoch"],
+    )
+    validate = Validation(
+        trainer,
+        measure=task.measure(trainer),
+        draw=task.draw(trainer),
+        keep=_keep(job, task, trainer),
+        board=Board(folder.tensorboard, job.info.maps),
+        progress=progress,
+        schedule=schedule,
+        every=train.validate_every,
+        keep_last=train.keep == "last",
+    )
+    print(greet(_network_lines(job, trainer, batch_size)), flush=True)
+    if progress["finished"]:
+        print("This run came to its end before; nothing is left to train. A longer one is a new run.", flush=True)
+        return progress["best"]
+    bar = sys.stdout.isatty()
+    trainer.fit(
+        pipeline.training_batches(
+            job.examples.training, count=count, batch_size=batch_size, seed=train.seed, first_epoch=progress["epoch"]
+        ),
+        epochs=train.epochs,
+        initial_epoch=progress["epoch"],
+        steps_per_epoch=steps,
+        shuffle=False,
+        callbacks=[
+            schedule,
+            StopOnNonFinite(),
+            GoBackAfterCollapse(trainer, resuming.comparable(progress), annotated=task.annotated),
+            validate,
+            RemainingTime(schedule, bar=bar),
+        ],
+        verbose=1 if bar else 2,
+    )
+    return progress["best"]
+
+
+def _keep(job: Job, task: Task, trainer: Trainer) -> Keep:
+    """Writers of the best model, and of the state with the history."""
+
+    def model(best: dict[str, Any]) -> None:
+        info = job.info.model_copy(update={"validation": best, **task.facts(trainer)})
+        checkpoints.save_model(trainer.network, job.folder.model, info)
+
+    def state(progress: dict[str, Any]) -> None:
+        checkpoints.save_state(trainer.state(), job.folder.state, progress)
+        files.write_text(job.folder.history, tables.write_dicts(progress["history"]))
+
+    return Keep(model, state)
+
+
+def _network_lines(job: Job, trainer: Trainer, batch_size: int) -> str:
+    """Lines about a network and how it is trained."""
+    train = job.config.train
+    weights = sum(math.prod(w.shape) for w in trainer.network.trainable_variables)
+    limit = counted(train.epochs, "epoch") + ("" if train.minutes is None else f" or {train.minutes:g} minutes")
+    size = " x ".join(map(str, job.info.image_size))
+    precision = trainer.network.layers[1].dtype_policy.name
+    return (
+        f"Network  {job.config.model.name}, {weights:,} weights, {size} pixels, {precision}\n"
+        f"Training {limit}, batches of {batch_size}, on the {devices.kind()}"
+    )
