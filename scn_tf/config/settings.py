@@ -292,7 +292,7 @@ class Config(Section):
         )
 
     def to_yaml(self) -> str:
-        """YAML text that :func:`load` reads back to an equal configuration."""
+        """YAML text that :func:`scn_tf.config.load` reads back to an equal configuration."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
