@@ -7,6 +7,8 @@ the modules that ``docs/architecture.md`` lists.
 * :func:`load`: opens a run folder, ``.keras`` file or export as a :class:`Predictor`, which gives :class:`Prediction` objects.
 * :func:`build_network`: a functional ``keras.Model`` from images to heatmaps.
 * :func:`open_dataset`: opens a data folder as a :class:`Dataset`.
+* :class:`AnnotationFormat`, :func:`register_annotation_format`, :class:`ImageFormat`, :func:`register_image_format`: files of other
+  programs (docs/data.md).
 * Errors that are about your files and settings, all of them :class:`Error`: :class:`ConfigError`, :class:`DatasetError`,
   :class:`ImageError`, :class:`CheckpointError`, :class:`ConversionError`, :class:`WriteError`, :class:`TrainingDiverged`,
   :class:`MissingExtra`.
@@ -31,6 +33,7 @@ __version__ = "0.3.0"
 
 # Public name -> module that has it. No module of scn_tf may have one of these names: importing it would hide the object.
 _HOMES = {
+    "AnnotationFormat": "data.annotations",
     "CheckpointError": "errors",
     "Config": "config",
     "ConfigError": "errors",
@@ -39,6 +42,7 @@ _HOMES = {
     "DatasetError": "errors",
     "Error": "errors",
     "ImageError": "errors",
+    "ImageFormat": "data.images",
     "MissingExtra": "errors",
     "Prediction": "predict",
     "Predictor": "predict",
@@ -48,11 +52,14 @@ _HOMES = {
     "evaluate": "evaluate_run",
     "load": "predict",
     "open_dataset": "data.dataset",
+    "register_annotation_format": "data.annotations",
+    "register_image_format": "data.images",
     "train": "train_run",
 }
-_WITHOUT_TENSORFLOW = ("config", "errors")
+_WITHOUT_TENSORFLOW = ("config", "data.annotations", "data.images", "errors")
 # Written out, for type checkers and editors read it without running it.
 __all__ = [
+    "AnnotationFormat",
     "CheckpointError",
     "Config",
     "ConfigError",
@@ -61,6 +68,7 @@ __all__ = [
     "DatasetError",
     "Error",
     "ImageError",
+    "ImageFormat",
     "MissingExtra",
     "Prediction",
     "Predictor",
@@ -71,12 +79,16 @@ __all__ = [
     "evaluate",
     "load",
     "open_dataset",
+    "register_annotation_format",
+    "register_image_format",
     "train",
 ]
 
 if TYPE_CHECKING:
     from scn_tf.config import Config
+    from scn_tf.data.annotations import AnnotationFormat, register_annotation_format
     from scn_tf.data.dataset import Dataset, open_dataset
+    from scn_tf.data.images import ImageFormat, register_image_format
     from scn_tf.errors import (
         CheckpointError,
         ConfigError,
