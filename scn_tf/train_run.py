@@ -20,7 +20,7 @@ from scn_tf.config import load as load_config
 from scn_tf.data import coverage, evidence, fingerprint, pipeline, pixels, synthetic
 from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
 from scn_tf.environment import devices
-from scn_tf.errors import ConfigError, ConfigWarning, DatasetError
+from scn_tf.errors import ConfigError, ConfigWarning, DatasetError, DataWarning
 from scn_tf.figures import sheets
 from scn_tf.scoring import localization
 from scn_tf.storage import files
@@ -182,6 +182,18 @@ def prepare(config: Config, run_dir: Path, *, resume: bool, accept_changed_data:
     return Job(config, dataset, (train_ids, val_ids), training, validation, data, changed, untrained)
 
 
+def _warn_if_no_sides(config: Config, dataset: Dataset) -> None:
+    """Warn of mirrored images whose landmarks keep their names: right for landmarks in the middle alone."""
+    description = dataset.description
+    if config.augment.mirror > 0 and not description.flip_pairs:
+        warnings.warn(
+            f"{dataset.root / 'dataset.yaml'}: has no flip_pairs, so augment.mirror {config.augment.mirror:g} mirrors images without "
+            "exchanging left and right landmarks. List the pairs if there are any.",
+            DataWarning,
+            stacklevel=2,
+        )
+
+
 def _examples(
     dataset: Dataset, train_ids: list[str], val_ids: list[str], config: Config
 ) -> tuple[tf.data.Dataset, tf.data.Dataset, tuple[str, ...]]:
@@ -229,8 +241,9 @@ def _fit(job: Job, run_dir: Path, started: float) -> dict[str, Any]:
     """Train a network; see :func:`train`."""
     config, description, (count, _) = job.config, job.dataset.description, job.counts
     batch_size = min(config.train.batch_size, count)
+    _warn_if_no_sides(config, job.dataset)
     with devices.strategy(config.train.strategy, batch_size).scope():
-        trainer = build_trainer(config, landmarks=len(description.names), channels=description.channels)
+        trainer = build_trainer(config, landmarks=len(description.names), channels=description.channels, exchange=description.exchange)
     progress = resuming.begin(trainer.state(), run_dir, config, data=job.data, changed=job.changed)
     if job.changed and not progress["finished"]:
         resuming.keep_data(run_dir, job.data)

@@ -33,7 +33,8 @@ def read_toy(path, expected):
 
 
 def write_toy(path, annotations):
-    path.write_text(json.dumps({image_id: dict(zip(NAMES, values.tolist())) for image_id, values in annotations.points.items()}))
+    content = {image_id: dict(zip(NAMES, values.tolist(), strict=True)) for image_id, values in annotations.points.items()}
+    path.write_text(json.dumps(content))
 
 
 TOY = scn_tf.AnnotationFormat("toy", (".toy.json",), "for tests", read_toy, write_toy)

@@ -56,6 +56,14 @@ class Description(Part):
         """Landmark names; their 0-based numbers where the set names none."""
         return self.landmarks if isinstance(self.landmarks, tuple) else tuple(map(str, range(self.landmarks)))
 
+    @property
+    def exchange(self) -> tuple[int, ...]:
+        """(N,) numbers of the landmarks' counterparts on the other side by ``flip_pairs``; its own for a landmark in no pair."""
+        numbers = list(range(len(self.names)))
+        for first, second in self.flip_pairs:
+            numbers[first], numbers[second] = second, first
+        return tuple(numbers)
+
 
 def read_description(path: Path) -> Description:
     """:class:`Description` of a ``dataset.yaml``.

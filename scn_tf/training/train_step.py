@@ -1,7 +1,7 @@
 """What ``model.fit`` trains: a network with augmentation, targets, loss and a clipped step."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -21,10 +21,12 @@ class Trainer(keras.Model):
     Args:
         network: functional model, image to heatmaps.
         config: resolved :class:`scn_tf.config.Config`.
+        exchange: (N,) counterparts of the landmarks in mirrored images, see :func:`scn_tf.training.augment.augment`.
     """
 
-    def __init__(self, network: keras.Model, config: Config) -> None:
+    def __init__(self, network: keras.Model, config: Config, exchange: Sequence[int] | None = None) -> None:
         super().__init__(name="trainer")
+        self.exchange = None if exchange is None else tuple(exchange)
         self.network = network
         self.config = config
         self.targets = GaussianTargets(config.heatmap, network.output_shape[-1], network.output_shape[1:-1])
@@ -49,7 +51,7 @@ class Trainer(keras.Model):
         # One stream of draws per step and replica; samples differ inside a draw.
         position = tf.cast(self.optimizer.iterations, tf.int32) * replica.num_replicas_in_sync
         seed = tf.stack([self.config.train.seed, position + replica.replica_id_in_sync_group])
-        images, landmarks, visible = augment(self.config.augment, images, landmarks, visible, seed=seed)
+        images, landmarks, visible = augment(self.config.augment, images, landmarks, visible, seed=seed, exchange=self.exchange)
         with tf.GradientTape() as tape:
             terms = self.loss_terms(self.network(images, training=True), landmarks, visible)
             loss = sum(terms.values())
@@ -114,13 +116,13 @@ def build_optimizer(config: TrainConfig) -> keras.Optimizer:
     return keras.optimizers.Adam(config.learning_rate, **averaging)
 
 
-def build_trainer(config: Config, *, landmarks: int, channels: int) -> Trainer:
-    """Compiled :class:`Trainer` with built optimizer, of a resolved configuration."""
+def build_trainer(config: Config, *, landmarks: int, channels: int, exchange: Sequence[int] | None = None) -> Trainer:
+    """Compiled :class:`Trainer` with built optimizer, of a resolved configuration; ``exchange`` as there."""
     # Not 0: tf.data cannot combine a global seed of 0 with the tensor seed of an epoch's order.
     keras.utils.set_random_seed(1 + config.train.seed)
     with models.dtype_policy(devices.precision(config.train.precision)):
         network = models.from_config(config.model, landmarks=landmarks, channels=channels)
-    trainer = Trainer(network, config)
+    trainer = Trainer(network, config, exchange)
     trainer.compile(optimizer=build_optimizer(config.train), jit_compile=config.train.compile == "xla")
     trainer.optimizer.build(trainer.trainable_variables)
     return trainer

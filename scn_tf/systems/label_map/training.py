@@ -78,6 +78,10 @@ def read(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> tupl
     for name, only in FIXED.items():
         if getattr(config.train, name) not in only:
             raise ConfigError(f"train.{name}: segmentation has {only[0]}, received {getattr(config.train, name)}.")
+    if config.augment.mirror:
+        raise ConfigError(
+            f"augment.mirror: segmentation has 0, received {config.augment.mirror:g}; labels of left and right would not be exchanged."
+        )
     training, validation = (read_examples(dataset, split, config.model) for split in ids)
     if not validation[1].any():
         raise DatasetError(f"{dataset.root / 'labels'}: split {config.data.val_split} has no label but the background.")
