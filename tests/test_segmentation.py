@@ -110,6 +110,8 @@ def test_mistakes_in_label_maps_are_named(hands_2d, tmp_path):
 
 
 def test_settings_that_it_does_not_follow_are_refused(hands_2d, tmp_path):
+    with pytest.raises(config.ConfigError, match=r"augment\.mirror: segmentation has 0, received 0\.5"):
+        train_run.train(small_config(hands_2d, **SETTINGS, augment__mirror=0.5), tmp_path / "run")
     for name, value in (("ema", 0.9), ("optimizer", "nesterov"), ("precision", "mixed_bfloat16"), ("weight_decay", 0.1)):
         with pytest.raises(config.ConfigError, match=rf"train\.{name}: segmentation has"):
             train_run.train(small_config(hands_2d, **{**SETTINGS, f"train__{name}": value}), tmp_path / "run")

@@ -176,3 +176,5 @@ def test_what_is_right_stays_right(described):
     )
     assert found.normalization == Normalization(landmarks=(0, 2), distance_mm=None)
     assert (found.spacing_mm, found.names) == ((0.5, 2.0), ("0", "1", "2"))
+    assert found.exchange == (2, 1, 0)
+    assert described({**GOOD, "flip_pairs": []}).exchange == (0, 1, 2)

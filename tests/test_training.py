@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import os
 import shutil
@@ -93,6 +94,24 @@ def test_one_landmark_alone_is_refused_by_what_places_landmarks_by_each_other(na
     (root / "dataset.yaml").write_text("{name: one, dims: 2, landmarks: 1}")
     with pytest.raises(config.ConfigError, match=f"{name} places landmarks by each other"):
         train_run.train(small_config(root, model__name=name), tmp_path / "run")
+
+
+@pytest.mark.parametrize("pairs", [[], [[0, 2], [5, 1]]])
+def test_mirrored_images_exchange_the_pairs_of_the_data_set_and_without_them_a_warning_says_so(pairs, hands_2d, tmp_path, monkeypatch):
+    class Built(Exception):
+        pass
+
+    def build(*args, exchange, **options):
+        raise Built(exchange)
+
+    monkeypatch.setattr(train_run, "build_trainer", build)
+    root = shutil.copytree(hands_2d, tmp_path / "set")
+    (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text() + f"flip_pairs: {pairs}\n")
+    expected = [2, 5, 0, 3, 4, 1, *range(6, 21)] if pairs else [*range(21)]
+    warned = pytest.warns(DataWarning, match=r"has no flip_pairs, so augment\.mirror 0\.5 mirrors images without")
+    with contextlib.nullcontext() if pairs else warned, pytest.raises(Built) as built:
+        train_run.train(small_config(root, augment__mirror=0.5), tmp_path / "run")
+    assert list(built.value.args[0]) == expected
 
 
 def test_batches_larger_than_the_set_are_warned_of(hands_2d, tmp_path):

@@ -182,6 +182,9 @@ class AugmentConfig(Section):
     intensity_scale: float = Field(0.25, ge=0, le=0.9, description="factor 1 +- intensity_scale")
     noise: float = Field(0.0, ge=0, le=100, description="largest standard deviation of added Gaussian noise")
     blur: float = Field(0.0, ge=0, le=1000, description="largest standard deviation of a Gaussian blur, pixels")
+    mirror: float = Field(
+        0.0, ge=0, le=1, description="share of images mirrored left to right; flip_pairs of dataset.yaml exchange their landmarks"
+    )
 
     @pydantic.model_validator(mode="after")
     def _elastic_can_be_inverted(self) -> "AugmentConfig":

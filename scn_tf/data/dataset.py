@@ -12,9 +12,10 @@ import numpy as np
 
 from scn_tf import geometry
 from scn_tf.data import frames, images
-from scn_tf.data.description import Description, read_description, read_text
+from scn_tf.data.annotations import Expected, read_annotations
+from scn_tf.data.description import Description, read_description
 from scn_tf.data.images import Image
-from scn_tf.data.table import read_table
+from scn_tf.data.text import read_text
 from scn_tf.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.messages import cut, visible
 from scn_tf.types import Array, PathName
@@ -289,8 +290,13 @@ def open_dataset(root: PathName | None) -> Dataset:
         raise DatasetError("The model does not say where its data set lies; name the folder with --data.root.")
     root = Path(root)
     description = read_description(root / "dataset.yaml")
-    landmarks, rows = read_table(root / description.annotations, description)
-    return Dataset(root, description, landmarks, rows, _find_images(root / "images", description.dims))
+    found = read_annotations(
+        root / description.annotations,
+        Expected(description.names, description.dims),
+        coordinates=description.coordinates,
+        name=description.annotation_format,
+    )
+    return Dataset(root, description, found.points, found.rows, _find_images(root / "images", description.dims))
 
 
 def _find_images(folder: Path, dims: int) -> dict[str, Path]:

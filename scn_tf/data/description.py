@@ -9,6 +9,7 @@ import pydantic
 from pydantic_core import ErrorDetails
 
 from scn_tf.config import nearest, refuse_booleans
+from scn_tf.data.annotations import ANNOTATIONS
 from scn_tf.data.images import LEAST_MM, MOST_MM
 from scn_tf.errors import DatasetError
 from scn_tf.messages import UNPRINTABLE, cut, short
@@ -43,6 +44,7 @@ class Description(Part):
     landmarks: Number | tuple[str, ...]
     coordinates: Literal["pixel", "physical"] = "pixel"
     annotations: str = "landmarks.csv"
+    annotation_format: str | None = None
     spacing_mm: tuple[Millimetres, ...] | None = None
     normalization: Normalization | None = None
     channels: Literal[1, 3] = 1
@@ -53,6 +55,14 @@ class Description(Part):
     def names(self) -> tuple[str, ...]:
         """Landmark names; their 0-based numbers where the set names none."""
         return self.landmarks if isinstance(self.landmarks, tuple) else tuple(map(str, range(self.landmarks)))
+
+    @property
+    def exchange(self) -> tuple[int, ...]:
+        """(N,) numbers of the landmarks' counterparts on the other side by ``flip_pairs``; its own for a landmark in no pair."""
+        numbers = list(range(len(self.names)))
+        for first, second in self.flip_pairs:
+            numbers[first], numbers[second] = second, first
+        return tuple(numbers)
 
 
 def read_description(path: Path) -> Description:
@@ -93,6 +103,8 @@ def _mistake(description: Description) -> str | None:
         return f"name: {wrong}"
     if wrong := _bad_place(description.annotations):
         return f"annotations: {wrong}"
+    if description.annotation_format is not None and description.annotation_format not in ANNOTATIONS:
+        return f"annotation_format: expected one of {', '.join(ANNOTATIONS)}, received {short(description.annotation_format, 80)}."
     spacing = description.spacing_mm
     if spacing is not None and len(spacing) != description.dims:
         return f"spacing_mm: expected {description.dims} positive numbers, received {short(list(spacing))}."
@@ -141,15 +153,3 @@ def _explain(errors: Sequence[ErrorDetails]) -> str:
     elif isinstance(item.get("input"), bool | int) and item["type"] == "string_type":
         message = "expected a text (put it in quotation marks)"
     return f"{key}: {message[0].lower()}{message[1:]}, received {short(item.get('input'), 80)}."
-
-
-def read_text(path: Path) -> str:
-    """Text of a file of a data set.
-
-    Raises:
-        DatasetError: missing, unreadable, no UTF-8.
-    """
-    try:
-        return documents.read_text(path)
-    except documents.DocumentError as error:
-        raise DatasetError(f"{path}: {error}.") from None

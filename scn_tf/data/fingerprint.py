@@ -62,6 +62,7 @@ def fingerprint(dataset: Dataset, training_ids: list[str], validation_ids: list[
         "dims": description.dims,
         "channels": description.channels,
         "landmarks": list(description.names),
+        "flip_pairs": [list(pair) for pair in description.flip_pairs],
         **_units(dataset),
         "training": {identity: _digests(dataset, identity) for identity in training_ids},
         "validation": {identity: _digests(dataset, identity) for identity in validation_ids},
@@ -91,6 +92,8 @@ def of_model(model: Model) -> Fingerprint:
 def changes(before: Fingerprint, now: Fingerprint) -> list[str]:
     """What differs between two fingerprints, a sentence for each, with the old and the new value."""
     found = _changed_names(before["landmarks"], now["landmarks"]) + _changed_units(before, now)
+    if "flip_pairs" in before and before["flip_pairs"] != now["flip_pairs"]:  # older runs did not use them
+        found.append(f"flip_pairs was {_shown(before['flip_pairs'])}, is {_shown(now['flip_pairs'])}")
     for split in SPLITS:
         found += _split_changes(split, before[split], now[split])
     return found

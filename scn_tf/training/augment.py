@@ -20,13 +20,14 @@ from scn_tf.data.preprocess import BACKGROUND
 from scn_tf.environment.backend import ops
 from scn_tf.types import Sizes, Tensor
 
+MIRROR_STREAM = 9  # beside the nine seeds of the other draws, which stay what they were before there was mirroring
 INVERSE_STEPS = 12  # the error shrinks by the field's slope (< 0.9, typically 0.25) each step
 
 
 class Draw(NamedTuple):
     """Parameters of a batch; input = centre + linear @ (p + u(p) - centre) + translation.
 
-    p is an output pixel, u(p) the elastic displacement there.
+    p is an output pixel, u(p) the elastic displacement there. Of a mirrored image, linear and translation hold the mirroring of x.
     """
 
     linear: tf.Tensor  # (B, d, d)
@@ -36,6 +37,7 @@ class Draw(NamedTuple):
     offset: tf.Tensor  # (B,)
     noise: tf.Tensor  # (B,) standard deviation
     blur: tf.Tensor  # (B,) standard deviation, pixels
+    mirrored: tf.Tensor  # (B,) bool: left and right are exchanged
 
 
 def sample(config: AugmentConfig, batch: int | tf.Tensor, size: Sizes, *, seed: tf.Tensor | Sequence[int]) -> Draw:
@@ -61,15 +63,24 @@ def sample(config: AugmentConfig, batch: int | tf.Tensor, size: Sizes, *, seed: 
     factors = factor * (1.0 + uniform(1, (dims,), config.axis_scale))
     angles = uniform(2, (1 if dims == 2 else 3,), config.rotation)
     grid = (config.elastic_grid,) * dims
+    # Pulled back: an image enlarged by f asks for input coordinates shrunk by f.
+    linear = geometry.rotations(angles, dims) / factors[:, None, :]
+    translation = uniform(3, (dims,), config.translation) * sides
+    mirrored = tf.zeros([batch], tf.bool)
+    if config.mirror > 0:
+        mirrored = tf.random.stateless_uniform([batch], tf.random.experimental.stateless_fold_in(seed, MIRROR_STREAM)) < config.mirror
+        # The image is mirrored first, then moved as if it had been stored so.
+        signs = tf.stack([tf.where(mirrored, -1.0, 1.0), *[tf.ones([batch])] * (dims - 1)], axis=-1)
+        linear, translation = signs[:, :, None] * linear, signs * translation
     return Draw(
-        # Pulled back: an image enlarged by f asks for input coordinates shrunk by f.
-        linear=geometry.rotations(angles, dims) / factors[:, None, :],
-        translation=uniform(3, (dims,), config.translation) * sides,
+        linear=linear,
+        translation=translation,
         elastic=uniform(4, (*grid, dims), config.elastic) * sides,
         gain=1.0 + uniform(5, (), config.intensity_scale),
         offset=uniform(6, (), config.intensity_shift),
         noise=tf.abs(uniform(7, (), config.noise)),
         blur=tf.abs(uniform(8, (), config.blur)),
+        mirrored=mirrored,
     )
 
 
@@ -214,8 +225,26 @@ def gaussian_blur(images: Tensor, sigmas: Tensor, *, radius: int) -> Tensor:
     return images
 
 
+def exchange_sides(draw: Draw, values: Tensor, exchange: Sequence[int]) -> Tensor:
+    """Values (B, N, ...) of landmarks with left and right exchanged where an image is mirrored.
+
+    Args:
+        draw: of the batch.
+        values: of the landmarks of the images as they were.
+        exchange: (N,) for each landmark the number of its counterpart, its own where it has none.
+    """
+    mirrored = ops.reshape(draw.mirrored, (-1, *[1] * (len(values.shape) - 1)))
+    return ops.where(mirrored, ops.take(values, list(exchange), axis=1), values)
+
+
 def augment(
-    config: AugmentConfig, images: Tensor, landmarks: Tensor, visible: Tensor, *, seed: tf.Tensor | Sequence[int]
+    config: AugmentConfig,
+    images: Tensor,
+    landmarks: Tensor,
+    visible: Tensor,
+    *,
+    seed: tf.Tensor | Sequence[int],
+    exchange: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw once, apply to images and landmarks.
 
@@ -225,6 +254,8 @@ def augment(
         landmarks: (B, N, d) network pixels; any finite number where not visible.
         visible: (B, N), 1 or 0.
         seed: (2,) integers; another one for every step and replica.
+        exchange: (N,) for each landmark the number of its counterpart on the other side, which it becomes in a mirrored image;
+            its own where it has none. None: all keep their own.
 
     Returns:
         (images, landmarks, visible): landmarks that left the image are no longer visible.
@@ -235,4 +266,6 @@ def augment(
     images = warp_images(draw, images)
     images = change_intensities(draw, images, seed=seeds[1], config=config)
     landmarks = transform_points(draw, landmarks, size)
+    if config.mirror > 0 and exchange is not None:
+        landmarks, visible = exchange_sides(draw, landmarks, exchange), exchange_sides(draw, visible, exchange)
     return images, landmarks, visible * ops.cast(geometry.inside(landmarks, size), visible.dtype)

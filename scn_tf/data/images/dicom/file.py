@@ -18,7 +18,7 @@ from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGExtended12Bit
 
-from scn_tf.data.images.dicom_frames import functional_group, geometry, pixel_aspect
+from scn_tf.data.images.dicom.frames import functional_group, geometry, pixel_aspect
 from scn_tf.data.images.image import Stored, check_count
 from scn_tf.errors import ImageError
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from scn_tf.data.images.image import Stored, check_channels, check_count, frame
 from scn_tf.data.images.packed import beside, unpacked
+from scn_tf.data.images.row import ImageFormat
 from scn_tf.errors import ImageError
 
 MOST_HEADER = 2**16
@@ -120,3 +121,6 @@ def _numbers(fields: dict[str, str], key: str, count: int, path: Path) -> list[f
     if len(numbers) != count or not np.isfinite(numbers).all():
         raise ImageError(f"{path}: {key}: expected {count} finite numbers, received {fields[key][:80]!r}.")
     return numbers
+
+
+METAIMAGE = ImageFormat("MetaImage", (".mha", ".mhd"), read, headers=(".mhd",), rank=40)

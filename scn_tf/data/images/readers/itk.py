@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from scn_tf.data.images.image import Stored, check_channels, check_count, frame
+from scn_tf.data.images.row import ImageFormat
 from scn_tf.errors import ImageError
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its C++ lines would reach the terminal without a file's name
@@ -105,3 +106,7 @@ def _vtk(path: Path) -> Header:
         raise ImageError(f"{path}: expected VTK structured points of three sides, received {fields.get('dataset')}, {sides}.")
     values = math.prod(sides) * channels
     return Header(sides, values, start, values * width, "spacing" in fields or "aspect_ratio" in fields)
+
+
+GIPL = ImageFormat("GIPL", (".gipl",), read_gipl, isolated=True, rank=70)
+VTK = ImageFormat("VTK", (".vtk",), read_vtk, magic=(b"# vtk",), isolated=True, rank=71)

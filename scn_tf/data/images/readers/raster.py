@@ -13,6 +13,7 @@ from PIL import BmpImagePlugin
 
 from scn_tf.data import encoded
 from scn_tf.data.images.image import Stored, check_count
+from scn_tf.data.images.row import ImageFormat
 from scn_tf.errors import DataWarning, ImageError
 
 MOST_BYTES = 2**30
@@ -87,3 +88,8 @@ def _check(path: Path, check: Callable[[bytes], None], content: bytes) -> None:
         check(content)
     except ValueError as error:
         raise ImageError(f"{path}: {error}.") from None
+
+
+PNG = ImageFormat("PNG", (".png",), read_png, magic=(b"\x89PNG",), rank=10)
+JPEG = ImageFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), read_jpeg, magic=(b"\xff\xd8",), rank=11)
+BMP = ImageFormat("BMP", (".bmp",), read_bmp, magic=(b"BM",), rank=12)
