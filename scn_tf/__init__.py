@@ -7,6 +7,7 @@ the modules that ``docs/architecture.md`` lists.
 * :func:`load`: opens a run folder, ``.keras`` file or export as a :class:`Predictor`, which gives :class:`Prediction` objects.
 * :func:`build_network`: a functional ``keras.Model`` from images to heatmaps.
 * :func:`open_dataset`: opens a data folder as a :class:`Dataset`.
+* :func:`register_command`: adds a :class:`Command` to ``scn-tf``.
 * Errors that are about your files and settings, all of them :class:`Error`: :class:`ConfigError`, :class:`DatasetError`,
   :class:`ImageError`, :class:`CheckpointError`, :class:`ConversionError`, :class:`WriteError`, :class:`TrainingDiverged`,
   :class:`MissingExtra`.
@@ -32,6 +33,7 @@ __version__ = "0.3.0"
 # Public name -> module that has it. No module of scn_tf may have one of these names: importing it would hide the object.
 _HOMES = {
     "CheckpointError": "errors",
+    "Command": "cli.command",
     "Config": "config",
     "ConfigError": "errors",
     "ConversionError": "errors",
@@ -48,12 +50,14 @@ _HOMES = {
     "evaluate": "evaluate_run",
     "load": "predict",
     "open_dataset": "data.dataset",
+    "register_command": "cli.command",
     "train": "train_run",
 }
-_WITHOUT_TENSORFLOW = ("config", "errors")
+_WITHOUT_TENSORFLOW = ("cli.command", "config", "errors")
 # Written out, for type checkers and editors read it without running it.
 __all__ = [
     "CheckpointError",
+    "Command",
     "Config",
     "ConfigError",
     "ConversionError",
@@ -71,10 +75,12 @@ __all__ = [
     "evaluate",
     "load",
     "open_dataset",
+    "register_command",
     "train",
 ]
 
 if TYPE_CHECKING:
+    from scn_tf.cli.command import Command, register_command
     from scn_tf.config import Config
     from scn_tf.data.dataset import Dataset, open_dataset
     from scn_tf.errors import (
