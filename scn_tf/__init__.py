@@ -9,6 +9,7 @@ the modules that ``docs/architecture.md`` lists.
 * :func:`open_dataset`: opens a data folder as a :class:`Dataset`.
 * :class:`AnnotationFormat`, :func:`register_annotation_format`, :class:`ImageFormat`, :func:`register_image_format`: files of other
   programs (docs/data.md).
+* :func:`register_command`: adds a :class:`Command` to ``scn-tf``.
 * Errors that are about your files and settings, all of them :class:`Error`: :class:`ConfigError`, :class:`DatasetError`,
   :class:`ImageError`, :class:`CheckpointError`, :class:`ConversionError`, :class:`WriteError`, :class:`TrainingDiverged`,
   :class:`MissingExtra`.
@@ -35,6 +36,7 @@ __version__ = "0.3.0"
 _HOMES = {
     "AnnotationFormat": "data.annotations",
     "CheckpointError": "errors",
+    "Command": "cli.command",
     "Config": "config",
     "ConfigError": "errors",
     "ConversionError": "errors",
@@ -60,13 +62,18 @@ _HOMES = {
     "register_image_format": "data.images",
     "register_loss": "heatmaps.losses",
     "register_model": "models",
+    "register_command": "cli.command",
     "train": "train_run",
 }
-_WITHOUT_TENSORFLOW = ("build", "config", "data.annotations", "data.images", "errors", "heatmaps.decoders", "heatmaps.losses", "models")
+_WITHOUT_TENSORFLOW = (
+    *("build", "cli.command", "config", "data.annotations", "data.images", "errors"),
+    *("heatmaps.decoders", "heatmaps.losses", "models"),
+)
 # Written out, for type checkers and editors read it without running it.
 __all__ = [
     "AnnotationFormat",
     "CheckpointError",
+    "Command",
     "Config",
     "ConfigError",
     "ConversionError",
@@ -89,6 +96,7 @@ __all__ = [
     "load",
     "open_dataset",
     "register_annotation_format",
+    "register_command",
     "register_decoder",
     "register_image_format",
     "register_loss",
@@ -98,6 +106,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from scn_tf.build import build_network
+    from scn_tf.cli.command import Command, register_command
     from scn_tf.config import Config
     from scn_tf.data.annotations import AnnotationFormat, register_annotation_format
     from scn_tf.data.dataset import Dataset, open_dataset
