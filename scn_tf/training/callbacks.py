@@ -83,8 +83,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
         if not np.isfinite(logs["loss"]):
             raise TrainingDiverged(
                 f"The loss became {logs['loss']} in epoch {self.epoch + 1}, step {batch + 1}. Weights of the last validation stay. "
-                f"Lower --train.learning_rate (now at most {learning_rate(self.model.optimizer):.2g}), "
-                "or lower --train.clip_norm; with --train.loss_scale paper rates near 1e-6 are usual."
+                f"Lower `train.learning_rate` (now at most {learning_rate(self.model.optimizer):.2g}), "
+                "or lower `train.clip_norm`; with `train.loss_scale` paper rates near 1e-6 are usual."
             )
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
