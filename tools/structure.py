@@ -55,7 +55,8 @@ def main() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
     print(f"top-level modules and packages  {len(tops)}, of them modules {sum((package / f'{name}.py').is_file() for name in tops)}")
     print(f"imports between them            {len(pairs)}; in circles: {', '.join(circles(pairs)) or 'none'}")
-    print(f"modules                         {len(files)}, longest {files[-1][1]} with {files[-1][0]} lines, {sum(n for n, _ in files)} lines")
+    longest, name = files[-1]
+    print(f"modules                         {len(files)}, longest {name} with {longest} lines, {sum(n for n, _ in files)} lines")
     median = found[len(found) // 2][0]
     print(f"functions                       {len(found)}, longest {found[-1][2]} with {found[-1][0]} lines, median {median}")
     print(f"annotated                       {sum(whole for _, whole, _ in found)} of {len(found)}")

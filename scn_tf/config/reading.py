@@ -145,6 +145,11 @@ def field_names() -> dict[str, FieldInfo]:
     }
 
 
+def about(section: str) -> str:
+    """What a section's fields are about, a line."""
+    return (known(Config.model_fields[section].annotation).__doc__ or "").splitlines()[0]
+
+
 def allowed_values(field: FieldInfo) -> tuple[str, ...] | None:
     """The choices of a field whose type is a Literal or a registry's names, else None."""
     for choice in field.metadata:

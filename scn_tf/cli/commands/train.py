@@ -23,12 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="resume the run in --run-dir with its own settings")
     parser.add_argument("--accept-changed-data", action="store_true", help="with --resume: continue although the data have changed since "
         "the run's start; errors start afresh, the best model before stays as model.before-data-change.keras")  # fmt: skip
+    parser.usage = "%(prog)s [-h] [--config FILE] [--run-dir DIR] [--resume] [--accept-changed-data] [--SECTION.FIELD VALUE ...]"
+    sections = {name: parser.add_argument_group(f"settings, section {name}", config.about(name)) for name in config.Config.model_fields}
     for name, field in config.field_names().items():
         allowed = config.allowed_values(field)
         hint = f" [{'|'.join(allowed)}]" if allowed else ""
         default = "" if field.default is None else f" (default: {field.default})"
         text = f"{config.describe(field)}{hint}{default}".replace("%", "%%")
-        parser.add_argument(f"--{name}", metavar="VALUE", nargs="+", default=argparse.SUPPRESS, help=text)
+        section = sections[name.split(".")[0]]
+        section.add_argument(f"--{name}", metavar="VALUE", nargs="+", default=argparse.SUPPRESS, help=text)
 
 
 def run(options: argparse.Namespace) -> None:
