@@ -36,7 +36,7 @@ def measure(case):
     batch, size = case.pop("batch"), tuple(case["image_size"])
     settings = config.from_dict({"model": case, "train": {"batch_size": batch}}).resolved(len(size))
     landmarks = 40
-    trainer = train_step.build_trainer(settings, landmarks=landmarks, channels=1)
+    trainer = train_step.build_trainer(settings, num_landmarks=landmarks, channels=1)
     points = tf.random.stateless_uniform((batch, landmarks, len(size)), [1, 2], 8.0, min(size) - 8.0)
     image = tf.random.stateless_normal((batch, *size, 1), [3, 4])
     data = {"image": image, "landmarks": points, "visible": tf.ones((batch, landmarks))}

@@ -49,7 +49,7 @@ def main():
     stream = iter(pipeline.training_batches(examples, count=12, batch_size=options.batch, seed=0))
     host = machine.median_seconds(lambda: next(stream), repeats=15)
 
-    trainer = train_step.build_trainer(settings, landmarks=landmarks, channels=1)
+    trainer = train_step.build_trainer(settings, num_landmarks=landmarks, channels=1)
     image = next(stream)["image"]
     points = tf.random.stateless_uniform((options.batch, landmarks, 2), [1, 2], 20.0, options.size - 20.0)
     batch = {"image": image, "landmarks": points, "visible": tf.ones((options.batch, landmarks))}

@@ -130,9 +130,9 @@ def _errors(found: report.Evaluated) -> list[tuple[str, ...]]:
     """
     relative = None if found.unit == "mm" else found.percent
     rows: list[tuple[str, ...]] = [("id", "landmark", f"error_{found.unit}", *(["error_percent"] if relative is not None else []))]
-    for number, identity in enumerate(found.ids):
+    for number, image_id in enumerate(found.ids):
         for column, name in enumerate(found.names):
             values = [found.errors[number, column], *([relative[number, column]] if relative is not None else [])]
             kept = found.trained[column]
-            rows.append((identity, name, *(f"{value:.5f}" if kept and np.isfinite(value) else "" for value in values)))
+            rows.append((image_id, name, *(f"{value:.5f}" if kept and np.isfinite(value) else "" for value in values)))
     return rows

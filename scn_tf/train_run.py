@@ -243,7 +243,7 @@ def _fit(job: Job, run_dir: Path, started: float) -> dict[str, Any]:
     batch_size = min(config.train.batch_size, count)
     _warn_if_no_sides(config, job.dataset)
     with devices.strategy(config.train.strategy, batch_size).scope():
-        trainer = build_trainer(config, landmarks=len(description.names), channels=description.channels, exchange=description.exchange)
+        trainer = build_trainer(config, num_landmarks=len(description.names), channels=description.channels, exchange=description.exchange)
     progress = resuming.begin(trainer.state(), run_dir, config, data=job.data, changed=job.changed)
     if job.changed and not progress["finished"]:
         resuming.keep_data(run_dir, job.data)
@@ -263,7 +263,7 @@ def _fit(job: Job, run_dir: Path, started: float) -> dict[str, Any]:
         print("This run came to its end before; nothing is left to train. A longer one is a new run.", flush=True)
         return progress["best"]
     bar = sys.stdout.isatty()
-    annotated = np.mean([np.isfinite(job.dataset.landmarks[identity]).all(axis=-1).mean() for identity in job.ids[0]])
+    annotated = np.mean([np.isfinite(job.dataset.landmarks[image_id]).all(axis=-1).mean() for image_id in job.ids[0]])
     trainer.fit(
         pipeline.training_batches(job.training, count=count, batch_size=batch_size, seed=config.train.seed, first_epoch=progress["epoch"]),
         epochs=config.train.epochs,

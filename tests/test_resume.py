@@ -98,7 +98,7 @@ def test_a_data_set_is_no_run_folder(hands_2d, tmp_path):
 
 
 def test_a_collapse_right_after_a_resume_is_taken_back_too(hands_2d):
-    trainer = train_step.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
+    trainer = train_step.build_trainer(small_config(hands_2d).resolved(2), num_landmarks=2, channels=1)
     guard = callbacks.GoBackAfterCollapse(trainer, [{"heatmap_loss": 0.5}, {"heatmap_loss": 0.2}])
     guard.on_train_begin()
     good = trainer.network.get_weights()

@@ -11,7 +11,7 @@ STILL = {f"augment__{name}": 0.0 for name in ("translation", "rotation", "scale"
 @pytest.mark.parametrize("kind", ["huber", "adaptive_wing", "cross_entropy"])
 def test_every_kind_of_loss_costs_one_for_nothing_and_trains(kind, hands_2d):
     settings = small_config(hands_2d, train__loss=kind, heatmap__sigma_mode="fixed").resolved(2)
-    trainer = train_step.build_trainer(settings, landmarks=21, channels=1)
+    trainer = train_step.build_trainer(settings, num_landmarks=21, channels=1)
     maps = tf.zeros((2, 48, 32, 21))
     terms = trainer.loss_terms(maps, tf.fill((2, 21, 2), 15.0), tf.ones((2, 21)))
     np.testing.assert_allclose(terms["heatmap_loss"], 1.0, rtol=0.05)  # predicting nothing costs one
@@ -28,7 +28,7 @@ def test_lower_targets_leave_the_balance_of_the_terms_as_it_is(hands_2d):
     shares = []
     for gamma in (None, 10.0):
         settings = small_config(hands_2d, heatmap__gamma=gamma, heatmap__sigma_mode="learned").resolved(2)
-        trainer = train_step.build_trainer(settings, landmarks=21, channels=1)
+        trainer = train_step.build_trainer(settings, num_landmarks=21, channels=1)
         terms = trainer.loss_terms(tf.zeros((1, 48, 32, 21)), tf.fill((1, 21, 2), 15.0), tf.ones((1, 21)))
         shares.append({name: float(value) for name, value in terms.items()})
     assert shares[0]["sigma_loss"] > 0.1
@@ -37,7 +37,7 @@ def test_lower_targets_leave_the_balance_of_the_terms_as_it_is(hands_2d):
 
 def test_learned_sigmas_move_and_fixed_ones_do_not(hands_2d):
     for mode, moves in (("learned", True), ("fixed", False)):
-        trainer = train_step.build_trainer(small_config(hands_2d, heatmap__sigma_mode=mode).resolved(2), landmarks=2, channels=1)
+        trainer = train_step.build_trainer(small_config(hands_2d, heatmap__sigma_mode=mode).resolved(2), num_landmarks=2, channels=1)
         batch = {
             "image": tf.random.stateless_normal((3, 48, 32, 1), [1, 2]),
             "landmarks": tf.fill((3, 2, 2), 12.0),
@@ -59,7 +59,7 @@ def test_a_step_on_mirrored_images_trains_on_exchanged_landmarks(hands_2d):
     }
     counted = []
     for exchange in (None, (1, 0)):
-        trainer = train_step.build_trainer(settings, landmarks=2, channels=1, exchange=exchange)
+        trainer = train_step.build_trainer(settings, num_landmarks=2, channels=1, exchange=exchange)
         own, seen = trainer.loss_terms, []
         trainer.loss_terms = lambda maps, points, visible, own=own, seen=seen: seen.append(visible) or own(maps, points, visible)
         trainer.train_step(batch)

@@ -187,7 +187,7 @@ def test_a_collapse_is_seen_where_most_landmarks_are_absent_too(hands_2d, tmp_pa
 
 
 def test_a_new_run_never_goes_back_to_the_network_it_began_with(hands_2d):
-    trainer = train_step.build_trainer(small_config(hands_2d).resolved(2), landmarks=2, channels=1)
+    trainer = train_step.build_trainer(small_config(hands_2d).resolved(2), num_landmarks=2, channels=1)
     guard = callbacks.GoBackAfterCollapse(trainer)
     guard.on_train_begin()
     for value, loss in ((1.0, 0.25), (0.0, 0.9)):  # learned within the first epoch, collapsed in the second
@@ -267,7 +267,7 @@ def test_oriented_gaussians_learn_widths_and_angles(dims, root, request, tmp_pat
 
     settings = small_config(request.getfixturevalue(root), dims, heatmap__sigma_mode="anisotropic", train__learning_rate=0.02)
     train_run.train(settings, tmp_path / "run")
-    trainer = train_step.build_trainer(settings.resolved(dims), landmarks={2: 21, 3: 12}[dims], channels=1)
+    trainer = train_step.build_trainer(settings.resolved(dims), num_landmarks={2: 21, 3: 12}[dims], channels=1)
     checkpoints.load_state(trainer.state(), tmp_path / "run" / "checkpoints" / "last.npz")
     sigmas, angles = np.asarray(trainer.targets.sigmas), np.asarray(trainer.targets.angles)
     assert sigmas.shape[-1] == dims
@@ -292,7 +292,7 @@ def test_averaged_weights_are_what_is_validated_and_kept_and_training_goes_on_wi
     plain = small_config(hands_2d, train__keep="last", train__learning_rate=0.01)
     train_run.train(settings, tmp_path / "averaged")
     train_run.train(plain, tmp_path / "plain")
-    trainer = train_step.build_trainer(settings.resolved(2), landmarks=21, channels=1)
+    trainer = train_step.build_trainer(settings.resolved(2), num_landmarks=21, channels=1)
     checkpoints.load_state(trainer.state(), tmp_path / "averaged" / "checkpoints" / "last.npz")
     own = trainer.network.get_weights()
     for mine, theirs in zip(own, weights(tmp_path / "plain"), strict=True):

@@ -116,12 +116,12 @@ def build_optimizer(config: TrainConfig) -> keras.Optimizer:
     return keras.optimizers.Adam(config.learning_rate, **averaging)
 
 
-def build_trainer(config: Config, *, landmarks: int, channels: int, exchange: Sequence[int] | None = None) -> Trainer:
+def build_trainer(config: Config, *, num_landmarks: int, channels: int, exchange: Sequence[int] | None = None) -> Trainer:
     """Compiled :class:`Trainer` with built optimizer, of a resolved configuration; ``exchange`` as there."""
     # Not 0: tf.data cannot combine a global seed of 0 with the tensor seed of an epoch's order.
     keras.utils.set_random_seed(1 + config.train.seed)
     with models.dtype_policy(devices.precision(config.train.precision)):
-        network = models.from_config(config.model, landmarks=landmarks, channels=channels)
+        network = models.from_config(config.model, landmarks=num_landmarks, channels=channels)
     trainer = Trainer(network, config, exchange)
     trainer.compile(optimizer=build_optimizer(config.train), jit_compile=config.train.compile == "xla")
     trainer.optimizer.build(trainer.trainable_variables)

@@ -147,14 +147,14 @@ def train(job: Job, run_dir: Path, metadata: Metadata, started: float) -> dict[s
     return {"epoch": progress["epoch"], "dice": progress["dice"]}
 
 
-def warp_labels(draw: augment.Draw, maps: tf.Tensor, count: int) -> tf.Tensor:
-    """The geometric part of a draw on label maps (B, [D,] H, W): shares float32 (B, [D,] H, W, count); background outside."""
+def warp_labels(draw: augment.Draw, maps: tf.Tensor, num_labels: int) -> tf.Tensor:
+    """The geometric part of a draw on label maps (B, [D,] H, W): shares float32 (B, [D,] H, W, num_labels); background outside."""
     # The warp fills what was outside with the background of images: shifted, that is no label's share.
-    shares = augment.warp_images(draw, tf.one_hot(maps, count)[..., 1:] + BACKGROUND) - BACKGROUND
+    shares = augment.warp_images(draw, tf.one_hot(maps, num_labels)[..., 1:] + BACKGROUND) - BACKGROUND
     return tf.concat([1.0 - tf.reduce_sum(shares, axis=-1, keepdims=True), shares], axis=-1)
 
 
-def _batches(arrays: Array, maps: Array, count: int, config: Config, batch_size: int) -> tf.data.Dataset:
+def _batches(arrays: Array, maps: Array, num_labels: int, config: Config, batch_size: int) -> tf.data.Dataset:
     """Endless augmented batches (images, shares of labels)."""
 
     def augmented(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -162,7 +162,7 @@ def _batches(arrays: Array, maps: Array, count: int, config: Config, batch_size:
         seeds = tf.unstack(tf.random.split(tf.stack([tf.cast(config.train.seed, tf.int64), step]), 2))
         draw = augment.sample(config.augment, tf.shape(pictures_)[0], tuple(arrays.shape[1:-1]), seed=seeds[0])
         warped = augment.warp_images(draw, pictures_)
-        return augment.change_intensities(draw, warped, seed=seeds[1], config=config.augment), warp_labels(draw, labels, count)
+        return augment.change_intensities(draw, warped, seed=seeds[1], config=config.augment), warp_labels(draw, labels, num_labels)
 
     data = tf.data.Dataset.from_tensor_slices((arrays, maps)).shuffle(len(arrays), seed=1 + config.train.seed).repeat()
     data = data.batch(batch_size, drop_remainder=True)

@@ -34,11 +34,11 @@ def read(path: Path) -> Stored:
     """
     name = str(path)
     header = _header(path)
-    shape = [int(side) for side in header.get_data_shape()]
-    channels = shape[4] if len(shape) == 5 and shape[3] == 1 else 1
-    if any(side > 1 for side in shape[3:4]) or any(side > 1 for side in shape[5:]):
-        raise ImageError(f"{name}: holds several volumes (size {tuple(shape)}); save the one to use by itself.")
-    sides = [*shape, 1, 1, 1][:3]
+    stated = [int(side) for side in header.get_data_shape()]
+    channels = stated[4] if len(stated) == 5 and stated[3] == 1 else 1
+    if any(side > 1 for side in stated[3:4]) or any(side > 1 for side in stated[5:]):
+        raise ImageError(f"{name}: holds several volumes (size {tuple(stated)}); save the one to use by itself.")
+    sides = [*stated, 1, 1, 1][:3]
     dtype = header.get_data_dtype()
     colours = len(dtype.names) if dtype.names else channels  # RGB24 and RGBA32 are records
     if dtype.kind == "c":
