@@ -309,7 +309,7 @@ def _draw_annotations(job: Job, run_dir: Path) -> None:
         images, maps = job.training
         content = sheets.label_sheet(images, maps, ids)
     else:
-        first = job.training.take(sheets.MOST_IMAGES[job.dataset.description.dims])
+        first = job.training.take(sheets.MAX_IMAGES[job.dataset.description.dims])
         content = sheets.annotation_sheet(_arrays(first), ids, job.dataset.description.names)
     with files.replaced(run_dir / ANNOTATIONS) as temporary:
         temporary.write_bytes(content)

@@ -28,7 +28,7 @@ MESSAGES = {
     "finite_number": "expected a finite number",
 }
 LONGEST_NAME = 100
-MOST_MISTAKES = 10  # lines of a message
+MAX_MISTAKES = 10  # lines of a message
 
 
 def from_dict(values: object, *, source: str = "configuration") -> Config:
@@ -41,9 +41,9 @@ def from_dict(values: object, *, source: str = "configuration") -> Config:
         return Config.model_validate(values)
     except pydantic.ValidationError as error:
         found = error.errors(include_url=False)
-        lines = [_explain(item, source) for item in found[:MOST_MISTAKES]]
-        if len(found) > MOST_MISTAKES:
-            lines.append(f"{source}: and {len(found) - MOST_MISTAKES} more mistakes")
+        lines = [_explain(item, source) for item in found[:MAX_MISTAKES]]
+        if len(found) > MAX_MISTAKES:
+            lines.append(f"{source}: and {len(found) - MAX_MISTAKES} more mistakes")
         raise ConfigError("\n".join(lines)) from None
 
 

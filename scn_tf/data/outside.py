@@ -12,7 +12,7 @@ from scn_tf.messages import cut, visible
 from scn_tf.storage.files import counted
 from scn_tf.types import Example, known
 
-MOST_NAMED = 3  # images
+MAX_NAMED = 3  # images
 
 
 class Outside:
@@ -58,9 +58,9 @@ class Outside:
         number = sum(map(len, found.values()))
         shown = [
             f"line {self.dataset.rows[image_id]} ({cut(visible(image_id), 40)}): {cut(visible(', '.join(names)), 120)}"
-            for image_id, names in list(found.items())[:MOST_NAMED]
+            for image_id, names in list(found.items())[:MAX_NAMED]
         ]
-        more = f"; and {counted(len(found) - MOST_NAMED, 'more image')}" if len(found) > MOST_NAMED else ""
+        more = f"; and {counted(len(found) - MAX_NAMED, 'more image')}" if len(found) > MAX_NAMED else ""
         return (
             f"{self.dataset.table}: {counted(number, 'landmark')} of {counted(len(found), 'image')} outside {place}: not trained on, "
             f"but errors count them. {'; '.join(shown)}{more}."

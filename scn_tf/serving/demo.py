@@ -43,7 +43,7 @@ LIBRARIES = (
     "*/LICENSE",
 )
 LONGEST_ECHO = 200  # characters of a request in the answer that refuses it
-MOST_CONNECTIONS = 200
+MAX_CONNECTIONS = 200
 # The page states a stricter policy, which also holds on other servers, but not for its workers: theirs comes from here.
 # The Cross-Origin lines isolate it, which threads in WebAssembly need.
 HEADERS = {
@@ -193,12 +193,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Says nothing on the terminal of connections that break, and takes no more of them than :data:`MOST_CONNECTIONS` at once."""
+    """Says nothing on the terminal of connections that break, and takes no more of them than :data:`MAX_CONNECTIONS` at once."""
 
     request_queue_size = 64
 
     def process_request(self, request: Request, client_address: Any) -> None:
-        if threading.active_count() > MOST_CONNECTIONS:
+        if threading.active_count() > MAX_CONNECTIONS:
             self.shutdown_request(request)
         else:
             super().process_request(request, client_address)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1e3, "micron": 1e-3}
 SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
-MOST_HEADER = 2**24  # bytes before the data: header and extensions
+MAX_HEADER = 2**24  # bytes before the data: header and extensions
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -66,7 +66,7 @@ def _unpacked(path: Path, size: int, *, to_end: bool = False) -> bytes:
                 return raw.read(size)
             with gzip.GzipFile(fileobj=raw) as file:
                 content = file.read(size)
-                rest = itertools.repeat(None, MOST_HEADER // 2**18) if to_end else ()
+                rest = itertools.repeat(None, MAX_HEADER // 2**18) if to_end else ()
                 for _ in rest:
                     if not file.read(2**20):
                         break
@@ -92,7 +92,7 @@ def _values(path: Path, header: "nibabel.Nifti1Header", size: int) -> memoryview
     magic = header["magic"].item()
     single = magic.startswith((b"n+1", b"n+2"))
     offset = int(header["vox_offset"]) if single else max(0, int(header["vox_offset"]))
-    if not 0 <= offset <= MOST_HEADER or (single and offset < int(header["sizeof_hdr"])):
+    if not 0 <= offset <= MAX_HEADER or (single and offset < int(header["sizeof_hdr"])):
         raise ImageError(f"{path}: is damaged: its pixels would begin at byte {offset}.")
     data = path if single else _partner(path)
     content = _unpacked(data, offset + size, to_end=True)

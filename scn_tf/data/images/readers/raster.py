@@ -16,7 +16,7 @@ from scn_tf.data.images.image import Stored, check_count
 from scn_tf.data.images.row import ImageFormat
 from scn_tf.errors import DataWarning, ImageError
 
-MOST_BYTES = 2**30
+MAX_BYTES = 2**30
 
 
 def read_png(path: Path) -> Stored:
@@ -69,8 +69,8 @@ def _content(path: Path) -> bytes:
     Raises:
         ImageError: larger than an image can be.
     """
-    if (size := path.stat().st_size) > MOST_BYTES:
-        raise ImageError(f"{path}: has {size:,} bytes; at most {MOST_BYTES:,} are read.")
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise ImageError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are read.")
     content = path.read_bytes()
     if (orientation := encoded.exif_orientation(content)) != 1:
         warnings.warn(
