@@ -151,6 +151,7 @@ def test_odd_values_of_every_key_of_a_description(key, described):
         ({"flip_pairs": [[-1, 1]]}, "flip_pairs"),
         ({"labels": ["a", "a"]}, "labels"),
         ({"labels": ["a", ""]}, "labels"),
+        ({"labels": [str(number) for number in range(257)]}, "labels: expected at most 256, received 257"),
         ({"channels": 2}, "channels"),
         ({"channels": True}, "channels"),
         ({"dims": "two"}, "dims"),

@@ -30,31 +30,31 @@ from scn_tf.errors import DatasetError, DataWarning, ImageError
 from scn_tf.types import Array, Vector, known
 
 
-def prepare(dataset: Dataset, identity: str, model: ModelConfig, *, measured: bool = True) -> dict[str, Array]:
+def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bool = True) -> dict[str, Array]:
     """Read one image and place it in the network's input (host).
 
     Args:
         dataset: the data set.
-        identity: the image's ID.
+        image_id: the image's ID.
         model: resolved.
         measured: see :func:`examples`.
 
     Returns:
         ``array``, ``scale``, ``translation``, and the example's values but ``image``.
     """
-    image = dataset.read(identity)
+    image = dataset.read(image_id)
     if image.array.max() == image.array.min():
-        warnings.warn(f"{dataset.files[identity]}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
+        warnings.warn(f"{dataset.files[image_id]}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
     pixel_size = dataset.pixel_size(image)
-    fit = fit_image(image, pixel_size, model, name=str(dataset.files[identity]))
-    truth = dataset.truth_in_array(identity, image)
+    fit = fit_image(image, pixel_size, model, name=str(dataset.files[image_id]))
+    truth = dataset.truth_in_array(image_id, image)
     landmarks = geometry.apply(fit.input_from_array, truth)
     present = np.isfinite(landmarks).all(axis=1)
     landmarks = np.where(present[:, None], landmarks, 0.0)
     with np.errstate(invalid="ignore"):
         in_image = ((truth >= -0.5) & (truth <= image.size - 0.5)).all(axis=1)  # around it an input may be padded
     visible = present & in_image & np.asarray(geometry.inside(landmarks.astype("float32"), known(model.image_size)))
-    mm = dataset.mm_per_pixel(identity, image) if measured else np.full_like(fit.scale, np.nan)
+    mm = dataset.mm_per_pixel(image_id, image) if measured else np.full_like(fit.scale, np.nan)
     return dict(
         array=image.array,
         scale=fit.scale.astype("float32"),
@@ -158,12 +158,12 @@ def examples(
         data = data.cache()
     data = without_autotune(data)
     outside = Outside(dataset, model)
-    for identity, example in zip(
+    for image_id, example in zip(
         ids, tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None), strict=True
     ):
         if not failures:
             values = {name: value.numpy() for name, value in example.items()}
-            outside.add(identity, values)
+            outside.add(image_id, values)
             if observe is not None:
                 observe(values)
     if failures:

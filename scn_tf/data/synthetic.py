@@ -148,7 +148,7 @@ def generate(root: PathName, *, dims: int = 2, train: int = 60, val: int = 20, s
         (root / folder).mkdir(parents=True, exist_ok=True)
     points: dict[str, Array] = {}
     ids = [f"hand_{number:03d}" for number in range(train + val)]
-    for number, identity in enumerate(ids):
+    for number, image_id in enumerate(ids):
         # One generator an image: the first images do not depend on how many there are.
         array, landmarks, labels = _draw(np.random.default_rng([seed, number]), size, spacing)
         for folder, content in (("images", array), ("labels", labels)):
@@ -156,10 +156,10 @@ def generate(root: PathName, *, dims: int = 2, train: int = 60, val: int = 20, s
             if dims == 3:
                 image.SetSpacing([spacing] * 3)
                 image.SetOrigin(ORIGIN_3D)
-            sitk.WriteImage(image, str(root / folder / f"{identity}{'.png' if dims == 2 else '.nii.gz'}"))
+            sitk.WriteImage(image, str(root / folder / f"{image_id}{'.png' if dims == 2 else '.nii.gz'}"))
         if dims == 3:
             landmarks = landmarks * spacing + np.array(ORIGIN_3D)
-        points[identity] = np.round(landmarks, 3)
+        points[image_id] = np.round(landmarks, 3)
     scn.write(root / "landmarks.csv", Annotations(points, {}))
     files.write_text(root / "splits" / "train.txt", "\n".join(ids[:train]) + "\n")
     files.write_text(root / "splits" / "val.txt", "\n".join(ids[train:]) + "\n")

@@ -40,24 +40,24 @@ class Draw(NamedTuple):
     mirrored: tf.Tensor  # (B,) bool: left and right are exchanged
 
 
-def sample(config: AugmentConfig, batch: int | tf.Tensor, size: Sizes, *, seed: tf.Tensor | Sequence[int]) -> Draw:
+def sample(config: AugmentConfig, batch: int | tf.Tensor, shape: Sizes, *, seed: tf.Tensor | Sequence[int]) -> Draw:
     """Draw the parameters of a batch, without state: the same seed gives the same draw.
 
     Args:
         config: :class:`scn_tf.config.AugmentConfig`.
         batch: number of images, may be a tensor.
-        size: (H, W) or (D, H, W).
+        shape: (H, W) or (D, H, W).
         seed: (2,) integers.
 
     Returns:
         :class:`Draw`.
     """
-    dims = len(size)
-    sides = tf.constant(size[::-1], tf.float32)
+    dims = len(shape)
+    sides = tf.constant(shape[::-1], tf.float32)
     seeds = tf.unstack(tf.random.split(seed, 9))
 
-    def uniform(index: int, shape: Sizes, bound: float) -> tf.Tensor:
-        return bound * tf.random.stateless_uniform([batch, *shape], seeds[index], -1.0, 1.0)
+    def uniform(index: int, per_image: Sizes, bound: float) -> tf.Tensor:
+        return bound * tf.random.stateless_uniform([batch, *per_image], seeds[index], -1.0, 1.0)
 
     factor = 1.0 + uniform(0, (1,), config.scale)
     factors = factor * (1.0 + uniform(1, (dims,), config.axis_scale))
@@ -99,13 +99,13 @@ def _spline_weights(positions: Tensor, count: int) -> Tensor:
     return ops.concatenate([first, weights[..., 2:-2], last], axis=-1)
 
 
-def _elastic_at_points(draw: Draw, points: Tensor, size: Sizes) -> Tensor:
+def _elastic_at_points(draw: Draw, points: Tensor, shape: Sizes) -> Tensor:
     """Displacement (B, N, d) of the elastic field at points (B, N, d)."""
-    dims = len(size)
+    dims = len(shape)
     count = draw.elastic.shape[1]
     weights = []
     for axis in range(dims):
-        sides = max(size[dims - 1 - axis] - 1, 1)
+        sides = max(shape[dims - 1 - axis] - 1, 1)
         # Outside the image the field goes on with its border value.
         position = ops.clip(points[..., axis] * ((count - 1) / sides), 0.0, count - 1.0)
         weights.append(_spline_weights(position, count))
@@ -114,37 +114,37 @@ def _elastic_at_points(draw: Draw, points: Tensor, size: Sizes) -> Tensor:
     return ops.einsum("bnx,bny,bnz,bzyxd->bnd", weights[0], weights[1], weights[2], draw.elastic)
 
 
-def _elastic_on_grid(draw: Draw, size: Sizes) -> Tensor:
-    """Displacement (B, *size, d) of the elastic field at every pixel."""
+def _elastic_on_grid(draw: Draw, shape: Sizes) -> Tensor:
+    """Displacement (B, *shape, d) of the elastic field at every pixel."""
     count = draw.elastic.shape[1]
-    weights = [_spline_weights(ops.cast(ops.arange(side), "float32") * ((count - 1) / max(side - 1, 1)), count) for side in size]
-    if len(size) == 2:
+    weights = [_spline_weights(ops.cast(ops.arange(side), "float32") * ((count - 1) / max(side - 1, 1)), count) for side in shape]
+    if len(shape) == 2:
         return ops.einsum("hy,wx,byxd->bhwd", weights[0], weights[1], draw.elastic)
     return ops.einsum("kz,hy,wx,bzyxd->bkhwd", weights[0], weights[1], weights[2], draw.elastic)
 
 
-def _centre(size: Sizes) -> Tensor:
-    return ops.convert_to_tensor([(side - 1) / 2 for side in size[::-1]], dtype="float32")
+def _centre(shape: Sizes) -> Tensor:
+    return ops.convert_to_tensor([(side - 1) / 2 for side in shape[::-1]], dtype="float32")
 
 
-def source_coordinates(draw: Draw, size: Sizes) -> Tensor:
-    """Input coordinates (B, *size, d), (x, y[, z]), that every output pixel shows."""
-    axes = [ops.cast(ops.arange(side), "float32") for side in size]
-    grid = ops.stack(ops.meshgrid(*axes, indexing="ij")[::-1], axis=-1)  # (*size, d)
-    moved = grid[None] + _elastic_on_grid(draw, size) - _centre(size)
-    flat = ops.reshape(moved, (-1, math.prod(size), len(size)))
-    flat = ops.matmul(flat, ops.transpose(draw.linear, (0, 2, 1))) + (draw.translation + _centre(size))[:, None]
-    return ops.reshape(flat, (-1, *size, len(size)))
+def source_coordinates(draw: Draw, shape: Sizes) -> Tensor:
+    """Input coordinates (B, *shape, d), (x, y[, z]), that every output pixel shows."""
+    axes = [ops.cast(ops.arange(side), "float32") for side in shape]
+    grid = ops.stack(ops.meshgrid(*axes, indexing="ij")[::-1], axis=-1)  # (*shape, d)
+    moved = grid[None] + _elastic_on_grid(draw, shape) - _centre(shape)
+    flat = ops.reshape(moved, (-1, math.prod(shape), len(shape)))
+    flat = ops.matmul(flat, ops.transpose(draw.linear, (0, 2, 1))) + (draw.translation + _centre(shape))[:, None]
+    return ops.reshape(flat, (-1, *shape, len(shape)))
 
 
-def transform_points(draw: Draw, points: Tensor, size: Sizes) -> Tensor:
+def transform_points(draw: Draw, points: Tensor, shape: Sizes) -> Tensor:
     """Where points of the input image lie in the augmented image: (B, N, d) -> (B, N, d)."""
     inverse = ops.linalg.inv(draw.linear)
-    shifted = points - (draw.translation + _centre(size))[:, None]
-    target = ops.matmul(shifted, ops.transpose(inverse, (0, 2, 1))) + _centre(size)  # = p + u(p)
+    shifted = points - (draw.translation + _centre(shape))[:, None]
+    target = ops.matmul(shifted, ops.transpose(inverse, (0, 2, 1))) + _centre(shape)  # = p + u(p)
     moved = target
     for _ in range(INVERSE_STEPS):
-        moved = target - _elastic_at_points(draw, moved, size)
+        moved = target - _elastic_at_points(draw, moved, shape)
     return moved
 
 
@@ -163,8 +163,8 @@ def interpolate(images: Tensor, coordinates: Tensor) -> Tensor:
     Returns:
         (B, *out, C).
     """
-    *size, channels = images.shape[1:]
-    dims, pixels = len(size), math.prod(size)
+    *shape, channels = images.shape[1:]
+    dims, pixels = len(shape), math.prod(shape)
     out = coordinates.shape[1:-1]
     batch = ops.shape(coordinates)[0]
     flat_images = ops.reshape(images, (-1, channels)) - BACKGROUND
@@ -177,7 +177,7 @@ def interpolate(images: Tensor, coordinates: Tensor) -> Tensor:
         index, stride = start, 1
         weight: Any = 1.0  # then (B, *out)
         for axis in range(dims):
-            side = size[dims - 1 - axis]
+            side = shape[dims - 1 - axis]
             upper = (corner >> axis) & 1
             position = lower[..., axis] + upper
             within = ops.cast(ops.logical_and(position >= 0, position < side), "float32")
@@ -260,12 +260,12 @@ def augment(
     Returns:
         (images, landmarks, visible): landmarks that left the image are no longer visible.
     """
-    size = tuple(images.shape[1:-1])
+    shape = tuple(images.shape[1:-1])
     seeds = tf.unstack(tf.random.split(seed, 2))
-    draw = sample(config, tf.shape(images)[0], size, seed=seeds[0])
+    draw = sample(config, tf.shape(images)[0], shape, seed=seeds[0])
     images = warp_images(draw, images)
     images = change_intensities(draw, images, seed=seeds[1], config=config)
-    landmarks = transform_points(draw, landmarks, size)
+    landmarks = transform_points(draw, landmarks, shape)
     if config.mirror > 0 and exchange is not None:
         landmarks, visible = exchange_sides(draw, landmarks, exchange), exchange_sides(draw, visible, exchange)
-    return images, landmarks, visible * ops.cast(geometry.inside(landmarks, size), visible.dtype)
+    return images, landmarks, visible * ops.cast(geometry.inside(landmarks, shape), visible.dtype)

@@ -15,7 +15,7 @@ from scn_tf.types import Array, Logs
 
 WARMUP = 0.04
 # Heatmap losses, 1 being that of a network which predicts nothing.
-LEARNED, COLLAPSED, MOST_RETURNS = 0.3, 0.7, 10
+LEARNED, COLLAPSED, MAX_RETURNS = 0.3, 0.7, 10
 
 
 class Schedule(keras.callbacks.Callback):
@@ -123,7 +123,7 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
             return
         loss = logs[self.trainer.objective.watched]
         collapsed = self.lowest < LEARNED * self.annotated and loss > COLLAPSED * self.annotated
-        if collapsed and self.returns < MOST_RETURNS:
+        if collapsed and self.returns < MAX_RETURNS:
             self.returns += 1
             step = keras.ops.convert_to_numpy(self.trainer.optimizer.iterations)
             for variable, value in zip(self.trainer.state(), self.kept[0], strict=True):

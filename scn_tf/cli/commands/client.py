@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     names = _names(options.names) if options.names else None
     if repeated := sorted({path.stem for path in options.images if [p.stem for p in options.images].count(path.stem) > 1}):
         raise client.ClientError(f"IMAGE: two files with the ID {repeated[0]}; the table could not tell them apart.")
-    batch = client.LARGEST_BATCH if options.batch is None else options.batch
+    batch = client.MAX_BATCH if options.batch is None else options.batch
     shared = {"model": options.model, "timeout": options.timeout, "batch_size": batch, "spacing": options.spacing}
     if options.rest:
         found = client.predict_rest(options.rest, options.images, **shared)

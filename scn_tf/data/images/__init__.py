@@ -8,14 +8,14 @@ One module in ``readers/`` per family of formats reads pixels as stored (:class:
 from scn_tf.data.images.collect import Source, check_exist, collect
 from scn_tf.data.images.dicom.series import is_series
 from scn_tf.data.images.formats import IMAGE_FORMATS, is_image, read_image, register_image_format, shown, stem
-from scn_tf.data.images.image import LEAST_MM, MOST_MM, Image, Stored, checked_spacing, from_array, from_stored
+from scn_tf.data.images.image import MAX_MM, MIN_MM, Image, Stored, checked_spacing, from_array, from_stored
 from scn_tf.data.images.row import ImageFormat
 from scn_tf.errors import ImageError
 
 __all__ = [
     "IMAGE_FORMATS",
-    "LEAST_MM",
-    "MOST_MM",
+    "MAX_MM",
+    "MIN_MM",
     "Image",
     "ImageError",
     "ImageFormat",

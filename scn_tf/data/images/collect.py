@@ -14,7 +14,7 @@ from scn_tf.errors import ImageError
 UNREAD_PICTURES = (".gif", ".webp", ".heic", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".pdf", ".czi", ".nd2", ".svs")
 UNREAD = (*UNREAD_PICTURES, ".mnc", ".mgz", ".mgh", ".img", ".rec", ".ima", ".dicom")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
-MOST_DEPTH = 32  # of folders in folders
+MAX_DEPTH = 32  # of folders in folders
 
 
 class Source(NamedTuple):
@@ -44,7 +44,7 @@ def collect(paths: Iterable[str | os.PathLike[str]], *, dims: int) -> tuple[list
     left_out: list[str] = []
     for path in paths:
         if path.is_dir():
-            _search(path, dims, found, left_out, MOST_DEPTH)
+            _search(path, dims, found, left_out, MAX_DEPTH)
         else:
             found.append(path)
     found = list(dict.fromkeys(found))

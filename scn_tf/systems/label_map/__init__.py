@@ -66,7 +66,7 @@ def _dataset(images: Array, labels: Array) -> tf.data.Dataset:
 
 def sheet(job: Job) -> bytes:
     """PNG of the first training images with their label maps."""
-    first = list(job.examples.training.take(sheets.MOST_IMAGES[2]))
+    first = list(job.examples.training.take(sheets.MAX_IMAGES[2]))
     images, labels = (np.stack([example[name].numpy() for example in first]) for name in ("image", "labels"))
     return sheets.label_sheet(images, labels, job.ids[0], num_labels=len(job.info.labels))
 

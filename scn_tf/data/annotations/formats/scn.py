@@ -15,7 +15,7 @@ from scn_tf.messages import cut, short, visible
 from scn_tf.storage import files
 from scn_tf.types import Array
 
-LONGEST_LINE, LONGEST_VALUE = 1_000_000, 60  # characters: of a row, and of every value that it should have
+MAX_LINE, MAX_VALUE = 1_000_000, 60  # characters: of a row, and of every value that it should have
 
 
 def read(path: Path, expected: Expected) -> Annotations:
@@ -33,7 +33,7 @@ def read(path: Path, expected: Expected) -> Annotations:
     landmarks: dict[str, Array] = {}
     rows: dict[str, int] = {}
     for line, text in enumerate(read_text(path).split("\n"), start=1):
-        if len(text) > LONGEST_LINE + LONGEST_VALUE * count * dims:  # before it becomes millions of cells
+        if len(text) > MAX_LINE + MAX_VALUE * count * dims:  # before it becomes millions of cells
             raise DatasetError(
                 f"{path}, line {line}: cannot be read: it has {len(text):,} characters. Expected one row per image, with an ID and "
                 f"{count * dims} values."

@@ -12,7 +12,7 @@ from scn_tf.errors import ImageError
 from scn_tf.types import known
 
 SHOWN = 4  # names in a message
-MOST_SLICES = 2**14
+MAX_SLICES = 2**14
 
 
 class Slice(NamedTuple):
@@ -70,8 +70,8 @@ def read(folder: Path) -> Stored:
     paths = [path for path in dicom_files(folder) if path.name.upper() != "DICOMDIR"]
     if not paths:
         raise ImageError(f"{folder}: holds no DICOM files.")
-    if len(paths) > MOST_SLICES:
-        raise ImageError(f"{folder}: holds more than {MOST_SLICES} DICOM files.")
+    if len(paths) > MAX_SLICES:
+        raise ImageError(f"{folder}: holds more than {MAX_SLICES} DICOM files.")
     if len(paths) == 1:
         return file.read(paths[0])
     slices = [_slice(path) for path in paths]

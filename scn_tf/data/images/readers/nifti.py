@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1e3, "micron": 1e-3}
 SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
-MOST_HEADER = 2**24  # bytes before the data: header and extensions
+MAX_HEADER = 2**24  # bytes before the data: header and extensions
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -34,11 +34,11 @@ def read(path: Path) -> Stored:
     """
     name = str(path)
     header = _header(path)
-    shape = [int(side) for side in header.get_data_shape()]
-    channels = shape[4] if len(shape) == 5 and shape[3] == 1 else 1
-    if any(side > 1 for side in shape[3:4]) or any(side > 1 for side in shape[5:]):
-        raise ImageError(f"{name}: holds several volumes (size {tuple(shape)}); save the one to use by itself.")
-    sides = [*shape, 1, 1, 1][:3]
+    stated = [int(side) for side in header.get_data_shape()]
+    channels = stated[4] if len(stated) == 5 and stated[3] == 1 else 1
+    if any(side > 1 for side in stated[3:4]) or any(side > 1 for side in stated[5:]):
+        raise ImageError(f"{name}: holds several volumes (size {tuple(stated)}); save the one to use by itself.")
+    sides = [*stated, 1, 1, 1][:3]
     dtype = header.get_data_dtype()
     colours = len(dtype.names) if dtype.names else channels  # RGB24 and RGBA32 are records
     if dtype.kind == "c":
@@ -66,7 +66,7 @@ def _unpacked(path: Path, size: int, *, to_end: bool = False) -> bytes:
                 return raw.read(size)
             with gzip.GzipFile(fileobj=raw) as file:
                 content = file.read(size)
-                rest = itertools.repeat(None, MOST_HEADER // 2**18) if to_end else ()
+                rest = itertools.repeat(None, MAX_HEADER // 2**18) if to_end else ()
                 for _ in rest:
                     if not file.read(2**20):
                         break
@@ -92,7 +92,7 @@ def _values(path: Path, header: "nibabel.Nifti1Header", size: int) -> memoryview
     magic = header["magic"].item()
     single = magic.startswith((b"n+1", b"n+2"))
     offset = int(header["vox_offset"]) if single else max(0, int(header["vox_offset"]))
-    if not 0 <= offset <= MOST_HEADER or (single and offset < int(header["sizeof_hdr"])):
+    if not 0 <= offset <= MAX_HEADER or (single and offset < int(header["sizeof_hdr"])):
         raise ImageError(f"{path}: is damaged: its pixels would begin at byte {offset}.")
     data = path if single else _partner(path)
     content = _unpacked(data, offset + size, to_end=True)
