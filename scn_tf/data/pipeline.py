@@ -114,26 +114,37 @@ def examples(
     Raises:
         ImageError, DatasetError: with the file and row.
     """
-    model, description = config.model, dataset.description
-    dims, count = description.dims, len(description.names)
-    failures: list[ImageError | DatasetError] = []
-    checking = True
+    model, shapes = config.model, _shapes(dataset)
+    reader = _Reader(lambda number: prepare(dataset, ids[number], model, measured=measured), shapes)
 
-    def read(index: np.integer) -> Sequence[Array]:
-        # Of the first pass nothing is raised inside TensorFlow: it would turn the error into a traceback in a string, and its other
-        # threads would go on reading while Python ends, which aborts the process.
-        if checking and failures:
-            return blank
-        try:
-            return tuple(prepare(dataset, ids[int(index)], model, measured=measured).values())
-        except (ImageError, DatasetError) as error:
-            if not checking:
-                raise
-            failures.append(error)
-            return blank
+    def load(index: tf.Tensor) -> dict[str, tf.Tensor]:
+        values = tf.numpy_function(reader.read, [index], [tf.float32] * len(shapes))
+        example = {name: tf.ensure_shape(value, shape) for (name, shape), value in zip(shapes.items(), values, strict=True)}
+        array, scale, translation = (example.pop(name) for name in ("array", "scale", "translation"))
+        return {"image": network_input(array, scale, translation, known(model.image_size)), **example}
 
-    shapes: dict[str, list[int | None]] = dict(
-        array=[*[None] * dims, description.channels],
+    data = tf.data.Dataset.range(len(ids)).map(load, num_parallel_calls=config.data.workers, deterministic=True)
+    if config.data.cache == "memory":
+        data = data.cache()
+    data = without_autotune(data)
+    outside = Outside(dataset, model)
+    progress = tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None)
+    for image_id, example in zip(ids, progress, strict=True):
+        if not reader.failures:
+            values = {name: value.numpy() for name, value in example.items()}
+            outside.add(image_id, values)
+            if observe is not None:
+                observe(values)
+    reader.finish_check()
+    outside.warn()
+    return data.apply(tf.data.experimental.assert_cardinality(len(ids)))
+
+
+def _shapes(dataset: Dataset) -> dict[str, list[int | None]]:
+    """Shapes of what :func:`prepare` returns."""
+    dims, count = dataset.description.dims, len(dataset.description.names)
+    return dict(
+        array=[*[None] * dims, dataset.description.channels],
         scale=[dims],
         translation=[dims],
         landmarks=[count, dims],
@@ -145,32 +156,37 @@ def examples(
         spacing=[dims],
         own_from_input=[dims + 1, dims + 1],
     )
-    blank = [np.ones([length or 1 for length in shape], "float32") for shape in shapes.values()]
 
-    def load(index: tf.Tensor) -> dict[str, tf.Tensor]:
-        values = tf.numpy_function(read, [index], [tf.float32] * len(shapes))
-        example = {name: tf.ensure_shape(value, shape) for (name, shape), value in zip(shapes.items(), values, strict=True)}
-        array, scale, translation = (example.pop(name) for name in ("array", "scale", "translation"))
-        return {"image": network_input(array, scale, translation, known(model.image_size)), **example}
 
-    data = tf.data.Dataset.range(len(ids)).map(load, num_parallel_calls=config.data.workers, deterministic=True)
-    if config.data.cache == "memory":
-        data = data.cache()
-    data = without_autotune(data)
-    outside = Outside(dataset, model)
-    for image_id, example in zip(
-        ids, tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None), strict=True
-    ):
-        if not failures:
-            values = {name: value.numpy() for name, value in example.items()}
-            outside.add(image_id, values)
-            if observe is not None:
-                observe(values)
-    if failures:
-        raise failures[0]
-    outside.warn()
-    checking = False
-    return data.apply(tf.data.experimental.assert_cardinality(len(ids)))
+class _Reader:
+    """Reads examples for ``tf.numpy_function``; failures of the first pass are collected, and raised when it ends.
+
+    Inside TensorFlow an error would become a traceback in a string, and the other threads would read on while Python ends, which
+    aborts the process.
+    """
+
+    def __init__(self, read_example: Callable[[int], dict[str, Array]], shapes: dict[str, list[int | None]]) -> None:
+        self.read_example, self.checking = read_example, True
+        self.failures: list[ImageError | DatasetError] = []
+        self.blank = [np.ones([length or 1 for length in shape], "float32") for shape in shapes.values()]
+
+    def read(self, index: np.integer) -> Sequence[Array]:
+        """Values of an example; blank ones after a failure of the first pass."""
+        if self.checking and self.failures:
+            return self.blank
+        try:
+            return tuple(self.read_example(int(index)).values())
+        except (ImageError, DatasetError) as error:
+            if not self.checking:
+                raise
+            self.failures.append(error)
+            return self.blank
+
+    def finish_check(self) -> None:
+        """End the first pass; raise its first failure."""
+        if self.failures:
+            raise self.failures[0]
+        self.checking = False
 
 
 def training_batches(data: tf.data.Dataset, *, count: int, batch_size: int, seed: int, first_epoch: int = 0) -> tf.data.Dataset:

@@ -156,6 +156,9 @@ def warp_images(draw: Draw, images: Tensor) -> Tensor:
 def interpolate(images: Tensor, coordinates: Tensor) -> Tensor:
     """Bilinear or trilinear values of images at coordinates; the background outside.
 
+    Equal to ``keras.ops.image.map_coordinates``, which takes one channel of one image at a time, and 1.6 (2D) to 2.7 (3D) times as
+    fast (``benchmarks/interpolation.py``).
+
     Args:
         images: (B, [D,] H, W, C).
         coordinates: (B, *out, d), (x, y[, z]) pixels.
