@@ -238,7 +238,7 @@ def test_a_run_never_takes_a_folder_with_a_users_settings(hands_2d, tmp_path, mo
 
 KILLED = """
 import os, sys, pathlib
-from scn_tf import files
+from scn_tf.storage import files
 if sys.argv[2] == "file":
     with files.replaced(sys.argv[1]) as temporary:
         temporary.write_text("half")
