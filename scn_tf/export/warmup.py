@@ -55,7 +55,8 @@ def write_warmup(version_folder: PathName, *, batch_sizes: Sequence[int] = (1, M
     target = folder / WARMUP_FILE
     requests = _requests(folder, batch_sizes)
     try:
-        with files.replaced(target) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+        # Requests of an export may be rewritten whoever wrote them: that the folder is one was checked.
+        with files.replaced(target, ours=lambda _: True) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
             for signature, inputs in requests:
                 request = predict_pb2.PredictRequest(inputs=inputs)
                 request.model_spec.name, request.model_spec.signature_name = model, signature

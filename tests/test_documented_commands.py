@@ -1,0 +1,243 @@
+"""Every command and every Python or YAML block of README and docs is run, in document order, in a sandbox of small data and models.
+
+Documents use the names of a reader's files; ``NAMES`` states what stands for them here, ``SMALLER`` what makes a command small,
+``NOT_RUN`` what a test cannot run, and why.
+"""
+
+import contextlib
+import io
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+import warnings
+
+import pytest
+import SimpleITK as sitk
+import tensorflow as tf
+import yaml
+
+import scn_tf
+from scn_tf import cli, config, registry, study
+from scn_tf.export import export_saved_model
+from scn_tf.serving import servable
+from tests.conftest import REPOSITORY
+from tests.serving_client import running
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")), *sorted((REPOSITORY / "docs" / "research").glob("*.md"))]
+NAMES = {"FOLDER": "data", "RUN": "runs/first", "OUT": "served", "IMAGE_OR_FOLDER": "pictures_in"}
+TINY = {
+    "model.image_size": "48,32",
+    "model.filters": "4",
+    "model.levels": "2",
+    "model.spatial_pooling": "4",
+    "model.spatial_kernel": "5",
+    "train.epochs": "1",
+    "train.minutes": "none",
+    "train.batch_size": "4",
+    "train.precision": "float32",
+}
+SMALLER = {  # command -> what is added to it
+    "train": [word for name, value in TINY.items() for word in (f"--{name}", value)],
+    "study": ["--list"],  # 180 trainings; tests/test_study.py carries small ones out
+}
+SMALLER_PYTHON = {
+    '"train": {"epochs": 50}': '"train": {"epochs": 1}, "model": {"image_size": [48, 32], "filters": 4, "levels": 2}',
+    "FOLDER": "data",
+}
+NOT_RUN = {  # beginning of a line -> why
+    "pip install": "changes the environment; tools/check_wheel.sh installs the package",
+    "scn-tf serve": "runs until Ctrl-C; the server of tests/test_server.py answers the requests of the documents",
+    "scn-tf demo": "runs until Ctrl-C and needs npm; tests/test_demo.py",
+    "SCN_MODEL=$PWD/served docker compose": "needs Docker; tests/test_deploy.py checks the files",
+    "kubectl": "needs a cluster; tests/test_deploy.py checks the files",
+    "python benchmarks/": "measures for minutes; tests/test_benchmarks.py",
+}
+# Functions that the documents call and the package does not have yet. A name that it has must leave this list.
+PENDING = ("register_annotation_format", "register_image_format", "register_command")
+SERVER = "127.0.0.1:8501"
+
+
+def name(page):
+    return str(page.relative_to(REPOSITORY))
+
+
+def blocks(text):
+    """(language, content) of the fenced blocks, those inside lists too, without their indentation."""
+    found = re.findall(r"^( *)```(\w*)\n(.*?)^ *```$", text, flags=re.S | re.M)
+    return [(language, re.sub(rf"^{indent}", "", content, flags=re.M)) for indent, language, content in found]
+
+
+def lines(content):
+    """Command lines of a block."""
+    return [line.removeprefix("$ ") for line in content.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
+
+
+class Sandbox:
+    """A folder with a reader's files, and what has been run in it."""
+
+    def __init__(self, folder):
+        self.folder, self.done, self.stack = folder, set(), contextlib.ExitStack()
+        self._port = None
+
+    def served(self):
+        """Folder of an export; written if no document has."""
+        if not (self.folder / "served").is_dir():
+            export_saved_model(self.folder / "runs" / "first", self.folder / "served")
+        return self.folder / "served"
+
+    def with_port(self, text):
+        """The text with the address of a server that runs, in place of the documents'."""
+        if SERVER not in text:
+            return text
+        if self._port is None:
+            self._port = self.stack.enter_context(running(servable.load(self.served())))
+        return text.replace(SERVER, f"127.0.0.1:{self._port}")
+
+    def run(self, line):
+        """Run a line of a shell block once; returns why not, or None."""
+        if reason := next((reason for start, reason in NOT_RUN.items() if line.startswith(start)), None):
+            return reason
+        words = [NAMES.get(word, word) for word in shlex.split(line, comments=True)]
+        if tuple(words) in self.done:
+            return None
+        self.done.add(tuple(words))
+        if words[0] == "scn-tf":
+            self._command(words[1:])
+        elif words[:2] == ["python", "-c"]:
+            exec(compile(words[2], line, "exec"), {})
+        elif "curl" in line:
+            if shutil.which("curl") is None:
+                return "curl is not installed"
+            shell = self.with_port(line).replace("curl ", "curl --silent --fail --noproxy '*' ")
+            assert "landmarks" in (found := self._shell(shell)) or "AVAILABLE" in found, found
+        else:
+            raise AssertionError(f"nobody knows how to run: {line}")
+        return None
+
+    def _command(self, words):
+        if words[0] == "train" and "--resume" not in words and "--run-dir" in words:
+            shutil.rmtree(words[words.index("--run-dir") + 1], ignore_errors=True)  # another document may have trained it
+        if words[0] in ("check-parity", "client"):
+            self.served()
+        more = [] if "--resume" in words else SMALLER.get(words[0], [])
+        output, said = io.StringIO(), io.StringIO()
+        with warnings.catch_warnings(action="default"), contextlib.redirect_stdout(output), contextlib.redirect_stderr(said):
+            status = cli.main([*map(self.with_port, words), *more])
+        # Networks that hardly learned anything have no peaks for int8 to agree about.
+        assert status == 0 or (words[0] == "check-parity" and "error:" not in said.getvalue()), said.getvalue()
+
+    @staticmethod
+    def _shell(line):
+        return subprocess.run(["bash", "-c", line], check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+@pytest.fixture(scope="module")
+def sandbox(hands_2d, hands_3d, run_2d, run_3d, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sandbox")
+    shutil.copytree(hands_2d, folder / "data")
+    shutil.copy(folder / "data" / "splits" / "val.txt", folder / "data" / "splits" / "test.txt")
+    shutil.copytree(run_2d, folder / "runs" / "first")
+    settings = folder / "runs" / "first" / "config.yaml"
+    settings.write_text(settings.read_text(encoding="utf-8").replace(str(hands_2d), str(folder / "data")), encoding="utf-8")
+    shutil.copytree(run_3d, folder / "runs" / "heads")
+    image = sorted((hands_2d / "images").iterdir())[-1]
+    for file in ("hand.png", "one.png", "pictures_in/hand.png"):
+        (folder / file).parent.mkdir(exist_ok=True)
+        shutil.copy(image, folder / file)
+    jpeg = tf.io.encode_jpeg(tf.io.decode_png(image.read_bytes())).numpy()
+    for file in ("HAND.jpg", "two.jpg", "other.jpg"):
+        (folder / file).write_bytes(jpeg)
+    volume = next(path for path in sorted((hands_3d / "images").iterdir()) if path.suffix not in (".raw", ".zraw"))
+    sitk.WriteImage(sitk.ReadImage(str(volume)), str(folder / "head.nii.gz"))
+    (folder / "annotations.csv").write_text("image;landmark;x;y\nhand01.png;thumb_tip;412.5;310.0\nhand01.png;index_tip;520.1;288.4\n")
+    made = Sandbox(folder)
+    with made.stack:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def here(sandbox, monkeypatch):
+    """The sandbox is the working folder; rows that a document registers go again."""
+    monkeypatch.chdir(sandbox.folder)
+    registered = []
+    original = registry.Registry.register
+
+    def register(self, row):
+        original(self, row)
+        registered.append((self, row.name))
+
+    monkeypatch.setattr(registry.Registry, "register", register)
+    yield
+    for home, row in registered:
+        home.unregister(row)
+
+
+def missing(block):
+    """Names of ``PENDING`` that a block needs."""
+    return [one for one in PENDING if one in block]
+
+
+def run_python(sandbox, block, namespace, page):
+    for text, smaller in SMALLER_PYTHON.items():
+        block = block.replace(text, smaller)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore", ResourceWarning)  # open(...).read(), as anybody types it
+        exec(compile(sandbox.with_port(block), name(page), "exec"), namespace)
+
+
+def check_yaml(content):
+    """A study if it has systems, else a configuration."""
+    if "systems:" in content:
+        with open("study.yaml", "w", encoding="utf-8") as file:
+            file.write(content)
+        assert study.read_study("study.yaml").runs("data")
+    else:
+        assert config.from_dict(yaml.safe_load(content))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_what_a_document_shows_runs(page, sandbox):
+    namespace = {"__name__": "document"}
+    for language, content in blocks(page.read_text(encoding="utf-8")):
+        if language in ("", "sh", "bash", "console"):
+            for line in lines(content):
+                sandbox.run(line)
+        elif language == "python":
+            if missing(content):
+                with pytest.raises((AttributeError, ImportError)):
+                    run_python(sandbox, content, namespace, page)
+            else:
+                run_python(sandbox, content, namespace, page)
+        elif language == "yaml":
+            check_yaml(content)
+        elif language == "toml":
+            assert tomllib.loads(content)
+        else:
+            assert language == "text", f"nobody knows how to check a block of {language}"
+
+
+def test_what_is_pending_is_not_there_yet():
+    assert [one for one in PENDING if one in scn_tf.__all__] == []
+
+
+def test_every_exception_is_needed_and_something_is_run():
+    found = [
+        line for page in PAGES for language, content in blocks(page.read_text(encoding="utf-8")) if not language for line in lines(content)
+    ]
+    assert [start for start in NOT_RUN if not any(line.startswith(start) for line in found)] == []
+    run = {line for line in found if not line.startswith(tuple(NOT_RUN))}
+    assert len(run) > 20
+    words = {word for line in run for word in shlex.split(line, comments=True)}
+    assert set(NAMES) - words == set()
+    assert {word for word in words if word.isupper() and len(word) > 2} <= set(NAMES)
+
+
+def test_a_command_that_fails_and_one_that_nobody_knows_are_noticed(sandbox):
+    with pytest.raises(AssertionError, match="no model there"):
+        sandbox.run("scn-tf predict nowhere hand.png")
+    with pytest.raises(AssertionError, match="nobody knows"):
+        sandbox.run("scn_tf train")
+    with pytest.raises(ZeroDivisionError):
+        run_python(sandbox, "1 / 0", {}, PAGES[0])
