@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
 from scn_tf.errors import CheckpointError
-from scn_tf.export.saved_model import check_finite, check_whole, newest_version
+from scn_tf.export.forms.saved_model.reading import check_finite, check_whole, newest_version
 from scn_tf.types import Array, PathName
 
 Arrays: TypeAlias = dict[str, Array]  # (B, ...) by the name of an input or output
