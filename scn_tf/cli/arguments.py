@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from scn_tf import __version__, config
-from scn_tf.cli import client, commands, configs, deploy, prediction
+from scn_tf.cli import client, commands, configs, deploy, forms, prediction
 from scn_tf.config import bundled
+from scn_tf.export import choice
 from scn_tf.runs.folder import SETTINGS
 
 RUN = "run folder, its model file, or name of a model that comes along (scn-tf models)"
@@ -55,7 +56,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
         "Find landmarks in image files. Writes a table id,landmark,x,y[,z],score in the coordinates that the model was trained on: "
         "pixels of the files, or mm."))  # fmt: skip
     predict.add_argument("model", type=Path, metavar="MODEL", help="name of a model that comes along (scn-tf models), "
-        "run folder, .keras, .npz, .tflite or .onnx file, or exported SavedModel")  # fmt: skip
+        f"{forms.models()}")  # fmt: skip
     predict.add_argument(
         "images",
         nargs="+",
@@ -97,15 +98,9 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     compare.set_defaults(run=commands.run_study)
 
     export = adding.add_parser("export", help="write a model for TF Serving, devices or other runtimes", allow_abbrev=False, description=(
-        "Write a run as a SavedModel (OUT is a folder; the model goes to OUT/1 or the next free number), "
-        "as TFLite (OUT.tflite) or as ONNX (OUT.onnx). The decoder is inside each of them."))  # fmt: skip
+        f"Write a run in another form: {forms.described()}. The decoder is inside each of them."))  # fmt: skip
     export.add_argument("run_folder", type=Path, metavar="RUN", help=RUN)
-    export.add_argument("out", type=Path, metavar="OUT", help="folder, FILE.tflite or FILE.onnx")
-    export.add_argument("--form", choices=("saved_model", "tflite", "onnx"), help="default: by the name of OUT")
-    export.add_argument("--quantize", choices=("none", "dynamic", "float16", "int8"), default="none", help="TFLite only (default: none): "
-        "float16 and dynamic store smaller weights, int8 also computes in integers, calibrated on the run's training images")  # fmt: skip
-    export.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="int8 only: data set (default: that of the run)")
-    export.add_argument("--heatmaps", action="store_true", help="TFLite and ONNX: also give the heatmaps")
+    forms.add_options(export)
     export.set_defaults(run=commands.run_export)
 
     parity = adding.add_parser("check-parity", aliases=["check_parity"], allow_abbrev=False,
@@ -113,12 +108,12 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
         "Send the same images through Keras and every export: largest and mean difference in pixels of the original images, time, size, "
         "mean error. Exit status 1 if an export is too far off."))  # fmt: skip
     parity.add_argument("run_folder", type=Path, metavar="RUN", help=RUN)
-    parity.add_argument("exports", type=Path, nargs="+", metavar="EXPORT", help="SavedModel folders, .tflite and .onnx files")
+    parity.add_argument("exports", type=Path, nargs="+", metavar="EXPORT", help=forms.exports())
     parity.add_argument("--split", help="split of the run's data set (default: its validation split)")
     parity.add_argument("--data.root", dest="root", type=Path, metavar="DIR", help="data set (default: that of the run)")
     parity.add_argument("--images", type=int, metavar="I", help="at most so many images (default: all)")
     parity.add_argument("--tolerance", type=float, metavar="PX", help="largest difference that passes (default: 0.05 for float forms; "
-        "float16, dynamic and int8 pass if the mean error grows by at most 0.01, 0.02 and 0.10)")  # fmt: skip
+        f"others pass by the growth of the mean error, which may be {choice.limits()})")  # fmt: skip
     parity.set_defaults(run=commands.run_check_parity)
 
     serve = adding.add_parser("serve", help="answer requests on this machine, with TF Serving's REST routes", allow_abbrev=False)

@@ -6,7 +6,6 @@ Each imports what it needs when it runs, since TensorFlow takes seconds.
 import argparse
 import contextlib
 import datetime
-import re
 import sys
 import warnings
 from collections.abc import Mapping
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from scn_tf import config
+from scn_tf.cli import forms
 from scn_tf.runs.folder import RunFolder
 
-EXPORTS = {".tflite": "tflite", ".onnx": "onnx"}
 # A first run on the embedded set should end while one is still looking.
 SYNTHETIC_DEFAULTS = {"train.minutes": 4.0, "heatmap.sigma": 1.5}
 
@@ -157,27 +156,9 @@ def run_models(options: argparse.Namespace) -> None:
 def run_export(options: argparse.Namespace) -> None:
     from scn_tf import export
 
-    suffix = options.out.suffix
-    folder = options.out.is_dir() or re.fullmatch(r"(\.v?\d+)?", suffix)  # hands-1.2 is a folder's name
-    if options.form is None and suffix not in EXPORTS and not folder:
-        raise config.ConfigError(
-            f"{options.out}: {suffix} is no form of export; expected FILE.tflite, FILE.onnx or a folder. "
-            "Should a folder have this name: --form saved_model."
-        )
-    form = options.form or EXPORTS.get(suffix, "saved_model")
-    if options.quantize != "none" and form != "tflite":
-        raise config.ConfigError(f"--quantize: {options.quantize} is for TFLite; {options.out} would be {form}.")
-    if options.heatmaps and form == "saved_model":
-        raise config.ConfigError("--heatmaps: is for TFLite and ONNX; a SavedModel always has the signature serve_heatmaps.")
-    if form == "tflite":
-        path = export.export_tflite(
-            options.run_folder, options.out, quantize=options.quantize, heatmaps=options.heatmaps, root=options.root
-        )
-    elif form == "onnx":
-        path = export.export_onnx(options.run_folder, options.out, heatmaps=options.heatmaps)
-    else:
-        path = export.export_saved_model(options.run_folder, options.out)
-    print(f"{form:11s} {path}")
+    form, given = forms.chosen(options)
+    path = export.write(options.run_folder, options.out, form, **given)
+    print(f"{form.name:11s} {path}")
 
 
 def run_check_parity(options: argparse.Namespace) -> int:

@@ -55,7 +55,7 @@ def load(out: PathName) -> Servable:
     """Open an export.
 
     Args:
-        out: folder that ``to_saved_model.py`` wrote, of which the highest number is taken, or a version's folder in it.
+        out: folder of exported SavedModels, of which the highest number is taken, or a version's folder in it.
 
     Returns:
         :class:`Servable`.
