@@ -47,7 +47,7 @@ def combine(paths: Sequence[PathName], out: PathName) -> ModelInfo:
         raise CheckpointError(f"{out}: is there already; choose another file for out.")
     if len(paths) < 2:
         raise CheckpointError(f"{paths[0]}: expected at least two networks to combine.")
-    found = [opening.network_file(path) for path in paths]
+    found = [opening.landmark_network_file(path) for path in paths]
     files.check_writable(out)
     loaded = [checkpoints.load_model(path) for path in found]
     networks, infos = zip(*loaded, strict=True)

@@ -82,7 +82,7 @@ def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
         (["export", "none", "out.onx", "--form", "saved_model"], 1, "error: none: no such file"),
         (["export", "none", "hand-1.2"], 1, "error: none: no such file"),
         (["export", "none", "out", "--quantise", "int8"], 2, "--quantise: unknown argument; did you mean --quantize?"),
-        (["export", "none", "out", "--quantize", "int8"], 1, "--quantize: int8 is for TFLite"),
+        (["export", "none", "out", "--quantize", "int8"], 1, "--quantize: int8 is for TFLite; out would be written as SavedModel."),
         (["check_parity", "none", "out", "--images", "0"], 1, "error: images: expected at least 1, received 0"),
         (["combine", "none", "none", "--out", "pair.keras"], 1, "error: none: no such file"),
         (["combine", "hand_xray", "--out", "pair.keras"], 1, "hand_xray: expected at least two networks to combine"),

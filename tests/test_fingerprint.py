@@ -12,7 +12,8 @@ from scn_tf import cli, config, evaluate_run, train_run
 from scn_tf.data import fingerprint
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import CheckpointError, DatasetError, DataWarning
-from scn_tf.export import parity, tflite
+from scn_tf.export import parity
+from scn_tf.export.forms.tflite.writing import training_images
 from scn_tf.runs import checkpoints
 from scn_tf.storage import files
 from scn_tf.training import resuming
@@ -208,7 +209,7 @@ def test_a_model_says_in_a_warning_that_a_set_has_other_units(run_2d, moved, tmp
         evaluate_run.evaluate(run_2d, "val", root=moved, out=tmp_path / "out")
     info = checkpoints.read_info(run_2d / "model.keras")
     with pytest.warns(DataWarning, match=message):
-        tflite.training_images(info, moved)
+        training_images(info, moved)
 
 
 def test_exchanged_names_are_refused_wherever_data_meet_a_model(run_2d, moved, tmp_path):
@@ -217,7 +218,7 @@ def test_exchanged_names_are_refused_wherever_data_meet_a_model(run_2d, moved, t
     info = checkpoints.read_info(run_2d / "model.keras")
     for use in (
         lambda: evaluate_run.evaluate(run_2d, "val", root=moved, out=tmp_path / "out"),
-        lambda: tflite.training_images(info, moved),
+        lambda: training_images(info, moved),
         lambda: parity.check(run_2d, [], root=moved),
     ):
         with pytest.raises(DatasetError, match=f"landmark 0 is {names[4]}, but the model's is {names[0]}"):

@@ -15,7 +15,7 @@ import tensorflow as tf
 from scn_tf import config, geometry, train_run
 from scn_tf.environment import devices
 from scn_tf.errors import DatasetError, DataWarning
-from scn_tf.export import tflite
+from scn_tf.export.forms.tflite.writing import training_images
 from scn_tf.figures import pictures
 from scn_tf.runs import checkpoints
 from scn_tf.runs.folder import RunFolder
@@ -216,7 +216,7 @@ def test_an_image_to_train_on_needs_no_landmarks_that_give_its_mm(hands_2d, tmp_
     ):
         train_run.train(small_config(root, data__val_split="train"), tmp_path / "judged")
     _, info = checkpoints.load_model(tmp_path / "run" / "model.keras")
-    assert len(tflite.training_images(info)) == 7  # an export with integers measures nothing either
+    assert len(training_images(info)) == 7  # an export with integers measures nothing either
 
 
 def test_a_unet_too_narrow_for_its_maps_is_warned_of(hands_2d, tmp_path):

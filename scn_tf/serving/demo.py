@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from scn_tf.data import pixels
 from scn_tf.errors import ConversionError
-from scn_tf.export.tflite import export_tflite
+from scn_tf.export.forms.tflite.writing import export_tflite
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.storage import files, ownership
@@ -73,7 +73,7 @@ def build(run: PathName, out: PathName) -> Path:
         WriteError: the folder is not writable.
     """
     out = Path(out)
-    model = page_model(checkpoints.load_model(opening.network_file(run))[1])
+    model = page_model(checkpoints.load_model(opening.landmark_network_file(run))[1])
     pages = [page for pattern in PAGE for page in SOURCE.glob(pattern)]
     _check_folder(out, [page.name for page in pages])
     _install_libraries(out)

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
 from scn_tf.errors import CheckpointError
-from scn_tf.export.saved_model import check_finite, check_whole, newest_version
+from scn_tf.export.forms.saved_model.reading import check_finite, check_whole, newest_version
 from scn_tf.types import Array, PathName
 
 Arrays: TypeAlias = dict[str, Array]  # (B, ...) by the name of an input or output
@@ -55,7 +55,7 @@ def load(out: PathName) -> Servable:
     """Open an export.
 
     Args:
-        out: folder that ``to_saved_model.py`` wrote, of which the highest number is taken, or a version's folder in it.
+        out: folder of exported SavedModels, of which the highest number is taken, or a version's folder in it.
 
     Returns:
         :class:`Servable`.

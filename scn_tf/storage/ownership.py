@@ -1,6 +1,7 @@
 """Which files this package wrote: by what stands in them, so that nobody else's is ever replaced.
 
 One row of ``RECOGNISED`` per kind of file. Each reads a few bytes, or the list of contents of an archive.
+The rows of forms of export say the same of theirs (:mod:`scn_tf.export.forms`).
 """
 
 import json
@@ -47,6 +48,11 @@ def is_ours(path: str | Path) -> bool:
         return recognise is not None and recognise(path)
     except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, RecursionError, NotImplementedError, yaml.YAMLError):
         return False  # damaged, or of another program
+
+
+def marked(start: bytes = b"", at: int = 0) -> Callable[[Path], bool]:
+    """A recogniser of exported files: they contain our name, and ``start`` at a place of their head; empty files are ours too."""
+    return lambda path: path.stat().st_size == 0 or _contains(path, METADATA, start, at)
 
 
 def anything(path: str | Path) -> bool:
@@ -130,6 +136,4 @@ RECOGNISED = {
     ".yaml": _is_settings,
     ".keras": _is_archive(METADATA.decode()),
     ".npz": _is_archive("metadata.npy", "progress.npy"),
-    ".tflite": lambda path: _contains(path, METADATA, b"TFL3", 4),
-    ".onnx": lambda path: _contains(path, METADATA),
 }

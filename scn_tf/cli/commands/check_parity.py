@@ -3,19 +3,20 @@
 import argparse
 from pathlib import Path
 
-from scn_tf.cli import inputs
+from scn_tf.cli import forms, inputs
 from scn_tf.cli.command import Command
+from scn_tf.export import choice
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, its exports, and the images to compare them on."""
     inputs.add_run(parser)
-    parser.add_argument("exports", type=Path, nargs="+", metavar="EXPORT", help="SavedModel folders, .tflite and .onnx files")
+    parser.add_argument("exports", type=Path, nargs="+", metavar="EXPORT", help=forms.exports())
     parser.add_argument("--split", help="split of the run's data set (default: its validation split)")
     inputs.add_data_root(parser)
     parser.add_argument("--images", type=int, metavar="I", help="at most so many images (default: all)")
     parser.add_argument("--tolerance", type=float, metavar="PX", help="largest difference that passes (default: 0.05 for float forms; "
-        "float16, dynamic and int8 pass if the mean error grows by at most 0.01, 0.02 and 0.10)")  # fmt: skip
+        f"others pass by the growth of the mean error, which may be {choice.limits()})")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:

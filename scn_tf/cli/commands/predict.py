@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from scn_tf.cli import forms
 from scn_tf.cli.command import Command
 
 ENDINGS = (".csv",)
@@ -13,7 +14,7 @@ ENDINGS = (".csv",)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, the images and the table."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="name of a bundled model (scn-tf models), "
-        "run folder, .keras, .npz, .tflite or .onnx file, or exported SavedModel")  # fmt: skip
+        f"{forms.models()}")  # fmt: skip
     parser.add_argument(
         "images",
         nargs="+",

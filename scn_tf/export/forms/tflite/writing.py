@@ -2,7 +2,6 @@
 
 import json
 import re
-import threading
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,21 +16,17 @@ from tqdm import tqdm
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.data.fingerprint import check_against_model
-from scn_tf.environment.extras import needs_extra
 from scn_tf.environment.quiet import quiet_stderr
 from scn_tf.errors import ConversionError
-from scn_tf.export.saved_model import load_service
-from scn_tf.runs import info as infos
-from scn_tf.runs.checkpoints import NOT_FINITE
+from scn_tf.export.choice import listed, rows
+from scn_tf.export.forms.tflite import SIGNATURE, TFLITE
+from scn_tf.export.signatures import load_service
+from scn_tf.export.writing import write
 from scn_tf.runs.info import ENTRY, ModelInfo
 from scn_tf.storage import checksums, files
-from scn_tf.systems import opening
-from scn_tf.types import Array, Locate, PathName, Tensor, known
+from scn_tf.types import Array, PathName, known
 
-QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
-SIGNATURE = "serve_input"
 REPRESENTATIVE_IMAGES = 100
-FLOATS = {schema.TensorType.FLOAT16: "<f2", schema.TensorType.FLOAT32: "<f4", schema.TensorType.FLOAT64: "<f8"}
 FLOAT_PARTS = ("/Tanh", "spatial_configuration", "heatmaps")  # of int8 models
 
 
@@ -47,7 +42,7 @@ def export_tflite(
     """Write a TFLite model with one signature ``serve_input``.
 
     Input ``image`` float32 (1, [D,] H, W, C) as the network takes it; outputs ``landmarks`` float32
-    (1, N, d) network pixels and ``scores`` (1, N). Landmark names, configuration and validation error
+    (1, N, d) network pixels and ``scores`` (1, N), or ``labels`` uint8 (1, [D,] H, W). Landmark names, configuration and validation error
     stand as JSON in the file's metadata ``scn_tf.json``; the checksum of :mod:`scn_tf.storage.checksums` follows the model.
 
     Args:
@@ -66,22 +61,22 @@ def export_tflite(
         CheckpointError, DatasetError: no model in the run, or its data set is gone (``int8``).
         ConversionError: an operation without a TFLite builtin.
     """
-    if quantize not in QUANTIZATIONS:
-        raise ConversionError(f"quantize: expected one of {', '.join(QUANTIZATIONS)}, received {quantize!r}.")
-    opening.network_file(run)
-    files.check_writable(out)
+    return write(run, out, TFLITE, quantize=quantize, heatmaps=heatmaps, images=images, root=root)
+
+
+def write_file(run: PathName, path: Path, *, quantize: str, heatmaps: bool, images: Array | None, root: PathName | None) -> Path:
+    """See :class:`scn_tf.export.forms.ExportForm`."""
     service, info = load_service(run)
     if quantize == "int8" and images is None:
         images = training_images(info, root)
 
-    serve = tf.function(service.with_heatmaps if heatmaps else service.locate)
+    serve = tf.function(service.with_heatmaps if heatmaps else service.respond)
     function = serve.get_concrete_function(tf.TensorSpec((1, *service.input_shape), tf.float32, name="image"))
     content = _convert(function, quantize, images)
     stated = {**info.public().model_copy(update={"quantize": quantize}).to_json(), **checksums.STATEMENT}
     content = _annotated(content, sorted(function.structured_outputs), stated)
-    with files.replaced(out) as temporary:
-        temporary.write_bytes(checksums.filled(content + checksums.PLACEHOLDER))
-    return Path(out)
+    path.write_bytes(checksums.filled(content + checksums.PLACEHOLDER))
+    return path
 
 
 def _converter(function: tf.types.experimental.ConcreteFunction) -> "tf.lite.TFLiteConverter":
@@ -109,9 +104,10 @@ def _convert(function: tf.types.experimental.ConcreteFunction, quantize: str, im
     except Exception as error:  # the converter raises types of its own, some of them private
         operations = sorted(set(re.findall(r"'(tf\.\w+)' op is neither", str(error))))
         if not operations:
-            raise ConversionError(f"to_tflite: the conversion failed ({type(error).__name__}: {files.first_line(error)}).") from None
+            raise ConversionError(f"tflite: the conversion failed ({type(error).__name__}: {files.first_line(error)}).") from None
+        others = listed((form.title for form in rows() if form.name != TFLITE.name), "or")
         raise ConversionError(
-            f"to_tflite: TFLite has no builtin for operations of this network ({', '.join(operations)}). Use to_saved_model or to_onnx."
+            f"tflite: TFLite has no builtin for operations of this network ({', '.join(operations)}). Export it as {others}."
         ) from None
 
 
@@ -175,87 +171,3 @@ def _tensor_map(name: str, index: int) -> schema.TensorMapT:
     entry = schema.TensorMapT()
     entry.name, entry.tensorIndex = name, index
     return entry
-
-
-def read_info(path: PathName) -> ModelInfo:
-    """What a file of :func:`export_tflite` says of itself.
-
-    Raises:
-        ConversionError: no TFLite model, one that another program wrote, or a damaged one.
-    """
-    return _read(path)[1]
-
-
-def _read(path: PathName) -> tuple[bytes, ModelInfo]:
-    """(content, what it says) of a file, its checksum compared; see :func:`read_info`."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise ConversionError(f"{path}: cannot be read ({error.strerror}).") from None
-    checksums.check(content, path, ConversionError)
-    stated = None
-    try:
-        model = schema.Model.GetRootAs(bytearray(content), 0)
-        for entry in map(model.Metadata, range(model.MetadataLength())):
-            if entry.Name() == ENTRY.encode():
-                stated = json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
-    except Exception as error:  # flatbuffers reads whatever bytes it is given; a wrong file fails anywhere
-        raise ConversionError(f"{path}: is no TFLite model ({error}).") from None
-    if stated is None:
-        raise ConversionError(f"{path}: was not written by scn_tf ({ENTRY} is missing).")
-    return content, infos.read(checksums.without_statement(stated, content, path, ConversionError), path)
-
-
-def _check_finite(content: bytes, path: PathName) -> None:
-    """Raise ConversionError for weights, or scales of integers, that are not finite."""
-    try:
-        model = schema.Model.GetRootAs(content, 0)
-        for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
-            for tensor in map(graph.Tensors, range(graph.TensorsLength())):
-                data, scales = model.Buffers(tensor.Buffer()).DataAsNumpy(), tensor.Quantization()
-                values = [] if scales is None or scales.ScaleIsNone() else [scales.ScaleAsNumpy()]
-                if tensor.Type() in FLOATS and isinstance(data, np.ndarray):
-                    values.append(data.view(FLOATS[tensor.Type()]))
-                # The converter makes of an infinite weight the largest number.
-                if not all((np.abs(value) < np.finfo(value.dtype).max).all() for value in values):
-                    raise ConversionError(f"{path}: {NOT_FINITE} ({tensor.Name().decode()[:80]}).")
-    except ConversionError:
-        raise
-    except Exception as error:  # as in _read
-        raise ConversionError(f"{path}: is no TFLite model ({error}).") from None
-
-
-def localizer(path: PathName, *, threads: int = 2) -> tuple[Locate, ModelInfo]:
-    """Open a TFLite file of :func:`export_tflite`.
-
-    Returns:
-        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), image by image; what the file says). Several threads
-        may call the function: an interpreter has one set of tensors, so that they wait for each other.
-
-    Raises:
-        MissingExtra: ai-edge-litert is not installed.
-        ConversionError: the file is no model of scn_tf, is damaged, or has weights that are not finite.
-    """
-    with needs_extra(str(path), "ai-edge-litert"):
-        from ai_edge_litert.interpreter import Interpreter
-    content, info = _read(path)
-    _check_finite(content, path)
-    try:
-        with quiet_stderr():
-            interpreter = Interpreter(model_content=content, num_threads=threads)
-            interpreter.allocate_tensors()  # here, where its "Created XNNPACK delegate" goes nowhere
-            opened = interpreter, interpreter.get_signature_runner(SIGNATURE)
-    except (ValueError, RuntimeError) as error:
-        raise ConversionError(f"{path}: is no TFLite model of scn_tf ({files.first_line(error)}).") from None
-    lock = threading.Lock()
-
-    def locate(images: Tensor) -> tuple[Array, Array]:
-        _, run = opened  # the runner does not keep the interpreter alive
-        results = []
-        for image in np.asarray(images, np.float32):
-            with lock:
-                results.append(run(image=image[np.newaxis]))
-        landmarks, scores = (np.concatenate([result[name] for result in results]) for name in ("landmarks", "scores"))
-        return landmarks, scores
-
-    return locate, info

@@ -1,0 +1,63 @@
+"""Options and help texts of commands that follow from the forms of export."""
+
+import argparse
+from pathlib import Path
+
+from scn_tf.errors import ConfigError
+from scn_tf.export import choice
+from scn_tf.export.forms import FORMS, ExportForm
+from scn_tf.runs.folder import MODELS
+
+SPELLED = {"root": "data.root"}  # keyword of a form -> option, where it has the name of a setting
+DEST = "form_option_"  # in front of the names of parsed options
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The target, its form and what there is to choose about it."""
+    parser.add_argument("out", type=Path, metavar="OUT", help=choice.targets())
+    parser.add_argument("--form", choices=tuple(FORMS), help="default: by the name of OUT")
+    for name, offered in choice.options().items():
+        option = offered[0][1]
+        help_text = f"{choice.listed(form.title for form, _ in offered)}: {option.description}".replace("%", "%%")
+        flag, dest = f"--{SPELLED.get(name, name)}", f"{DEST}{name}"
+        if option.kind == "choice":
+            values = tuple(dict.fromkeys(value for _, one in offered for value in one.choices))
+            parser.add_argument(flag, dest=dest, choices=values, help=f"{help_text} (default: {option.default})")
+        elif option.kind == "switch":
+            parser.add_argument(flag, dest=dest, action="store_true", default=None, help=help_text)
+        elif option.kind == "folder":
+            parser.add_argument(flag, dest=dest, type=Path, metavar="DIR", help=help_text)
+
+
+def chosen(options: argparse.Namespace) -> tuple[ExportForm, dict[str, object]]:
+    """The form of a command line, and the options that were given for it.
+
+    Raises:
+        ConfigError: an ending that is no form's, or an option of another form.
+    """
+    form = choice.form_of(options.out, options.form)
+    given = {name.removeprefix(DEST): value for name, value in vars(options).items() if name.startswith(DEST) and value is not None}
+    for name, value in given.items():
+        if problem := choice.misfit(form, name, value, options.out):
+            raise ConfigError(f"--{SPELLED.get(name, name)}: {problem}")
+    return form, given
+
+
+def described() -> str:
+    """Every form with its target and what it is for."""
+    return "; ".join(
+        f"{form.title} ({f'OUT{form.suffix}' if form.suffix else 'a folder'}) for {form.description}" for form in choice.rows()
+    )
+
+
+def models() -> str:
+    """What can be opened, for help texts: "run folder, .keras, ... file, or exported SavedModel"."""
+    endings = [*dict.fromkeys(Path(name).suffix for name in MODELS), *choice.endings()]
+    exported = "".join(f", or exported {title}" for title in choice.folder_titles())
+    return f"run folder, {choice.listed(endings, 'or')} file{exported}"
+
+
+def exports() -> str:
+    """What is an export, for help texts: "SavedModel folders, .tflite and .onnx files"."""
+    folders = [f"{title} folders" for title in choice.folder_titles()]
+    return ", ".join([*folders, f"{choice.listed(choice.endings())} files"])
