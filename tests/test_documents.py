@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scn_tf.cli.arguments import build_parser
+from scn_tf.cli.parser import build_parser
 from tests.conftest import REPOSITORY
 from tools import prose
 

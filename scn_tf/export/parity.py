@@ -100,8 +100,8 @@ def check(
     check_against_model(dataset, info)
     ids = dataset.split(split or settings.data.val_split, missing=settings.data.missing)[:images]
     examples = [
-        {**example, "id": identity, "file": dataset.files[identity], "annotated": example["annotated"] * trained}
-        for identity, example in zip(ids, pipeline.examples(dataset, ids, settings), strict=True)
+        {**example, "id": image_id, "file": dataset.files[image_id], "annotated": example["annotated"] * trained}
+        for image_id, example in zip(ids, pipeline.examples(dataset, ids, settings), strict=True)
     ]
     if not any(example["annotated"].numpy().any() for example in examples):
         raise DatasetError(f"{dataset.table}: none of the {len(ids)} images has an annotated landmark to measure errors with.")

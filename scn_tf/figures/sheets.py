@@ -28,17 +28,17 @@ def annotation_sheet(examples: Sequence[dict], ids: Sequence[str], names: Sequen
     """
     dims = examples[0]["landmarks"].shape[-1]
     chosen = list(zip(examples, ids, strict=False))[: MAX_IMAGES[dims]]
-    panels = [(example, identity, view) for example, identity in chosen for view in _views(dims)]
+    panels = [(example, image_id, view) for example, image_id in chosen for view in _views(dims)]
     figure, axes = _grid(len(panels))
     numbered = len(names) > MAX_NAMES
-    for axis, (example, identity, view) in zip(axes, panels, strict=False):
+    for axis, (example, image_id, view) in zip(axes, panels, strict=False):
         shown = example["visible"] > 0
         _show(axis, example["image"], view)
         points = example["landmarks"][:, view]
         axis.plot(*points[shown].T, "+", color="lime", markersize=6)
         for number in np.flatnonzero(shown).tolist():
             _label(axis, str(number) if numbered else names[number], points[number], "yellow")
-        axis.set_title(f"{_name(identity)}  ({'xyz'[view[0]]} right, {'xyz'[view[1]]} {'up' if view[1] == 2 else 'down'})", fontsize=8)
+        axis.set_title(f"{_name(image_id)}  ({'xyz'[view[0]]} right, {'xyz'[view[1]]} {'up' if view[1] == 2 else 'down'})", fontsize=8)
     if numbered:
         legend = textwrap.wrap("   ".join(f"{number} {_name(name)}" for number, name in enumerate(names)), 150)[:12]
         figure.supxlabel("\n".join(legend), fontsize=6, parse_math=False)
@@ -49,12 +49,12 @@ def label_sheet(images: np.ndarray, maps: np.ndarray, ids: Sequence[str], *, num
     """PNG of the first training images ([D,] H, W, C) with their label maps ([D,] H, W) laid over; of volumes the middle slice."""
     count = min(len(ids), MAX_IMAGES[2])
     figure, axes = _grid(count)
-    for axis, image, labels, identity in zip(axes, images, maps, ids, strict=False):
+    for axis, image, labels, image_id in zip(axes, images, maps, ids, strict=False):
         if labels.ndim == 3:
             image, labels = image[len(image) // 2], labels[len(labels) // 2]
         axis.imshow(image[..., 0], cmap="gray")
         axis.imshow(np.ma.masked_equal(labels, 0), cmap="nipy_spectral", vmin=0, vmax=num_labels - 1, alpha=0.5, interpolation="nearest")
-        axis.set_title(_name(identity), fontsize=8)
+        axis.set_title(_name(image_id), fontsize=8)
     return png(figure)
 
 
