@@ -1,8 +1,7 @@
-import dataclasses
-
 """SIGTERM is Ctrl-C: what was found is kept, one line, status 130."""
 
 import csv
+import dataclasses
 import os
 import signal
 import subprocess
@@ -30,7 +29,7 @@ COMMANDS = {
 
 def does(monkeypatch, command, work):
     """Exchange what a command does."""
-    rows = registry.COMMANDS._loaded()
+    rows, command = registry.COMMANDS._loaded(), command.replace("_", "-")
     monkeypatch.setitem(rows, command, dataclasses.replace(rows[command], run=work))
 
 
