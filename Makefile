@@ -1,16 +1,19 @@
 # make train   the main job on the embedded data
 # make test    all tests
+# make quick   the tests that find most per second, below a minute
 # make lint    style, format and types
+# make docs    the documentation site in build/docs; a broken link or a dead reference is an error
 # make package  the wheel and the sdist are built, checked, and used in an empty folder
 # Each sets up .venv first, with the tested versions of constraints.txt.
 
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+DOCS_READY := $(VENV)/.docs-ready
 # Extra arguments of the tests, such as ARGS="-k geometry".
 ARGS ?=
 
-.PHONY: train test lint package golden clean
+.PHONY: train test quick lint docs package golden clean
 
 train: $(READY)
 	$(VENV)/bin/python train.py
@@ -24,6 +27,10 @@ lint: $(READY)
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
 
+docs: $(DOCS_READY)
+	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -b html docs build/docs
+	@echo "build/docs/index.html"
+
 package: $(READY)
 	PYTHON=$(VENV)/bin/python tools/check_wheel.sh
 
@@ -36,5 +43,9 @@ $(READY): pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[all,test]'
 	@touch $(READY)
 
+$(DOCS_READY): $(READY)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $(DOCS_READY)
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info docs/modules

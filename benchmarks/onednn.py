@@ -31,7 +31,7 @@ def measure(case):
     from scn_tf import config
     from scn_tf.environment import devices
     from scn_tf.training import trainer as trainers
-from scn_tf.training.landmarks import landmark_objective
+    from scn_tf.training.landmarks import landmark_objective
 
     devices.keep_large_blocks()
     batch, size = case.pop("batch"), tuple(case["image_size"])

@@ -117,7 +117,7 @@ def rotations(angles: Tensor, dims: int) -> Tensor:
     return ops.matmul(about_z, ops.matmul(about_y, about_x))
 
 
-def inside(landmarks: Tensor, size: Sizes) -> Tensor:
-    """Whether points (..., d) lie on an image of ``size`` ([D,] H, W), borders of the outer pixels included."""
-    limit = ops.convert_to_tensor(size[::-1], dtype="float32") - 0.5
+def inside(landmarks: Tensor, shape: Sizes) -> Tensor:
+    """Whether points (..., d) lie on an image of ``shape`` ([D,] H, W), borders of the outer pixels included."""
+    limit = ops.convert_to_tensor(shape[::-1], dtype="float32") - 0.5
     return ops.all(ops.logical_and(landmarks >= -0.5, landmarks <= limit), axis=-1)

@@ -79,6 +79,7 @@ CHANGES = {
     "an image": (lambda root: edit_image(root, "hand_001.png"), r"image files of 1 of 7 training images differ \(hand_001\)"),
     "fewer images": (lambda root: shorten_split(root, "train"), r"training images: 7 before, 6 now \(without hand_000\)"),
     "fewer to be judged by": (lambda root: shorten_split(root, "val"), r"validation images: 3 before, 2 now \(without hand_007\)"),
+    "pairs": (lambda root: describe(root, flip_pairs=[[0, 1]]), r"flip_pairs was \[\], is \[\[0, 1\]\]"),
     "a new name": (
         lambda root: describe(root, landmarks=["a thumb", *yaml.safe_load((root / "dataset.yaml").read_text())["landmarks"][1:]]),
         r"landmark 0 was thumb_mcp, is a thumb",
@@ -103,6 +104,11 @@ def test_a_set_that_was_moved_or_written_otherwise_is_the_same(moved, run):
     table.write_text("".join(",".join([line[0], *(f" {float(v):.7f}" for v in line[1:])]) + "\r\n" for line in reversed(lines)))
     exchange(moved, 0, 1, split="val")
     (moved / "images" / "another.png").write_bytes((moved / "images" / "hand_003.png").read_bytes())
+    assert prepare(moved, run).changed == []
+    data = json.loads((run / "data.json").read_text())
+    del data["flip_pairs"]  # as of versions that did not use them
+    (run / "data.json").write_text(json.dumps(data))
+    describe(moved, flip_pairs=[[0, 1]])
     assert prepare(moved, run).changed == []
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from scn_tf import config, train_run
+from scn_tf import train_run
 from scn_tf.training import callbacks, remaining
 from tests.conftest import small_config
 
@@ -34,8 +34,10 @@ class Clock:
 def simulated(monkeypatch, capsys, *, epochs, steps, seconds, minutes=None, bar=False, first_extra=0.0, steps_done=0):
     """Lines of a training whose steps take so long each; the very first takes more."""
     clock = Clock(monkeypatch)
-    settings = config.TrainConfig(epochs=epochs, minutes=minutes).resolved(2)
-    schedule = callbacks.Schedule(settings, steps=steps, started=clock.now - steps_done * seconds, steps_done=steps_done)
+    started = clock.now - steps_done * seconds
+    schedule = callbacks.Schedule(
+        highest=1e-3, decay="cosine", epochs=epochs, minutes=minutes, steps=steps, started=started, steps_done=steps_done
+    )
     told = remaining.RemainingTime(schedule, bar=bar)
     told.on_train_begin()
     for epoch in range(steps_done // steps, epochs):

@@ -10,6 +10,7 @@ import pytest
 
 from scn_tf import cli, config, train_run
 from scn_tf.errors import DatasetError
+from scn_tf.runs.folder import RunFolder
 from scn_tf.storage import files
 from scn_tf.training import callbacks, validation
 from scn_tf.training import trainer as trainers
@@ -112,7 +113,7 @@ def test_a_collapse_right_after_a_resume_is_taken_back_too(hands_2d):
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(hands_2d, tmp_path):
-    lock = tmp_path / "run" / train_run.LOCK
+    lock = RunFolder(tmp_path / "run").lock
     lock.parent.mkdir(parents=True)
     program = f"import filelock, sys; lock = filelock.FileLock({str(lock)!r}); lock.acquire(); print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

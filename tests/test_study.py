@@ -1,9 +1,11 @@
+import contextlib
 import csv
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -32,6 +34,36 @@ def write_study(folder, root, **changes):
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(values))
     return folder / "study.yaml"
+
+
+class Here:
+    """A process of a study that is none: its command line runs in this one, which has TensorFlow already."""
+
+    ALONE = threading.Lock()  # sys.stdout is one for all threads
+
+    def __init__(self, command, *, stdout, stderr, env):
+        assert command[:4] == [sys.executable, "-P", "-m", "scn_tf"]
+        assert stderr is subprocess.STDOUT
+        with self.ALONE, contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stdout):
+            self.returncode = cli.main(command[4:])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *ended):
+        pass
+
+    def poll(self):
+        return self.returncode
+
+    def wait(self, timeout=None):
+        return self.returncode
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Runs without processes of their own: six seconds less each. The tests about processes start real ones."""
+    monkeypatch.setattr(execute.subprocess, "Popen", Here)
 
 
 def test_every_combination_is_a_run_with_its_own_settings(hands_2d, tmp_path):
@@ -84,7 +116,7 @@ def test_mistakes_in_a_study_are_named(changes, message, hands_2d, tmp_path):
         study.read_study(write_study(tmp_path, hands_2d, **changes)).runs()
 
 
-def test_a_study_runs_goes_on_after_a_failure_and_reports(hands_2d, tmp_path, capsys, monkeypatch):
+def test_a_study_runs_goes_on_after_a_failure_and_reports(hands_2d, tmp_path, capsys, monkeypatch, in_this_process):
     file, out = write_study(tmp_path, hands_2d, seeds=[0], sizes_figure=["forest"]), tmp_path / "out"
     arguments = ["study", str(file), "--out", str(out)]
     shown, original = [], report.pictures.image_error_curves
@@ -184,7 +216,7 @@ def test_missing_images_are_counted_once_before_anything_runs(hands_2d, tmp_path
         study.check_data(out, study.read_study(write_study(tmp_path, root, sizes=[6], settings={"data.missing": "skip"})).runs())
 
 
-def test_a_run_all_of_whose_images_are_missing_is_left_out_and_the_others_go_on(hands_2d, tmp_path, capsys):
+def test_a_run_all_of_whose_images_are_missing_is_left_out_and_the_others_go_on(hands_2d, tmp_path, capsys, in_this_process):
     root = shutil.copytree(hands_2d, tmp_path / "set")
     (root / "images" / "hand_001.png").unlink()
     (root / "splits" / "gone.txt").write_text("hand_001\n")
@@ -201,7 +233,7 @@ def test_a_run_all_of_whose_images_are_missing_is_left_out_and_the_others_go_on(
         assert "forest_gone_split_seed0: left out" in capsys.readouterr().out
 
 
-def test_a_fold_all_of_whose_images_are_missing_leaves_a_report_of_the_others(hands_2d, tmp_path, capsys):
+def test_a_fold_all_of_whose_images_are_missing_leaves_a_report_of_the_others(hands_2d, tmp_path, capsys, in_this_process):
     root = shutil.copytree(hands_2d, tmp_path / "set")
     (root / "images" / "hand_001.png").unlink()
     (root / "splits" / "gone.txt").write_text("hand_001\n")
@@ -256,7 +288,7 @@ def test_settings_are_the_same_run_where_they_mean_the_same_in_2d_and_3d():
     assert config.differences(impossible, possible) == ["model"]
 
 
-def test_a_trained_run_is_evaluated_where_the_data_lie_now(hands_2d, tmp_path):
+def test_a_trained_run_is_evaluated_where_the_data_lie_now(hands_2d, tmp_path, in_this_process):
     before = shutil.copytree(hands_2d, tmp_path / "before")
     file, out = write_study(tmp_path, before), tmp_path / "out"
     run = study.read_study(file).runs()[2]
@@ -269,7 +301,7 @@ def test_a_trained_run_is_evaluated_where_the_data_lie_now(hands_2d, tmp_path):
     assert not study.unfinished(out, [moved])
 
 
-def test_an_interrupted_run_goes_on_where_the_data_lie_now(hands_2d, tmp_path):
+def test_an_interrupted_run_goes_on_where_the_data_lie_now(hands_2d, tmp_path, in_this_process):
     file, out = write_study(tmp_path, hands_2d), tmp_path / "out"
     run = study.read_study(file).runs(tmp_path / "gone")[2]
     # Begun where the data are no longer: settings are there, a checkpoint is not.
@@ -305,12 +337,11 @@ def test_an_interrupted_study_says_how_it_goes_on(hands_2d, tmp_path, monkeypatc
 
 
 def test_runs_at_a_time_share_the_cores_unless_the_user_says_otherwise(hands_2d, tmp_path, monkeypatch):
-    environments = []
-    original = execute.subprocess.Popen
+    environments, process = [], subprocess.Popen
 
     def recorded(command, **settings):
         environments.append(settings["env"])
-        return original(command, **settings)
+        return process(command, **settings)
 
     (tmp_path / "scn_tf").mkdir()  # another version in the working folder is not the one that was called
     (tmp_path / "scn_tf" / "__init__.py").write_text("raise ImportError('the wrong one')")
@@ -326,6 +357,7 @@ def test_runs_at_a_time_share_the_cores_unless_the_user_says_otherwise(hands_2d,
     assert execute.threads_of_each(1) is None
     assert execute.threads_of_each(16) == 1
     environments.clear()  # the last run has all cores: there is no other to share them with
+    process = Here
     shutil.rmtree(execute.errors_file(tmp_path / "out", runs[0]).parent)
     assert not study.run_all(tmp_path / "out", runs, jobs=2, progress=False)
     assert [environment.get("TF_NUM_INTRAOP_THREADS") for environment in environments] == [None]

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import os
 import shutil
@@ -17,6 +18,7 @@ from scn_tf.errors import DatasetError, DataWarning
 from scn_tf.export.forms.tflite.writing import training_images
 from scn_tf.figures import pictures
 from scn_tf.runs import checkpoints
+from scn_tf.runs.folder import RunFolder
 from scn_tf.training import callbacks
 from scn_tf.training import trainer as trainers
 from scn_tf.training.landmarks import landmark_objective
@@ -65,7 +67,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(hands_2d, r
 
 def test_a_run_says_the_precision_it_was_trained_in(hands_2d, tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "precision", lambda name: "mixed_bfloat16" if name == "auto" else name)
-    job = train_run.prepare(small_config(hands_2d, train__precision="auto"), tmp_path / "run", resume=False)
+    job = train_run.prepare(small_config(hands_2d, train__precision="auto"), RunFolder(tmp_path / "run"), resume=False)
     assert job.config.train.precision == "mixed_bfloat16"
     repeated = small_config(hands_2d, train__precision="auto")
     assert config.differences(job.config, repeated) == []
@@ -74,13 +76,13 @@ def test_a_run_says_the_precision_it_was_trained_in(hands_2d, tmp_path, monkeypa
 
 def test_settings_that_a_network_does_not_have_are_told(hands_2d, tmp_path):
     settings = small_config(hands_2d, model__name="payer2016", model__dropout=0.1, model__levels=2)
-    with pytest.warns(config.ConfigWarning, match=r"^model\.levels, model\.dropout: model\.name payer2016 has no such thing"):
-        train_run.prepare(settings, tmp_path / "run", resume=False)
+    with pytest.warns(config.ConfigWarning, match=r"^model\.levels, model\.dropout: not used by model\.name payer2016"):
+        train_run.prepare(settings, RunFolder(tmp_path / "run"), resume=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         own = small_config(hands_2d, model__name="payer2016").resolved(2)  # with every field set, by its preset
-        train_run.prepare(config.from_dict(own.model_dump()), tmp_path / "own", resume=False)
-        train_run.prepare(small_config(hands_2d), tmp_path / "other", resume=False)
+        train_run.prepare(config.from_dict(own.model_dump()), RunFolder(tmp_path / "own"), resume=False)
+        train_run.prepare(small_config(hands_2d), RunFolder(tmp_path / "other"), resume=False)
 
 
 @pytest.mark.parametrize("name", ["payer2016", "forest_shape"])
@@ -92,6 +94,24 @@ def test_one_landmark_alone_is_refused_by_what_places_landmarks_by_each_other(na
     (root / "dataset.yaml").write_text("{name: one, dims: 2, landmarks: 1}")
     with pytest.raises(config.ConfigError, match=f"{name} places landmarks by each other"):
         train_run.train(small_config(root, model__name=name), tmp_path / "run")
+
+
+@pytest.mark.parametrize("pairs", [[], [[0, 2], [5, 1]]])
+def test_mirrored_images_exchange_the_pairs_of_the_data_set_and_without_them_a_warning_says_so(pairs, hands_2d, tmp_path, monkeypatch):
+    class Built(Exception):
+        pass
+
+    def build(*args, exchange, **options):
+        raise Built(exchange)
+
+    monkeypatch.setattr(train_run, "build_trainer", build)
+    root = shutil.copytree(hands_2d, tmp_path / "set")
+    (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text() + f"flip_pairs: {pairs}\n")
+    expected = [2, 5, 0, 3, 4, 1, *range(6, 21)] if pairs else [*range(21)]
+    warned = pytest.warns(DataWarning, match=r"has no flip_pairs, so augment\.mirror 0\.5 mirrors images without")
+    with contextlib.nullcontext() if pairs else warned, pytest.raises(Built) as built:
+        train_run.train(small_config(root, augment__mirror=0.5), tmp_path / "run")
+    assert list(built.value.args[0]) == expected
 
 
 def test_batches_larger_than_the_set_are_warned_of(hands_2d, tmp_path):
@@ -202,8 +222,8 @@ def test_an_image_to_train_on_needs_no_landmarks_that_give_its_mm(hands_2d, tmp_
 def test_a_unet_too_narrow_for_its_maps_is_warned_of(hands_2d, tmp_path):
     settings = small_config(hands_2d, model__name="unet", model__filters=20)
     with pytest.warns(config.ConfigWarning, match="20 channels for 21 landmarks"):
-        train_run.prepare(settings, tmp_path / "run", resume=False)
-    train_run.prepare(small_config(hands_2d, model__name="unet", model__filters=21), tmp_path / "run", resume=False)
+        train_run.prepare(settings, RunFolder(tmp_path / "run"), resume=False)
+    train_run.prepare(small_config(hands_2d, model__name="unet", model__filters=21), RunFolder(tmp_path / "run"), resume=False)
 
 
 def test_two_replicas_train_like_one(hands_2d, tmp_path):
@@ -213,8 +233,8 @@ def test_two_replicas_train_like_one(hands_2d, tmp_path):
         "import sys, scn_tf, tensorflow as tf\n"
         "cpu = tf.config.list_physical_devices('CPU')[0]\n"
         "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        "from scn_tf import config, training\n"
-        "training.train(config.load(sys.argv[1]), sys.argv[2])\n"
+        "from scn_tf import config\n"
+        "scn_tf.train(config.load(sys.argv[1]), sys.argv[2])\n"
     )
     for name in ("single", "mirrored"):
         settings = small_config(
@@ -239,9 +259,9 @@ def test_the_schedule_decays_with_the_larger_of_steps_and_time():
     assert callbacks.decay("cosine", 1.0) == pytest.approx(0.0, abs=1e-12)
     assert callbacks.decay("cosine", 0.5) == pytest.approx(0.5)
     assert callbacks.decay("exponential", 1.0) == pytest.approx(0.1)
-    settings, started = config.TrainConfig(epochs=10, minutes=1.0).resolved(2), time.monotonic() - 45.0
-    assert callbacks.Schedule(settings, steps=5, started=started, steps_done=10).progress() == pytest.approx(0.75, abs=0.01)
-    assert callbacks.Schedule(settings, steps=5, started=started, steps_done=40).progress() == pytest.approx(0.8, abs=0.01)
+    run = dict(highest=1e-3, decay="cosine", epochs=10, minutes=1.0, steps=5, started=time.monotonic() - 45.0)
+    assert callbacks.Schedule(**run, steps_done=10).progress() == pytest.approx(0.75, abs=0.01)
+    assert callbacks.Schedule(**run, steps_done=40).progress() == pytest.approx(0.8, abs=0.01)
 
 
 @pytest.mark.parametrize(("dims", "root"), [(2, "hands_2d"), (3, "hands_3d")])

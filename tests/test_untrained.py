@@ -76,7 +76,7 @@ def test_whoever_opens_such_a_model_is_warned(run):
 
 
 def test_a_combined_model_lacks_what_all_members_lack(run, run_2d, tmp_path):
-    assert combine_runs.combine([run, run], tmp_path / "both.keras")["untrained"] == ["thumb_mcp", "index_dip"]
+    assert combine_runs.combine([run, run], tmp_path / "both.keras").untrained == ("thumb_mcp", "index_dip")
     assert checkpoints.read_info(tmp_path / "both.keras").untrained == ("thumb_mcp", "index_dip")
     assert "validation" not in combine_runs.combine([run, run_2d], tmp_path / "one.keras")
     assert checkpoints.read_info(tmp_path / "one.keras").to_json()["untrained"] == []

@@ -4,7 +4,7 @@
 """
 
 from scn_tf.config.comparison import differences
-from scn_tf.config.reading import allowed_values, describe, field_names, from_dict, load, locate, nearest, override, read_yaml
+from scn_tf.config.reading import about, allowed_values, describe, field_names, from_dict, load, locate, nearest, override, read_yaml
 from scn_tf.config.settings import (
     AugmentConfig,
     Config,
@@ -27,6 +27,7 @@ __all__ = [
     "HeatmapConfig",
     "ModelConfig",
     "TrainConfig",
+    "about",
     "allowed_values",
     "describe",
     "differences",

@@ -31,5 +31,6 @@ class OneOf:
         return value
 
     def described(self) -> str:
-        """Names with what they are, for help texts and tables."""
-        return "; ".join(f"{name}: {self.registry[name].description}" for name in self.registry)
+        """Names with what they are, for help texts and tables; of plug-ins that are not imported yet, the name alone."""
+        rows = self.registry.imported()
+        return "; ".join(f"{name}: {rows[name].description}" if name in rows else name for name in self.registry)

@@ -28,8 +28,8 @@ MESSAGES = {
     "float_parsing": "expected a number",
     "finite_number": "expected a finite number",
 }
-LONGEST_NAME = 100
-MOST_MISTAKES = 10  # lines of a message
+MAX_NAME = 100
+MAX_MISTAKES = 10  # lines of a message
 
 
 def from_dict(values: object, *, source: str = "configuration") -> Config:
@@ -42,9 +42,9 @@ def from_dict(values: object, *, source: str = "configuration") -> Config:
         return Config.model_validate(values)
     except pydantic.ValidationError as error:
         found = error.errors(include_url=False)
-        lines = [_explain(item, source) for item in found[:MOST_MISTAKES]]
-        if len(found) > MOST_MISTAKES:
-            lines.append(f"{source}: and {len(found) - MOST_MISTAKES} more mistakes")
+        lines = [_explain(item, source) for item in found[:MAX_MISTAKES]]
+        if len(found) > MAX_MISTAKES:
+            lines.append(f"{source}: and {len(found) - MAX_MISTAKES} more mistakes")
         raise ConfigError("\n".join(lines)) from None
 
 
@@ -89,7 +89,7 @@ def _other_names(path: str | Path, study: bool) -> str:
         kind, names, others = "studies", others, names
     if name in others:
         return f"; {name} is a bundled {'configuration' if study else 'study'}, expected a {'study' if study else 'configuration'}."
-    match = difflib.get_close_matches(name[:LONGEST_NAME], names, n=1, cutoff=0.6)
+    match = difflib.get_close_matches(name[:MAX_NAME], names, n=1, cutoff=0.6)
     return f"; did you mean the bundled {match[0]}?" if match else f"; bundled {kind}: {', '.join(names)}."
 
 
@@ -130,7 +130,7 @@ def override(values: dict[str, Any], assignments: Mapping[str, object]) -> dict[
     merged = {key: dict(section) if isinstance(section, dict) else section for key, section in values.items()}
     for name, text in assignments.items():
         if name not in field_names():
-            raise ConfigError(f"--{cut(visible(str(name)), 60)}: unknown field{nearest(str(name), field_names())}")
+            raise ConfigError(f"{cut(visible(str(name)), 60)}: unknown field{nearest(str(name), field_names())}")
         section, field = name.split(".")
         merged[section] = {**(merged.get(section) or {}), field: _parse(text, field_names()[name].annotation)}
     return merged
@@ -143,6 +143,11 @@ def field_names() -> dict[str, FieldInfo]:
         for section, info in Config.model_fields.items()
         for name, field in known(info.annotation).model_fields.items()
     }
+
+
+def about(section: str) -> str:
+    """What a section's fields are about, a line."""
+    return (known(Config.model_fields[section].annotation).__doc__ or "").splitlines()[0]
 
 
 def allowed_values(field: FieldInfo) -> tuple[str, ...] | None:
@@ -190,7 +195,7 @@ def nearest(name: str, names: Iterable[str], *, prefix: str = "") -> str:
         names: the known ones, without it.
         prefix: what is written before every name.
     """
-    match = difflib.get_close_matches(name[:LONGEST_NAME], list(names), n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name[:MAX_NAME], list(names), n=1, cutoff=0.5)
     return f"; did you mean {prefix}{match[0]}?" if match else f"; known: {', '.join(prefix + known for known in names)}"
 
 

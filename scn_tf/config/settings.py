@@ -21,8 +21,8 @@ from scn_tf.models import MODELS
 from scn_tf.presence import known
 
 Size = Annotated[tuple[int, ...], Field(min_length=2, max_length=3)]
-MOST = 10**9  # of what is counted: TensorFlow counts in 32 bits
-MOST_INPUT_PIXELS = 512**3  # no network of ours fits a larger input into memory
+MAX_COUNT = 10**9  # of what is counted: TensorFlow counts in 32 bits
+MAX_INPUT_PIXELS = 512**3  # no network of ours fits a larger input into memory
 
 # {2: ..., 3: ...}: another value in 2D and 3D. Sizes are in array order.
 MODEL_PRESETS: dict[str, dict[str, Any]] = {
@@ -91,7 +91,7 @@ class DataConfig(Section):
     train_split: str = Field("train", description="name of the split to train on")
     val_split: str = Field("val", description="name of the split that picks the best weights")
     train_count: int | None = Field(
-        None, ge=1, le=MOST, description="use only this many images of the training split, drawn by the seed; none: all"
+        None, ge=1, le=MAX_COUNT, description="use only this many images of the training split, drawn by the seed; none: all"
     )
     missing: Literal["refuse", "skip"] = Field("refuse", description="what to do about images of a split that are not there")
     cache: Literal["memory", "none"] = Field("memory", description="keep fitted images in memory, or read them every epoch")
@@ -135,8 +135,8 @@ class ModelConfig(Section):
                     f"model.image_size: every side must be a multiple of {divisor} (poolings of the network), "
                     f"received {side}; nearest: {' or '.join(map(str, near))}."
                 )
-        if math.prod(values["image_size"]) > MOST_INPUT_PIXELS:
-            raise ValueError(f"model.image_size: expected at most {MOST_INPUT_PIXELS:,} pixels, received {list(values['image_size'])}.")
+        if math.prod(values["image_size"]) > MAX_INPUT_PIXELS:
+            raise ValueError(f"model.image_size: expected at most {MAX_INPUT_PIXELS:,} pixels, received {list(values['image_size'])}.")
         return ModelConfig(**values)
 
 
@@ -182,6 +182,9 @@ class AugmentConfig(Section):
     intensity_scale: float = Field(0.25, ge=0, le=0.9, description="factor 1 +- intensity_scale")
     noise: float = Field(0.0, ge=0, le=100, description="largest standard deviation of added Gaussian noise")
     blur: float = Field(0.0, ge=0, le=1000, description="largest standard deviation of a Gaussian blur, pixels")
+    mirror: float = Field(
+        0.0, ge=0, le=1, description="share of images mirrored left to right; flip_pairs of dataset.yaml exchange their landmarks"
+    )
 
     @pydantic.model_validator(mode="after")
     def _elastic_can_be_inverted(self) -> "AugmentConfig":
@@ -200,16 +203,16 @@ class TrainConfig(Section):
     """How it learns."""
 
     preset: Literal["default", "paper"] = Field("default", description="values of optimizer to weight_decay that are unset")
-    epochs: int = Field(100, ge=1, le=MOST, description="passes over the training images")
+    epochs: int = Field(100, ge=1, le=MAX_COUNT, description="passes over the training images")
     minutes: float | None = Field(None, gt=0, le=1e7, description="wall-clock budget; whichever ends first")
-    batch_size: int = Field(2, ge=1, le=MOST, description="images per step, over all replicas")
+    batch_size: int = Field(2, ge=1, le=MAX_COUNT, description="images per step, over all replicas")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of weights, order and augmentation")
     precision: Literal["auto", "float32", "mixed_bfloat16"] = Field("auto", description="auto: mixed_bfloat16 where the processor has it")
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
         "auto", description="auto: mirrored with several GPUs whose number divides batch_size; multi_worker: not in this version"
     )
     compile: Literal["off", "xla"] = Field("off", description="xla: compile the step; slower on CPUs")
-    validate_every: int = Field(5, ge=1, le=MOST, description="epochs between two validations and checkpoints")
+    validate_every: int = Field(5, ge=1, le=MAX_COUNT, description="epochs between two validations and checkpoints")
     optimizer: Literal["adam", "nesterov"] | None = Field(None, description="adam, or SGD with Nesterov momentum 0.99")
     learning_rate: float | None = Field(
         None, ge=1e-12, le=1e3, description="the highest; the cosine begins at 2 % of it and rises for 4 % of the run"
@@ -250,7 +253,7 @@ class ForestConfig(Section):
     trees: int = Field(12, ge=1, le=10_000, description="trees of a forest")
     features: int = Field(240, ge=2, le=100_000, description="box differences that a tree may ask for")
     samples: int = Field(150, ge=1, le=100_000, description="pixels per image, stage and landmark to grow trees on")
-    leaf: int = Field(4, ge=1, le=MOST, description="smallest number of samples in a leaf")
+    leaf: int = Field(4, ge=1, le=MAX_COUNT, description="smallest number of samples in a leaf")
 
 
 class Config(Section):

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from scn_tf import geometry
-from scn_tf.data.images import LEAST_MM, MOST_MM
+from scn_tf.data.images import MAX_MM, MIN_MM
 from scn_tf.data.preprocess import GREY_WEIGHTS, network_input
 from scn_tf.environment.backend import keras
 from scn_tf.export import orientation
@@ -21,7 +21,7 @@ from scn_tf.runs.info import ModelInfo
 from scn_tf.systems import opening
 from scn_tf.types import PathName, Shape
 
-MOST_PIXELS = 64_000_000  # of an encoded image: 0.3 to 2.2 GB while it is decoded; larger ones are refused unread
+MAX_PIXELS = 64_000_000  # of an encoded image: 0.3 to 2.2 GB while it is decoded; larger ones are refused unread
 PART_NAMES = {"local appearance": "local", "spatial configuration": "spatial", "heatmaps": "product"}
 IMAGE_SIGNATURES = {"serve_image": tf.float32, "serve_image_uint8": tf.uint8, "serve_image_uint16": tf.uint16}
 
@@ -136,7 +136,7 @@ class Service(tf.Module):
         """Encoded image -> float32 (H, W, C)."""
         pixels = pixel_count(encoded)
         limit = tf.debugging.Assert(
-            pixels <= MOST_PIXELS, [f"image_bytes: expected an image of at most {MOST_PIXELS} pixels, its header says", pixels]
+            pixels <= MAX_PIXELS, [f"image_bytes: expected an image of at most {MAX_PIXELS} pixels, its header says", pixels]
         )
         with tf.control_dependencies([limit]):
             encoded = tf.identity(encoded)
@@ -215,7 +215,7 @@ def _checked_spacing(spacing: tf.Tensor, dims: int, count: tf.Tensor) -> tf.Tens
     finite = tf.debugging.check_numerics(_rows(spacing, dims, count, "spacing"), "spacing: expected finite numbers")
     unit = {2: "pixel", 3: "voxel"}[dims]
     positive = tf.debugging.Assert(
-        tf.reduce_all((finite > LEAST_MM) & (finite < MOST_MM)), [f"spacing: expected positive mm per {unit}, received", finite]
+        tf.reduce_all((finite > MIN_MM) & (finite < MAX_MM)), [f"spacing: expected positive mm per {unit}, received", finite]
     )
     with tf.control_dependencies([positive]):
         return tf.identity(finite)

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from scn_tf.figures.pictures import OUTLINE, png
 from scn_tf.messages import cut, visible
 
-MOST_IMAGES = {2: 9, 3: 4}  # of a sheet
-MOST_NAMES = 12  # more landmarks have numbers in the pictures, and their names below
-MOST_PIXELS = 900  # of a side
+MAX_IMAGES = {2: 9, 3: 4}  # of a sheet
+MAX_NAMES = 12  # more landmarks have numbers in the pictures, and their names below
+MAX_PIXELS = 900  # of a side
 CROP = 0.2  # of the longest side: the surroundings of one point
 
 
@@ -27,10 +27,10 @@ def annotation_sheet(examples: Sequence[dict], ids: Sequence[str], names: Sequen
         names: N landmark names.
     """
     dims = examples[0]["landmarks"].shape[-1]
-    chosen = list(zip(examples, ids, strict=False))[: MOST_IMAGES[dims]]
+    chosen = list(zip(examples, ids, strict=False))[: MAX_IMAGES[dims]]
     panels = [(example, identity, view) for example, identity in chosen for view in _views(dims)]
     figure, axes = _grid(len(panels))
-    numbered = len(names) > MOST_NAMES
+    numbered = len(names) > MAX_NAMES
     for axis, (example, identity, view) in zip(axes, panels, strict=False):
         shown = example["visible"] > 0
         _show(axis, example["image"], view)
@@ -47,7 +47,7 @@ def annotation_sheet(examples: Sequence[dict], ids: Sequence[str], names: Sequen
 
 def label_sheet(images: np.ndarray, maps: np.ndarray, ids: Sequence[str], *, num_labels: int) -> bytes:
     """PNG of the first training images ([D,] H, W, C) with their label maps ([D,] H, W) laid over; of volumes the middle slice."""
-    count = min(len(ids), MOST_IMAGES[2])
+    count = min(len(ids), MAX_IMAGES[2])
     figure, axes = _grid(count)
     for axis, image, labels, identity in zip(axes, images, maps, ids, strict=False):
         if labels.ndim == 3:
@@ -127,7 +127,7 @@ def _show(axis: Axes, image: np.ndarray, view: Sequence[int], aspect: float = 1.
     if grey.ndim == 3:
         grey = grey.max(axis=0 if view[1] == 1 else 1)
     height, width = grey.shape
-    step = max(1, int(np.ceil(max(height, width) / MOST_PIXELS)))
+    step = max(1, int(np.ceil(max(height, width) / MAX_PIXELS)))
     low, high = np.percentile(grey[::step, ::step], (1, 99.5))
     axis.imshow(
         grey[: height // step * step, : width // step * step].reshape(height // step, step, width // step, step).mean(axis=(1, 3)),

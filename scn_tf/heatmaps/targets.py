@@ -5,7 +5,7 @@ from scn_tf.environment.backend import keras, ops
 from scn_tf.heatmaps import gaussians, losses
 from scn_tf.types import Array, Sizes, Tensor, known
 
-SMALLEST_SIGMA = 0.5  # a narrower target would fall between the pixels
+MIN_SIGMA = 0.5  # a narrower target would fall between the pixels
 ANGLES = {2: 1, 3: 3}
 
 
@@ -39,7 +39,7 @@ class GaussianTargets(keras.layers.Layer):
             shape=(num_landmarks, dims) if self.oriented else (num_landmarks,),
             initializer=keras.initializers.Constant(sigma),
             trainable=mode != "fixed",
-            constraint=lambda sigmas: ops.maximum(sigmas, SMALLEST_SIGMA),
+            constraint=lambda sigmas: ops.maximum(sigmas, MIN_SIGMA),
         )
         self.angles = self.add_weight(name="angles", shape=(num_landmarks, ANGLES[dims]), initializer="zeros") if self.oriented else None
         self.built = True

@@ -17,7 +17,7 @@ Arrays: TypeAlias = dict[str, Array]  # (B, ...) by the name of an input or outp
 
 # Lines of TensorFlow's messages that speak of the graph, not of what was wrong.
 GRAPH_LINES = ("Graph execution error", "Detected at node", "<stack traces", "[[{{node", "File ")
-LONGEST_MESSAGE = 300
+MAX_MESSAGE = 300
 
 
 class InputError(ValueError):
@@ -70,7 +70,7 @@ def load(out: PathName) -> Servable:
         stored = saved_model_pb2.SavedModel.FromString(path.read_bytes())
         module = tf.saved_model.load(str(folder))
     except Exception as error:  # damaged files raise types of several libraries, some of them private
-        raise CheckpointError(f"{folder}: cannot be loaded ({str(error).splitlines()[0][:LONGEST_MESSAGE]}).") from None
+        raise CheckpointError(f"{folder}: cannot be loaded ({str(error).splitlines()[0][:MAX_MESSAGE]}).") from None
     check_finite(module, folder)
     signatures = {
         name: Signature(name, function.structured_input_signature[1], function.structured_outputs, function)
@@ -129,4 +129,4 @@ def plain_message(message: str) -> str:
     text = " ".join(line for line in lines if line and not line.startswith(GRAPH_LINES)).split(" [Op:")[0]
     if text.startswith("assertion failed: ["):
         text = text.removeprefix("assertion failed: [").replace("] [", " ", 1).removesuffix("]")
-    return text[:LONGEST_MESSAGE] or "the model refused this input"
+    return text[:MAX_MESSAGE] or "the model refused this input"

@@ -18,14 +18,14 @@ from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGExtended12Bit
 
-from scn_tf.data.images.dicom_frames import functional_group, geometry, pixel_aspect
+from scn_tf.data.images.dicom.frames import functional_group, geometry, pixel_aspect
 from scn_tf.data.images.image import Stored, check_count
 from scn_tf.errors import ImageError
 
 logging.getLogger("pydicom").addHandler(logging.NullHandler())  # its lines name no file
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # of values that nothing here uses
 
-MOST_FRAMES = 2**16
+MAX_FRAMES = 2**16
 UNDEFINED = 0xFFFFFFFF
 RESCALING = (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
 COLOUR = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
@@ -95,7 +95,7 @@ def _check_header(data: pydicom.Dataset, name: str) -> int:
         raise ImageError(f"{name}: is a DICOM file without an image, or cut short ({', '.join(missing) or 'no pixels'}).")
     rows, columns, samples = int(data.Rows), int(data.Columns), int(data.get("SamplesPerPixel", 1) or 1)
     count = int(data.get("NumberOfFrames") or 1)
-    if not 0 < count <= MOST_FRAMES:
+    if not 0 < count <= MAX_FRAMES:
         raise ImageError(f"{name}: states {count} frames.")
     check_count(rows * columns * samples * count, name, planes=count)
     kind = str(data.PhotometricInterpretation)

@@ -4,20 +4,17 @@ import argparse
 from pathlib import Path
 
 from scn_tf import config
+from scn_tf.cli.command import Command
 from scn_tf.config import bundled
 from scn_tf.presence import known
 
 
-def add_parser(adding: argparse._SubParsersAction) -> None:
-    """Add the command to those of ``scn-tf``."""
-    parser = adding.add_parser("configs", help="list or print the bundled configurations and studies", allow_abbrev=False, description=(
-        "Without NAME: list the configurations for train --config NAME, and the studies for study NAME. "
-        "With NAME: print that file, to copy and change: scn-tf configs hand_xray > mine.yaml."))  # fmt: skip
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The name of one file."""
     parser.add_argument("name", nargs="?", metavar="NAME", help=f"one of: {', '.join(_files())}")
-    parser.set_defaults(run=run_configs, without_tensorflow=True)
 
 
-def run_configs(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """List all, or print one.
 
     Raises:
@@ -38,3 +35,17 @@ def _files() -> dict[str, Path]:
     """All names as the list shows them, with their files."""
     studies = {f"{bundled.STUDIES}/{name}": known(bundled.find_study(name)) for name in bundled.study_names()}
     return {name: known(bundled.find(name)) for name in bundled.names()} | studies
+
+
+COMMAND = Command(
+    name="configs",
+    help="list or print the bundled configurations and studies",
+    description=(
+        "Without NAME: list the configurations for train --config NAME, and the studies for study NAME. "
+        "With NAME: print that file, to copy and change: scn-tf configs hand_xray > mine.yaml."
+    ),
+    add_arguments=add_arguments,
+    run=run,
+    needs_tensorflow=False,
+    rank=60,
+)

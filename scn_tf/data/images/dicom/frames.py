@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pydicom
 
-from scn_tf.data.images.image import MOST_MM, frame
+from scn_tf.data.images.image import MAX_MM, frame
 from scn_tf.errors import ImageError
 
 # PixelSpacing, which is in the patient where it differs from the others; ImagerPixelSpacing; NominalScannedPixelSpacing.
@@ -35,7 +35,7 @@ def pixel_spacing(data: pydicom.Dataset) -> tuple[float, float] | None:
             row, column = map(float, value)  # from row to row first: y, x
         except (TypeError, ValueError):
             continue
-        if 0 < row < MOST_MM and 0 < column < MOST_MM:
+        if 0 < row < MAX_MM and 0 < column < MAX_MM:
             return column, row
     return None
 
@@ -113,7 +113,7 @@ def stack(places: Sequence[np.ndarray], directions: np.ndarray, names: Sequence[
 
 
 def geometry(data: pydicom.Dataset, count: int, name: str) -> tuple[np.ndarray, tuple[float, ...] | None, np.ndarray | None]:
-    """(order of the frames, spacing, frame); see :func:`read`."""
+    """(order of the frames, spacing, frame); see :func:`scn_tf.data.images.dicom.read`."""
     plane, unchanged = pixel_spacing(data), np.arange(count)
     directions = orientation(data, 0, name)
     places = [position(data, number) for number in range(count)]
@@ -128,7 +128,7 @@ def geometry(data: pydicom.Dataset, count: int, name: str) -> tuple[np.ndarray, 
         places = [places[0] + (float(offset) - float(offsets[0])) * directions[:, 2] for offset in offsets]
     elif functional_group(data, 0, "PlanePositionSequence") is None:  # frames in time, or of a kind that states no places
         between = float(data.get("SpacingBetweenSlices") or 0.0)
-        spacing = (*plane, between) if plane is not None and 0 < between < MOST_MM else None
+        spacing = (*plane, between) if plane is not None and 0 < between < MAX_MM else None
         place = np.zeros(3) if places[0] is None else places[0]
         return unchanged, spacing, None if spacing is None else frame(place, spacing, directions, name)
     names = [f"frame {number + 1}" for number in range(count)]

@@ -3,13 +3,17 @@
 import logging
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tifffile
 
 from scn_tf.data.images.image import Stored, check_count
+from scn_tf.data.images.row import ImageFormat
 from scn_tf.environment.extras import INSTALL
 from scn_tf.errors import ImageError
+
+if TYPE_CHECKING:
+    import tifffile  # imported where a file is read
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its lines name no file
 
@@ -25,6 +29,8 @@ def read(path: Path) -> Stored:
     Raises:
         ImageError: damaged, cut short, turned by its orientation tag, of a colour space or sample format that is not known.
     """
+    import tifffile
+
     name = str(path)
     try:
         with tifffile.TiffFile(path) as file:
@@ -40,7 +46,7 @@ def read(path: Path) -> Stored:
     return Stored(np.stack(arrays) if len(arrays) > 1 else arrays[0], None, None)
 
 
-def _pages(file: tifffile.TiffFile, name: str) -> list[tifffile.TiffPage]:
+def _pages(file: "tifffile.TiffFile", name: str) -> "list[tifffile.TiffPage]":
     """The pages to read: of full resolution, all alike."""
     if file.is_ome or file.is_lsm or file.is_stk or file.is_svs:
         raise ImageError(f"{name}: is a microscope's TIFF of several planes; save the plane to use as a plain one.")
@@ -66,7 +72,7 @@ def _pages(file: tifffile.TiffFile, name: str) -> list[tifffile.TiffPage]:
     return pages
 
 
-def _check_stack(file: tifffile.TiffFile, count: int, name: str) -> None:
+def _check_stack(file: "tifffile.TiffFile", count: int, name: str) -> None:
     """Refuse what only the descriptions of ImageJ and tifffile state: planes along several axes, a falling table of brightness."""
     described = (file.imagej_metadata if file.is_imagej else None) or {}
     axes = [int(described.get(axis, 1)) for axis in ("channels", "slices", "frames")]
@@ -86,7 +92,7 @@ def _check_stack(file: tifffile.TiffFile, count: int, name: str) -> None:
         raise ImageError(f"{name}: has a table of colours that shows bright as dark; save it as a viewer shows it.")
 
 
-def _check_whole(file: tifffile.TiffFile, pages: list[tifffile.TiffPage], name: str) -> None:
+def _check_whole(file: "tifffile.TiffFile", pages: "list[tifffile.TiffPage]", name: str) -> None:
     """Every strip or tile and every list of tags lies in the file, and there are as many as the size needs."""
     end = file.filehandle.size
     for page in pages:
@@ -105,7 +111,7 @@ def _check_whole(file: tifffile.TiffFile, pages: list[tifffile.TiffPage], name: 
                 raise ImageError(f"{name}: is cut short: it holds {held:,} of the {stated:,} bytes that its tags state.")
 
 
-def _list_of_tags(file: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[int, int]:
+def _list_of_tags(file: "tifffile.TiffFile", page: "tifffile.TiffPage") -> tuple[int, int]:
     """Number of a page's tags as the file states it, and the place behind their list, which ends with the place of the next one."""
     layout = file.tiff
     file.filehandle.seek(page.offset)
@@ -113,14 +119,16 @@ def _list_of_tags(file: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[int
     return count, page.offset + layout.tagnosize + count * layout.tagsize + layout.offsetsize
 
 
-def _bytes(page: tifffile.TiffPage) -> int:
+def _bytes(page: "tifffile.TiffPage") -> int:
     """Bytes of the pixels unpacked, rows rounded up to whole ones; tiles may hold more."""
     row = -(-page.imagewidth * (page.samplesperpixel if page.planarconfig == 1 else 1) * page.bitspersample // 8)
     return row * page.imagelength * (1 if page.planarconfig == 1 else page.samplesperpixel)
 
 
-def _grey_or_colour(page: tifffile.TiffPage, array: np.ndarray, name: str) -> np.ndarray:
+def _grey_or_colour(page: "tifffile.TiffPage", array: np.ndarray, name: str) -> np.ndarray:
     """Pixels (H, W, C) as a viewer shows them: large is bright."""
+    import tifffile
+
     photometric = tifffile.PHOTOMETRIC(page.photometric).name
     extra = [tifffile.EXTRASAMPLE(sample).name for sample in page.extrasamples]
     height, width = page.imagelength, page.imagewidth
@@ -149,3 +157,6 @@ def _grey_or_colour(page: tifffile.TiffPage, array: np.ndarray, name: str) -> np
         top = 2.0**page.bitspersample - 1 if array.dtype.kind in "bu" else 0.0
         array = np.concatenate([top - white, array[..., 1:]], axis=-1)
     return array
+
+
+TIFF = ImageFormat("TIFF", (".tif", ".tiff"), read, magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), isolated=True, rank=20)

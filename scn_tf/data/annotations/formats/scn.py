@@ -1,43 +1,39 @@
-"""The landmark table."""
+"""The landmark table: a row per image, its ID and then the coordinates of every landmark; no header."""
 
 import csv
-import os
+import io
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from scn_tf.data.description import Description, read_text
-from scn_tf.errors import DatasetError, DataWarning
+from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
+from scn_tf.data.text import read_text
+from scn_tf.errors import DatasetError
 from scn_tf.messages import cut, short, visible
+from scn_tf.storage import files
 from scn_tf.types import Array
 
-LONGEST_LINE, LONGEST_VALUE = 1_000_000, 60  # characters: of a row, and of every value that it should have
+MAX_LINE, MAX_VALUE = 1_000_000, 60  # characters: of a row, and of every value that it should have
 
 
-def read_table(path: Path, description: Description) -> tuple[dict[str, Array], dict[str, int]]:
-    """Read a landmark table: a row an image, its ID and then the coordinates of every landmark; no header.
+def read(path: Path, expected: Expected) -> Annotations:
+    """Read a landmark table.
 
     Args:
         path: the file, CSV.
-        description: of the data set.
-
-    Returns:
-        (ID -> (N, d) float64 in the set's own coordinates, NaN where absent; ID -> line of the file).
+        expected: names and dimension of the landmarks.
 
     Raises:
-        DatasetError: missing or malformed; names line, ID and landmark.
+        DatasetError: malformed; names line, ID and landmark.
     """
-    if not os.path.isfile(path):
-        raise DatasetError(f"{path}: no such file; the table of the landmarks lies there, or where annotations in dataset.yaml says.")
-    names, dims = description.names, description.dims
+    names, dims = expected
     count = len(names)
     landmarks: dict[str, Array] = {}
     rows: dict[str, int] = {}
     for line, text in enumerate(read_text(path).split("\n"), start=1):
-        if len(text) > LONGEST_LINE + LONGEST_VALUE * count * dims:  # before it becomes millions of cells
+        if len(text) > MAX_LINE + MAX_VALUE * count * dims:  # before it becomes millions of cells
             raise DatasetError(
                 f"{path}, line {line}: cannot be read: it has {len(text):,} characters. Expected one row per image, with an ID and "
                 f"{count * dims} values."
@@ -48,15 +44,15 @@ def read_table(path: Path, description: Description) -> tuple[dict[str, Array], 
             raise DatasetError(f"{path}, line {line}: cannot be read ({error}).{_hint(line, [text], count * dims)}") from None
         if not any(cell.strip() for cell in row):
             continue
-        identity, values = row[0].strip(), row[1:]
-        shown = cut(visible(identity), 40)
+        image_id, values = row[0].strip(), row[1:]
+        shown = cut(visible(image_id), 40)
         if len(values) != count * dims:
             raise DatasetError(
                 f"{path}, line {line} ({shown}): expected {count * dims} values ({count} landmarks x {dims}, all in one row), "
                 f"received {len(values)}.{_hint(line, row, count * dims)}"
             )
-        if identity in landmarks:
-            raise DatasetError(f"{path}, line {line}: {shown} stands there twice (first in line {rows[identity]}).")
+        if image_id in landmarks:
+            raise DatasetError(f"{path}, line {line}: {shown} stands there twice (first in line {rows[image_id]}).")
         wrong = next((column for column, value in enumerate(values) if value.strip() and not _is_number(value)), None)
         if wrong is not None:
             name = cut(visible(names[wrong // dims]), 60)
@@ -65,27 +61,21 @@ def read_table(path: Path, description: Description) -> tuple[dict[str, Array], 
                 f"received {short(values[wrong], 60)}.{_hint(line, row, count * dims)}"
             )
         numbers = np.array([float(value) if value.strip() else np.nan for value in values]).reshape(count, dims)
-        # Half a point is no point; an infinite one neither.
-        numbers[~np.isfinite(numbers).all(axis=1)] = np.nan
-        landmarks[identity], rows[identity] = numbers, line
-    if not landmarks:
-        raise DatasetError(f"{path}: the table is empty.")
-    _warn_of_placeholders(path, landmarks)
-    return landmarks, rows
+        landmarks[image_id], rows[image_id] = numbers, line
+    return Annotations(landmarks, rows)
 
 
-def _warn_of_placeholders(path: Path, landmarks: dict[str, Array]) -> None:
-    """Warn of points such as 0,0 or -1,-1 that come more than once: other programs write absent landmarks so."""
-    points = np.concatenate(list(landmarks.values()))
-    suspects = points[(points <= 0).all(axis=1) & (points == points[:, :1]).all(axis=1) & (points == np.rint(points)).all(axis=1)]
-    for value, times in zip(*np.unique(suspects[:, 0], return_counts=True), strict=True):
-        if times > 1:
-            place = ",".join([f"{value:g}"] * points.shape[1])
-            warnings.warn(
-                f"{path}: {times} landmarks lie at {place}, and count as found there. If they are absent, leave their fields empty.",
-                DataWarning,
-                stacklevel=4,
-            )
+def write(path: Path, annotations: Annotations) -> None:
+    """Write a landmark table; fields of absent points stay empty.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for image_id, points in annotations.points.items():
+        writer.writerow([image_id, *("" if np.isnan(value) else value for value in np.ravel(points))])
+    files.write_text(path, text.getvalue())
 
 
 def _hint(line: int, row: Sequence[str], expected: int) -> str:
@@ -117,3 +107,6 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return "_" not in text  # Python reads 1_000 as a number, no other program does
+
+
+SCN = AnnotationFormat("scn", (".csv",), "one row per image without a header: ID, then x, y (and z) of each landmark", read, write, rank=0)

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from scn_tf.data.images.image import Stored, check_count, frame
+from scn_tf.data.images.readers.dicom import DICOM
 from scn_tf.errors import ImageError
 from scn_tf.types import known
 
 SHOWN = 4  # names in a message
-MOST_SLICES = 2**14
+MAX_SLICES = 2**14
 
 
 class Slice(NamedTuple):
@@ -47,11 +48,11 @@ def is_series(path: Path) -> bool:
 
 
 def _is_dicom(path: Path) -> bool:
-    if path.name.lower().endswith(".dcm"):
+    if path.name.lower().endswith(DICOM.endings):
         return True
     try:
-        with open(path, "rb") as file:
-            return file.read(132)[128:] == b"DICM"
+        with open(path, "rb") as content:
+            return DICOM.begins(content.read(DICOM.head_size))
     except OSError:
         return False
 
@@ -61,28 +62,28 @@ def read(folder: Path) -> Stored:
 
     Raises:
         ImageError: no series, several of them, gaps, two slices at one place, slices of different sizes; or see
-            :func:`scn_tf.data.images.dicom.read`.
+            :func:`scn_tf.data.images.dicom.file.read`.
     """
-    from scn_tf.data.images import dicom, dicom_frames  # pydicom takes a third of a second, which most images do not need
+    from scn_tf.data.images.dicom import file, frames  # pydicom takes a third of a second, which most images do not need
 
     name = str(folder)
     paths = [path for path in dicom_files(folder) if path.name.upper() != "DICOMDIR"]
     if not paths:
         raise ImageError(f"{folder}: holds no DICOM files.")
-    if len(paths) > MOST_SLICES:
-        raise ImageError(f"{folder}: holds more than {MOST_SLICES} DICOM files.")
+    if len(paths) > MAX_SLICES:
+        raise ImageError(f"{folder}: holds more than {MAX_SLICES} DICOM files.")
     if len(paths) == 1:
-        return dicom.read(paths[0])
+        return file.read(paths[0])
     slices = [_slice(path) for path in paths]
     first = slices[0]
     _check_alike(slices, name)
     places = [known(one.place) for one in slices]
-    order, between = dicom_frames.stack(places, first.directions, [one.path.name for one in slices], name)
+    order, between = frames.stack(places, first.directions, [one.path.name for one in slices], name)
     columns, rows, samples = first.size
     check_count(columns * rows * samples * len(slices), name, planes=len(slices))
     array: np.ndarray | None = None
     for index, number in enumerate(order):
-        pixels = dicom.read(slices[number].path).array
+        pixels = file.read(slices[number].path).array
         if array is None:
             array = np.empty((len(slices), *pixels.shape[1:]), "float32")  # slices have slopes of their own
         array[index] = pixels[0]
@@ -92,18 +93,16 @@ def read(folder: Path) -> Stored:
 
 
 def _slice(path: Path) -> Slice:
-    from scn_tf.data.images import dicom, dicom_frames  # pydicom takes a third of a second, which most images do not need
+    from scn_tf.data.images.dicom import file, frames  # pydicom takes a third of a second, which most images do not need
 
-    data = dicom.open_file(path, headers=True)
+    data = file.open_file(path, headers=True)
     if int(data.get("NumberOfFrames") or 1) > 1:
         raise ImageError(f"{path}: holds several frames beside other files of its folder; name it by itself.")
     if not data.get("Rows") or not data.get("Columns"):
         raise ImageError(f"{path}: is a DICOM file without an image; move it out of the folder.")
     size = int(data.Columns), int(data.Rows), int(data.get("SamplesPerPixel", 1) or 1)
     series = str(data.get("SeriesInstanceUID", ""))
-    return Slice(
-        path, series, size, dicom_frames.pixel_spacing(data), dicom_frames.orientation(data, 0, str(path)), dicom_frames.position(data, 0)
-    )
+    return Slice(path, series, size, frames.pixel_spacing(data), frames.orientation(data, 0, str(path)), frames.position(data, 0))
 
 
 def _check_alike(slices: list[Slice], name: str) -> None:

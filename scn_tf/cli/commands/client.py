@@ -2,22 +2,14 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
+from scn_tf.cli.command import Command
 from scn_tf.storage import files
 
-DESCRIPTION = "Find landmarks with a remote TensorFlow Serving."
 
-
-def add_parser(adding: argparse._SubParsersAction) -> None:
-    """Add the command to those of ``scn-tf``."""
-    parser = adding.add_parser("client", help="find landmarks with a remote server", allow_abbrev=False, description=DESCRIPTION)
-    _add_arguments(parser)
-    parser.set_defaults(run=run_client, without_tensorflow=True)
-
-
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The images, the server and the table."""
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG or BMP files")
     server = parser.add_mutually_exclusive_group(required=True)
     server.add_argument("--rest", metavar="URL", help="REST server, such as http://127.0.0.1:8501")
@@ -26,28 +18,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="scn", metavar="NAME", help="name of the model on the server (default: scn)")
     parser.add_argument("--names", type=Path, metavar="FILE", help="assets/scn_tf.json of the export: landmark names instead of numbers")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for one request (default: 60)")
-    parser.add_argument("--batch", type=int, metavar="IMAGES", help="images a request (default: as many as the deployment files allow)")
+    parser.add_argument("--batch", type=int, metavar="IMAGES", help="images per request (default: as many as the deployment files allow)")
     parser.add_argument(
         "--spacing", nargs=2, type=float, metavar=("X", "Y"), help="mm per pixel, of models whose signature has the input spacing"
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command line of ``export/client.py``; returns the exit status."""
-    from scn_tf.serving import client
-
-    parser = argparse.ArgumentParser(prog="client.py", description=DESCRIPTION, allow_abbrev=False)
-    _add_arguments(parser)
-    options = parser.parse_args(arguments)
-    try:
-        run_client(options)
-    except (client.ClientError, files.WriteError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def run_client(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """Ask the server and write the table.
 
     Raises:
@@ -61,7 +38,7 @@ def run_client(options: argparse.Namespace) -> None:
     names = _names(options.names) if options.names else None
     if repeated := sorted({path.stem for path in options.images if [p.stem for p in options.images].count(path.stem) > 1}):
         raise client.ClientError(f"IMAGE: two files with the ID {repeated[0]}; the table could not tell them apart.")
-    batch = client.LARGEST_BATCH if options.batch is None else options.batch
+    batch = client.MAX_BATCH if options.batch is None else options.batch
     shared = {"model": options.model, "timeout": options.timeout, "batch_size": batch, "spacing": options.spacing}
     if options.rest:
         found = client.predict_rest(options.rest, options.images, **shared)
@@ -79,3 +56,14 @@ def _names(path: Path) -> list[str]:
         from scn_tf.serving import client
 
         raise client.ClientError(f"{path}: expected assets/scn_tf.json of an export ({error}).") from None
+
+
+COMMAND = Command(
+    name="client",
+    help="find landmarks with a remote server",
+    description="Find landmarks with a remote TensorFlow Serving.",
+    add_arguments=add_arguments,
+    run=run,
+    needs_tensorflow=False,
+    rank=130,
+)

@@ -9,6 +9,7 @@ import numpy as np
 
 from scn_tf.data.images.image import Stored, check_channels, check_count, frame
 from scn_tf.data.images.packed import beside, unpacked
+from scn_tf.data.images.row import ImageFormat
 from scn_tf.errors import ImageError
 
 MM_PER_UNIT = dict.fromkeys(("mm", "millimeter", "millimeters"), 1.0) | dict.fromkeys(("cm", "centimeter"), 10.0)
@@ -127,3 +128,6 @@ def _scales(header: dict[str, Any], axes: list[int], name: str) -> np.ndarray:
     if unknown or len(set(named)) > 1:
         raise ImageError(f"{name}: its header states lengths in {', '.join(units)}; expected mm on all axes.")
     return np.full(len(axes), MM_PER_UNIT.get(named[0], 1.0) if named else 1.0)
+
+
+NRRD = ImageFormat("NRRD", (".nrrd", ".nhdr"), read, magic=(b"NRRD",), headers=(".nhdr",), rank=60)

@@ -11,9 +11,10 @@ import numpy as np
 
 from scn_tf.data.images.image import Stored, check_channels, check_count, frame
 from scn_tf.data.images.packed import beside, unpacked
+from scn_tf.data.images.row import ImageFormat
 from scn_tf.errors import ImageError
 
-MOST_HEADER = 2**16
+MAX_HEADER = 2**16
 TYPES = {"CHAR": "i1", "UCHAR": "u1", "SHORT": "i2", "USHORT": "u2", "INT": "i4", "UINT": "u4", "LONG": "i4", "ULONG": "u4"}
 TYPES |= {"LONG_LONG": "i8", "ULONG_LONG": "u8", "FLOAT": "f4", "DOUBLE": "f8"}
 TRUE = ("true", "1", "t")
@@ -61,7 +62,7 @@ def read(path: Path) -> Stored:
 
 def _header(path: Path) -> Header:
     with open(path, "rb") as file:
-        head = file.read(MOST_HEADER)
+        head = file.read(MAX_HEADER)
     fields: dict[str, str] = {}
     end = 0
     while "ElementDataFile" not in fields:
@@ -120,3 +121,6 @@ def _numbers(fields: dict[str, str], key: str, count: int, path: Path) -> list[f
     if len(numbers) != count or not np.isfinite(numbers).all():
         raise ImageError(f"{path}: {key}: expected {count} finite numbers, received {fields[key][:80]!r}.")
     return numbers
+
+
+METAIMAGE = ImageFormat("MetaImage", (".mha", ".mhd"), read, headers=(".mhd",), rank=40)

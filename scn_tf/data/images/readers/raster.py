@@ -13,9 +13,10 @@ from PIL import BmpImagePlugin
 
 from scn_tf.data import encoded
 from scn_tf.data.images.image import Stored, check_count
+from scn_tf.data.images.row import ImageFormat
 from scn_tf.errors import DataWarning, ImageError
 
-MOST_BYTES = 2**30
+MAX_BYTES = 2**30
 
 
 def read_png(path: Path) -> Stored:
@@ -66,13 +67,11 @@ def _content(path: Path) -> bytes:
     """Bytes of a file; warns where EXIF would turn the picture.
 
     Raises:
-        ImageError: empty, or larger than an image can be.
+        ImageError: larger than an image can be.
     """
-    if (size := path.stat().st_size) > MOST_BYTES:
-        raise ImageError(f"{path}: has {size:,} bytes; at most {MOST_BYTES:,} are read.")
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise ImageError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are read.")
     content = path.read_bytes()
-    if not content:
-        raise ImageError(f"{path}: is empty.")
     if (orientation := encoded.exif_orientation(content)) != 1:
         warnings.warn(
             f"{path}: its EXIF orientation is {orientation}, so viewers turn it. It is ignored here: landmarks are in pixels as stored.",
@@ -87,3 +86,8 @@ def _check(path: Path, check: Callable[[bytes], None], content: bytes) -> None:
         check(content)
     except ValueError as error:
         raise ImageError(f"{path}: {error}.") from None
+
+
+PNG = ImageFormat("PNG", (".png",), read_png, magic=(b"\x89PNG",), rank=10)
+JPEG = ImageFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), read_jpeg, magic=(b"\xff\xd8",), rank=11)
+BMP = ImageFormat("BMP", (".bmp",), read_bmp, magic=(b"BM",), rank=12)

@@ -10,11 +10,12 @@ import numpy as np
 import SimpleITK as sitk
 
 from scn_tf.data.images.image import Stored, check_channels, check_count, frame
+from scn_tf.data.images.row import ImageFormat
 from scn_tf.errors import ImageError
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its C++ lines would reach the terminal without a file's name
 
-MOST_HEADER = 2**16
+MAX_HEADER = 2**16
 VTK_BYTES = {"unsigned_char": 1, "char": 1, "unsigned_short": 2, "short": 2, "unsigned_int": 4, "int": 4, "float": 4, "double": 8}
 VTK_BYTES |= {"unsigned_long": 8, "long": 8, "vtktypeint64": 8, "vtktypeuint64": 8}
 GIPL_BYTES = {7: 1, 8: 1, 15: 2, 16: 2, 31: 4, 32: 4, 64: 4, 65: 8}
@@ -80,7 +81,7 @@ def _gipl(path: Path) -> Header:
 
 def _vtk(path: Path) -> Header:
     with open(path, "rb") as file:
-        head = file.read(MOST_HEADER)
+        head = file.read(MAX_HEADER)
     lines: list[str] = []
     fields: dict[str, list[str]] = {}
     start = 0
@@ -105,3 +106,7 @@ def _vtk(path: Path) -> Header:
         raise ImageError(f"{path}: expected VTK structured points of three sides, received {fields.get('dataset')}, {sides}.")
     values = math.prod(sides) * channels
     return Header(sides, values, start, values * width, "spacing" in fields or "aspect_ratio" in fields)
+
+
+GIPL = ImageFormat("GIPL", (".gipl",), read_gipl, isolated=True, rank=70)
+VTK = ImageFormat("VTK", (".vtk",), read_vtk, magic=(b"# vtk",), isolated=True, rank=71)

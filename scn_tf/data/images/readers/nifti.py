@@ -9,18 +9,21 @@ import math
 import warnings
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nibabel
 import numpy as np
 
 from scn_tf.data.images.image import Stored, check_channels, check_count, frame
+from scn_tf.data.images.row import ImageFormat
 from scn_tf.errors import DataWarning, ImageError
+
+if TYPE_CHECKING:
+    import nibabel  # takes a fifth of a second: imported where a file is read
 
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1e3, "micron": 1e-3}
 SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
-MOST_HEADER = 2**24  # bytes before the data: header and extensions
+MAX_HEADER = 2**24  # bytes before the data: header and extensions
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-SIZES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 
 
 def read(path: Path) -> Stored:
@@ -31,11 +34,11 @@ def read(path: Path) -> Stored:
     """
     name = str(path)
     header = _header(path)
-    shape = [int(side) for side in header.get_data_shape()]
-    channels = shape[4] if len(shape) == 5 and shape[3] == 1 else 1
-    if any(side > 1 for side in shape[3:4]) or any(side > 1 for side in shape[5:]):
-        raise ImageError(f"{name}: holds several volumes (size {tuple(shape)}); save the one to use by itself.")
-    sides = [*shape, 1, 1, 1][:3]
+    stated = [int(side) for side in header.get_data_shape()]
+    channels = stated[4] if len(stated) == 5 and stated[3] == 1 else 1
+    if any(side > 1 for side in stated[3:4]) or any(side > 1 for side in stated[5:]):
+        raise ImageError(f"{name}: holds several volumes (size {tuple(stated)}); save the one to use by itself.")
+    sides = [*stated, 1, 1, 1][:3]
     dtype = header.get_data_dtype()
     colours = len(dtype.names) if dtype.names else channels  # RGB24 and RGBA32 are records
     if dtype.kind == "c":
@@ -63,7 +66,7 @@ def _unpacked(path: Path, size: int, *, to_end: bool = False) -> bytes:
                 return raw.read(size)
             with gzip.GzipFile(fileobj=raw) as file:
                 content = file.read(size)
-                rest = itertools.repeat(None, MOST_HEADER // 2**18) if to_end else ()
+                rest = itertools.repeat(None, MAX_HEADER // 2**18) if to_end else ()
                 for _ in rest:
                     if not file.read(2**20):
                         break
@@ -72,9 +75,11 @@ def _unpacked(path: Path, size: int, *, to_end: bool = False) -> bytes:
         raise ImageError(f"{path}: is cut short or damaged ({error}).") from None
 
 
-def _header(path: Path) -> nibabel.Nifti1Header:
+def _header(path: Path) -> "nibabel.Nifti1Header":
+    import nibabel
+
     content = _unpacked(path, 540)
-    for size, kind in SIZES.items():
+    for size, kind in ((348, nibabel.Nifti1Header), (540, nibabel.Nifti2Header)):
         if content[:4] in (size.to_bytes(4, "little"), size.to_bytes(4, "big")) and len(content) >= size:
             if kind is nibabel.Nifti1Header and content[344:348] not in (b"n+1\0", b"ni1\0"):
                 raise ImageError(f"{path}: is an Analyze file, which states no orientation; convert it to NIfTI.")
@@ -82,12 +87,12 @@ def _header(path: Path) -> nibabel.Nifti1Header:
     raise ImageError(f"{path}: is no NIfTI file, or cut short.")
 
 
-def _values(path: Path, header: nibabel.Nifti1Header, size: int) -> memoryview:
+def _values(path: Path, header: "nibabel.Nifti1Header", size: int) -> memoryview:
     """The ``size`` bytes of the pixels."""
     magic = header["magic"].item()
     single = magic.startswith((b"n+1", b"n+2"))
     offset = int(header["vox_offset"]) if single else max(0, int(header["vox_offset"]))
-    if not 0 <= offset <= MOST_HEADER or (single and offset < int(header["sizeof_hdr"])):
+    if not 0 <= offset <= MAX_HEADER or (single and offset < int(header["sizeof_hdr"])):
         raise ImageError(f"{path}: is damaged: its pixels would begin at byte {offset}.")
     data = path if single else _partner(path)
     content = _unpacked(data, offset + size, to_end=True)
@@ -104,7 +109,7 @@ def _partner(path: Path) -> Path:
     return found[0]
 
 
-def _frame(header: nibabel.Nifti1Header, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _frame(header: "nibabel.Nifti1Header", name: str) -> tuple[np.ndarray, np.ndarray]:
     """Spacing (3,) and matrix (4, 4) to mm, LPS; of the two transforms that a file may state the one that ITK and 3D Slicer take."""
     unit = header.get_xyzt_units()[0]
     if unit not in MM_PER_UNIT:
@@ -132,6 +137,8 @@ def _frame(header: nibabel.Nifti1Header, name: str) -> tuple[np.ndarray, np.ndar
         return zooms * scale[0, 0], scale @ np.diag([*zooms, 1.0])
     chosen = "sform" if "qform" not in transforms or codes[1] == SCANNER else "qform"
     if len(transforms) == 2 and not np.allclose(transforms["qform"], transforms["sform"], atol=1e-2 * zooms.max(), rtol=1e-3):
+        import nibabel
+
         if nibabel.aff2axcodes(transforms["qform"]) != nibabel.aff2axcodes(transforms["sform"]):
             raise ImageError(f"{name}: its qform and sform contradict each other in which way its axes point; set one of them to code 0.")
         warnings.warn(f"{name}: its qform and sform differ; the {chosen} is taken, as by ITK and 3D Slicer.", DataWarning, stacklevel=2)
@@ -145,3 +152,6 @@ def _frame(header: nibabel.Nifti1Header, name: str) -> tuple[np.ndarray, np.ndar
     matrix = scale @ LPS_FROM_RAS @ matrix
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     return zooms * scale[0, 0], frame(matrix[:3, 3], lengths, matrix[:3, :3] / lengths, name)
+
+
+NIFTI = ImageFormat("NIfTI", (".nii", ".nii.gz", ".hdr"), read, headers=(".hdr",), rank=50)

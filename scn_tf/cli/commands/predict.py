@@ -5,10 +5,29 @@ import os
 import sys
 from pathlib import Path
 
+from scn_tf.cli import forms
+from scn_tf.cli.command import Command
+
 ENDINGS = (".csv",)
 
 
-def run_predict(options: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The model, the images and the table."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help=f"name of a bundled model (scn-tf models), {forms.models()}")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="image files, or folders that are searched for them; of volumes, a folder of DICOM slices is one image",
+    )
+    parser.add_argument("--out", type=Path, default=Path("predictions.csv"), metavar="FILE.csv", help="table (default: predictions.csv)")
+    parser.add_argument("--overlay", type=Path, metavar="DIR", help="also write pictures with the landmarks drawn in")
+    parser.add_argument(
+        "--spacing", type=float, nargs="+", metavar="MM", help="mm per pixel, x y (z), of files that state none or a wrong one"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
     """Find landmarks in every image that can be read; exit status 1 if any was left out."""
     import numpy as np
     from tqdm import tqdm
@@ -78,3 +97,16 @@ def _report(line: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(f"error: {line}", file=sys.stderr)
+
+
+COMMAND = Command(
+    name="predict",
+    help="find landmarks in images",
+    description=(
+        "Find landmarks in image files. Writes a table id,landmark,x,y[,z],score in the coordinates that the model was trained on: "
+        "pixels of the files, or mm."
+    ),
+    add_arguments=add_arguments,
+    run=run,
+    rank=30,
+)
