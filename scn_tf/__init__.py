@@ -43,6 +43,7 @@ _HOMES = {
     "Dataset": "data.dataset",
     "DatasetError": "errors",
     "Error": "errors",
+    "ExportForm": "export.forms",
     "ImageError": "errors",
     "ImageFormat": "data.images",
     "MissingExtra": "errors",
@@ -63,10 +64,11 @@ _HOMES = {
     "register_loss": "heatmaps.losses",
     "register_model": "models",
     "register_command": "cli.command",
+    "register_export_form": "export.forms",
     "train": "train_run",
 }
 _WITHOUT_TENSORFLOW = (
-    *("build", "cli.command", "config", "data.annotations", "data.images", "errors"),
+    *("build", "cli.command", "config", "data.annotations", "data.images", "errors", "export.forms"),
     *("heatmaps.decoders", "heatmaps.losses", "models"),
 )
 # Written out, for type checkers and editors read it without running it.
@@ -81,6 +83,7 @@ __all__ = [
     "DatasetError",
     "Decoder",
     "Error",
+    "ExportForm",
     "ImageError",
     "ImageFormat",
     "Loss",
@@ -98,6 +101,7 @@ __all__ = [
     "register_annotation_format",
     "register_command",
     "register_decoder",
+    "register_export_form",
     "register_image_format",
     "register_loss",
     "register_model",
@@ -123,6 +127,7 @@ if TYPE_CHECKING:
         WriteError,
     )
     from scn_tf.evaluate_run import evaluate
+    from scn_tf.export.forms import ExportForm, register_export_form
     from scn_tf.heatmaps.decoders import Decoder, register_decoder
     from scn_tf.heatmaps.losses import Loss, register_loss
     from scn_tf.models import Model, register_model

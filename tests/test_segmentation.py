@@ -145,6 +145,12 @@ def test_it_follows_the_settings_of_the_shared_trainer(hands_2d):
     assert any((variable.numpy() != old).any() for variable, old in zip(trainer.trainable_variables, before, strict=True))
 
 
+def test_mirrored_labels_are_refused(hands_2d, tmp_path):
+    with pytest.raises(config.ConfigError, match=r"augment\.mirror: segmentation has 0, received 0\.5"):
+        train_run.train(small_config(hands_2d, **SETTINGS, augment__mirror=0.5), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_label_map_whose_header_turns_it_otherwise_is_refused(hands_3d, tmp_path):
     root = shutil.copytree(hands_3d, tmp_path / "set")
     path = root / "labels" / "hand_001.nii.gz"

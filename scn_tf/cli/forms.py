@@ -3,18 +3,17 @@
 import argparse
 from pathlib import Path
 
-from scn_tf.errors import ConfigError
 from scn_tf.export import choice
-from scn_tf.export.forms import FORMS, ExportForm
+from scn_tf.export.forms import FORMS
 from scn_tf.runs.folder import MODELS
 
-SPELLED = {"root": "data.root"}  # keyword of a form -> option, where it has the name of a setting
-DEST = "form_option_"  # in front of the names of parsed options
+SPELLED = {"root": "data.root"}  # keyword of a form -> option, where that is a setting
+DEST = "form_option_"  # in front of the names of parsed options, whose keywords another argument might have
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The target, its form and what there is to choose about it."""
-    parser.add_argument("out", type=Path, metavar="OUT", help=choice.targets())
+    parser.add_argument("out", type=Path, metavar="OUT", help=described())
     parser.add_argument("--form", choices=tuple(FORMS), help="default: by the name of OUT")
     for name, offered in choice.options().items():
         option = offered[0][1]
@@ -29,25 +28,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(flag, dest=dest, type=Path, metavar="DIR", help=help_text)
 
 
-def chosen(options: argparse.Namespace) -> tuple[ExportForm, dict[str, object]]:
-    """The form of a command line, and the options that were given for it.
-
-    Raises:
-        ConfigError: an ending that is no form's, or an option of another form.
-    """
-    form = choice.form_of(options.out, options.form)
-    given = {name.removeprefix(DEST): value for name, value in vars(options).items() if name.startswith(DEST) and value is not None}
-    for name, value in given.items():
-        if problem := choice.misfit(form, name, value, options.out):
-            raise ConfigError(f"--{SPELLED.get(name, name)}: {problem}")
-    return form, given
+def given(options: argparse.Namespace) -> dict[str, object]:
+    """What a command line chose about its form, by keyword."""
+    return {name.removeprefix(DEST): value for name, value in vars(options).items() if name.startswith(DEST) and value is not None}
 
 
 def described() -> str:
     """Every form with its target and what it is for."""
     return "; ".join(
-        f"{form.title} ({f'OUT{form.suffix}' if form.suffix else 'a folder'}) for {form.description}" for form in choice.rows()
-    )
+        f"{f'FILE{form.suffix}' if form.suffix else 'a folder'}: {form.title}, for {form.description}" for form in choice.rows()
+    ).replace("%", "%%")
 
 
 def models() -> str:

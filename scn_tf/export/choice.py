@@ -33,7 +33,7 @@ def form_of(out: Path, name: str | None = None) -> ExportForm:
         list(FORMS.values())  # a plug-in that cannot be imported is named first: the ending may be its own
         raise ConfigError(
             f"{out}: {out.suffix} is no form of export; expected {targets()}. "
-            f"Should a folder have this name, choose the form {listed(form.name for form in rows() if not form.suffix)}."
+            f"Should a folder have this name: `form` {listed((form.name for form in rows() if not form.suffix), 'or')}."
         )
     return found
 
@@ -83,7 +83,7 @@ def checked(form: ExportForm, out: object, given: Mapping[str, object]) -> dict[
     """
     for name, value in given.items():
         if problem := misfit(form, name, value, out):
-            raise ConversionError(f"{name}: {problem}")
+            raise ConversionError(f"`{name}`: {problem}")
     return {name: value for name, value in given.items() if form.option(name)}
 
 

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_data_root(parser)
     parser.add_argument("--images", type=int, metavar="I", help="at most so many images (default: all)")
     parser.add_argument("--tolerance", type=float, metavar="PX", help="largest difference that passes (default: 0.05 for float forms; "
-        f"others pass by the growth of the mean error, which may be {choice.limits()})")  # fmt: skip
+        f"others pass by the growth of the mean error, at most {choice.limits()})")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:

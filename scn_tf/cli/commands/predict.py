@@ -13,8 +13,7 @@ ENDINGS = (".csv",)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, the images and the table."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="name of a bundled model (scn-tf models), "
-        f"{forms.models()}")  # fmt: skip
+    parser.add_argument("model", type=Path, metavar="MODEL", help=f"name of a bundled model (scn-tf models), {forms.models()}")
     parser.add_argument(
         "images",
         nargs="+",

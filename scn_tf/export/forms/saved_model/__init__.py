@@ -38,7 +38,7 @@ def _callers(path: Path, sent: Sent) -> list[Compared]:
 SAVED_MODEL = ExportForm(
     name="saved_model",
     title="SavedModel",
-    description="TF Serving, the local server, TensorFlow; the model goes to OUT/1 or the next free number",
+    description="TF Serving, the local server and TensorFlow (OUT/1 or the next free number)",
     suffix="",
     write=_write,
     open=_open,
