@@ -1,12 +1,11 @@
 """Build networks: from keywords, as programs do, or from the settings of a run."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from scn_tf import models
 from scn_tf.config import ModelConfig
 from scn_tf.presence import known
+from scn_tf.types import Sizes
 
 if TYPE_CHECKING:
     from scn_tf.environment.backend import keras
@@ -29,7 +28,7 @@ def build_network(
     spatial_filters: int | None = None,
     spatial_kernel: int | None = None,
     spatial_pooling: int | None = None,
-) -> keras.Model:
+) -> "keras.Model":
     """Build a heatmap regression network.
 
     It needs no TensorFlow: under ``KERAS_BACKEND=jax`` it is a network of that backend.
@@ -70,7 +69,7 @@ def build_network(
     return from_config(config.resolved(dims), num_maps=landmarks, channels=channels)
 
 
-def from_config(config: ModelConfig, *, num_maps: int, channels: int) -> keras.Model:
+def from_config(config: ModelConfig, *, num_maps: int, channels: int) -> "keras.Model":
     """Build the network of a resolved :class:`scn_tf.config.ModelConfig` for a number of landmarks or labels."""
     return models.build(config.name, (*known(config.image_size), channels), num_maps, config.model_dump())
 

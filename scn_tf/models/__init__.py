@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from scn_tf.types import Sizes
 
 MODELS: Registry[Model] = Registry("model", Model, home="scn_tf.models", group="scn_tf.models")
-register_model = MODELS.register
+
+
+def register_model(model: Model) -> None:
+    """Add a value of ``model.name``; packages offer theirs by an entry point instead (docs/extending.md).
+
+    Raises:
+        ConfigError: it is no :class:`Model`, or its name is taken.
+    """
+    MODELS.register(model)
 
 
 def build(name: str, image_shape: Sizes, num_maps: int, settings: dict[str, Any]) -> keras.Model:

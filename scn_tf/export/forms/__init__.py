@@ -86,4 +86,12 @@ class ExportForm:
 
 
 FORMS: Registry[ExportForm] = Registry("form of export", ExportForm, home="scn_tf.export.forms", group="scn_tf.export_forms")
-register_export_form = FORMS.register
+
+
+def register_export_form(form: ExportForm) -> None:
+    """Add a value of ``scn-tf export --form``; packages offer theirs by an entry point instead (docs/extending.md).
+
+    Raises:
+        ConfigError: it is no :class:`ExportForm`, or its name is taken.
+    """
+    FORMS.register(form)

@@ -34,4 +34,12 @@ class Decoder:
 
 
 DECODERS: Registry[Decoder] = Registry("decoder", Decoder, home="scn_tf.heatmaps.decoders", group="scn_tf.decoders")
-register_decoder = DECODERS.register
+
+
+def register_decoder(decoder: Decoder) -> None:
+    """Add a value of ``heatmap.decoder``; packages offer theirs by an entry point instead (docs/extending.md).
+
+    Raises:
+        ConfigError: it is no :class:`Decoder`, or its name is taken.
+    """
+    DECODERS.register(decoder)

@@ -43,7 +43,15 @@ class Loss:
 
 
 LOSSES: Registry[Loss] = Registry("loss", Loss, home="scn_tf.heatmaps.losses", group="scn_tf.losses")
-register_loss = LOSSES.register
+
+
+def register_loss(loss: Loss) -> None:
+    """Add a value of ``train.loss``; packages offer theirs by an entry point instead (docs/extending.md).
+
+    Raises:
+        ConfigError: it is no :class:`Loss`, or its name is taken.
+    """
+    LOSSES.register(loss)
 
 
 def over_pixels(pixel_loss: Callable[[Tensor, Tensor, Peak], Tensor]) -> Callable[[Tensor, Tensor, Peak], Tensor]:
