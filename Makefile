@@ -10,6 +10,10 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.docs-ready
+# Tests of `make quick`, by what they find per second.
+QUICK := architecture augment border_points config dataset deploy devices dicom documents geometry heatmaps image_files image_tags images \
+	layers losses messages models onnx_weights preprocess server_messages settings_refused study_figures targets train_step \
+	yaml_limits
 # Extra arguments of the tests, such as ARGS="-k geometry".
 ARGS ?=
 
@@ -21,6 +25,9 @@ train: $(READY)
 test: $(READY)
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+quick: $(READY)
+	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(patsubst %,tests/test_%.py,$(QUICK)) $(ARGS)
 
 lint: $(READY)
 	$(VENV)/bin/python -m ruff check .

@@ -1,11 +1,9 @@
-import contextlib
 import csv
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 import warnings
 
 import numpy as np
@@ -16,7 +14,7 @@ from scn_tf import cli, config, study
 from scn_tf.errors import DatasetError, DataWarning
 from scn_tf.storage import files
 from scn_tf.study import cluster, execute, plan, report, statistics
-from tests.conftest import REPOSITORY, errors_table, small_config
+from tests.conftest import REPOSITORY, Here, errors_table, small_config
 
 
 def write_study(folder, root, **changes):
@@ -34,36 +32,6 @@ def write_study(folder, root, **changes):
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(values))
     return folder / "study.yaml"
-
-
-class Here:
-    """A process of a study that is none: its command line runs in this one, which has TensorFlow already."""
-
-    ALONE = threading.Lock()  # sys.stdout is one for all threads
-
-    def __init__(self, command, *, stdout, stderr, env):
-        assert command[:4] == [sys.executable, "-P", "-m", "scn_tf"]
-        assert stderr is subprocess.STDOUT
-        with self.ALONE, contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stdout):
-            self.returncode = cli.main(command[4:])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *ended):
-        pass
-
-    def poll(self):
-        return self.returncode
-
-    def wait(self, timeout=None):
-        return self.returncode
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Runs without processes of their own: six seconds less each. The tests about processes start real ones."""
-    monkeypatch.setattr(execute.subprocess, "Popen", Here)
 
 
 def test_every_combination_is_a_run_with_its_own_settings(hands_2d, tmp_path):

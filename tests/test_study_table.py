@@ -331,7 +331,9 @@ def test_settings_of_somebody_else_are_not_replaced(rng, tmp_path):
     assert (out / run_settings.NAME).read_text() == "my: own\n"
 
 
-def test_a_run_that_is_trained_joins_those_of_the_table_and_the_report_needs_neither_folder(hands_2d, rng, tmp_path, capsys):
+def test_a_run_that_is_trained_joins_those_of_the_table_and_the_report_needs_neither_folder(
+    hands_2d, rng, tmp_path, capsys, in_this_process
+):
     values = yaml.safe_load(small_config(hands_2d).to_yaml())
     values["model"]["name"], values["forest"] = "forest", {"trees": 2, "features": 20, "samples": 30, "leaf": 3}
     systems = {"coarse": {"forest.leaf": 9}, "fine": None}
