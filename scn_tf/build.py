@@ -9,7 +9,6 @@ from scn_tf.types import Sizes
 
 if TYPE_CHECKING:
     from scn_tf.environment.backend import keras
-    from scn_tf.types import Sizes
 
 OPTIONAL = ("filters", "levels", "dropout", "spatial_filters", "spatial_kernel", "spatial_pooling")
 
