@@ -15,6 +15,7 @@ from scn_tf.errors import CheckpointError, DatasetError, DataWarning
 from scn_tf.export import parity
 from scn_tf.export.forms.tflite.writing import training_images
 from scn_tf.runs import checkpoints
+from scn_tf.runs.folder import RunFolder
 from scn_tf.storage import files
 from scn_tf.training import resuming
 from tests.conftest import small_config
@@ -33,7 +34,7 @@ def run(run_2d, tmp_path):
 
 
 def prepare(root, run, **options):
-    return train_run.prepare(config.from_dict({"data": {"root": str(root)}}), run, resume=True, **options)
+    return train_run.prepare(config.from_dict({"data": {"root": str(root)}}), RunFolder(run), resume=True, **options)
 
 
 def describe(root, **changes):
