@@ -93,7 +93,7 @@ def test_what_changed_is_named_and_refused_unless_it_is_accepted(kind, moved, ru
     change, message = CHANGES[kind]
     change(moved)
     before = (run / "data.json").read_bytes()
-    with pytest.raises(DatasetError, match=f"the data are not those that .* was started with: {message}.*--accept-changed-data"):
+    with pytest.raises(DatasetError, match=f"the data are not those that .* was started with: {message}.*`accept_changed_data`"):
         prepare(moved, run)
     assert prepare(moved, run, accept_changed_data=True).changed
     assert (run / "data.json").read_bytes() == before

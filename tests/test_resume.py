@@ -89,13 +89,13 @@ def test_a_finished_run_is_not_trained_further(run_2d, capsys):
 
 
 def test_a_second_run_does_not_overwrite_the_first(hands_2d, run_2d):
-    with pytest.raises(config.ConfigError, match="already holds a run; pass --resume"):
+    with pytest.raises(config.ConfigError, match="already holds a run; pass `resume`"):
         train_run.train(small_config(hands_2d), run_2d)
 
 
 def test_a_data_set_is_no_run_folder(hands_2d, tmp_path):
     root = shutil.copytree(hands_2d, tmp_path / "set")
-    with pytest.raises(config.ConfigError, match="holds a data set; choose another --run-dir"):
+    with pytest.raises(config.ConfigError, match="holds a data set; choose another `run_dir`"):
         train_run.train(small_config(root), root)
     assert not (root / "config.yaml").exists()
 
@@ -145,5 +145,5 @@ def test_a_folder_that_cannot_be_locked_is_one_clear_error(error, hands_2d, tmp_
         raise error
 
     monkeypatch.setattr(train_run.filelock.FileLock, "acquire", refuse)
-    with pytest.raises(files.WriteError, match=r"lock: cannot be locked .*(locks|flock).*--run-dir"):
+    with pytest.raises(files.WriteError, match=r"lock: cannot be locked .*(locks|flock).*`run_dir`"):
         train_run.train(small_config(hands_2d), tmp_path / "run")

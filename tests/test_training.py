@@ -128,7 +128,7 @@ def test_a_diverging_loss_stops_with_advice_and_keeps_the_last_good_weights(hand
         return {**terms, "heatmap_loss": tf.where(late, float("nan"), terms["heatmap_loss"])}
 
     monkeypatch.setattr(trainers.Trainer, "loss_terms", diverge)
-    with pytest.raises(callbacks.TrainingDiverged, match=r"nan in epoch 2, step 2.*--train\.learning_rate"):
+    with pytest.raises(callbacks.TrainingDiverged, match=r"nan in epoch 2, step 2.*`train\.learning_rate`"):
         train_run.train(small_config(hands_2d), tmp_path / "run")
     assert all(np.isfinite(array).all() for array in (*weights(tmp_path / "run"), *state(tmp_path / "run")))
 
