@@ -58,7 +58,7 @@ def test_a_command_may_be_repeated_with_resume_and_no_other(hands_2d, run_2d, tm
     (tmp_path / "other.yaml").write_text(moved.to_yaml())
     assert cli.main([*alone, "--config", str(tmp_path / "other.yaml")]) == 1
     assert f"{tmp_path / 'moved'}" in capsys.readouterr().err
-    resumed = train_run.prepare(config.from_dict({"data": {"missing": "skip", "root": None}}), run, resume=True).config.data
+    resumed = train_run.prepare(config.from_dict({"data": {"missing": "skip", "root": None}}), RunFolder(run), resume=True).config.data
     assert (resumed.missing, resumed.root) == ("skip", hands_2d.resolve())
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from scn_tf import cli, config, study
 from scn_tf.errors import DatasetError, DataWarning
+from scn_tf.runs.folder import RunFolder
 from scn_tf.storage import files
 from scn_tf.study import cluster, execute, plan, report, statistics
 from tests.conftest import REPOSITORY, Here, errors_table, small_config
@@ -410,13 +411,13 @@ def test_a_seed_draws_nested_training_sets(hands_2d, tmp_path):
     drawn = {}
     for count, seed in ((2, 0), (5, 0), (5, 1), (5, 2)):
         settings = small_config(hands_2d, data__train_count=count, train__seed=seed, train__batch_size=2)
-        job = train_run.prepare(settings, tmp_path / "run", resume=False)
+        job = train_run.prepare(settings, RunFolder(tmp_path / "run"), resume=False)
         drawn[count, seed] = frozenset(tuple(example["landmarks"].numpy().ravel()) for example in job.training)
         assert len(drawn[count, seed]) == count
     assert drawn[2, 0] < drawn[5, 0]
     assert len({drawn[5, seed] for seed in range(3)}) > 1
     with pytest.raises(DatasetError, match=r"data\.train_count: 8 images, but split train .* has 7"):
-        train_run.prepare(small_config(hands_2d, data__train_count=8), tmp_path / "8", resume=False)
+        train_run.prepare(small_config(hands_2d, data__train_count=8), RunFolder(tmp_path / "8"), resume=False)
 
 
 def test_names_of_runs_are_safe_file_names():

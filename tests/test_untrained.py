@@ -12,6 +12,7 @@ from scn_tf import combine_runs, evaluate_run, predict, train_run
 from scn_tf.data import coverage
 from scn_tf.errors import DatasetError, DataWarning
 from scn_tf.runs import checkpoints
+from scn_tf.runs.folder import RunFolder
 from scn_tf.runs.info import ModelInfo
 from tests.conftest import small_config
 
@@ -94,7 +95,7 @@ def prepared(settings, tmp_path):
     """(job, messages) of a preparation."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        job = train_run.prepare(settings, tmp_path / "run", resume=False)
+        job = train_run.prepare(settings, RunFolder(tmp_path / "run"), resume=False)
     return job, [str(one.message) for one in caught if issubclass(one.category, DataWarning)]
 
 
@@ -122,7 +123,7 @@ def test_nothing_to_measure_but_what_was_never_seen_is_refused(hands_2d, tmp_pat
     lines = [line.split(",") for line in (root / "landmarks.csv").read_text().splitlines()]
     (root / "landmarks.csv").write_text("\n".join(",".join(c if n < 7 else [*c[:3], *[""] * 40]) for n, c in enumerate(lines)))
     with pytest.raises(DatasetError, match=r"split val has no landmark that a training image shows.*Only thumb_mcp are annotated there"):
-        train_run.prepare(small_config(root), tmp_path / "run", resume=False)
+        train_run.prepare(small_config(root), RunFolder(tmp_path / "run"), resume=False)
 
 
 def test_a_landmark_that_no_validation_image_has_is_named(hands_2d, tmp_path):
