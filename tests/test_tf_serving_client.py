@@ -20,15 +20,15 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
 import scn_tf
-from scn_tf import evaluate_run, export
+from scn_tf import evaluate_run
 from scn_tf.export import warmup
 from scn_tf.serving import client
 from tests.conftest import REPOSITORY, SUBPIXEL
 
 
 @pytest.fixture(scope="module")
-def exported(run_2d, tmp_path_factory):
-    return export.export_saved_model(run_2d, tmp_path_factory.mktemp("export") / "hands")
+def exported(saved_2d):
+    return saved_2d
 
 
 @pytest.fixture(scope="module")
