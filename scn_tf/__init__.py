@@ -1,16 +1,16 @@
 """scn_tf: anatomical landmark localization with SpatialConfiguration-Net.
 
-What most programs need is here and imported on first use, so that ``import scn_tf`` costs nothing; everything else is in
-the modules that ``docs/architecture.md`` lists.
+This module offers what most programs need. Each object is imported on first use, so ``import scn_tf`` is fast.
+``docs/architecture.md`` lists all other modules.
 
-* :func:`train`, :func:`evaluate`: as ``scn-tf train`` and ``scn-tf evaluate``, with a :class:`Config`.
+* :func:`train`, :func:`evaluate`: do what ``scn-tf train`` and ``scn-tf evaluate`` do, from a :class:`Config`.
 * :func:`load`: opens a run folder, ``.keras`` file or export as a :class:`Predictor`, which gives :class:`Prediction` objects.
 * :func:`build_network`: a functional ``keras.Model`` from images to heatmaps.
 * :func:`open_dataset`: opens a data folder as a :class:`Dataset`.
 * :class:`AnnotationFormat`, :func:`register_annotation_format`, :class:`ImageFormat`, :func:`register_image_format`: files of other
   programs (docs/data.md).
 * :func:`register_command`: adds a :class:`Command` to ``scn-tf``.
-* Errors that are about your files and settings, all of them :class:`Error`: :class:`ConfigError`, :class:`DatasetError`,
+* Errors about your files and settings, all derived from :class:`Error`: :class:`ConfigError`, :class:`DatasetError`,
   :class:`ImageError`, :class:`CheckpointError`, :class:`ConversionError`, :class:`WriteError`, :class:`TrainingDiverged`,
   :class:`MissingExtra`.
 """
@@ -136,11 +136,11 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Import a public object on first use: ``import scn_tf`` and ``scn-tf --help`` need not wait for TensorFlow.
+        """Import a public object on first use, so that ``import scn_tf`` and ``scn-tf --help`` do not wait for TensorFlow.
 
         Raises:
-            AttributeError: no such name.
-            ConfigError: ``KERAS_BACKEND`` is not tensorflow, which the object needs.
+            AttributeError: the module has no attribute of that name.
+            ConfigError: the object needs TensorFlow, and ``KERAS_BACKEND`` names another backend.
         """
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

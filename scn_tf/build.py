@@ -1,4 +1,4 @@
-"""Build networks: from keywords, as programs do, or from the settings of a run."""
+"""Build networks from keyword arguments or from the settings of a run."""
 
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ def build_network(
 ) -> "keras.Model":
     """Build a heatmap regression network.
 
-    It needs no TensorFlow: under ``KERAS_BACKEND=jax`` it is a network of that backend.
+    TensorFlow is not required: under ``KERAS_BACKEND=jax`` the network runs on JAX.
 
     Args:
         name: ``"scn"`` (SpatialConfiguration-Net), ``"unet"`` (localization U-Net), one of the networks of 2016
@@ -40,17 +40,18 @@ def build_network(
         landmarks: number of landmarks N.
         image_size: (H, W) or (D, H, W) in array order; the preset's if None.
         channels: image channels C.
-        preset: ``"paper"``, ``"small"`` or ``"tiny"``: the values of what is None below (of a U-Net always 5 levels and no dropout).
+        preset: ``"paper"``, ``"small"`` or ``"tiny"``: values of the arguments below that are None. A U-Net always has 5 levels and
+            no dropout.
         filters: channels of every convolution.
         levels: resolutions of the local appearance part or U-Net.
         dropout: dropout rate.
-        spatial_filters, spatial_kernel, spatial_pooling: spatial configuration part. A network ignores what it does not have.
+        spatial_filters, spatial_kernel, spatial_pooling: of the spatial configuration part. Networks without one ignore them.
 
     Returns:
         Functional ``keras.Model`` from image (B, [D,] H, W, C) to heatmaps (B, [D,] H, W, N).
 
     Raises:
-        ValueError: unknown name or preset, or a side that the poolings do not divide.
+        ValueError: the name or preset is unknown, or a side is no multiple of the poolings.
     """
     if dims not in (2, 3):
         raise ValueError(f"dims must be 2 or 3, received {dims!r}.")
@@ -74,9 +75,9 @@ def from_config(config: ModelConfig, *, num_maps: int, channels: int) -> "keras.
 
 
 def unused(config: ModelConfig, dims: int) -> list[str]:
-    """Names of settings that a :class:`scn_tf.config.ModelConfig`, not resolved, gives and its network does not have.
+    """Names of the settings that an unresolved :class:`scn_tf.config.ModelConfig` sets and its network does not use.
 
-    What its preset says anyway is not among them: a run's own settings name every field.
+    Settings equal to the preset's values are left out, because a saved run names every field.
     """
     if models.MODELS[config.name].build is None:
         return []

@@ -1,6 +1,6 @@
 """The ``scn-tf`` command; ``train.py``, ``evaluate.py`` and ``export/*.py`` call it too.
 
-TensorFlow is imported after the command line was read: help and misspelt options answer at once.
+TensorFlow is imported after the command line is parsed, so that help and misspelt options answer at once.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from scn_tf.errors import Error
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "scn-tf") -> int:
-    """Run a command line; returns the exit status."""
+    """Run a command line and return the exit status."""
     warnings.showwarning = functools.partial(show_warning, {})
     parser = build_parser(prog)
     options, unknown = parser.parse_known_args(arguments)
@@ -50,7 +50,7 @@ def _run(command: Command, options: argparse.Namespace, names: Mapping[str, str]
 
 
 def _suggest(argument: str, parser: argparse.ArgumentParser) -> str:
-    """The end of the message about an argument that a command does not have."""
+    """End of the message about an unknown argument."""
     if not argument.startswith("--"):
         return "."
     return config.nearest(argument[2:].split("=")[0], [name[2:] for name in spelling.options(parser)], prefix="--")

@@ -1,4 +1,4 @@
-"""What a command is, and the registry of all commands."""
+"""The description of a command, and the registry of all commands."""
 
 import argparse
 import dataclasses
@@ -9,20 +9,20 @@ from scn_tf.registry import Registry
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """One command of ``scn-tf``: everything that the command line knows of it.
+    """One command of ``scn-tf``, as the command line needs it.
 
     Importing the module of a row must be cheap: no TensorFlow, no NumPy. ``run`` imports what it needs.
 
     Attributes:
-        name: what is typed, with hyphens.
+        name: as typed, with hyphens.
         help: one line for the list of commands.
         add_arguments: adds the command's arguments to its parser.
-        run: carries the command out; returns the exit status (None: 0). Errors of :class:`scn_tf.Error` become one line and status 1.
+        run: executes the command and returns the exit status (None: 0). An :class:`scn_tf.Error` becomes one line and status 1.
         description: paragraph above the arguments in the command's help.
         aliases: further names.
-        needs_tensorflow: whether TensorFlow is imported before ``run``, without the lines that it prints.
-        own_signals: whether ``run`` handles Ctrl-C and SIGTERM; otherwise both raise KeyboardInterrupt, and the status is 130.
-        after_interruption: how to continue after Ctrl-C, for the message: "--resume continues from the last checkpoint".
+        needs_tensorflow: whether TensorFlow is imported before ``run``, with its start-up messages suppressed.
+        own_signals: whether ``run`` handles Ctrl-C and SIGTERM itself. Otherwise both raise KeyboardInterrupt, and the status is 130.
+        after_interruption: how to continue after Ctrl-C, such as "--resume continues from the last checkpoint"; part of the message.
         rank: place in the list of commands, smallest first.
     """
 
@@ -42,11 +42,11 @@ COMMANDS = Registry("command", Command, home="scn_tf.cli.commands", group="scn_t
 
 
 def register_command(command: Command) -> None:
-    """Add a command to ``scn-tf``, for programs that call :func:`scn_tf.cli.main`.
+    """Add a command to ``scn-tf``. This is for programs that call :func:`scn_tf.cli.main`.
 
-    Packages offer theirs by an entry point in the group ``scn_tf.commands`` instead.
+    Installed packages declare an entry point in the group ``scn_tf.commands`` instead.
 
     Raises:
-        ConfigError: it is no :class:`Command`, or its name is taken.
+        ConfigError: the row is not a :class:`Command`, or its name is taken.
     """
     COMMANDS.register(command)

@@ -1,4 +1,4 @@
-"""Options and help texts of commands that follow from the forms of export."""
+"""Options and help texts that follow from the forms of export."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ DEST = "form_option_"  # in front of the names of parsed options, whose keywords
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The target, its form and what there is to choose about it."""
+    """Add the target, its form and the options of all forms."""
     parser.add_argument("out", type=Path, metavar="OUT", help=described())
     parser.add_argument("--form", choices=tuple(FORMS), help="default: by the name of OUT")
     for name, offered in choice.options().items():
@@ -29,25 +29,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def given(options: argparse.Namespace) -> dict[str, object]:
-    """What a command line chose about its form, by keyword."""
+    """Options of the form that the command line gives, by keyword."""
     return {name.removeprefix(DEST): value for name, value in vars(options).items() if name.startswith(DEST) and value is not None}
 
 
 def described() -> str:
-    """Every form with its target and what it is for."""
+    """Every form with its target and purpose."""
     return "; ".join(
         f"{f'FILE{form.suffix}' if form.suffix else 'a folder'}: {form.title}, for {form.description}" for form in choice.rows()
     ).replace("%", "%%")
 
 
 def models() -> str:
-    """What can be opened, for help texts: "run folder, .keras, ... file, or exported SavedModel"."""
+    """The models that can be opened, for help texts: "run folder, .keras, ... file, or exported SavedModel"."""
     endings = [*dict.fromkeys(Path(name).suffix for name in MODELS), *choice.endings()]
     exported = "".join(f", or exported {title}" for title in choice.folder_titles())
     return f"run folder, {choice.listed(endings, 'or')} file{exported}"
 
 
 def exports() -> str:
-    """What is an export, for help texts: "SavedModel folders, .tflite and .onnx files"."""
+    """The kinds of export, for help texts: "SavedModel folders, .tflite and .onnx files"."""
     folders = [f"{title} folders" for title in choice.folder_titles()]
     return ", ".join([*folders, f"{choice.listed(choice.endings())} files"])

@@ -1,4 +1,4 @@
-"""Arguments that several commands share: a run and its data."""
+"""Arguments shared by several commands: a run and its data."""
 
 import argparse
 from pathlib import Path

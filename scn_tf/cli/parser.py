@@ -1,4 +1,4 @@
-"""What can be typed: every command of the registry with its arguments."""
+"""The parser: every command of the registry with its arguments."""
 
 import argparse
 import warnings
@@ -11,7 +11,7 @@ from scn_tf.errors import ConfigWarning, Error
 
 
 def build_parser(prog: str) -> argparse.ArgumentParser:
-    """The parser of all commands; options parsed with it have the row as ``_command`` and its parser as ``_parser``."""
+    """Build the parser of all commands. Parsed options hold the row as ``_command`` and its parser as ``_parser``."""
     parser = argparse.ArgumentParser(prog=prog, description="Find anatomical landmarks with SpatialConfiguration-Net.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
     parser.set_defaults(_command=None, _parser=parser)
@@ -27,7 +27,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _usable() -> Iterator[Command]:
-    """All commands; a plug-in that cannot be imported leaves the others usable."""
+    """All commands that can be imported. A broken plug-in leaves the others usable."""
     for name in COMMANDS:
         try:
             yield COMMANDS[name]

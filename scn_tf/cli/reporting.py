@@ -9,7 +9,7 @@ from scn_tf.messages import visible
 
 
 def fail(message: str, *, status: int) -> int:
-    """Print an error; returns ``status``."""
+    """Print an error and return ``status``."""
     print(f"error: {message}", file=sys.stderr)
     return status
 
@@ -23,11 +23,11 @@ def show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning on a line of its own: several threads may warn at a time, beside a progress bar.
+    """Print a warning on its own line, also from several threads and beside a progress bar.
 
     Args:
-        names: what is typed for each argument (:func:`scn_tf.cli.spelling.typed_names`).
-        message, category, filename, lineno, file, line: as :func:`warnings.showwarning` has them.
+        names: spelling of each argument on the command line (:func:`scn_tf.cli.spelling.typed_names`).
+        message, category, filename, lineno, file, line: those of :func:`warnings.showwarning`.
     """
     if sys.stderr is None:
         return

@@ -1,7 +1,8 @@
-"""Names of arguments in messages, as a user of the command line types them.
+"""Names of arguments in messages, spelled as on the command line.
 
-Messages of the library mark an argument or setting with backticks: "choose another `run_dir`". The command line has the same
-message with what is typed: "choose another --run-dir". Only marked names are replaced, since ``out`` and ``images`` are words too.
+Messages of the library mark an argument or setting with backticks: "choose another `run_dir`". The command line prints the same
+message with the option: "choose another --run-dir". Only marked names are replaced, since ``out`` and ``images`` are also ordinary
+words.
 """
 
 import argparse
@@ -12,9 +13,9 @@ MARKED = re.compile(r"`([a-z]\w*(?:\.\w+)?)`")
 
 
 def accept_hyphens(parser: argparse.ArgumentParser) -> None:
-    """Options may be spelled with hyphens or underscores: ``--run-dir`` as well as ``--run_dir``, which it was called before.
+    """Accept options with hyphens or underscores: ``--run-dir``, and the former spelling ``--run_dir``.
 
-    Help shows the hyphens; settings keep the names that they have in files.
+    Help shows hyphens. Settings keep the names that they have in files.
     """
     for action in parser._actions:
         for name in filter(lambda name: name.startswith("--"), list(action.option_strings)):
@@ -24,14 +25,14 @@ def accept_hyphens(parser: argparse.ArgumentParser) -> None:
 
 
 def options(parser: argparse.ArgumentParser) -> list[str]:
-    """The long options of a parser as its help shows them, with their hyphens in front."""
+    """The long options of a parser as its help shows them, with leading hyphens."""
     return [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
 
 
 def typed_names(parser: argparse.ArgumentParser) -> dict[str, str]:
-    """What is typed for each argument of a command: of ``run_dir`` ``--run-dir``, of a positional one its name in the help.
+    """Spelling of each argument of a command: ``--run-dir`` for ``run_dir``, the name in the help for a positional argument.
 
-    Settings have their own names as well: ``data.root`` is ``--data.root``, whatever the argument is called in Python.
+    Settings are included under their own names: ``data.root`` becomes ``--data.root``.
     """
     names: dict[str, str] = {}
     for action in parser._actions:
@@ -43,10 +44,10 @@ def typed_names(parser: argparse.ArgumentParser) -> dict[str, str]:
 
 
 def as_typed(text: str, names: Mapping[str, str]) -> str:
-    """A message with what is typed in place of every marked argument; marks of other names stay.
+    """Replace every marked argument of a message by its spelling on the command line. Marks of other names stay.
 
     Args:
         text: message of the library.
-        names: of :func:`typed_names`.
+        names: result of :func:`typed_names`.
     """
     return MARKED.sub(lambda match: names.get(match[1], match[0]), text)

@@ -1,6 +1,6 @@
-"""Every setting of a run: what there is (``settings``), where it is read from (``reading``), when two are one (``comparison``).
+"""Settings of a run: their definition (``settings``), reading (``reading``) and comparison (``comparison``).
 
-``bundled`` holds the configurations and studies that come with the package.
+``bundled`` holds the configurations and studies of the package.
 """
 
 from scn_tf.config.comparison import differences

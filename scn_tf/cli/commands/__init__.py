@@ -1,1 +1,2 @@
-"""One module per command: its row ``COMMAND``, its arguments and its action. Importing them must stay cheap: help lists them all."""
+"""One module per command, with its row ``COMMAND``, its arguments and its action. Help imports all of them, so imports must stay
+cheap."""

@@ -1,4 +1,4 @@
-"""``scn-tf client``: landmarks from a remote TensorFlow Serving; ``export/client.py`` calls it too. Needs no TensorFlow."""
+"""``scn-tf client``: landmarks from a remote TensorFlow Serving. ``export/client.py`` calls it too. TensorFlow is not required."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from scn_tf.storage import files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The images, the server and the table."""
+    """Add the images, the server and the table."""
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG or BMP files")
     server = parser.add_mutually_exclusive_group(required=True)
     server.add_argument("--rest", metavar="URL", help="REST server, such as http://127.0.0.1:8501")
@@ -17,10 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("predictions.csv"), metavar="FILE", help="table (default: predictions.csv)")
     parser.add_argument("--model", default="scn", metavar="NAME", help="name of the model on the server (default: scn)")
     parser.add_argument("--names", type=Path, metavar="FILE", help="assets/scn_tf.json of the export: landmark names instead of numbers")
-    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for one request (default: 60)")
+    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="timeout of one request (default: 60)")
     parser.add_argument("--batch", type=int, metavar="IMAGES", help="images per request (default: as many as the deployment files allow)")
     parser.add_argument(
-        "--spacing", nargs=2, type=float, metavar=("X", "Y"), help="mm per pixel, of models whose signature has the input spacing"
+        "--spacing", nargs=2, type=float, metavar=("X", "Y"), help="mm per pixel, for models whose signature has the input spacing"
     )
 
 
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
     """Ask the server and write the table.
 
     Raises:
-        ClientError: the server, an image or the file of names, with what is wrong.
+        ClientError: the server, an image or the file of names cannot be used.
         WriteError: the table cannot be written.
     """
     from scn_tf.serving import client

@@ -1,4 +1,4 @@
-"""``scn-tf combine``: several networks in, one model file out."""
+"""``scn-tf combine``: one model file from several networks."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from scn_tf.cli.inputs import RUN
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The runs and the file."""
+    """Add the runs and the file."""
     parser.add_argument("run_folders", type=Path, nargs="+", metavar="RUN", help=f"{RUN}; at least two")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write, such as hands.keras")
 
@@ -26,10 +26,10 @@ def run(options: argparse.Namespace) -> None:
 
 COMMAND = Command(
     name="combine",
-    help="make one model of several runs",
+    help="make one model from several runs",
     description=(
-        "Write a model whose heatmaps are the mean of those of several networks, trained with other seeds, sizes or settings. "
-        "Its error is a little smaller than theirs in the mean. It is used like any other model, "
+        "Write a model that averages the heatmaps of several networks, which may differ in seed, input size or settings. "
+        "Its mean error is usually a little smaller than theirs. It is used like any other model, "
         "and takes as long as all of them together."
     ),
     add_arguments=add_arguments,

@@ -1,4 +1,4 @@
-"""``scn-tf configs``: the bundled configurations and studies, as a list or one to copy."""
+"""``scn-tf configs``: list the bundled configurations and studies, or print one."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,7 @@ from scn_tf.presence import known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The name of one file."""
+    """Add the name of one file."""
     parser.add_argument("name", nargs="?", metavar="NAME", help=f"one of: {', '.join(_files())}")
 
 
@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> None:
     """List all, or print one.
 
     Raises:
-        ConfigError: an unknown name.
+        ConfigError: the name is unknown.
     """
     if options.name is None:
         width = max(map(len, _files()))
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _files() -> dict[str, Path]:
-    """All names as the list shows them, with their files."""
+    """Files by name, with the names as the list shows them."""
     studies = {f"{bundled.STUDIES}/{name}": known(bundled.find_study(name)) for name in bundled.study_names()}
     return {name: known(bundled.find(name)) for name in bundled.names()} | studies
 

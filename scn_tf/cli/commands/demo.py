@@ -10,7 +10,7 @@ from scn_tf.runs.folder import RunFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The run, the page's folder and its port."""
+    """Add the run, the page's folder and its port."""
     inputs.add_run(parser, help=f"{inputs.RUN}; a 2D model")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: RUN/demo, or NAME-demo for a file or name)")
     parser.add_argument("--port", type=int, default=8600, help="default: 8600; 0 takes any free one")
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Build the page, serve it and open it; ends with Ctrl-C."""
+    """Build the page, serve it and open it. Ctrl-C ends the server."""
     import webbrowser
 
     from scn_tf.serving import demo
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
 
 COMMAND = Command(
     name="demo",
-    help="find landmarks in a web page on this machine",
+    help="find landmarks in the browser, with a local web page",
     description=(
         "Build a page that runs the network in the browser, serve it on this machine alone, and open it. "
         "Images stay in the browser. The first time, npm fetches LiteRT.js."

@@ -1,4 +1,4 @@
-"""``scn-tf deploy``: the files that run TensorFlow Serving under Docker Compose and Kubernetes."""
+"""``scn-tf deploy``: files that run TensorFlow Serving under Docker Compose and Kubernetes."""
 
 import argparse
 import shlex
@@ -8,21 +8,21 @@ from scn_tf.cli.command import Command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The folder."""
+    """Add the folder."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder to write; created if missing")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write the files and print how to begin.
+    """Write the files and print how to start.
 
     Raises:
-        WriteError: something else lies there.
+        WriteError: other files have these names.
     """
     from scn_tf.serving import deploy
 
     written = deploy.write(options.folder)
     print(f"{options.folder}: {', '.join(path.name for path in written)}")
-    print(f"Begin with: SCN_MODEL=EXPORT docker compose -f {shlex.quote(str(options.folder / 'docker-compose.yml'))} up")
+    print(f"Start with: SCN_MODEL=EXPORT docker compose -f {shlex.quote(str(options.folder / 'docker-compose.yml'))} up")
     print("EXPORT is the absolute path of a folder that scn-tf export RUN EXPORT wrote.")
 
 

@@ -1,4 +1,4 @@
-"""``scn-tf evaluate``: a run and a split in, errors and a report out."""
+"""``scn-tf evaluate``: errors and a report of a run on a split."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from scn_tf.cli.command import Command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The run, the split and its data."""
+    """Add the run, the split and its data."""
     inputs.add_run(parser)
     parser.add_argument("--split", default="val", help="name of the split (default: val)")
     inputs.add_data_root(parser)
@@ -29,7 +29,7 @@ COMMAND = Command(
     name="evaluate",
     help="measure a run on an annotated split",
     description=(
-        "Find the landmarks of a split and compare them with its annotations: point errors in mm (px where no spacing is known), "
+        "Find the landmarks of a split and compare them with its annotations. Writes point errors in mm (px where no spacing is known), "
         "a table by landmark, the curve of errors and a report for the browser."
     ),
     add_arguments=add_arguments,

@@ -1,4 +1,4 @@
-"""``scn-tf export``: a run in, the same network in another form out."""
+"""``scn-tf export``: write the network of a run in another form."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from scn_tf.export import choice
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The run, the target and its form."""
+    """Add the run, the target and its form."""
     inputs.add_run(parser)
     forms.add_arguments(parser)
 
@@ -17,8 +17,8 @@ def run(options: argparse.Namespace) -> None:
     """Write the export.
 
     Raises:
-        ConversionError: options that do not fit the form.
-        Error: of the run or the target.
+        ConversionError: the form does not have one of the options.
+        Error: the run or the target cannot be used.
     """
     from scn_tf import export
 

@@ -1,4 +1,4 @@
-"""``scn-tf models``: the bundled models, as a list or one card."""
+"""``scn-tf models``: list the bundled models, or print the card of one."""
 
 import argparse
 
@@ -7,15 +7,15 @@ from scn_tf.cli.command import Command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The name of one model."""
+    """Add the name of one model."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="show this model's card: data, figures, limits")
 
 
 def run(options: argparse.Namespace) -> None:
-    """List all, or print one card.
+    """List all models, or print one card.
 
     Raises:
-        ConfigError: an unknown name.
+        ConfigError: the name is unknown.
     """
     from scn_tf.runs import pretrained
 

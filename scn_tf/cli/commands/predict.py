@@ -1,4 +1,4 @@
-"""``scn-tf predict``: images in, a table of landmarks out."""
+"""``scn-tf predict``: a table of landmarks from images."""
 
 import argparse
 import os
@@ -12,13 +12,13 @@ ENDINGS = (".csv",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The model, the images and the table."""
+    """Add the model, the images and the table."""
     parser.add_argument("model", type=Path, metavar="MODEL", help=f"name of a bundled model (scn-tf models), {forms.models()}")
     parser.add_argument(
         "images",
         nargs="+",
         metavar="IMAGE",
-        help="image files, or folders that are searched for them; of volumes, a folder of DICOM slices is one image",
+        help="image files, or folders to search for them; a folder of DICOM slices is one image",
     )
     parser.add_argument("--out", type=Path, default=Path("predictions.csv"), metavar="FILE.csv", help="table (default: predictions.csv)")
     parser.add_argument("--overlay", type=Path, metavar="DIR", help="also write pictures with the landmarks drawn in")
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Find landmarks in every image that can be read; exit status 1 if any was left out."""
+    """Find landmarks in every readable image. The exit status is 1 if any image was left out."""
     import numpy as np
     from tqdm import tqdm
 
@@ -73,10 +73,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check_overlays(folder: Path, names: list[str]) -> None:
-    """Find out before any work whether all pictures can be written.
+    """Check before any work that all pictures can be written.
 
     Raises:
-        WriteError: pictures of these names lie there that are none of ours; the folder cannot be written.
+        WriteError: other programs' pictures have these names, or the folder is not writable.
     """
     from scn_tf.storage import files, ownership
 
@@ -93,7 +93,7 @@ def check_overlays(folder: Path, names: list[str]) -> None:
 
 
 def _report(line: str) -> None:
-    """A line on standard error that no progress bar runs into."""
+    """Print a line on standard error, clear of any progress bar."""
     from tqdm import tqdm
 
     tqdm.write(f"error: {line}", file=sys.stderr)

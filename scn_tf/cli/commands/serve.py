@@ -1,4 +1,4 @@
-"""``scn-tf serve``: an exported SavedModel behind TF Serving's REST routes, on this machine."""
+"""``scn-tf serve``: serve an exported SavedModel on this machine, with TF Serving's REST routes."""
 
 import argparse
 from pathlib import Path
@@ -8,21 +8,21 @@ from scn_tf.cli.command import Command
 # Fields of scn_tf.serving.server.Limits: type, default, help.
 LIMITS = {
     "max_batch": (int, 8, "images that run together"),
-    "batch_wait_ms": (float, 2, "milliseconds that a lone request waits for company"),
+    "batch_wait_ms": (float, 2, "milliseconds that a single request waits for others to share its batch"),
     "max_queue": (int, 128, "images that wait; further requests get 503"),
     "max_body_mb": (float, 32, "size of a request; a larger one gets 413"),
     "max_megapixels": (float, 64, "size of an image, at most 64; a larger one gets 400"),
-    "body_seconds": (float, 60, "time for a request to come in; a slower one gets 408"),
-    "stop_seconds": (float, 30, "time for requests in flight when the server is stopped"),
+    "body_seconds": (float, 60, "time to receive a request; a slower one gets 408"),
+    "stop_seconds": (float, 30, "time to finish running requests when the server is stopped"),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The export, its address, and the limits."""
+    """Add the export, its address and the limits."""
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of an exported SavedModel; the highest version in it is served")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
     parser.add_argument("--port", type=int, default=8501, help="default: 8501; 0 takes any free one")
-    parser.add_argument("--name", default="scn", help="of the model in the routes (default: scn)")
+    parser.add_argument("--name", default="scn", help="name of the model in the routes (default: scn)")
     for name, (kind, usual, text) in LIMITS.items():
         parser.add_argument(f"--{name}", type=kind, default=usual, metavar="N", help=f"{text} (default: {usual})")
 

@@ -1,4 +1,4 @@
-"""``scn-tf study``: a study's file in, all its runs, tables and figures out."""
+"""``scn-tf study``: carry out a study's runs, and write its tables and figures."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The study, its data, and what of it to do."""
+    """Add the study, its data, and the choice of action."""
     parser.add_argument("file", type=Path, metavar="CONFIG", help=f"YAML file, or a bundled study: {', '.join(bundled.study_names())}")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: studies/NAME)")
     inputs.add_data_root(parser, help="data set (default: that of the base configuration)")
     inputs.add_data_missing(parser, help="if images of the lists are missing: refuse, or skip them (default: the study's setting)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, sharing the cores (default: 1)")
-    parser.add_argument("--run", dest="index", type=int, metavar="I", help="carry out this run alone, counted from 0: for job arrays")
-    parser.add_argument("--list", action="store_true", help="list the runs, carry out none")
-    parser.add_argument("--report", action="store_true", help="write tables and figures of what is finished, carry out none")
-    parser.add_argument("--write", choices=("slurm", "kubernetes"), help="print a file that submits one job per run, carry out none")
+    parser.add_argument("--run", dest="index", type=int, metavar="I", help="carry out only this run, counted from 0; for job arrays")
+    parser.add_argument("--list", action="store_true", help="only list the runs")
+    parser.add_argument("--report", action="store_true", help="only write tables and figures of the finished runs")
+    parser.add_argument("--write", choices=("slurm", "kubernetes"), help="only print a file that submits one job per run")
 
 
 def run(options: argparse.Namespace) -> int:
-    """List, print a job file, carry out one run, or carry out all and report.
+    """List the runs, print a job file, carry out one run, or carry out all and report.
 
     Raises:
-        Error: of the study's file, its settings or its data.
+        Error: the study's file, its settings or its data cannot be used.
     """
     from scn_tf import study
 
@@ -76,7 +76,7 @@ def _print_jobs(options: argparse.Namespace, out: Path, count: int) -> int:
 
 
 def _carry_out_one(index: int, out: Path, runs: Sequence["Run"]) -> int:
-    """Carry out the run with a number, unless it is finished or has no images."""
+    """Carry out one run by its number, unless it is finished or has no images."""
     from scn_tf import study
 
     if not 0 <= index < len(runs):
@@ -93,7 +93,7 @@ def _carry_out_one(index: int, out: Path, runs: Sequence["Run"]) -> int:
 
 
 def _carry_out_all(options: argparse.Namespace, out: Path, planned: "Study", runs: list["Run"]) -> int:
-    """Carry out what is unfinished, unless only the report is wanted, and write the report."""
+    """Carry out all unfinished runs, unless only the report is wanted. Then write the report."""
     from scn_tf import study
 
     study.check_out(out)

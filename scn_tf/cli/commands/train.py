@@ -1,4 +1,4 @@
-"""``scn-tf train``: a configuration and settings in, a run folder out."""
+"""``scn-tf train``: train a run folder from a configuration and settings."""
 
 import argparse
 import datetime
@@ -17,7 +17,7 @@ SYNTHETIC_DEFAULTS = {"train.minutes": 4.0, "heatmap.sigma": 1.5}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The run's folder, and an option for every setting."""
+    """Add the run's folder, and an option for every setting."""
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"YAML file, or a bundled configuration: {', '.join(bundled.names())}")
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder to write (default: a new one in runs/)")
     parser.add_argument("--resume", action="store_true", help="resume the run in --run-dir with its own settings")
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     """Train, then evaluate on the validation split.
 
     Raises:
-        Error: of the settings, the data or the run's folder.
+        Error: the settings, the data or the run's folder cannot be used.
     """
     settings = _settings(options)
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _settings(options: argparse.Namespace) -> config.Config:
-    """Settings of the configuration file and of the options, checked against those of a run that is resumed."""
+    """Settings of the configuration file and the options, checked against those of a resumed run."""
     if options.resume and options.run_dir is None:
         raise config.ConfigError("--resume: needs --run-dir, the run to resume.")
     given = {name: " ".join(text) for name, text in vars(options).items() if name in config.field_names()}
@@ -80,17 +80,17 @@ def _settings(options: argparse.Namespace) -> config.Config:
 
 
 def _val_split(folder: RunFolder, settings: config.Config, *, resume: bool) -> str:
-    """The split that a run is judged by."""
+    """Name of the run's validation split."""
     return (config.load(folder.settings) if resume and folder.settings.is_file() else settings).data.val_split
 
 
 def _check_resumed(options: argparse.Namespace, values: Mapping[str, Any], settings: config.Config) -> None:
-    """A run is resumed with its own settings: the command that started it may be repeated, another is refused.
+    """Check that a resumed run keeps its settings. Repeating the command that started it is allowed.
 
-    Without ``--config`` the settings that are named count, and may be fewer.
+    Without ``--config``, only the settings given as options are compared.
 
     Raises:
-        ConfigError: naming what the run has differently.
+        ConfigError: settings differ; the message names them.
     """
     path = RunFolder(options.run_dir).settings
     if not path.is_file():
@@ -107,9 +107,9 @@ COMMAND = Command(
     name="train",
     help="train a network",
     description=(
-        "Train a network. Without options: on synthetic hands, a few minutes. "
-        "Any setting of a config file can be given as --section.field VALUE. Some without a default below depend on the preset and the "
-        f"data: {SETTINGS} of the run folder holds the values used. Without a data set "
+        "Train a network. Without options, it trains on synthetic hands for a few minutes. "
+        "Any setting of a config file can be given as --section.field VALUE. Defaults not shown below depend on the preset and the "
+        f"data; {SETTINGS} of the run folder holds the values used. Without a data set "
         + " and ".join(f"{name} is {value:g}" for name, value in SYNTHETIC_DEFAULTS.items())
         + "."
     ),
