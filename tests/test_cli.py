@@ -67,12 +67,12 @@ def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
         (["train", "--config", "none.yaml"], 1, "none.yaml: cannot be read (No such file or directory)"),
         (["train", "--data.root", "missing"], 1, "dataset.yaml: not found"),
         (["train", "--resume"], 1, "--resume: needs --run-dir"),
-        (["train", "--resume", "--run-dir", "none"], 1, "none: no run there to go on with"),
-        (["train", "--resume", "--run-dir", "none", "--train.epochs", "3"], 1, "none: no run there to go on with"),
+        (["train", "--resume", "--run-dir", "none"], 1, "none: no run there to resume"),
+        (["train", "--resume", "--run-dir", "none", "--train.epochs", "3"], 1, "none: no run there to resume"),
         (
             ["evaluate", "none"],
             1,
-            "error: none: no such file; expected a run folder, its model file, or a model that comes along: hand_xray.",
+            "error: none: no such file; expected a run folder, its model file, or a bundled model: hand_xray.",
         ),
         (["predict", "none", "none.png"], 1, "none.png: no such file or folder"),
         (["export", "none", "out"], 1, "error: none: no such file"),
@@ -88,7 +88,7 @@ def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
         (["combine", "none", "none", "--out", "pair.keras"], 1, "error: none: no such file"),
         (["combine", "hand_xray", "--out", "pair.keras"], 1, "hand_xray: expected at least two networks to combine"),
         (["serve", "none"], 1, "none: no such file or folder; expected an exported SavedModel"),
-        (["serve", "none", "--max_batch_size", "3"], 2, "did you mean --max_batch?"),
+        (["serve", "none", "--max_batch_size", "3"], 2, "did you mean --max-batch?"),
     ],
 )
 def test_mistakes_are_one_line_without_a_traceback(arguments, status, message, capsys, tmp_path, monkeypatch):
