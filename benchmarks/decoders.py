@@ -7,7 +7,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import scn_tf  # noqa: F401
-from scn_tf import evaluate_run
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.heatmaps.decoders import DECODERS
@@ -28,7 +27,7 @@ def main():
     for name in DECODERS:
         result = localization.localize(localization.localizer(network, name), data)
         errors = localization.point_errors(result)
-        summary = evaluate_run.summarize(
+        summary = scores.summarize(
             errors, localization.point_errors(result, "file_per_pixel"), dataset.unit, errors_percent=localization.relative_errors(result)
         )
         print(f"{name:10s} {scores.headline(summary)}")

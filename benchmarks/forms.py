@@ -16,7 +16,8 @@ import scn_tf  # noqa: F401  sets TensorFlow's log level first
 from benchmarks import machine
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
-from scn_tf.export import export_onnx, export_saved_model, export_tflite, parity, tflite
+from scn_tf.export import export_onnx, export_saved_model, export_tflite, parity
+from scn_tf.export.forms import tflite
 from scn_tf.runs import checkpoints
 from scn_tf.scoring import localization
 from scn_tf.systems import opening
@@ -40,7 +41,7 @@ def twins(run, network, settings):
             with torch.inference_mode():
                 return twin(image)[0][0].numpy()
 
-        forms.append(parity.Form(f"PyTorch twin, {name}", opening.network_file(run), "none", find))
+        forms.append(parity.Compared(f"PyTorch twin, {name}", opening.network_file(run), None, find))
     return forms
 
 
@@ -63,10 +64,11 @@ def main():
         exports.append(export_onnx(options.run, Path(folder) / "network.onnx"))
         for form in tflite.QUANTIZATIONS:
             exports.append(export_tflite(options.run, Path(folder) / f"{form}.tflite", quantize=form))
-        forms = [parity.Form("Keras", path, "none", parity.on_input(localization.localizer(network, settings.heatmap.decoder)))]
+        forms = [parity.Compared("Keras", path, None, parity.on_input(localization.localizer(network, settings.heatmap.decoder)))]
         forms += twins(options.run, network, settings)
+        sent = parity.Sent(dataset, settings.model, [example["file"] for example in examples])
         for export in exports:
-            forms += parity.open_forms(export, info, encoded="none")
+            forms += parity.open_forms(export, info, sent)
         rows = parity.measure(forms, examples)
     sides, filters = " x ".join(map(str, settings.model.image_size)), settings.model.filters
     print(f"{settings.model.name}, {sides} pixels, F = {filters}, {len(ids)} images")

@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 import scn_tf  # noqa: F401
-from scn_tf import evaluate_run
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.runs import checkpoints
@@ -58,7 +57,7 @@ def main():
 def report(name, result, dataset):
     """Print the figures of :func:`scn_tf.scoring.localization.localize`'s result."""
     errors = localization.point_errors(result)
-    summary = evaluate_run.summarize(
+    summary = scores.summarize(
         errors, localization.point_errors(result, "file_per_pixel"), dataset.unit, errors_percent=localization.relative_errors(result)
     )
     print(f"{name:32s} {scores.headline(summary)}", flush=True)

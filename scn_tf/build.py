@@ -1,16 +1,14 @@
-"""Build networks: from keywords, as programs do, or from the settings of a run."""
-
-from __future__ import annotations
+"""Build networks from keyword arguments or from the settings of a run."""
 
 from typing import TYPE_CHECKING
 
 from scn_tf import models
 from scn_tf.config import ModelConfig
 from scn_tf.presence import known
+from scn_tf.types import Sizes
 
 if TYPE_CHECKING:
     from scn_tf.environment.backend import keras
-    from scn_tf.types import Sizes
 
 OPTIONAL = ("filters", "levels", "dropout", "spatial_filters", "spatial_kernel", "spatial_pooling")
 
@@ -29,10 +27,10 @@ def build_network(
     spatial_filters: int | None = None,
     spatial_kernel: int | None = None,
     spatial_pooling: int | None = None,
-) -> keras.Model:
+) -> "keras.Model":
     """Build a heatmap regression network.
 
-    It needs no TensorFlow: under ``KERAS_BACKEND=jax`` it is a network of that backend.
+    TensorFlow is not required: under ``KERAS_BACKEND=jax`` the network runs on JAX.
 
     Args:
         name: ``"scn"`` (SpatialConfiguration-Net), ``"unet"`` (localization U-Net), one of the networks of 2016
@@ -42,17 +40,18 @@ def build_network(
         landmarks: number of landmarks N.
         image_size: (H, W) or (D, H, W) in array order; the preset's if None.
         channels: image channels C.
-        preset: ``"paper"``, ``"small"`` or ``"tiny"``: the values of what is None below (of a U-Net always 5 levels and no dropout).
+        preset: ``"paper"``, ``"small"`` or ``"tiny"``: values of the arguments below that are None. A U-Net always has 5 levels and
+            no dropout.
         filters: channels of every convolution.
         levels: resolutions of the local appearance part or U-Net.
         dropout: dropout rate.
-        spatial_filters, spatial_kernel, spatial_pooling: spatial configuration part. A network ignores what it does not have.
+        spatial_filters, spatial_kernel, spatial_pooling: of the spatial configuration part. Networks without one ignore them.
 
     Returns:
         Functional ``keras.Model`` from image (B, [D,] H, W, C) to heatmaps (B, [D,] H, W, N).
 
     Raises:
-        ValueError: unknown name or preset, or a side that the poolings do not divide.
+        ValueError: the name or preset is unknown, or a side is no multiple of the poolings.
     """
     if dims not in (2, 3):
         raise ValueError(f"dims must be 2 or 3, received {dims!r}.")
@@ -70,15 +69,15 @@ def build_network(
     return from_config(config.resolved(dims), num_maps=landmarks, channels=channels)
 
 
-def from_config(config: ModelConfig, *, num_maps: int, channels: int) -> keras.Model:
+def from_config(config: ModelConfig, *, num_maps: int, channels: int) -> "keras.Model":
     """Build the network of a resolved :class:`scn_tf.config.ModelConfig` for a number of landmarks or labels."""
     return models.build(config.name, (*known(config.image_size), channels), num_maps, config.model_dump())
 
 
 def unused(config: ModelConfig, dims: int) -> list[str]:
-    """Names of settings that a :class:`scn_tf.config.ModelConfig`, not resolved, gives and its network does not have.
+    """Names of the settings that an unresolved :class:`scn_tf.config.ModelConfig` sets and its network does not use.
 
-    What its preset says anyway is not among them: a run's own settings name every field.
+    Settings equal to the preset's values are left out, because a saved run names every field.
     """
     if models.MODELS[config.name].build is None:
         return []

@@ -1,4 +1,4 @@
-"""Several trained networks as one: the mean of their heatmaps."""
+"""Combine trained networks into one that averages their heatmaps."""
 
 import json
 import math
@@ -24,30 +24,30 @@ SAME = ("dims", "channels", "landmarks", "coordinates", "unit", "spacing_mm")  #
 
 
 def combine(paths: Sequence[PathName], out: PathName) -> ModelInfo:
-    """Write one model file that answers with the mean of several networks, and is used like any other.
+    """Write one model file that averages several networks. It is used like any other model.
 
-    Each network sees the image at its own size; the maps are enlarged to the largest of these sizes. Each counts relative to
-    the height of its targets, so a score near 1 is a clear landmark (but logits, of ``train.loss cross_entropy``, as they are). An
-    ensemble among them counts as many times as it has members.
+    Each network sees the image at its own size; the maps are enlarged to the largest of these sizes. Maps are divided by the height
+    of their targets, so a score near 1 means a clear landmark. Logits (``train.loss cross_entropy``) are not scaled. The weight of
+    an ensemble is its number of members.
 
     Args:
-        paths: run folders, model files or names of models that come along; at least two.
+        paths: run folders, model files or names of bundled models; at least two.
         out: ``.keras`` file to write, which must not exist.
 
     Returns:
-        what the new file says: that of the network with the largest input, and ``members``, the settings of all.
+        facts of the new file: those of the network with the largest input, and ``members``, the settings of all.
 
     Raises:
-        CheckpointError: no network there, or networks that do not answer the same question.
+        CheckpointError: a path holds no network, or the networks cannot be averaged.
     """
     out = Path(out)
     if out.suffix != ".keras":
         raise CheckpointError(f"{out}: expected the name of a new model file, such as {out.name or 'hands'}.keras.")
     if out.exists() or out.is_symlink():
-        raise CheckpointError(f"{out}: is there already; choose another file for out.")
+        raise CheckpointError(f"{out}: already exists; choose another file for out.")
     if len(paths) < 2:
         raise CheckpointError(f"{paths[0]}: expected at least two networks to combine.")
-    found = [opening.network_file(path) for path in paths]
+    found = [opening.landmark_network_file(path) for path in paths]
     files.check_writable(out)
     loaded = [checkpoints.load_model(path) for path in found]
     networks, infos = zip(*loaded, strict=True)
@@ -71,7 +71,7 @@ def combine(paths: Sequence[PathName], out: PathName) -> ModelInfo:
 
 
 def weighted_sum(networks: Sequence[keras.Model], factors: Sequence[float | Sequence[float]], size: Sizes) -> keras.Model:
-    """Functional network, image (B, *size, C) to heatmaps (B, *size, N), the sum of those of several, each times a factor.
+    """Functional network from image (B, *size, C) to heatmaps (B, *size, N): the weighted sum of several networks.
 
     Args:
         networks: functional networks, of any input sizes with the same proportions.
@@ -89,7 +89,7 @@ def weighted_sum(networks: Sequence[keras.Model], factors: Sequence[float | Sequ
 
 
 def _heights(info: ModelInfo) -> Array:
-    """Of a network's targets, (N,); maps of an ensemble are relative to them already, and logits have none."""
+    """Heights (N,) of a network's targets. They are 1 for an ensemble, whose maps are already relative, and for logits."""
     count, settings = len(info.landmarks), info.config
     if info.members or settings.train.loss == "cross_entropy":
         return np.ones(count)
@@ -99,7 +99,7 @@ def _heights(info: ModelInfo) -> Array:
 
 
 def _check_same_question(path: PathName, info: ModelInfo, other_path: PathName, other: ModelInfo) -> None:
-    """Raises CheckpointError where the maps of two networks have no mean."""
+    """Raise CheckpointError if the maps of two networks cannot be averaged."""
     for name in SAME:
         one, its = getattr(info, name), getattr(other, name)
         if one != its:
@@ -107,7 +107,7 @@ def _check_same_question(path: PathName, info: ModelInfo, other_path: PathName, 
     if not np.allclose(_extent(info.config.model), _extent(other.config.model)):
         raise CheckpointError(
             f"{other_path}: sees images at {_short(other.image_size)} pixels, {path} at {_short(info.image_size)}: "
-            "the sides must be in the same proportion, and cover as many mm where model.spacing_mm is set."
+            "the sides need the same proportions, and cover as many mm where model.spacing_mm is set."
         )
     pair = (info.config, other.config)
     fixed = all(settings.heatmap.sigma_mode == "fixed" for settings in pair)
@@ -120,7 +120,7 @@ def _check_same_question(path: PathName, info: ModelInfo, other_path: PathName, 
 
 
 def _extent(model: ModelConfig) -> list[float]:
-    """What part of the world a network's input shows: sides in mm, or relative to the first where no spacing is set."""
+    """Extent of a network's input: sides in mm, or relative to the first side if no spacing is set."""
     size = known(model.image_size)
     unit = model.spacing_mm or 1.0 / size[0]
     return [side * unit for side in size]

@@ -1,20 +1,20 @@
-"""Every error and warning that this package raises on purpose: one family, so that a caller catches all with :class:`Error`."""
+"""Errors and warnings of this package. All errors derive from :class:`Error`, so one ``except`` catches them."""
 
 
 class Error(Exception):
-    """Something that a user can fix; the message names the file or argument, what was expected and what was received."""
+    """An error that the user can fix. The message names the file or argument, the expected and the received value."""
 
 
 class ConfigError(Error, ValueError):
-    """A setting that cannot be; the message names the field, what is allowed and what came."""
+    """A setting is invalid. The message names the field, the allowed and the received value."""
 
 
 class DatasetError(Error, ValueError):
-    """Something wrong with a data set; the message names file and row."""
+    """A data set is invalid. The message names file and row."""
 
 
 class MissingImagesError(DatasetError):
-    """Images of a split are not there, and were not to be skipped; ``absent``: their IDs."""
+    """Images of a split are missing and may not be skipped. ``absent``: their IDs."""
 
     def __init__(self, message: str, absent: set[str]) -> None:
         super().__init__(message)
@@ -22,27 +22,27 @@ class MissingImagesError(DatasetError):
 
 
 class NoImageLeftError(DatasetError):
-    """A split all of whose images are missing."""
+    """All images of a split are missing."""
 
 
 class ImageError(Error, ValueError):
-    """An image that cannot be read or used; the message names the file."""
+    """An image cannot be read or used. The message names the file."""
 
 
 class CheckpointError(Error, ValueError):
-    """A file that holds no model or training state of this network."""
+    """A file does not hold a model or training state of this network."""
 
 
 class ConversionError(Error, ValueError):
-    """A network or file that cannot be turned into, or read in, the form that was asked for."""
+    """A network cannot be exported to a form, or a file of that form cannot be read."""
 
 
 class WriteError(Error, OSError):
-    """A file could not be written; the one before it, if any, is untouched."""
+    """A file could not be written. An older file of that name is unchanged."""
 
 
 class MissingExtra(Error, ValueError):
-    """An optional library is not installed; the message says how to get it."""
+    """An optional library is not installed. The message names the command that installs it."""
 
 
 class TrainingDiverged(Error, RuntimeError):
@@ -50,12 +50,12 @@ class TrainingDiverged(Error, RuntimeError):
 
 
 class ClientError(Error, RuntimeError):
-    """A server that cannot be reached, or that refused a request."""
+    """A server cannot be reached, or it refused a request."""
 
 
 class ConfigWarning(UserWarning):
-    """A setting that is possible but will disappoint."""
+    """A setting is valid but likely to give poor results."""
 
 
 class DataWarning(UserWarning):
-    """Work continues, but the user should know; names file and row."""
+    """Data need attention; work continues. The message names file and row."""

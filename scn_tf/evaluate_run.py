@@ -1,4 +1,4 @@
-"""Evaluate a trained run on an annotated split; what is measured depends on the system (:mod:`scn_tf.systems`)."""
+"""Evaluate a trained run on an annotated split. The measure depends on the system (:mod:`scn_tf.systems`)."""
 
 import contextlib
 import warnings
@@ -32,14 +32,14 @@ def evaluate(
         run_dir: run folder, its model file, or a name in :mod:`scn_tf.runs.pretrained`.
         split: name of a split.
         root: data set folder; the run's own if None.
-        missing: what to do about images of the split that are not there, ``"refuse"`` or ``"skip"``; as the run's settings say if None.
+        missing: what to do about missing images of the split, ``"refuse"`` or ``"skip"``; the run's setting if None.
         out: folder to write; ``run_dir/evaluation/split`` if None, ``NAME-evaluation/split`` for a file or name.
 
     Returns:
         (summary dict, folder).
 
     Raises:
-        CheckpointError, DatasetError, ImageError: with the file.
+        CheckpointError, DatasetError, ImageError: a file cannot be used; the message names it.
     """
     run_dir = Path(run_dir)
     model = opening.existing_file(run_dir)
@@ -56,16 +56,17 @@ def evaluate(
 
 
 def check_out(out: Path) -> None:
-    """Find out before long work whether a folder can take the files of an evaluation.
+    """Check before long work that the files of an evaluation can be written to a folder.
 
     Raises:
-        WriteError: one of them lies there and is none of ours, or the folder cannot be written.
+        WriteError: another program wrote a file with one of these names, or the folder is not writable.
     """
     files.check_folder(out, {name for system in SYSTEMS.values() for name in system.files}, witness="summary.json")
 
 
 def _trained_on(info: ModelInfo, dataset: Dataset) -> list[str]:
-    """IDs of a data set that a model, or a member of it, was trained on, as far as settings tell: a set of that name, the lists as now."""
+    """IDs of a data set that a model, or a member of it, was trained on. This compares the name of the set, and reads its present
+    lists."""
     if info.name != dataset.description.name:
         return []
     found: list[str] = []

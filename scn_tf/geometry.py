@@ -1,12 +1,12 @@
-"""The one coordinate convention of the project, and the fit of an image to the network's input.
+"""The coordinate convention of the project, and the fit of an image to the network's input.
 
 * Coordinates are (x, y[, z]); arrays are indexed [z,] y, x.
 * An integer coordinate is the *centre* of a pixel: the image covers [-0.5, size - 0.5].
-* ``b_from_a`` is a homogeneous (d + 1, d + 1) matrix that maps points of frame a to frame b,
-  so products read themselves: ``input_from_file = input_from_array @ array_from_file``.
+* ``b_from_a`` is a homogeneous (d + 1, d + 1) matrix that maps points of frame a to frame b. Products follow the names:
+  ``input_from_file = input_from_array @ array_from_file``.
 
-Frames: ``file`` (pixels of the file as stored), ``array`` (pixels as loaded: axes of a volume
-turned to LPS), ``physical`` (mm, LPS), ``input`` (pixels of the network's input).
+Frames: ``file`` is pixels of the file as stored. ``array`` is pixels as loaded, with the axes of a volume turned to LPS.
+``physical`` is mm (LPS). ``input`` is pixels of the network's input.
 """
 
 import functools
@@ -24,7 +24,7 @@ Number = TypeVar("Number", float, Tensor)
 
 @dataclass(frozen=True)
 class Fit:
-    """Where an image lies in the network's input; per axis ``input + 0.5 = (array + 0.5) * scale + translation``.
+    """Position of an image in the network's input; per axis ``input + 0.5 = (array + 0.5) * scale + translation``.
 
     Attributes:
         scale: (d,) input pixels per array pixel, (x, y[, z]).
@@ -67,7 +67,7 @@ def fit_axes(
     spacing: float | None = None,
     minimum: Callable[[Number, Number], Number] = min,
 ) -> tuple[list[Number], list[Number]]:
-    """The arithmetic of :func:`fit_to_input` on lists of numbers or, with ``tf.minimum``, of scalar tensors."""
+    """Arithmetic of :func:`fit_to_input` on lists of numbers or, with ``tf.minimum``, of scalar tensors."""
     if spacing is None:
         ratios = [length / (n * pixel) for n, pixel, length in zip(array_size, pixel_size, input_size, strict=True)]
         per_unit = functools.reduce(minimum, ratios)
@@ -79,7 +79,7 @@ def fit_axes(
 
 
 def apply(matrix: Array, points: Array) -> Array:
-    """Map points (..., d) by a homogeneous matrix (d + 1, d + 1); NaN stays NaN."""
+    """Map points (..., d) by a homogeneous matrix (d + 1, d + 1). NaN stays NaN."""
     matrix, points = np.asarray(matrix, dtype=float), np.asarray(points, dtype=float)
     return points @ matrix[:-1, :-1].T + matrix[:-1, -1]
 
@@ -117,7 +117,7 @@ def rotations(angles: Tensor, dims: int) -> Tensor:
     return ops.matmul(about_z, ops.matmul(about_y, about_x))
 
 
-def inside(landmarks: Tensor, size: Sizes) -> Tensor:
-    """Whether points (..., d) lie on an image of ``size`` ([D,] H, W), borders of the outer pixels included."""
-    limit = ops.convert_to_tensor(size[::-1], dtype="float32") - 0.5
+def inside(landmarks: Tensor, shape: Sizes) -> Tensor:
+    """Whether points (..., d) lie on an image of ``shape`` ([D,] H, W), including the borders of the outer pixels."""
+    limit = ops.convert_to_tensor(shape[::-1], dtype="float32") - 0.5
     return ops.all(ops.logical_and(landmarks >= -0.5, landmarks <= limit), axis=-1)

@@ -1,4 +1,4 @@
-"""Texts for people: values of users cut to a length that a terminal holds, and visible where they are not printable."""
+"""User values in messages: cut to a length that fits a terminal, with unprintable characters escaped."""
 
 import re
 import reprlib
@@ -13,7 +13,7 @@ _limited.maxlevel, _limited.maxstring, _limited.maxother, _limited.maxlong = 3, 
 
 
 def short(value: object, most: int = LONGEST) -> str:
-    """``repr`` of a value in at most ``most`` characters; nested values are never written out whole."""
+    """``repr`` of a value in at most ``most`` characters. Nested values are shortened before they are written."""
     try:
         return cut(visible(_limited.repr(value)), most)
     except (ValueError, RecursionError):  # numbers of more than 4300 digits have no text
@@ -21,7 +21,7 @@ def short(value: object, most: int = LONGEST) -> str:
 
 
 def cut(text: str, most: int = LONGEST) -> str:
-    """A text, its end replaced by three dots where it is longer than ``most``."""
+    """A text of at most ``most`` characters; three dots replace the end of a longer one."""
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 

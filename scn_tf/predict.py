@@ -15,7 +15,7 @@ from scn_tf.data.pipeline import fit_image
 from scn_tf.data.preprocess import network_input
 from scn_tf.environment import forks
 from scn_tf.errors import CheckpointError, DataWarning
-from scn_tf.export import onnx, saved_model, tflite
+from scn_tf.export import choice, reading
 from scn_tf.messages import short
 from scn_tf.runs import folder, pretrained
 from scn_tf.runs.info import ModelInfo
@@ -151,14 +151,14 @@ def load(path: PathName) -> Predictor:
     """Open a trained model in any of its forms.
 
     Args:
-        path: name in :mod:`scn_tf.runs.pretrained`, run folder, ``.keras``, ``.npz``, ``.tflite`` or ``.onnx`` file, or exported
-            SavedModel (its folder or a version in it).
+        path: name in :mod:`scn_tf.runs.pretrained`, run folder, ``.keras`` or ``.npz`` file, or an export in any form
+            (:data:`scn_tf.export.forms.FORMS`); of a SavedModel its folder or a version in it.
 
     Returns:
         :class:`Predictor`.
 
     Raises:
-        CheckpointError: nothing that can be opened is there, or in a process forked from one in which TensorFlow has computed.
+        CheckpointError: nothing that finds landmarks is there, or in a process forked from one in which TensorFlow has computed.
         ConversionError: a TFLite or ONNX file that scn_tf did not write.
         MissingExtra: the library for it is not installed.
     """
@@ -171,21 +171,18 @@ def load(path: PathName) -> Predictor:
         pass  # or the name of a bundled model
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise CheckpointError(f"{short(str(path))}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
-    if path.suffix in (".tflite", ".onnx", ".keras", ".npz") and not path.is_file():
+    form, endings = choice.form_at(path), [*opening.suffixes(), *choice.endings()]
+    if path.suffix in endings and not path.is_file():
         raise CheckpointError(f"{path}: no such file.")
-    if path.suffix == ".tflite":
-        return Predictor(*tflite.localizer(path))
-    if path.suffix == ".onnx":
-        return Predictor(*onnx.localizer(path))
+    if form is not None and form.suffix:
+        return Predictor(*reading.localizer(path, form))
     found = opening.model_file(path)
-    if found is not None and found.suffix in (".keras", ".npz"):
+    if found is not None and found.suffix in opening.suffixes():
         return Predictor(*opening.open_run(path))
-    try:
-        version = saved_model.newest_version(path)
-    except CheckpointError:
-        expected = (
-            f"a run folder (with {folder.MODEL}), a .keras, .npz, .tflite or .onnx file, an exported SavedModel, "
-            f"or one of the models that come along: {', '.join(pretrained.names()) or 'none'}"
-        )
-        raise CheckpointError(f"{path}: no model there; expected {expected}.") from None
-    return Predictor(*saved_model.localizer(version))
+    if form is not None:
+        return Predictor(*reading.localizer(path, form))
+    exported = choice.listed([f"an exported {title}" for title in choice.folder_titles()], "or")
+    raise CheckpointError(
+        f"{path}: no model there; expected a run folder (with {folder.MODEL}), a {choice.listed(endings, 'or')} file, {exported}, "
+        f"or one of the models that come along: {', '.join(pretrained.names()) or 'none'}."
+    )

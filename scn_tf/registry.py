@@ -57,6 +57,10 @@ class Registry(Mapping[str, Row], Generic[Row]):
         """Take a registered row away again, as tests do."""
         self._loaded().pop(name, None)
 
+    def imported(self) -> Mapping[str, Row]:
+        """The rows that cost no import of another package: its own, the registered ones, and plug-ins that were used."""
+        return self._loaded()
+
     def __getitem__(self, name: str) -> Row:
         """The row of a name; an entry point's is imported here.
 

@@ -47,7 +47,7 @@ def train(config: Config, run_dir: PathName, *, resume: bool = False, accept_cha
     devices.keep_large_blocks()
     run = RunFolder(Path(run_dir))
     if accept_changed_data and not resume:
-        raise ConfigError("accept_changed_data: is for resume.")
+        raise ConfigError("`accept_changed_data`: is for `resume`.")
     job = prepare(config, run, resume=resume, accept_changed_data=accept_changed_data, started=started)
     files.make_folder(run.checkpoints)
     with _locked(run):
@@ -73,7 +73,7 @@ def _locked(run: RunFolder) -> Iterator[None]:
     except filelock.Timeout:
         raise ConfigError(f"{run}: another process is training this run.") from None
     except (OSError, NotImplementedError) as error:
-        raise WriteError(f"{run.lock}: cannot be locked ({error}); choose a run_dir where files can be.") from None
+        raise WriteError(f"{run.lock}: cannot be locked ({error}); choose a `run_dir` where files can be.") from None
     try:
         yield
     finally:
@@ -83,9 +83,9 @@ def _locked(run: RunFolder) -> Iterator[None]:
 def _check_unused(run: RunFolder) -> None:
     """Raises ConfigError if a folder holds the model of a run, or a data set."""
     if (run.path / "dataset.yaml").is_file():
-        raise ConfigError(f"{run}: holds a data set; choose another run_dir.")
+        raise ConfigError(f"{run}: holds a data set; choose another `run_dir`.")
     if run.model_file():
-        raise ConfigError(f"{run}: already holds a run; pass resume to continue it, or choose another run_dir.")
+        raise ConfigError(f"{run}: already holds a run; pass `resume` to continue it, or choose another `run_dir`.")
 
 
 def prepare(config: Config, run: RunFolder, *, resume: bool, accept_changed_data: bool = False, started: float = 0.0) -> Job:

@@ -48,5 +48,6 @@ PathName: TypeAlias = str | Path
 Peak: TypeAlias = float | Tensor  # height of a target, (N,) or of all
 Decode: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]  # heatmaps -> landmarks, scores
 Locate: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]  # images -> landmarks, scores
+Respond: TypeAlias = Callable[[Tensor], Mapping[str, Tensor]]  # images -> outputs of an export by name
 Logs: TypeAlias = dict[str, Any] | None  # what Keras hands to callbacks
 Example: TypeAlias = Mapping[str, Array]  # one image with its landmarks, see scn_tf.data.pipeline

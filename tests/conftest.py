@@ -165,6 +165,19 @@ def run_3d(hands_3d, tmp_path_factory):
     return run
 
 
+LABEL_SETTINGS = dict(model__name="segmentation", model__filters=8, train__loss="cross_entropy", train__learning_rate=3e-3)
+
+
+@pytest.fixture(scope="session")
+def label_run_2d(hands_2d, tmp_path_factory):
+    """A run that finds label maps."""
+    from scn_tf import train_run
+
+    run = tmp_path_factory.mktemp("runs") / "label_run_2d"
+    train_run.train(small_config(hands_2d, **LABEL_SETTINGS), run)
+    return run
+
+
 @pytest.fixture(scope="session")
 def saved_2d(run_2d, tmp_path_factory):
     """SavedModel of ``run_2d``, folder of version 1; for reading alone."""

@@ -10,6 +10,7 @@ from scn_tf.training import augment
 from tests.conftest import EXACT
 
 STRONG = AugmentConfig(translation=0.06, rotation=0.3, scale=0.15, axis_scale=0.15, elastic=0.04)
+HALF = AugmentConfig(**{**STRONG.model_dump(), "mirror": 0.5})
 NONE = AugmentConfig(translation=0, rotation=0, scale=0, axis_scale=0, elastic=0, intensity_shift=0, intensity_scale=0)
 
 
@@ -19,13 +20,14 @@ def blobs(points, size, sigma=2.0):
     return tf.constant(np.stack(images)[..., None] + BACKGROUND, tf.float32)
 
 
+@pytest.mark.parametrize("config", [STRONG, HALF], ids=["moved", "half of them mirrored"])
 @pytest.mark.parametrize(
     ("size", "points"), [((64, 48), [[20.0, 40.0], [30.0, 25.0], [24.0, 32.0]]), ((28, 40, 32), [[15.0, 22.0, 12.0], [18.0, 17.0, 15.0]])]
 )
-def test_a_dot_and_its_point_move_together(size, points):
+def test_a_dot_and_its_point_move_together(size, points, config):
     images = blobs(points, size)
     for step in range(4):
-        draw = augment.sample(STRONG, len(points), size, seed=[3, step])
+        draw = augment.sample(config, len(points), size, seed=[3, step])
         moved = augment.transform_points(draw, tf.constant(points, tf.float32)[:, None], size)[:, 0].numpy()
         weights = augment.warp_images(draw, images).numpy()[..., 0] - BACKGROUND
         grid = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij")[::-1], axis=-1)
@@ -34,9 +36,10 @@ def test_a_dot_and_its_point_move_together(size, points):
         np.testing.assert_allclose(found, moved, atol=0.25)
 
 
+@pytest.mark.parametrize("config", [STRONG, HALF], ids=["moved", "half of them mirrored"])
 @pytest.mark.parametrize("size", [(40, 60), (20, 30, 24)])
-def test_points_are_the_inverse_of_the_source_coordinates(size, rng):
-    draw = augment.sample(STRONG, 2, size, seed=[1, 2])
+def test_points_are_the_inverse_of_the_source_coordinates(size, config, rng):
+    draw = augment.sample(config, 2, size, seed=[1, 2])
     source = augment.source_coordinates(draw, size).numpy()
     pixels = rng.integers(0, np.array(size), (2, 9, len(size)))
     origin = np.stack([source[b][tuple(pixels[b].T)] for b in range(2)])
@@ -91,6 +94,73 @@ def test_intensity_noise_and_blur_change_pixels_only(rng):
     changed, same, _ = augment.augment(config, images, points, tf.ones((3, 4)), seed=[9, 9])
     np.testing.assert_allclose(same, points, atol=EXACT)
     assert np.abs(changed - images).mean() > 0.05
+
+
+MIRROR = AugmentConfig(**{**NONE.model_dump(), "mirror": 1.0})
+
+
+def mirrored(images, points, visible, exchange, mode):
+    def apply():
+        return augment.augment(MIRROR, tf.constant(images), tf.constant(points), tf.constant(visible), seed=[5, 6], exchange=exchange)
+
+    return [value.numpy() for value in (tf.function(apply)() if mode == "graph" else apply())]
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_a_mirrored_image_has_x_from_the_right_and_left_and_right_exchanged(mode):
+    images = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], "float32").reshape(1, 2, 4, 1)
+    points = np.array([[[0, 1], [2.5, 0], [1, 0.25]]], "float32")  # left, right, middle
+    image, moved, visible = mirrored(images, points, np.array([[1, 0, 1]], "float32"), (1, 0, 2), mode)
+    np.testing.assert_array_equal(image[0, :, :, 0], [[4, 3, 2, 1], [8, 7, 6, 5]])
+    np.testing.assert_allclose(moved, [[[0.5, 0], [3, 1], [2, 0.25]]], atol=1e-6)
+    np.testing.assert_array_equal(visible, [[0, 1, 1]])
+    _, kept, visible = mirrored(images, points, np.array([[1, 0, 1]], "float32"), None, mode)
+    np.testing.assert_allclose(kept, [[[3, 1], [0.5, 0], [2, 0.25]]], atol=1e-6)
+    np.testing.assert_array_equal(visible, [[1, 0, 1]])
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_a_mirrored_volume_keeps_y_and_z(mode):
+    images = np.arange(2 * 3 * 4, dtype="float32").reshape(1, 2, 3, 4, 1)
+    points = np.array([[[0, 1, 0.5], [3, 2, 1]]], "float32")
+    image, moved, visible = mirrored(images, points, np.array([[0, 1]], "float32"), (1, 0), mode)
+    np.testing.assert_array_equal(image[0, 1, 2, :, 0], [23, 22, 21, 20])
+    np.testing.assert_array_equal(image[0, 0, 0, :, 0], [3, 2, 1, 0])
+    np.testing.assert_allclose(moved, [[[0, 2, 1], [3, 1, 0.5]]], atol=1e-6)
+    np.testing.assert_array_equal(visible, [[1, 0]])
+
+
+def test_each_image_of_a_batch_is_mirrored_or_not_by_itself_and_keeps_its_other_draws():
+    points = np.tile(np.array([[[2, 3], [12, 5]]], "float32"), (200, 1, 1))
+    size = (10, 16)
+    draw, plain = (augment.sample(config, 200, size, seed=[1, 2]) for config in (HALF, STRONG))
+    side = draw.mirrored.numpy()
+    assert 70 < side.sum() < 130
+    assert not plain.mirrored.numpy().any()
+    for name in ("elastic", "gain", "offset", "noise", "blur"):
+        np.testing.assert_array_equal(getattr(draw, name), getattr(plain, name))
+    np.testing.assert_array_equal(draw.linear.numpy()[~side], plain.linear.numpy()[~side])
+    np.testing.assert_array_equal(np.linalg.det(draw.linear) < 0, side)
+    # The mirrored image is moved as one that was stored so.
+    moved = augment.transform_points(draw, tf.constant(points), size).numpy()
+    stored = np.where(side[:, None, None], [15, 0] + points * [-1, 1], points).astype("float32")
+    np.testing.assert_allclose(moved, augment.transform_points(plain, tf.constant(stored), size), atol=1e-4)
+    exchanged = augment.exchange_sides(draw, tf.constant(points), (1, 0)).numpy()
+    np.testing.assert_array_equal(exchanged, np.where(side[:, None, None], points[:, ::-1], points))
+
+
+def test_draws_without_mirroring_are_those_of_versions_that_had_none():
+    draw = augment.sample(AugmentConfig(**{**STRONG.model_dump(), "noise": 0.1, "blur": 1.0}), 2, (16, 24), seed=[3, 1])
+    np.testing.assert_allclose(draw.linear[1], [[0.8673133, 0.27437657], [-0.21229292, 1.1209533]], rtol=1e-6)
+    np.testing.assert_allclose(draw.translation, [[-0.73853564, -0.14409256], [1.0441293, 0.4365841]], rtol=1e-6)
+    np.testing.assert_allclose(draw.elastic[1, 4, 4], [-0.29847428, -0.17939651], rtol=1e-6)
+    for name, values in {
+        "gain": [1.0477972, 1.1570902],
+        "offset": [-0.24321663, 0.06669456],
+        "noise": [0.078721695, 0.0037534],
+        "blur": [0.87964034, 0.005375147],
+    }.items():
+        np.testing.assert_allclose(getattr(draw, name), values, rtol=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import tensorflow as tf
 import scn_tf
 from scn_tf import combine_runs, export, train_run
 from scn_tf.errors import CheckpointError, ConversionError
-from scn_tf.export import onnx, onnx_weights, tflite
+from scn_tf.export import onnx_weights, reading
 from scn_tf.runs import checkpoints, pretrained
 from scn_tf.serving import servable
 from scn_tf.storage import checksums
@@ -226,13 +226,13 @@ def test_every_way_to_store_a_constant_in_onnx_is_looked_at(kind, raw, tmp_path)
 
 
 def test_rubbish_of_any_kind_ends_in_an_error_of_ours(forms, tmp_path, rng):
-    for form, module in (("onnx", onnx), ("none", tflite)):
+    for form in ("onnx", "none"):
         content = without_checksum(forms[form], tmp_path / "bare", stated=False).read_bytes()
         for changed in damages(content, rng, 10):
             path = tmp_path / f"spoilt.{'onnx' if form == 'onnx' else 'tflite'}"
             path.write_bytes(changed)
             with contextlib.suppress(*ERRORS):  # nothing else; a weight that became another is not seen without a checksum
-                module.localizer(path)
+                reading.localizer(path)
 
 
 def test_a_damaged_training_state_is_refused_or_the_same(tmp_path, rng):

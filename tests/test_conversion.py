@@ -12,7 +12,9 @@ from scn_tf import cli, errors, export, train_run
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import DatasetError
-from scn_tf.export import onnx, parity, tflite
+from scn_tf.export import parity, reading
+from scn_tf.export.forms import FORMS, tflite
+from scn_tf.export.forms.tflite.reading import read_info
 from scn_tf.runs import checkpoints
 from tests.conftest import EXACT, small_config
 
@@ -50,7 +52,7 @@ def test_a_smaller_file_answers_where_keras_has_a_high_place(files, form, run_2d
     dataset, settings = open_dataset(hands_2d), small_config(hands_2d).resolved(2)
     images = np.stack([example["image"] for example in pipeline.examples(dataset, dataset.split("train"), settings)])
     maps = checkpoints.load_model(run_2d / "model.keras")[0](images).numpy()
-    landmarks, _ = tflite.localizer(files[form])[0](images)
+    landmarks, _ = reading.localizer(files[form])[0](images)
     x, y = np.rint(landmarks).astype(int).transpose(2, 0, 1)
     heights = maps[np.arange(len(images))[:, None], y, x, np.arange(maps.shape[-1])]
     low, high = maps.min(axis=(1, 2)), maps.max(axis=(1, 2))
@@ -59,9 +61,9 @@ def test_a_smaller_file_answers_where_keras_has_a_high_place(files, form, run_2d
     assert len(np.unique(landmarks.reshape(-1, 2), axis=0)) > 10
 
 
-@pytest.mark.parametrize("module", [tflite, onnx])
-def test_the_decoder_inside_finds_the_maxima(files, module, run_2d, rng):
-    locate, _ = module.localizer(files["none" if module is tflite else "onnx"])
+@pytest.mark.parametrize("form", ["none", "onnx"])
+def test_the_decoder_inside_finds_the_maxima(files, form, run_2d, rng):
+    locate, _ = reading.localizer(files[form])
     images = rng.normal(size=(3, 48, 32, 1)).astype("float32")
     landmarks, scores = locate(images)
     whole, heights = expected(run_2d, images)
@@ -84,7 +86,7 @@ def test_tflite_has_builtins_fixed_batch_and_names(files):
         assert interpreter.get_signature_list() == {"serve_input": {"inputs": ["image"], "outputs": ["landmarks", "scores"]}}
         details = interpreter.get_signature_runner("serve_input").get_input_details()["image"]
         assert (details["shape"].tolist(), details["dtype"]) == ([1, 48, 32, 1], np.float32)
-        assert tflite.read_info(files[form]).quantize == form
+        assert read_info(files[form]).quantize == form
         assert not any(operator["op_name"].startswith(("Flex", "CUSTOM")) for operator in interpreter._get_ops_details())
 
 
@@ -112,14 +114,14 @@ def test_heatmaps_come_along_on_request(run_2d, tmp_path, rng):
 
 
 def test_a_3d_network_goes_to_onnx_and_tflite_says_what_it_lacks(run_3d, tmp_path, rng, capsys):
-    locate, _ = onnx.localizer(export.export_onnx(run_3d, tmp_path / "run.onnx"))
+    locate, _ = reading.localizer(export.export_onnx(run_3d, tmp_path / "run.onnx"))
     images = rng.normal(size=(2, 8, 16, 12, 1)).astype("float32")
     landmarks, _ = locate(images)
     assert np.abs(landmarks - expected(run_3d, images)[0]).max() <= 0.5
     assert cli.main(["export", str(run_3d), str(tmp_path / "run.tflite")]) == 1
     message = capsys.readouterr().err
     assert "AvgPool3D" in message
-    assert "to_onnx" in message
+    assert "Export it as SavedModel or ONNX." in message
     assert not (tmp_path / "run.tflite").exists()
 
 
@@ -132,7 +134,7 @@ def test_files_that_are_no_models_are_named(name, content, tmp_path):
 
 def test_an_onnx_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(errors.ConversionError, match=r"none\.onnx: no such file\.$"):
-        onnx.localizer(tmp_path / "none.onnx")
+        reading.localizer(tmp_path / "none.onnx")
 
 
 def test_parity_passes_for_exports_of_the_run_and_says_how_far_they_are(files, run_2d, saved_2d, capsys):
@@ -180,13 +182,14 @@ def test_parity_judges_float_forms_by_points_and_smaller_ones_by_their_error(kin
     example = {"landmarks": np.zeros((3, 2)), "annotated": np.ones(3), "unit_per_pixel": 0.5 * one, "file_per_pixel": one}
     keras = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     moved = keras + np.array([[shift, 0.0], [0.0, 0.0], [0.0, 0.0]])
-    forms = [parity.Form("Keras", tmp_path, "none", lambda _: keras), parity.Form("form", tmp_path, kind, lambda _: moved)]
+    more_error = FORMS["tflite"].more_error.get(kind)
+    forms = [parity.Compared("Keras", tmp_path, None, lambda _: keras), parity.Compared("form", tmp_path, more_error, lambda _: moved)]
     first, second = parity.measure(forms, [example, example])
     assert first.passed
     np.testing.assert_allclose([second.largest, second.mean, second.error - first.error], [shift, shift / 3, shift / 6], rtol=1e-6)
     assert second.megabytes == 2e-6
     assert second.passed is passes
-    assert second.limit == ("largest 0.05" if kind == "none" else f"error +{parity.MORE_ERROR[kind]:g}")
+    assert second.limit == ("largest 0.05" if kind == "none" else f"error +{more_error:g}")
 
 
 def test_parity_refuses_an_export_of_another_run(files, run_3d):

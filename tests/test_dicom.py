@@ -91,6 +91,9 @@ def test_a_palette_gives_its_colours(tmp_path):
     [
         ({"PresentationLUTShape": "INVERSE"}, "contradict"),
         ({"PixelAspectRatio": [3, 1]}, "not square"),
+        ({"PixelAspectRatio": [0, 1]}, "PixelAspectRatio of 0 to 1"),
+        ({"PixelAspectRatio": [3]}, "PixelAspectRatio of 3"),
+        ({"ImageOrientationPatient": [1, 0, 0]}, "ImageOrientationPatient of"),
         ({"PixelAspectRatio": [1, 1], "PixelSpacing": [3, 1]}, "contradicts"),
         ({"BitsStored": 12, "HighBit": 9}, "bits"),
         ({"PhotometricInterpretation": "ARGB"}, "ARGB"),

@@ -149,6 +149,37 @@ def test_what_a_header_promises_is_compared_with_what_is_there(decoded):
     np.testing.assert_array_equal(decoded(turned)[..., 0], GREY[::-1])
 
 
+def test_parts_of_a_png_that_cannot_be_are_named():
+    plain, palette = FILES["grey.png"], FILES["palette.png"]
+    place = palette.index(b"PLTE") - 4
+    colours = 12 + int.from_bytes(palette[place : place + 4], "big")
+    pixels = plain.index(b"IDAT") - 4
+    cases = {
+        "chunks are out of order": palette[:place] + palette[place + colours :],
+        "no whole number of colours": palette[:place] + chunk(b"PLTE", b"1234") + palette[place + colours :],
+        "values that do not exist": plain[:8] + chunk(b"IHDR", struct.pack(">IIBBBBB", 14, 11, 3, 0, 0, 0, 0)) + plain[33:],
+        "its size is 0 x 11": plain[:8] + chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 11, 8, 0, 0, 0, 0)) + plain[33:],
+        "pixels cannot be unpacked": plain[:pixels] + chunk(b"IDAT", b"no zlib") + chunk(b"IEND", b""),
+    }
+    for words, content in cases.items():
+        with pytest.raises(ValueError, match=f"it is a damaged PNG: .*{words}"):
+            encoded.check_png(content)
+
+
+def test_parts_of_a_jpeg_that_decoders_read_differently_are_named():
+    content = FILES["colour.jpg"]
+    frame, scan = content.index(b"\xff\xc0"), content.index(b"\xff\xda")
+    segment = content[frame : frame + 2 + int.from_bytes(content[frame + 2 : frame + 4], "big")]
+    cases = {
+        "states its height behind its pixels": content[:-2] + b"\xff\xdc\0\4\0\x0b" + content[-2:],
+        "states its size twice": content[:frame] + segment + content[frame:],
+        "more than 64 scans": content[:-2] + content[scan:-2] * 64 + content[-2:],
+    }
+    for words, changed in cases.items():
+        with pytest.raises(ValueError, match=words):
+            encoded.check_jpeg_segments(changed)
+
+
 def test_the_last_scans_of_a_progressive_jpeg_are_needed():
     content = FILES["colour_progressive.jpg"]
     scans = [place for place in range(len(content)) if content[place : place + 2] in (b"\xff\xda", b"\xff\xc4")][2:]

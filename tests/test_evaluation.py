@@ -15,12 +15,14 @@ from scn_tf import cli, evaluate_run, train_run
 from scn_tf.data import images
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import CheckpointError, DatasetError, DataWarning, ImageError
+from scn_tf.runs.folder import RunFolder
+from scn_tf.scoring import report, scores
 from tests.conftest import EXACT, small_config
 
 
 def test_the_summary_counts_as_the_paper_does():
     errors = np.array([[0.5, 2.0, np.nan], [3.0, 10.0, 1.5]])
-    summary = evaluate_run.summarize(errors, 2 * errors, "mm")
+    summary = scores.summarize(errors, 2 * errors, "mm")
     assert summary["points"] == 5
     assert summary["pe_mean_mm"] == pytest.approx(3.4)
     assert summary["ipe_mean_mm"] == pytest.approx((1.25 + 14.5 / 3) / 2)
@@ -30,7 +32,7 @@ def test_the_summary_counts_as_the_paper_does():
 
 
 def test_without_a_spacing_the_mm_figures_are_null():
-    summary = evaluate_run.summarize(np.ones((2, 3)), np.ones((2, 3)), "px")
+    summary = scores.summarize(np.ones((2, 3)), np.ones((2, 3)), "px")
     assert summary["pe_mean_mm"] is None
     assert summary["unit"] == "px"
     assert summary["pe_mean_px"] == 1.0
@@ -71,7 +73,7 @@ def test_an_evaluation_that_fails_leaves_no_table_that_says_it_is_done(run_2d, t
     def full(*arguments):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(evaluate_run, "_report", full)
+    monkeypatch.setattr(report, "write", full)
     with pytest.raises(OSError, match="no space"):
         evaluate_run.evaluate(run_2d, "val", out=tmp_path)
     assert not (tmp_path / "errors.csv").exists()
@@ -86,7 +88,7 @@ def test_training_images_in_the_measured_split_are_told(run_2d, hands_2d, tmp_pa
     with pytest.warns(DataWarning, match=r"1 of the 2 images of split val are, by the settings, trained on, too \(the first: hand_002\)"):
         evaluate_run.evaluate(run_2d, "val", root=copy, out=tmp_path / "mixed")
     with pytest.warns(DataWarning, match="1 of the 2 images of split val"):
-        train_run.prepare(small_config(copy), tmp_path / "run", resume=False)
+        train_run.prepare(small_config(copy), RunFolder(tmp_path / "run"), resume=False)
     (copy / "dataset.yaml").write_text((copy / "dataset.yaml").read_text().replace("synthetic_hands_2d", "others"))
     # No warning, which would be an error: another set may give its images the same numbers.
     evaluate_run.evaluate(run_2d, "val", root=copy, out=tmp_path / "other")

@@ -12,8 +12,10 @@ from scn_tf import cli, config, evaluate_run, train_run
 from scn_tf.data import fingerprint
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import CheckpointError, DatasetError, DataWarning
-from scn_tf.export import parity, tflite
+from scn_tf.export import parity
+from scn_tf.export.forms.tflite.writing import training_images
 from scn_tf.runs import checkpoints
+from scn_tf.runs.folder import RunFolder
 from scn_tf.storage import files
 from scn_tf.training import resuming
 from tests.conftest import small_config
@@ -32,7 +34,7 @@ def run(run_2d, tmp_path):
 
 
 def prepare(root, run, **options):
-    return train_run.prepare(config.from_dict({"data": {"root": str(root)}}), run, resume=True, **options)
+    return train_run.prepare(config.from_dict({"data": {"root": str(root)}}), RunFolder(run), resume=True, **options)
 
 
 def describe(root, **changes):
@@ -78,6 +80,7 @@ CHANGES = {
     "an image": (lambda root: edit_image(root, "hand_001.png"), r"image files of 1 of 7 training images differ \(hand_001\)"),
     "fewer images": (lambda root: shorten_split(root, "train"), r"training images: 7 before, 6 now \(without hand_000\)"),
     "fewer to be judged by": (lambda root: shorten_split(root, "val"), r"validation images: 3 before, 2 now \(without hand_007\)"),
+    "pairs": (lambda root: describe(root, flip_pairs=[[0, 1]]), r"flip_pairs was \[\], is \[\[0, 1\]\]"),
     "a new name": (
         lambda root: describe(root, landmarks=["a thumb", *yaml.safe_load((root / "dataset.yaml").read_text())["landmarks"][1:]]),
         r"landmark 0 was thumb_mcp, is a thumb",
@@ -90,7 +93,7 @@ def test_what_changed_is_named_and_refused_unless_it_is_accepted(kind, moved, ru
     change, message = CHANGES[kind]
     change(moved)
     before = (run / "data.json").read_bytes()
-    with pytest.raises(DatasetError, match=f"the data are not those that .* was started with: {message}.*--accept-changed-data"):
+    with pytest.raises(DatasetError, match=f"the data are not those that .* was started with: {message}.*`accept_changed_data`"):
         prepare(moved, run)
     assert prepare(moved, run, accept_changed_data=True).changed
     assert (run / "data.json").read_bytes() == before
@@ -102,6 +105,11 @@ def test_a_set_that_was_moved_or_written_otherwise_is_the_same(moved, run):
     table.write_text("".join(",".join([line[0], *(f" {float(v):.7f}" for v in line[1:])]) + "\r\n" for line in reversed(lines)))
     exchange(moved, 0, 1, split="val")
     (moved / "images" / "another.png").write_bytes((moved / "images" / "hand_003.png").read_bytes())
+    assert prepare(moved, run).changed == []
+    data = json.loads((run / "data.json").read_text())
+    del data["flip_pairs"]  # as of versions that did not use them
+    (run / "data.json").write_text(json.dumps(data))
+    describe(moved, flip_pairs=[[0, 1]])
     assert prepare(moved, run).changed == []
 
 
@@ -170,7 +178,7 @@ def test_accepted_data_start_the_errors_afresh_and_keep_the_best_model_before(ha
     best = (run / "model.keras").read_bytes()
     describe(moved, spacing_mm=[1.8, 1.8])
     settings = config.from_dict({"data": {"root": str(moved)}})
-    with pytest.raises(DatasetError, match="accept-changed-data"):
+    with pytest.raises(DatasetError, match="accept_changed_data"):
         train_run.train(settings, run, resume=True)
 
     def full(source, target):
@@ -202,7 +210,7 @@ def test_a_model_says_in_a_warning_that_a_set_has_other_units(run_2d, moved, tmp
         evaluate_run.evaluate(run_2d, "val", root=moved, out=tmp_path / "out")
     info = checkpoints.read_info(run_2d / "model.keras")
     with pytest.warns(DataWarning, match=message):
-        tflite.training_images(info, moved)
+        training_images(info, moved)
 
 
 def test_exchanged_names_are_refused_wherever_data_meet_a_model(run_2d, moved, tmp_path):
@@ -211,7 +219,7 @@ def test_exchanged_names_are_refused_wherever_data_meet_a_model(run_2d, moved, t
     info = checkpoints.read_info(run_2d / "model.keras")
     for use in (
         lambda: evaluate_run.evaluate(run_2d, "val", root=moved, out=tmp_path / "out"),
-        lambda: tflite.training_images(info, moved),
+        lambda: training_images(info, moved),
         lambda: parity.check(run_2d, [], root=moved),
     ):
         with pytest.raises(DatasetError, match=f"landmark 0 is {names[4]}, but the model's is {names[0]}"):

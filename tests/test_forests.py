@@ -9,7 +9,6 @@ from scn_tf import config, evaluate_run, geometry, train_run
 from scn_tf.data import dataset, pipeline
 from scn_tf.runs import checkpoints
 from scn_tf.scoring import localization
-from scn_tf.systems import forest
 from scn_tf.systems.forest import features, files, localize, shape, trees, voting
 from scn_tf.systems.forest.training import impute
 from tests.conftest import small_config
@@ -147,7 +146,7 @@ def test_damaged_forests_are_named(hands_2d, tmp_path):
         scn_tf.load(tmp_path)
     np.savez(tmp_path / "model.npz", reaches=np.zeros(1))
     with pytest.raises(checkpoints.CheckpointError, match="cannot be loaded"):
-        forest.load_localizer(tmp_path / "model.npz")
+        files.load_localizer(tmp_path / "model.npz")
 
 
 def test_a_file_whose_trees_lead_nowhere_or_in_circles_is_refused(hands_2d, tmp_path):
@@ -173,9 +172,9 @@ def test_a_file_whose_trees_lead_nowhere_or_in_circles_is_refused(hands_2d, tmp_
             spoilt[name][place] = value
         np.savez(tmp_path / "spoilt.npz", **spoilt)
         with pytest.raises(checkpoints.CheckpointError, match="cannot be loaded"):
-            forest.load_localizer(tmp_path / "spoilt.npz")
+            files.load_localizer(tmp_path / "spoilt.npz")
     content = path.read_bytes()
     for position in range(200, len(content) - 200, len(content) // 40):
         (tmp_path / "spoilt.npz").write_bytes(content[:position] + bytes([content[position] ^ 0x55]) + content[position + 1 :])
         with contextlib.suppress(checkpoints.CheckpointError):  # nothing else; a byte that does not matter may pass
-            forest.load_localizer(tmp_path / "spoilt.npz")
+            files.load_localizer(tmp_path / "spoilt.npz")

@@ -352,6 +352,12 @@ def test_space_and_units_of_nrrd_files_are_honoured(tmp_path):
         np.testing.assert_allclose(image.physical_from_array[:3, 3], np.array([5, 6, 7]) * scale)
     plain = nrrd(tmp_path / "a.nrrd", space=None, space_directions=None, space_origin=None)
     assert images.read_image(plain, dims=3).spacing is None
+    no_space = dict(space=None, space_directions=None, space_origin=None)
+    image = images.read_image(nrrd(tmp_path / "a.nrrd", **no_space, spacings="2 3 4", axis_mins="5 nan 7"), dims=3)
+    np.testing.assert_allclose(image.spacing, [2, 3, 4])
+    np.testing.assert_allclose(image.physical_from_array[:3, 3], [5, 0, 7])
+    with pytest.raises(images.ImageError, match=r"a\.nrrd: its header states spacings \[2\.0, -3\.0, 4\.0\]"):
+        images.read_image(nrrd(tmp_path / "a.nrrd", **no_space, spacings="2 -3 4"), dims=3)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,19 @@ def test_keys_that_a_file_does_not_have_are_not_added(whole):
     assert info.model_copy(update={"validation": None, "members": ()}).to_json() == whole
 
 
+def test_settings_that_a_file_does_not_have_are_not_added(whole):
+    train = {key: value for key, value in whole["config"]["train"].items() if key != "ema"}
+    earlier = {**whole, "config": {**whole["config"], "train": train}}
+    assert ModelInfo.from_json(earlier).config.train.ema == 0
+    assert ModelInfo.from_json(earlier).to_json() == earlier
+
+
+def test_settings_made_by_a_program_are_written_whole(whole):
+    settings = config.from_dict({"model": {"preset": "tiny"}}).resolved(2)
+    info = ModelInfo(**{**ModelInfo.from_json(whole).model_dump(exclude={"config"}), "config": settings})
+    assert info.to_json()["config"] == settings.model_dump(mode="json")
+
+
 def test_keys_of_a_later_version_stay(whole):
     later = {**whole, "colour": {"of": ["bones"]}}
     assert ModelInfo.from_json(later).to_json() == later

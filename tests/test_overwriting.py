@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from scn_tf import cli, config, evaluate_run, train_run
-from scn_tf.export import onnx, saved_model, tflite
+from scn_tf import cli, config, evaluate_run, export, train_run
+from scn_tf.export.forms import FORMS
 from scn_tf.figures import pictures
 from scn_tf.serving import demo
 from scn_tf.storage import files, ownership
@@ -187,19 +187,19 @@ def test_an_export_goes_into_no_folder_with_other_things(run_2d, tmp_path):
     (tmp_path / "things" / "thesis.tex").write_text("")
     (tmp_path / "served" / "1" / "saved_model.pb").write_bytes(b"another program's")
     with pytest.raises(files.WriteError, match=r"things: holds other things \(thesis\.tex\)"):
-        saved_model.export_saved_model(run_2d, tmp_path / "things")
+        export.export_saved_model(run_2d, tmp_path / "things")
     with pytest.raises(files.WriteError, match="1: was not written by scn_tf"):
-        saved_model.export_saved_model(run_2d, tmp_path / "served")
+        export.export_saved_model(run_2d, tmp_path / "served")
     assert os.listdir(tmp_path / "things") == ["thesis.tex"]
 
 
 def test_our_own_exports_are_replaced(run_2d, tmp_path):
     for _ in range(2):
-        tflite.export_tflite(run_2d, tmp_path / "hands.tflite")
-    assert ownership.is_ours(tmp_path / "hands.tflite")
+        export.export_tflite(run_2d, tmp_path / "hands.tflite")
+    assert FORMS["tflite"].is_ours(tmp_path / "hands.tflite")
     pytest.importorskip("tf2onnx")
-    onnx.export_onnx(run_2d, tmp_path / "hands.onnx")
-    assert ownership.is_ours(tmp_path / "hands.onnx")
+    export.export_onnx(run_2d, tmp_path / "hands.onnx")
+    assert FORMS["onnx"].is_ours(tmp_path / "hands.onnx")
 
 
 def test_a_page_goes_into_no_folder_with_a_page_of_its_own(tmp_path):
@@ -238,7 +238,7 @@ def test_a_run_never_takes_a_folder_with_a_users_settings(hands_2d, tmp_path, mo
 
 KILLED = """
 import os, sys, pathlib
-from scn_tf import files
+from scn_tf.storage import files
 if sys.argv[2] == "file":
     with files.replaced(sys.argv[1]) as temporary:
         temporary.write_text("half")

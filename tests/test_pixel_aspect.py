@@ -17,7 +17,8 @@ import scn_tf
 from scn_tf import cli, combine_runs, errors, evaluate_run, export, predict, train_run
 from scn_tf.data import dataset, pixels
 from scn_tf.errors import DatasetError, ImageError
-from scn_tf.export import parity, saved_model, signatures, warmup
+from scn_tf.export import parity, signatures, warmup
+from scn_tf.export.forms.saved_model import reading as saved_model
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.serving import client, demo, servable
@@ -262,7 +263,7 @@ def test_parity_compares_volumes_with_their_spacing(run_3d, saved_3d, hands_3d, 
     rows, _ = parity.check(run_3d, [out])
     assert [(row.form, row.passed) for row in rows] == [("Keras", True), ("1", True), ("1, volumes", True)]
     # Not by chance: a caller who forgets the pixel size would be seen.
-    sent = parity.Sent(dataset.open_dataset(hands_3d), scn_tf.load(run_3d)._model, None)
+    sent = parity.Sent(dataset.open_dataset(hands_3d), scn_tf.load(run_3d).info.config.model, [])
     monkeypatch.setattr(dataset.Dataset, "pixel_size", lambda self, image: np.array([1.0, 1.0, 2.0]))
     found = parity.open_forms(out, saved_model.open_model(out)[1], sent)[1].find({"id": "hand_003", "file": "hand_003"})
     monkeypatch.undo()

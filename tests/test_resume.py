@@ -10,6 +10,7 @@ import pytest
 
 from scn_tf import cli, config, train_run
 from scn_tf.errors import DatasetError
+from scn_tf.runs.folder import RunFolder
 from scn_tf.storage import files
 from scn_tf.training import callbacks, validation
 from scn_tf.training import trainer as trainers
@@ -46,7 +47,7 @@ def test_a_command_may_be_repeated_with_resume_and_no_other(hands_2d, run_2d, tm
     for others in (["--train.epochs", "3"], ["--model.levels", "7"], ["--model.image_size", "8,16,12"]):
         assert cli.main([*command, *others]) == 1
         message = f"which has others for {others[0][2:]}."
-        assert capsys.readouterr().err == f"error: --resume: goes on with the settings in {run / 'config.yaml'}, {message}\n"
+        assert capsys.readouterr().err == f"error: --resume: keeps the settings in {run / 'config.yaml'}, {message}\n"
     alone = ["train", "--run-dir", str(run), "--resume"]
     assert cli.main([*alone, "--train.epochs", "2", "--data.root", str(hands_2d)]) == 0
     # Of a file everything counts, what it leaves to a preset too; but where the data lie and what is missing there may change.
@@ -57,7 +58,7 @@ def test_a_command_may_be_repeated_with_resume_and_no_other(hands_2d, run_2d, tm
     (tmp_path / "other.yaml").write_text(moved.to_yaml())
     assert cli.main([*alone, "--config", str(tmp_path / "other.yaml")]) == 1
     assert f"{tmp_path / 'moved'}" in capsys.readouterr().err
-    resumed = train_run.prepare(config.from_dict({"data": {"missing": "skip", "root": None}}), run, resume=True).config.data
+    resumed = train_run.prepare(config.from_dict({"data": {"missing": "skip", "root": None}}), RunFolder(run), resume=True).config.data
     assert (resumed.missing, resumed.root) == ("skip", hands_2d.resolve())
 
 
@@ -88,13 +89,13 @@ def test_a_finished_run_is_not_trained_further(run_2d, capsys):
 
 
 def test_a_second_run_does_not_overwrite_the_first(hands_2d, run_2d):
-    with pytest.raises(config.ConfigError, match="already holds a run; pass --resume"):
+    with pytest.raises(config.ConfigError, match="already holds a run; pass `resume`"):
         train_run.train(small_config(hands_2d), run_2d)
 
 
 def test_a_data_set_is_no_run_folder(hands_2d, tmp_path):
     root = shutil.copytree(hands_2d, tmp_path / "set")
-    with pytest.raises(config.ConfigError, match="holds a data set; choose another --run-dir"):
+    with pytest.raises(config.ConfigError, match="holds a data set; choose another `run_dir`"):
         train_run.train(small_config(root), root)
     assert not (root / "config.yaml").exists()
 
@@ -112,7 +113,7 @@ def test_a_collapse_right_after_a_resume_is_taken_back_too(hands_2d):
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(hands_2d, tmp_path):
-    lock = tmp_path / "run" / train_run.LOCK
+    lock = RunFolder(tmp_path / "run").lock
     lock.parent.mkdir(parents=True)
     program = f"import filelock, sys; lock = filelock.FileLock({str(lock)!r}); lock.acquire(); print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -144,5 +145,5 @@ def test_a_folder_that_cannot_be_locked_is_one_clear_error(error, hands_2d, tmp_
         raise error
 
     monkeypatch.setattr(train_run.filelock.FileLock, "acquire", refuse)
-    with pytest.raises(files.WriteError, match=r"lock: cannot be locked .*(locks|flock).*--run-dir"):
+    with pytest.raises(files.WriteError, match=r"lock: cannot be locked .*(locks|flock).*`run_dir`"):
         train_run.train(small_config(hands_2d), tmp_path / "run")

@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import tensorflow as tf
-from scn_tf.systems.label_map.training import warp_labels
 
 import scn_tf
 from scn_tf import cli, config, evaluate_run, geometry, train_run
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import DatasetError
 from scn_tf.runs import checkpoints
-from scn_tf.systems.label_map import maps
-from scn_tf.training import augment
-from tests.conftest import small_config
-
-SETTINGS = dict(model__name="segmentation", model__filters=8, train__loss="cross_entropy", train__learning_rate=3e-3)
+from scn_tf.systems.label_map import evaluation, maps
+from scn_tf.systems.label_map.objective import label_objective, warp_labels
+from scn_tf.training import augment, validation
+from scn_tf.training.trainer import build_trainer
+from tests.conftest import LABEL_SETTINGS as SETTINGS
+from tests.conftest import small_config, state
 
 
 def test_dice_is_that_of_hand_made_maps():
     truth = np.array([[[0, 1, 1], [2, 2, 0]]])
     found = np.array([[[0, 1, 0], [2, 2, 2]]])
-    np.testing.assert_allclose(maps.dice(found, truth, 4), [[2 * 1 / 3, 2 * 2 / 5, np.nan]])
+    np.testing.assert_allclose(evaluation.dice(found, truth, 4), [[2 * 1 / 3, 2 * 2 / 5, np.nan]])
 
 
 @pytest.mark.parametrize(("dims", "root"), [(2, "hands_2d"), (3, "hands_3d")])
@@ -60,22 +60,46 @@ def test_labels_are_warped_with_their_image(rng):
 @pytest.mark.parametrize(
     ("dims", "root", "loss"), [(2, "hands_2d", "cross_entropy"), (2, "hands_2d", "l2"), (3, "hands_3d", "cross_entropy")]
 )
-def test_a_segmentation_run_trains_and_is_evaluated(dims, root, loss, request, tmp_path, capsys):
+def test_a_segmentation_run_trains_and_is_evaluated(dims, root, loss, request, tmp_path):
     root, run = request.getfixturevalue(root), tmp_path / "run"
     settings = small_config(root, dims, **{**SETTINGS, "train__loss": loss})
     best = train_run.train(settings, run)
     summary, out = evaluate_run.evaluate(run, "val")
-    assert summary["dice_mean"] == pytest.approx(best["dice"], abs=1e-6)
+    assert (1 - summary["dice_mean"], best["unit"]) == (pytest.approx(best["error"], abs=1e-6), "1 - Dice")
     assert {p.name for p in out.iterdir()} == {"summary.json", "dice.csv", "segmentation.png"}
     assert json.loads((out / "summary.json").read_text()) == summary
     assert list(summary["dice"]) == list(open_dataset(root).description.labels[1:])
     assert "Dice   mean" in evaluate_run.table(summary)
-    # What finds landmarks refuses it in one line.
-    for arguments in (["predict", str(run), str(root / "images")], ["export", str(run), str(tmp_path / "out")]):
+
+
+def test_what_needs_landmarks_refuses_a_label_map_in_one_line(label_run_2d, hands_2d, tmp_path, capsys):
+    run, image = str(label_run_2d), str(hands_2d / "images" / "hand_008.png")
+    for arguments in (
+        ["predict", run, image],
+        ["combine", run, run, "--out", str(tmp_path / "pair.keras")],
+        ["check-parity", run, str(tmp_path)],
+        ["demo", run, "--port", "0", "--no-open", "--out", str(tmp_path / "page")],
+    ):
         assert cli.main(arguments) == 1
-        assert "finds label maps, not landmarks" in capsys.readouterr().err
-    with pytest.raises(config.ConfigError, match="cannot be resumed"):
-        train_run.train(config.Config(), run, resume=True)
+        message = f"error: {run}: finds label maps, not landmarks; only evaluate and export can use it."
+        assert capsys.readouterr().err.splitlines() == [message]
+
+
+def test_a_resumed_label_map_ends_where_an_uninterrupted_one_does(label_run_2d, hands_2d, tmp_path, monkeypatch):
+    original = validation.Validation.on_epoch_end
+
+    def interrupt(self, epoch, logs=None):
+        original(self, epoch, logs)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(validation.Validation, "on_epoch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_run.train(small_config(hands_2d, **SETTINGS), tmp_path / "parts")
+    assert len(list(csv.DictReader((tmp_path / "parts" / "history.csv").read_text().splitlines()))) == 1
+    train_run.train(config.Config(), tmp_path / "parts", resume=True)
+    for first, second in zip(state(label_run_2d), state(tmp_path / "parts"), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-5)
 
 
 def test_it_learns(hands_2d, tmp_path):
@@ -84,12 +108,10 @@ def test_it_learns(hands_2d, tmp_path):
     rows = [float(row["loss"]) for row in csv.DictReader((run / "history.csv").read_text().splitlines())]
     assert rows[-1] < 0.5 * rows[0]
     # Everything background would have a Dice of zero.
-    assert checkpoints.read_info(run / "model.keras").validation["dice"] > 0.2
+    assert 1 - checkpoints.read_info(run / "model.keras").validation["error"] > 0.2
 
 
 def test_mistakes_in_label_maps_are_named(hands_2d, tmp_path):
-    import shutil
-
     root = tmp_path / "set"
     shutil.copytree(hands_2d, root)
     model, opened = small_config(root).resolved(2).model, open_dataset(root)
@@ -109,10 +131,23 @@ def test_mistakes_in_label_maps_are_named(hands_2d, tmp_path):
         train_run.train(small_config(hands_2d, **{**SETTINGS, "train__loss": "huber"}), tmp_path / "run")
 
 
-def test_settings_that_it_does_not_follow_are_refused(hands_2d, tmp_path):
-    for name, value in (("ema", 0.9), ("optimizer", "nesterov"), ("precision", "mixed_bfloat16"), ("weight_decay", 0.1)):
-        with pytest.raises(config.ConfigError, match=rf"train\.{name}: segmentation has"):
-            train_run.train(small_config(hands_2d, **{**SETTINGS, f"train__{name}": value}), tmp_path / "run")
+def test_it_follows_the_settings_of_the_shared_trainer(hands_2d):
+    values = dict(train__ema=0.9, train__optimizer="nesterov", train__precision="mixed_bfloat16", train__weight_decay=0.1)
+    settings = small_config(hands_2d, **SETTINGS, **values).resolved(2)
+    trainer = build_trainer(settings, label_objective, num_maps=8, channels=1)
+    assert trainer.optimizer.use_ema
+    assert trainer.optimizer.nesterov
+    assert "bfloat16" in {layer.compute_dtype for layer in trainer.network.layers}
+    images = np.random.default_rng(3).normal(size=(3, 48, 32, 1)).astype("float32")
+    before = [variable.numpy() for variable in trainer.trainable_variables]
+    logs = trainer.train_step({"image": tf.constant(images), "labels": tf.ones((3, 48, 32), "uint8")})
+    assert np.isfinite(logs["label_loss"])
+    assert any((variable.numpy() != old).any() for variable, old in zip(trainer.trainable_variables, before, strict=True))
+
+
+def test_mirrored_labels_are_refused(hands_2d, tmp_path):
+    with pytest.raises(config.ConfigError, match=r"augment\.mirror: segmentation has 0, received 0\.5"):
+        train_run.train(small_config(hands_2d, **SETTINGS, augment__mirror=0.5), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -130,11 +165,8 @@ def test_a_label_map_whose_header_turns_it_otherwise_is_refused(hands_3d, tmp_pa
         maps.read_examples(opened, ["hand_001"], model)
 
 
-def test_an_evaluation_on_other_labels_is_refused(hands_2d, hands_3d, tmp_path):
-    import shutil
-
-    run, root = tmp_path / "run", tmp_path / "set"
-    train_run.train(small_config(hands_2d, **SETTINGS), run)
+def test_an_evaluation_on_other_labels_is_refused(label_run_2d, hands_2d, hands_3d, tmp_path):
+    run, root = shutil.copytree(label_run_2d, tmp_path / "run"), tmp_path / "set"
     shutil.copytree(hands_2d, root)
     (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text().replace("- radius\n- ulna", "- ulna\n- radius"))
     for other in (root, hands_3d):

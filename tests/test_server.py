@@ -174,7 +174,7 @@ def test_a_full_queue_gets_503_and_a_client_that_leaves_frees_its_place(model):
 
 
 def test_idle_connections_make_room_for_new_ones(model, monkeypatch):
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", 5)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 5)
     with running(model) as port, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20)) for _ in range(40)]
         assert ask(port, body={"instances": [b64(SMALL_PNG)]})[0] == 200
@@ -204,7 +204,7 @@ def test_small_requests_are_answered_while_large_ones_come_in_slowly(model):
 
 def test_what_would_take_minutes_or_gigabytes_is_refused(model, monkeypatch):
     monkeypatch.setattr(routes, "REQUEST_PIXELS", 5000)
-    monkeypatch.setattr(requests, "MOST_NUMBERS", 150_000)
+    monkeypatch.setattr(requests, "MAX_NUMBERS", 150_000)
     heatmaps = {"signature_name": "serve_heatmaps", "instances": np.zeros((1, 48, 32, 1)).tolist()}
     with running(model) as port:
         status, answer = ask(port, body={"instances": [b64(SMALL_PNG)] * 2})

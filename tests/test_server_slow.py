@@ -97,7 +97,7 @@ def test_five_hundred_slow_clients_keep_nobody_out(model, first, more):
             start = time.monotonic()
             assert ask(port, body=REQUEST)[0] == 200
             assert time.monotonic() - start < SOON
-        eventually(lambda: closed(clients) >= CROWD - server.MOST_CONNECTIONS)
+        eventually(lambda: closed(clients) >= CROWD - server.MAX_CONNECTIONS)
         # A client whose request comes in at a usual pace is not the one that makes room, however long it takes.
         body = json.dumps(REQUEST).encode()
         with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
@@ -136,7 +136,7 @@ def test_a_crowd_that_comes_back_at_once_keeps_nobody_out(model):
 
 
 def test_large_bodies_that_stand_still_make_room_for_another_large_one(model, monkeypatch):
-    monkeypatch.setattr(pace, "MOST_AHEAD", 0.5)
+    monkeypatch.setattr(pace, "MAX_AHEAD", 0.5)
     stalled = PREDICT + b"Content-Length: 2990000\r\n\r\n" + b" " * 2_900_000
     with running(model, max_body_mb=3) as port, contextlib.ExitStack() as stack:
         clients = []
@@ -171,7 +171,7 @@ def never_read(port, requests, size):
 
 def test_a_client_that_takes_no_answers_is_left(model, monkeypatch):
     monkeypatch.setattr(server, "IDLE_SECONDS", 0.4)
-    monkeypatch.setattr(pace, "MOST_AHEAD", 0.1)
+    monkeypatch.setattr(pace, "MAX_AHEAD", 0.1)
     pipelined = b"GET /v1/models/scn/metadata HTTP/1.1\r\nHost: x\r\n\r\n" * 100
     row = json.dumps({"signature_name": "serve_heatmaps", "instances": [[[[0.0]] * 32] * 48] * 8}).encode()
     large = PREDICT + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(row) + row
@@ -214,7 +214,7 @@ def test_one_who_takes_a_large_answer_at_a_usual_pace_gets_all_of_it(model, monk
 
 
 def test_unread_answers_do_not_pile_up(model, monkeypatch):
-    monkeypatch.setattr(server, "MOST_UNREAD", 5_000_000)
+    monkeypatch.setattr(server, "MAX_UNREAD", 5_000_000)
     row = json.dumps({"signature_name": "serve_heatmaps", "instances": [[[[0.0]] * 32] * 48] * 8}).encode()
     request = PREDICT + b"Content-Length: %d\r\n\r\n" % len(row) + row
     with running(model) as port, contextlib.ExitStack() as stack:
@@ -235,7 +235,7 @@ def test_unread_answers_do_not_pile_up(model, monkeypatch):
 
 
 def test_where_all_wait_for_the_model_a_new_one_is_told_so(model, monkeypatch):
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
     body = json.dumps(REQUEST).encode()
     request = PREDICT + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
     with running(model, batch_wait_ms=60_000, max_batch=4) as port:
@@ -253,7 +253,7 @@ def ask_quietly(port):
 
 
 def test_requests_beyond_those_that_can_wait_get_503(model, monkeypatch):
-    monkeypatch.setattr(routes, "MOST_ANSWERING", 2)
+    monkeypatch.setattr(routes, "MAX_ANSWERING", 2)
     body = json.dumps(REQUEST).encode()
     request = PREDICT + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
     with running(model, batch_wait_ms=60_000, max_batch=8) as port, crowd(port, 2, request):

@@ -151,6 +151,7 @@ def test_odd_values_of_every_key_of_a_description(key, described):
         ({"flip_pairs": [[-1, 1]]}, "flip_pairs"),
         ({"labels": ["a", "a"]}, "labels"),
         ({"labels": ["a", ""]}, "labels"),
+        ({"labels": [str(number) for number in range(257)]}, "labels: expected at most 256, received 257"),
         ({"channels": 2}, "channels"),
         ({"channels": True}, "channels"),
         ({"dims": "two"}, "dims"),
@@ -176,3 +177,5 @@ def test_what_is_right_stays_right(described):
     )
     assert found.normalization == Normalization(landmarks=(0, 2), distance_mm=None)
     assert (found.spacing_mm, found.names) == ((0.5, 2.0), ("0", "1", "2"))
+    assert found.exchange == (2, 1, 0)
+    assert described({**GOOD, "flip_pairs": []}).exchange == (0, 1, 2)

@@ -1,6 +1,7 @@
 """SIGTERM is Ctrl-C: what was found is kept, one line, status 130."""
 
 import csv
+import dataclasses
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from scn_tf import cli
-from scn_tf.cli import commands, prediction
+from scn_tf.cli import command as registry
 from scn_tf.cli.interruption import sigterm_as_ctrl_c
 from scn_tf.study import execute
 
@@ -24,6 +25,12 @@ COMMANDS = {
     "check_parity": ["check_parity", "run", "out"],
     "combine": ["combine", "a", "b", "--out", "pair.keras"],
 }
+
+
+def does(monkeypatch, command, work):
+    """Exchange what a command does."""
+    rows, command = registry.COMMANDS._loaded(), command.replace("_", "-")
+    monkeypatch.setitem(rows, command, dataclasses.replace(rows[command], run=work))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -39,7 +46,7 @@ def test_every_long_command_ends_with_status_130_and_one_line(command, monkeypat
             time.sleep(0.05)
             saved.append(command)
 
-    monkeypatch.setattr(prediction if command == "predict" else commands, f"run_{command}", work)
+    does(monkeypatch, command, work)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     assert cli.main(COMMANDS[command]) == 130
     assert capsys.readouterr().err.startswith("error: interrupted")
@@ -49,11 +56,7 @@ def test_every_long_command_ends_with_status_130_and_one_line(command, monkeypat
 
 @pytest.mark.parametrize("command", [["serve", "out"], ["demo", "run"]])
 def test_servers_keep_their_own_handling(command, monkeypatch):
-    monkeypatch.setattr(
-        prediction if command[0] == "predict" else commands,
-        f"run_{command[0]}",
-        lambda options: 0 if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL else 1,
-    )
+    does(monkeypatch, command[0], lambda options: 0 if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL else 1)
     monkeypatch.setattr(signal, "getsignal", signal.getsignal)
     assert cli.main(command) == 0
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from scn_tf import config, geometry
 from scn_tf.heatmaps import gaussians
-from scn_tf.heatmaps.targets import SMALLEST_SIGMA, GaussianTargets
+from scn_tf.heatmaps.targets import MIN_SIGMA, GaussianTargets
 
 
 @pytest.mark.parametrize("size", [(25, 31), (13, 17, 15)])
@@ -41,4 +41,4 @@ def test_the_mode_says_what_is_learned(mode, shape, trainable):
     # alpha times half a squared sigma, or times the product of both sigmas, of the visible ones.
     weight = {"fixed": 20.0 * 0.5 * 4.0, "learned": 20.0 * 0.5 * 4.0, "anisotropic": 5.0 * 4.0}[mode]
     np.testing.assert_allclose(targets.sigma_loss(tf.constant([[1.0, 0.0, 1.0]])), 2 * weight, rtol=1e-6)
-    assert targets.sigmas.constraint(np.array([0.1], "float32")) == SMALLEST_SIGMA
+    assert targets.sigmas.constraint(np.array([0.1], "float32")) == MIN_SIGMA

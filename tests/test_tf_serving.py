@@ -150,7 +150,7 @@ def test_batches_fit_the_client_and_the_warm_up_requests(documented):
     sizes = list(batching.allowed_batch_sizes)
     # TF Serving's own conditions: increasing, the last one the largest batch.
     assert sizes == sorted(set(sizes))
-    assert sizes[-1] == batching.max_batch_size.value == client.LARGEST_BATCH == max(warmup.write_warmup.__kwdefaults__["batch_sizes"])
+    assert sizes[-1] == batching.max_batch_size.value == client.MAX_BATCH == max(warmup.write_warmup.__kwdefaults__["batch_sizes"])
     assert min(batching.num_batch_threads.value, batching.max_enqueued_batches.value, batching.batch_timeout_micros.value) > 0
 
 

@@ -11,7 +11,7 @@ import pytest
 import scn_tf
 from scn_tf import combine_runs, export, train_run
 from scn_tf.environment import quiet
-from scn_tf.export import tflite
+from scn_tf.export.forms import tflite
 from scn_tf.runs import checkpoints
 from tests.conftest import EXACT, small_config
 

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,6 +7,8 @@ import tensorflow as tf
 from scn_tf.training import trainer as trainers
 from scn_tf.training.landmarks import landmark_objective
 from tests.conftest import small_config
+
+STILL = {f"augment__{name}": 0.0 for name in ("translation", "rotation", "scale", "axis_scale", "elastic")}
 
 
 @pytest.mark.parametrize("kind", ["huber", "adaptive_wing", "cross_entropy"])
@@ -48,3 +52,22 @@ def test_learned_sigmas_move_and_fixed_ones_do_not(hands_2d):
         assert (np.abs(np.asarray(trainer.objective.targets.sigmas) - 2.0).max() > 0) == moves
         assert logs["loss"] == pytest.approx(logs["heatmap_loss"] + logs.get("sigma_loss", 0.0))
         assert ("sigma_loss" in logs) == moves
+
+
+def test_a_step_on_mirrored_images_trains_on_exchanged_landmarks(hands_2d):
+    """One landmark of two is visible; in the mirrored image the loss counts its counterpart."""
+    settings = small_config(hands_2d, heatmap__sigma_mode="fixed", **STILL, augment__mirror=1.0).resolved(2)
+    batch = {
+        "image": tf.random.stateless_normal((2, 48, 32, 1), [1, 2]),
+        "landmarks": tf.fill((2, 2, 2), 12.0),
+        "visible": tf.constant([[1.0, 0.0]] * 2),
+    }
+    counted = []
+    for exchange in (None, (1, 0)):
+        objective = functools.partial(landmark_objective, exchange=exchange)
+        trainer = trainers.build_trainer(settings, objective, num_maps=2, channels=1)
+        own, seen = trainer.loss_terms, []
+        trainer.loss_terms = lambda maps, truth, own=own, seen=seen: seen.append(truth[1]) or own(maps, truth)
+        trainer.train_step(batch)
+        counted.append(seen[0].numpy().tolist())
+    assert counted == [[[1, 0]] * 2, [[0, 1]] * 2]

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import os
 import shutil
@@ -14,7 +15,7 @@ import tensorflow as tf
 from scn_tf import config, geometry, train_run
 from scn_tf.environment import devices
 from scn_tf.errors import DatasetError, DataWarning
-from scn_tf.export import tflite
+from scn_tf.export.forms.tflite.writing import training_images
 from scn_tf.figures import pictures
 from scn_tf.runs import checkpoints
 from scn_tf.runs.folder import RunFolder
@@ -95,6 +96,24 @@ def test_one_landmark_alone_is_refused_by_what_places_landmarks_by_each_other(na
         train_run.train(small_config(root, model__name=name), tmp_path / "run")
 
 
+@pytest.mark.parametrize("pairs", [[], [[0, 2], [5, 1]]])
+def test_mirrored_images_exchange_the_pairs_of_the_data_set_and_without_them_a_warning_says_so(pairs, hands_2d, tmp_path, monkeypatch):
+    class Built(Exception):
+        pass
+
+    def build(*args, exchange, **options):
+        raise Built(exchange)
+
+    monkeypatch.setattr(train_run, "build_trainer", build)
+    root = shutil.copytree(hands_2d, tmp_path / "set")
+    (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text() + f"flip_pairs: {pairs}\n")
+    expected = [2, 5, 0, 3, 4, 1, *range(6, 21)] if pairs else [*range(21)]
+    warned = pytest.warns(DataWarning, match=r"has no flip_pairs, so augment\.mirror 0\.5 mirrors images without")
+    with contextlib.nullcontext() if pairs else warned, pytest.raises(Built) as built:
+        train_run.train(small_config(root, augment__mirror=0.5), tmp_path / "run")
+    assert list(built.value.args[0]) == expected
+
+
 def test_batches_larger_than_the_set_are_warned_of(hands_2d, tmp_path):
     with pytest.warns(config.ConfigWarning, match="1000, but there are 7 training images: each epoch is one step with all of them"):
         train_run.train(small_config(hands_2d, train__batch_size=1000, train__epochs=1), tmp_path / "run")
@@ -109,7 +128,7 @@ def test_a_diverging_loss_stops_with_advice_and_keeps_the_last_good_weights(hand
         return {**terms, "heatmap_loss": tf.where(late, float("nan"), terms["heatmap_loss"])}
 
     monkeypatch.setattr(trainers.Trainer, "loss_terms", diverge)
-    with pytest.raises(callbacks.TrainingDiverged, match=r"nan in epoch 2, step 2.*--train\.learning_rate"):
+    with pytest.raises(callbacks.TrainingDiverged, match=r"nan in epoch 2, step 2.*`train\.learning_rate`"):
         train_run.train(small_config(hands_2d), tmp_path / "run")
     assert all(np.isfinite(array).all() for array in (*weights(tmp_path / "run"), *state(tmp_path / "run")))
 
@@ -197,7 +216,7 @@ def test_an_image_to_train_on_needs_no_landmarks_that_give_its_mm(hands_2d, tmp_
     ):
         train_run.train(small_config(root, data__val_split="train"), tmp_path / "judged")
     _, info = checkpoints.load_model(tmp_path / "run" / "model.keras")
-    assert len(tflite.training_images(info)) == 7  # an export with integers measures nothing either
+    assert len(training_images(info)) == 7  # an export with integers measures nothing either
 
 
 def test_a_unet_too_narrow_for_its_maps_is_warned_of(hands_2d, tmp_path):

@@ -10,7 +10,7 @@ import scn_tf  # noqa: F401
 from scn_tf.runs import checkpoints, pretrained
 from scn_tf.systems import opening
 
-LARGEST_MB = 4
+MAX_MB = 4
 
 
 def main():
@@ -25,8 +25,8 @@ def main():
     checkpoints.halve(source, target, info)
     megabytes = target.stat().st_size / 1e6
     print(f"{target}: {megabytes:.2f} MB")
-    if megabytes > LARGEST_MB:
-        sys.exit(f"error: {target}: larger than {LARGEST_MB} MB.")
+    if megabytes > MAX_MB:
+        sys.exit(f"error: {target}: larger than {MAX_MB} MB.")
 
 
 if __name__ == "__main__":

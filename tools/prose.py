@@ -1,16 +1,22 @@
-"""Sentence lengths and retired words of the documents: `python tools/prose.py [FILE...]`.
+"""Sentence lengths and retired words of the documents and the code: `python tools/prose.py [FILE...]`.
 
-Plain sentences are short. Of every Markdown file: number of sentences, mean words per sentence, share above 30 words, and each retired
-phrase with its line. Code, tables, headings and link targets do not count.
+Plain sentences are short. The tool prints four things per file: number of sentences, mean words per sentence, share above 30 words, and
+each retired phrase with its line. It reads Markdown files, and the docstrings and messages of Python files. Code, tables, headings and
+link targets do not count.
 """
 
+import ast
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LONG = 30  # words
 PER = r"(image|landmark|run|epoch|row|second|request|point|step|line|pixel|batch|form|job)"  # what rates are counted by
+SECTIONS = "Args|Attributes|Returns|Raises|Yields|Source"  # of docstrings
+SENTENCE = r"[A-Za-z`']{2,}[,;:.]? (?:[\w`'.-]+[,;:.]? )+[A-Za-z`']{2,}"  # three words and more
+MARKUP = r"<\w+[ >]|[{};]\w[^ ]*[{};]|^#!|^\w+/\w+;"  # HTML, style sheets, scripts, media types
 # What it should be instead.
 RETIRED = {
     r"\b(go(es|ing)?|went) on\b": "resume, continue",
@@ -54,6 +60,47 @@ def retired(text: str) -> list[tuple[int, str, str]]:
         for pattern, better in RETIRED.items():
             rows += [(number, match.group(), better) for match in re.finditer(pattern, line, flags=re.I)]
     return rows
+
+
+def _docstring(node: ast.AST) -> ast.Constant | None:
+    """The docstring of a module, class or function."""
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
+        return None
+    first = node.body[0]
+    value = first.value if isinstance(first, ast.Expr) else None
+    return value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+
+
+def docstrings(source: str) -> list[tuple[int, str]]:
+    """(line, text) of every docstring of a Python module."""
+    found = filter(None, map(_docstring, ast.walk(ast.parse(source))))
+    return [(node.lineno, str(node.value)) for node in found]
+
+
+def messages(source: str) -> list[tuple[int, str]]:
+    """(line, text) of every string of a Python module that reads as a sentence; a filled-in value becomes `code`."""
+    tree = ast.parse(source)
+    docs = set(map(id, map(_docstring, ast.walk(tree))))
+
+    def strings(node: ast.AST) -> Iterator[tuple[int, str]]:
+        if isinstance(node, ast.JoinedStr):
+            yield node.lineno, "".join(str(part.value) if isinstance(part, ast.Constant) else "`code`" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield node.lineno, node.value
+        inner = node.values if isinstance(node, ast.JoinedStr) else ast.iter_child_nodes(node)
+        for child in inner:
+            if not (isinstance(node, ast.JoinedStr) and isinstance(child, ast.Constant)):
+                yield from strings(child)
+
+    return [(line, text) for line, text in strings(tree) if re.search(SENTENCE, text) and not re.search(MARKUP, text)]
+
+
+def docstring_sentences(text: str) -> list[str]:
+    """Sentences of a docstring: of its paragraphs, and of each described argument, result and error."""
+    text = re.sub(r":(?:func|class|meth|mod|data|attr|exc):`[^`]*`|``[^`]*``", "`code`", text)
+    text = re.sub(rf"^ *(?:{SECTIONS}):\n", "\n", text, flags=re.M)
+    text = re.sub(r"^ +(?:[\w*]+(?:, )?)+: ", "\n\n", text, flags=re.M)
+    return sentences(text)
 
 
 def documents() -> list[Path]:

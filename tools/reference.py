@@ -65,7 +65,7 @@ def settings_tables() -> str:
 
 def command_tables() -> str:
     """Usage and options of every command, as its ``--help`` prints them."""
-    from scn_tf.cli.arguments import build_parser
+    from scn_tf.cli.parser import build_parser
 
     parser = build_parser("scn-tf")
     commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))

@@ -1,4 +1,4 @@
-"""SIGTERM as Ctrl-C: schedulers and containers stop a command with it, and what was found must be kept all the same."""
+"""SIGTERM handled as Ctrl-C. Schedulers and containers stop commands with it, and results so far must be kept."""
 
 import contextlib
 import signal
@@ -10,10 +10,10 @@ from typing import NoReturn
 
 @contextlib.contextmanager
 def sigterm_as_ctrl_c() -> Iterator[None]:
-    """In the block, SIGTERM raises KeyboardInterrupt as Ctrl-C does; once only, so that a second one does not stop the saving.
+    """In the block, the first SIGTERM raises KeyboardInterrupt, as Ctrl-C does. Later ones are ignored, so that saving can finish.
 
-    Whoever has this process ignore a signal (``nohup``, a shell's background jobs) is obeyed. Threads other than the first cannot
-    change signals: there the block is as it was.
+    A signal that the process was started to ignore stays ignored (``nohup``, background jobs of a shell). Only the main thread can
+    change signal handlers; in other threads the block changes nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

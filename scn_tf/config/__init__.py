@@ -1,10 +1,10 @@
-"""Every setting of a run: what there is (``settings``), where it is read from (``reading``), when two are one (``comparison``).
+"""Settings of a run: their definition (``settings``), reading (``reading``) and comparison (``comparison``).
 
-``bundled`` holds the configurations and studies that come with the package.
+``bundled`` holds the configurations and studies of the package.
 """
 
 from scn_tf.config.comparison import differences
-from scn_tf.config.reading import allowed_values, describe, field_names, from_dict, load, locate, nearest, override, read_yaml
+from scn_tf.config.reading import about, allowed_values, describe, field_names, from_dict, load, locate, nearest, override, read_yaml
 from scn_tf.config.settings import (
     AugmentConfig,
     Config,
@@ -27,6 +27,7 @@ __all__ = [
     "HeatmapConfig",
     "ModelConfig",
     "TrainConfig",
+    "about",
     "allowed_values",
     "describe",
     "differences",

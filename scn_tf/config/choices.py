@@ -11,7 +11,7 @@ from scn_tf.registry import Registry
 
 @dataclass(frozen=True)
 class OneOf:
-    """Annotation of a ``str`` field: one of a registry's names, asked when a value comes, so that plug-ins count."""
+    """Annotation of a ``str`` field whose value is a name of a registry. The registry is read at validation, so plug-ins count."""
 
     registry: Registry[Any]
 
@@ -19,10 +19,10 @@ class OneOf:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def check(self, value: str) -> str:
-        """The value itself.
+        """Return the value unchanged.
 
         Raises:
-            PydanticCustomError: it is no name of the registry.
+            PydanticCustomError: the registry has no such name.
         """
         if value not in self.registry:
             names = [repr(name) for name in self.registry]
@@ -31,5 +31,6 @@ class OneOf:
         return value
 
     def described(self) -> str:
-        """Names with what they are, for help texts and tables."""
-        return "; ".join(f"{name}: {self.registry[name].description}" for name in self.registry)
+        """Names with descriptions, for help texts and tables. A plug-in that is not imported yet has only its name."""
+        rows = self.registry.imported()
+        return "; ".join(f"{name}: {rows[name].description}" if name in rows else name for name in self.registry)

@@ -1,4 +1,4 @@
-"""Whether two configurations mean the same run."""
+"""Comparison of configurations: whether two describe the same run."""
 
 from scn_tf.config.settings import Config
 
@@ -6,14 +6,14 @@ from scn_tf.config.settings import Config
 def differences(first: Config, second: Config) -> list[str]:
     """Names of the settings in which two runs differ, as ``section.field``.
 
-    One configuration may have every field set where the other has a preset. Where the data lie and what is done about missing images
-    does not count, and a precision of ``auto`` is any.
+    One configuration may name a preset and the other the preset's values. ``data.root`` and ``data.missing`` are not compared, and
+    a precision of ``auto`` equals any other.
 
     Args:
         first, second: :class:`scn_tf.config.Config`, resolved or not.
 
     Returns:
-        list of names; of other dimensions ``["model.image_size"]``, ``["model"]`` where one of them alone cannot be.
+        list of names. ``["model.image_size"]`` if the dimensions differ, ``["model"]`` if only one of the two is valid.
     """
     sized = {len(config.model.image_size) for config in (first, second) if config.model.image_size}
     if len(sized) > 1:
@@ -30,7 +30,8 @@ def differences(first: Config, second: Config) -> list[str]:
 
 
 def _values(config: Config, dims: int) -> tuple[dict[str, object], bool]:
-    """(value by ``section.field``, whether these are all: of a configuration that cannot be in this dimension only those that are set)."""
+    """(value by ``section.field``, whether these are all). A configuration that is invalid in this dimension gives only the fields
+    that are set."""
     try:
         config, complete = config.resolved(dims), True
     except ValueError:

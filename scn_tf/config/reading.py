@@ -1,4 +1,4 @@
-"""Settings from YAML files, dicts and ``--section.field`` texts; what is wrong is named with what was meant."""
+"""Read settings from YAML files, dicts and ``--section.field`` texts. Errors suggest the nearest valid name."""
 
 import difflib
 import os
@@ -28,36 +28,36 @@ MESSAGES = {
     "float_parsing": "expected a number",
     "finite_number": "expected a finite number",
 }
-LONGEST_NAME = 100
-MOST_MISTAKES = 10  # lines of a message
+MAX_NAME = 100
+MAX_MISTAKES = 10  # lines of a message
 
 
 def from_dict(values: object, *, source: str = "configuration") -> Config:
     """Validate a nested dict.
 
     Raises:
-        ConfigError: unknown section or field (with the nearest spelling) or a bad value.
+        ConfigError: a section or field is unknown (the message has the nearest name), or a value is invalid.
     """
     try:
         return Config.model_validate(values)
     except pydantic.ValidationError as error:
         found = error.errors(include_url=False)
-        lines = [_explain(item, source) for item in found[:MOST_MISTAKES]]
-        if len(found) > MOST_MISTAKES:
-            lines.append(f"{source}: and {len(found) - MOST_MISTAKES} more mistakes")
+        lines = [_explain(item, source) for item in found[:MAX_MISTAKES]]
+        if len(found) > MAX_MISTAKES:
+            lines.append(f"{source}: and {len(found) - MAX_MISTAKES} more mistakes")
         raise ConfigError("\n".join(lines)) from None
 
 
 def locate(path: str | Path, *, study: bool = False, beside: str | Path = "") -> Path:
-    """File that a path or the name of a bundled configuration stands for. A file with that path comes first.
+    """Find the file of a path or of a bundled configuration's name. An existing file takes precedence.
 
     Args:
-        path: of a file, or a name such as ``hand_xray`` (also ``hand_xray.yaml`` and ``configs/hand_xray.yaml``).
-        study: whether a study is asked for.
+        path: path of a file, or a name such as ``hand_xray`` (also ``hand_xray.yaml`` and ``configs/hand_xray.yaml``).
+        study: look for a study instead of a configuration.
         beside: folder that a relative path starts from.
 
     Raises:
-        ConfigError: neither; the message has the nearest name.
+        ConfigError: there is neither; the message has the nearest name.
     """
     file, reason = Path(beside) / path, "Is a directory"
     try:
@@ -82,22 +82,22 @@ def locate(path: str | Path, *, study: bool = False, beside: str | Path = "") ->
 
 
 def _other_names(path: str | Path, study: bool) -> str:
-    """The end of a message about a file that is not there: which bundled one may be meant."""
+    """End of a message about a missing file: the bundled configuration that may be meant."""
     name = bundled.plain(path).removeprefix(f"{bundled.STUDIES}/")
     kind, names, others = "configurations", bundled.names(), bundled.study_names()
     if study:
         kind, names, others = "studies", others, names
     if name in others:
         return f"; {name} is a bundled {'configuration' if study else 'study'}, expected a {'study' if study else 'configuration'}."
-    match = difflib.get_close_matches(name[:LONGEST_NAME], names, n=1, cutoff=0.6)
+    match = difflib.get_close_matches(name[:MAX_NAME], names, n=1, cutoff=0.6)
     return f"; did you mean the bundled {match[0]}?" if match else f"; bundled {kind}: {', '.join(names)}."
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Nested dict of a YAML file, or of a bundled configuration where there is no such file (:func:`locate`).
+    """Nested dict of a YAML file. Without such a file, that of a bundled configuration (:func:`locate`).
 
     Raises:
-        ConfigError: the file is missing, is no YAML or is no mapping.
+        ConfigError: the file is missing, is invalid YAML or does not hold a mapping.
     """
     try:
         values = documents.read_yaml(_file(path)) or {}
@@ -109,7 +109,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def _file(path: str | Path) -> str | Path:
-    """A path as it is, or the bundled configuration that it names if nothing is there."""
+    """The path if it exists, else the bundled configuration of that name."""
     return path if os.path.lexists(path) and not os.path.isdir(path) else bundled.find(path) or path
 
 
@@ -119,10 +119,10 @@ def load(path: str | Path) -> Config:
 
 
 def override(values: dict[str, Any], assignments: Mapping[str, object]) -> dict[str, Any]:
-    """Merge ``{"section.field": text}`` into a nested dict; the text is read as YAML.
+    """Merge ``{"section.field": text}`` into a nested dict. The text is parsed as YAML.
 
     Raises:
-        ConfigError: a name that is no ``section.field``, with the nearest spelling.
+        ConfigError: a name is no ``section.field``; the message has the nearest one.
     """
     for key, section in values.items():
         if key in Config.model_fields and not isinstance(section, dict | types.NoneType):
@@ -130,7 +130,7 @@ def override(values: dict[str, Any], assignments: Mapping[str, object]) -> dict[
     merged = {key: dict(section) if isinstance(section, dict) else section for key, section in values.items()}
     for name, text in assignments.items():
         if name not in field_names():
-            raise ConfigError(f"--{cut(visible(str(name)), 60)}: unknown field{nearest(str(name), field_names())}")
+            raise ConfigError(f"{cut(visible(str(name)), 60)}: unknown field{nearest(str(name), field_names())}")
         section, field = name.split(".")
         merged[section] = {**(merged.get(section) or {}), field: _parse(text, field_names()[name].annotation)}
     return merged
@@ -145,8 +145,13 @@ def field_names() -> dict[str, FieldInfo]:
     }
 
 
+def about(section: str) -> str:
+    """One-line description of a section."""
+    return (known(Config.model_fields[section].annotation).__doc__ or "").splitlines()[0]
+
+
 def allowed_values(field: FieldInfo) -> tuple[str, ...] | None:
-    """The choices of a field whose type is a Literal or a registry's names, else None."""
+    """Choices of a field whose type is a Literal or a registry's names, else None."""
     for choice in field.metadata:
         if isinstance(choice, OneOf):
             return tuple(choice.registry)
@@ -158,7 +163,7 @@ def allowed_values(field: FieldInfo) -> tuple[str, ...] | None:
 
 
 def describe(field: FieldInfo) -> str:
-    """A field's description, with what each of its values is where a registry tells."""
+    """A field's description. If a registry has its values, their descriptions follow."""
     choices = [choice.described() for choice in field.metadata if isinstance(choice, OneOf)]
     return f"{field.description} ({choices[0]})" if choices else str(field.description)
 
@@ -183,14 +188,14 @@ def _parse(text: object, annotation: Any) -> object:
 
 
 def nearest(name: str, names: Iterable[str], *, prefix: str = "") -> str:
-    """The end of a message about an unknown name: the nearest spelling, or all known names.
+    """End of a message about an unknown name: the nearest known name, or all known names.
 
     Args:
-        name: as it was written, without ``prefix``.
-        names: the known ones, without it.
-        prefix: what is written before every name.
+        name: as the user wrote it, without ``prefix``.
+        names: known names, without the prefix.
+        prefix: text before every name.
     """
-    match = difflib.get_close_matches(name[:LONGEST_NAME], list(names), n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name[:MAX_NAME], list(names), n=1, cutoff=0.5)
     return f"; did you mean {prefix}{match[0]}?" if match else f"; known: {', '.join(prefix + known for known in names)}"
 
 

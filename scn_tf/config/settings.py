@@ -1,7 +1,7 @@
 """Every setting of a run: frozen, validated, read from YAML and from the command line.
 
-A field's description is its help text. Presets fill the fields that are left unset; a run
-saves the resolved values, so ``RUN/config.yaml`` says everything that was decided.
+A field's description is its help text. Presets fill unset fields. A run saves the resolved values, so ``RUN/config.yaml`` holds
+every setting that was used.
 """
 
 import math
@@ -21,8 +21,8 @@ from scn_tf.models import MODELS
 from scn_tf.presence import known
 
 Size = Annotated[tuple[int, ...], Field(min_length=2, max_length=3)]
-MOST = 10**9  # of what is counted: TensorFlow counts in 32 bits
-MOST_INPUT_PIXELS = 512**3  # no network of ours fits a larger input into memory
+MAX_COUNT = 10**9  # of what is counted: TensorFlow counts in 32 bits
+MAX_INPUT_PIXELS = 512**3  # no network of ours fits a larger input into memory
 
 # {2: ..., 3: ...}: another value in 2D and 3D. Sizes are in array order.
 MODEL_PRESETS: dict[str, dict[str, Any]] = {
@@ -67,7 +67,7 @@ TRAIN_PRESETS: dict[str, dict[str, Any]] = {
 
 
 def refuse_booleans(value: object) -> object:
-    """A check before pydantic's own, which takes true for 1; lists are looked into."""
+    """Reject booleans, also in lists. Pydantic itself would accept true as 1."""
     values = value if isinstance(value, list | tuple) else [value]
     if any(isinstance(one, bool) for one in values):
         raise ValueError("expected no boolean (a text such as yes or no needs quotation marks)")
@@ -78,31 +78,29 @@ def refuse_booleans(value: object) -> object:
 
 
 class Section(pydantic.BaseModel):
-    """Base of all sections: frozen, nothing unknown gets in, every number is finite."""
+    """Base of all sections: frozen, unknown fields are rejected, every number is finite."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
     _no_booleans = pydantic.field_validator("*", mode="before")(refuse_booleans)
 
 
 class DataConfig(Section):
-    """Which images."""
+    """The images of a run."""
 
     root: Path | None = Field(None, description="folder of the data set; none: the embedded synthetic hands")
     train_split: str = Field("train", description="name of the split to train on")
     val_split: str = Field("val", description="name of the split that picks the best weights")
-    train_count: int | None = Field(
-        None, ge=1, le=MOST, description="use only this many images of the training split, drawn by the seed; none: all"
-    )
-    missing: Literal["refuse", "skip"] = Field("refuse", description="what to do about images of a split that are not there")
-    cache: Literal["memory", "none"] = Field("memory", description="keep fitted images in memory, or read them every epoch")
-    workers: int = Field(2, ge=1, le=256, description="images decoded at a time")
+    train_count: int | None = Field(None, ge=1, le=MAX_COUNT, description="number of training images to use, drawn by the seed; none: all")
+    missing: Literal["refuse", "skip"] = Field("refuse", description="what to do about missing images of a split")
+    cache: Literal["memory", "none"] = Field("memory", description="keep prepared images in memory, or read them every epoch")
+    workers: int = Field(2, ge=1, le=256, description="images decoded in parallel")
 
 
 class ModelConfig(Section):
-    """Which network, and what of the image it sees."""
+    """The network and its input."""
 
-    name: Annotated[str, OneOf(MODELS)] = Field("scn", description="what is trained")
-    preset: Literal["paper", "small", "tiny"] = Field("tiny", description="values of the fields below that are unset")
+    name: Annotated[str, OneOf(MODELS)] = Field("scn", description="the network or other system to train")
+    preset: Literal["paper", "small", "tiny"] = Field("tiny", description="preset for the unset fields of this section")
     image_size: Size | None = Field(None, description="sides of the network's input in array order: H W or D H W")
     spacing_mm: float | None = Field(None, ge=1e-6, le=1e6, description="mm per input pixel; none: the image fills the input")
     filters: int | None = Field(None, ge=1, le=4096, description="channels of every convolution")
@@ -116,7 +114,7 @@ class ModelConfig(Section):
         """The same section with every field set for 2 or 3 dimensions, sides checked.
 
         Raises:
-            ValueError: a side that the poolings do not divide, an even kernel.
+            ValueError: a side is no multiple of the poolings, or the kernel is even.
         """
         values, row = self.model_dump(), MODELS[self.name]
         for key, value in {**MODEL_PRESETS[self.preset], **row.defaults}.items():
@@ -135,13 +133,13 @@ class ModelConfig(Section):
                     f"model.image_size: every side must be a multiple of {divisor} (poolings of the network), "
                     f"received {side}; nearest: {' or '.join(map(str, near))}."
                 )
-        if math.prod(values["image_size"]) > MOST_INPUT_PIXELS:
-            raise ValueError(f"model.image_size: expected at most {MOST_INPUT_PIXELS:,} pixels, received {list(values['image_size'])}.")
+        if math.prod(values["image_size"]) > MAX_INPUT_PIXELS:
+            raise ValueError(f"model.image_size: expected at most {MAX_INPUT_PIXELS:,} pixels, received {list(values['image_size'])}.")
         return ModelConfig(**values)
 
 
 class HeatmapConfig(Section):
-    """The Gaussian targets and the way back."""
+    """The Gaussian targets and the decoding of heatmaps."""
 
     sigma: float = Field(2.0, ge=1e-3, le=1e4, description="standard deviation at the start, network pixels")
     sigma_mode: Literal["learned", "anisotropic", "fixed"] = Field(
@@ -170,7 +168,7 @@ class HeatmapConfig(Section):
 
 
 class AugmentConfig(Section):
-    """Random changes of the training images; every range is symmetric around no change."""
+    """Random changes of the training images. Every range is symmetric around no change."""
 
     translation: float = Field(0.05, ge=0, le=0.5, description="fraction of each input side")
     rotation: float = Field(0.25, ge=0, le=3.15, description="radians, about every axis in 3D")
@@ -182,6 +180,9 @@ class AugmentConfig(Section):
     intensity_scale: float = Field(0.25, ge=0, le=0.9, description="factor 1 +- intensity_scale")
     noise: float = Field(0.0, ge=0, le=100, description="largest standard deviation of added Gaussian noise")
     blur: float = Field(0.0, ge=0, le=1000, description="largest standard deviation of a Gaussian blur, pixels")
+    mirror: float = Field(
+        0.0, ge=0, le=1, description="share of images mirrored left to right; flip_pairs of dataset.yaml exchange their landmarks"
+    )
 
     @pydantic.model_validator(mode="after")
     def _elastic_can_be_inverted(self) -> "AugmentConfig":
@@ -197,36 +198,36 @@ class AugmentConfig(Section):
 
 
 class TrainConfig(Section):
-    """How it learns."""
+    """The training."""
 
-    preset: Literal["default", "paper"] = Field("default", description="values of optimizer to weight_decay that are unset")
-    epochs: int = Field(100, ge=1, le=MOST, description="passes over the training images")
-    minutes: float | None = Field(None, gt=0, le=1e7, description="wall-clock budget; whichever ends first")
-    batch_size: int = Field(2, ge=1, le=MOST, description="images per step, over all replicas")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="of weights, order and augmentation")
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = Field("auto", description="auto: mixed_bfloat16 where the processor has it")
+    preset: Literal["default", "paper"] = Field("default", description="preset for unset fields, from optimizer to weight_decay")
+    epochs: int = Field(100, ge=1, le=MAX_COUNT, description="passes over the training images")
+    minutes: float | None = Field(None, gt=0, le=1e7, description="wall-clock limit; training ends there or after the last epoch")
+    batch_size: int = Field(2, ge=1, le=MAX_COUNT, description="images per step, over all replicas")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initial weights, image order and augmentation")
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = Field("auto", description="auto: mixed_bfloat16 if the processor supports it")
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
         "auto", description="auto: mirrored with several GPUs whose number divides batch_size; multi_worker: not in this version"
     )
     compile: Literal["off", "xla"] = Field("off", description="xla: compile the step; slower on CPUs")
-    validate_every: int = Field(5, ge=1, le=MOST, description="epochs between two validations and checkpoints")
+    validate_every: int = Field(5, ge=1, le=MAX_COUNT, description="epochs between two validations and checkpoints")
     optimizer: Literal["adam", "nesterov"] | None = Field(None, description="adam, or SGD with Nesterov momentum 0.99")
     learning_rate: float | None = Field(
-        None, ge=1e-12, le=1e3, description="the highest; the cosine begins at 2 % of it and rises for 4 % of the run"
+        None, ge=1e-12, le=1e3, description="highest learning rate; the cosine starts at 2 % of it and rises for 4 % of the run"
     )
     schedule: Literal["cosine", "exponential", "constant"] | None = Field(
-        None, description="over the run: cosine, a short rise and down to zero; exponential, down to a tenth; constant"
+        None, description="cosine: a short rise, then down to zero; exponential: down to a tenth; constant"
     )
-    clip_norm: float | None = Field(None, ge=1e-12, le=1e12, description="largest norm of the whole gradient")
+    clip_norm: float | None = Field(None, ge=1e-12, le=1e12, description="largest norm of the gradient; larger gradients are scaled down")
     loss_scale: Literal["mean", "paper"] | None = Field(None, description="see scn_tf/heatmaps/losses")
     weight_decay: float | None = Field(
         None, ge=0, le=1e6, description="lambda of the squared weights; default: 0, paper: 1e-3 in 2D, 5e-4 in 3D"
     )
-    loss: Annotated[str, OneOf(LOSSES)] = Field("l2", description="how far the heatmaps are from their targets")
+    loss: Annotated[str, OneOf(LOSSES)] = Field("l2", description="loss between heatmaps and targets")
     keep: Literal["best", "last"] = Field(
-        "best", description="weights of the best validation; or of the end, where the validation split must only judge"
+        "best", description="weights to keep: those of the best validation, or the last, if the validation split must not select them"
     )
-    ema: float = Field(0.0, ge=0, lt=1, description="momentum of averaged weights, which are then validated and kept; 0: none")
+    ema: float = Field(0.0, ge=0, lt=1, description="momentum of averaged weights, which are validated and kept instead; 0: no averaging")
 
     @pydantic.field_validator("strategy")
     @classmethod
@@ -248,13 +249,13 @@ class ForestConfig(Section):
     """Random regression forests (``model.name`` forest or forest_shape); networks ignore it."""
 
     trees: int = Field(12, ge=1, le=10_000, description="trees of a forest")
-    features: int = Field(240, ge=2, le=100_000, description="box differences that a tree may ask for")
-    samples: int = Field(150, ge=1, le=100_000, description="pixels per image, stage and landmark to grow trees on")
-    leaf: int = Field(4, ge=1, le=MOST, description="smallest number of samples in a leaf")
+    features: int = Field(240, ge=2, le=100_000, description="number of box-difference features")
+    samples: int = Field(150, ge=1, le=100_000, description="training pixels per image, stage and landmark")
+    leaf: int = Field(4, ge=1, le=MAX_COUNT, description="smallest number of samples per leaf")
 
 
 class Config(Section):
-    """One run."""
+    """All settings of a run."""
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -267,7 +268,7 @@ class Config(Section):
         """The same configuration with every field set for 2 or 3 dimensions.
 
         Raises:
-            ValueError: fields that do not go together.
+            ValueError: two fields contradict each other.
         """
         loss = LOSSES[self.train.loss]
         network = MODELS[self.model.name].has_heatmaps
@@ -292,12 +293,12 @@ class Config(Section):
         )
 
     def to_yaml(self) -> str:
-        """YAML text that :func:`scn_tf.config.load` reads back to an equal configuration."""
+        """YAML text from which :func:`scn_tf.config.load` reads an equal configuration."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
 def warn_if_too_large(train: TrainConfig, images: int) -> None:
-    """:class:`ConfigWarning` if the batches of a resolved :class:`TrainConfig` hold more than all training images."""
+    """Warn (:class:`ConfigWarning`) if the batch size of a resolved :class:`TrainConfig` exceeds the number of training images."""
     if train.batch_size > images:
         warnings.warn(
             f"train.batch_size: {train.batch_size}, but there are {images} training images: each epoch is one step with all of them.",
@@ -307,7 +308,7 @@ def warn_if_too_large(train: TrainConfig, images: int) -> None:
 
 
 def warn_if_too_narrow(model: ModelConfig, landmarks: int) -> None:
-    """:class:`ConfigWarning` if a resolved :class:`ModelConfig` is one that loses landmarks with as few filters."""
+    """Warn (:class:`ConfigWarning`) if the network of a resolved :class:`ModelConfig` has too few filters for its landmarks."""
     if MODELS[model.name].filters_per_landmark and known(model.filters) < landmarks:
         warnings.warn(
             f"model.filters: {model.filters} channels for {landmarks} landmarks: "

@@ -7,7 +7,7 @@ taken to be in LPS order: x towards the patient's left, y towards the back, z to
 import numpy as np
 import SimpleITK as sitk
 
-MOST_CHANNELS = 4
+MAX_CHANNELS = 4
 SKEW = 2e-3  # by which the products of a direction's columns may differ from 0 and 1: cosines of three decimals
 AXES = {2: "(height, width) or (height, width, channels)", 3: "(depth, height, width) or (depth, height, width, channels)"}
 
@@ -45,12 +45,12 @@ def _misfit(shape: tuple[int, ...], dims: int) -> str | None:
         return f"the model finds landmarks in {dims}D images"
     if 0 in shape:
         return "it is empty"
-    if len(shape) == dims + 1 and shape[-1] > MOST_CHANNELS:
-        if shape[0] <= MOST_CHANNELS:
+    if len(shape) == dims + 1 and shape[-1] > MAX_CHANNELS:
+        if shape[0] <= MAX_CHANNELS:
             return "channels come last: numpy.moveaxis(array, 0, -1) turns an array that has them first; a batch is passed image by image"
         volume = "; a volume? The model takes 2D images" if dims == 2 else ""
-        return f"the last axis holds 1 to {MOST_CHANNELS} channels{volume}"
-    if dims == 3 and len(shape) == 3 and shape[-1] <= MOST_CHANNELS:
+        return f"the last axis holds 1 to {MAX_CHANNELS} channels{volume}"
+    if dims == 3 and len(shape) == 3 and shape[-1] <= MAX_CHANNELS:
         return "a 2D image with channels? The model takes volumes; give a volume so narrow its channel axis: array[..., None]"
     return None
 

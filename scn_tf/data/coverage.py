@@ -10,7 +10,7 @@ from scn_tf.messages import cut, visible
 from scn_tf.storage.files import counted
 from scn_tf.types import PathName
 
-MOST_NAMED = 50
+MAX_NAMED = 50
 FEW, MANY_IMAGES = 2, 10  # a landmark in so few images of so many is named
 
 
@@ -75,8 +75,8 @@ def warn_of_untrained(model: str, never: Sequence[str]) -> None:
 
 def listed(names: Sequence[str]) -> str:
     """Names for a message, the first ones where there are many."""
-    text = cut(visible(", ".join(names[:MOST_NAMED])), 1500)
-    return f"{text} and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else text
+    text = cut(visible(", ".join(names[:MAX_NAMED])), 1500)
+    return f"{text} and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else text
 
 
 def _them(names: Sequence[str]) -> str:

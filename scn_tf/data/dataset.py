@@ -12,9 +12,10 @@ import numpy as np
 
 from scn_tf import geometry
 from scn_tf.data import frames, images
-from scn_tf.data.description import Description, read_description, read_text
+from scn_tf.data.annotations import Expected, read_annotations
+from scn_tf.data.description import Description, read_description
 from scn_tf.data.images import Image
-from scn_tf.data.table import read_table
+from scn_tf.data.text import read_text
 from scn_tf.errors import DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.messages import cut, visible
 from scn_tf.types import Array, PathName
@@ -63,23 +64,23 @@ class Dataset:
         ids: list[str] = []
         absent: dict[str, str] = {}  # ID -> what is missing
         misspelt: list[Misspelt] = []
-        for path, line, identity in self._lines(name):
-            if identity in ids or identity in absent:
-                raise DatasetError(f"{path}, line {line}: {_shown(identity)} stands there twice.")
-            if identity in self.files and identity not in self.landmarks:
-                row = next((row for row in self.landmarks if row.startswith(f"{identity}.")), None)
+        for path, line, image_id in self._lines(name):
+            if image_id in ids or image_id in absent:
+                raise DatasetError(f"{path}, line {line}: {_shown(image_id)} stands there twice.")
+            if image_id in self.files and image_id not in self.landmarks:
+                row = next((row for row in self.landmarks if row.startswith(f"{image_id}.")), None)
                 hint = f" An ID has no ending: the row there is of {_shown(row)}. Remove the endings from the table." if row else ""
-                raise DatasetError(f"{path}, line {line}: {_shown(identity)} has no row in {self.table}.{hint}")
-            if identity in self.files:
-                ids.append(identity)
+                raise DatasetError(f"{path}, line {line}: {_shown(image_id)} has no row in {self.table}.{hint}")
+            if image_id in self.files:
+                ids.append(image_id)
                 continue
-            if (meant := self._meant(identity)) is not None:
-                misspelt.append((path, line, identity, meant))
-            if identity in self.landmarks:
-                place = self.root / "images" / _shown(identity)
-                absent[identity] = f"{place}.*: missing image ({self.table}, line {self.rows[identity]})"
+            if (meant := self._meant(image_id)) is not None:
+                misspelt.append((path, line, image_id, meant))
+            if image_id in self.landmarks:
+                place = self.root / "images" / _shown(image_id)
+                absent[image_id] = f"{place}.*: missing image ({self.table}, line {self.rows[image_id]})"
             else:
-                absent[identity] = f"{path}, line {line}: unknown ID {_shown(identity)}: neither in {self.table} nor in images/"
+                absent[image_id] = f"{path}, line {line}: unknown ID {_shown(image_id)}: neither in {self.table} nor in images/"
         if misspelt:
             raise DatasetError(self._about_misspelt(misspelt, len(ids) + len(absent)))
         if absent:
@@ -95,9 +96,9 @@ class Dataset:
             raise DatasetError(f"{self.root}: split {name} is empty.")
         return ids
 
-    def _meant(self, identity: str) -> str | None:
+    def _meant(self, image_id: str) -> str | None:
         """ID of the image that an entry of a list means: with an ending, a folder or quotation marks, or in other capitals; else None."""
-        bare = identity.strip("\"'").replace("\\", "/").rsplit("/", 1)[-1]
+        bare = image_id.strip("\"'").replace("\\", "/").rsplit("/", 1)[-1]
         for name in (bare, images.stem(bare), bare.split(",")[0]):
             if name in self.files:
                 return name
@@ -105,16 +106,16 @@ class Dataset:
 
     @functools.cached_property
     def _by_lower_case(self) -> dict[str, str]:
-        return {identity.lower(): identity for identity in self.files}
+        return {image_id.lower(): image_id for image_id in self.files}
 
     def _about_misspelt(self, entries: list[Misspelt], total: int) -> str:
         """The message about entries of a split that are no IDs, but whose image is there."""
-        path, line, identity, meant = entries[0]
+        path, line, image_id, meant = entries[0]
         endings = all(entry.startswith(own) and images.stem(entry) == own for _, _, entry, own in entries)
         reason = "an ID has no ending" if endings else "an ID is the name of the image file without folder and ending, in the same capitals"
-        table = f" Do the same in {self.table}." if identity in self.landmarks else ""
+        table = f" Do the same in {self.table}." if image_id in self.landmarks else ""
         return (
-            f"{path}, line {line}: {_shown(identity)} is no ID, but {self.files[meant].name} is there: {reason}. "
+            f"{path}, line {line}: {_shown(image_id)} is no ID, but {self.files[meant].name} is there: {reason}. "
             f"Write {_shown(meant)}; {len(entries)} of the {total} IDs of the split need it.{table}"
         )
 
@@ -154,36 +155,36 @@ class Dataset:
                 if text.strip():
                     yield path, line, text.strip()
 
-    def read(self, identity: str) -> Image:
+    def read(self, image_id: str) -> Image:
         """:class:`scn_tf.data.images.Image` of an ID."""
-        image = images.read_image(self.files[identity], dims=self.description.dims, channels=self.description.channels)
-        self.spacings[identity] = image.spacing
+        image = images.read_image(self.files[image_id], dims=self.description.dims, channels=self.description.channels)
+        self.spacings[image_id] = image.spacing
         return image
 
-    def truth_in_array(self, identity: str, image: Image) -> Array:
+    def truth_in_array(self, image_id: str, image: Image) -> Array:
         """Landmarks (N, d) of an ID in array pixels of its image, NaN where absent.
 
         Raises:
             DatasetError: a landmark more than one image size outside, or most of them outside: wrong units, frame or image size.
         """
-        landmarks = geometry.apply(self.array_from_own(image), self.landmarks[identity])
+        landmarks = geometry.apply(self.array_from_own(image), self.landmarks[image_id])
         with np.errstate(invalid="ignore"):
             far = ((landmarks < -image.size) | (landmarks > 2 * image.size)).any(axis=1)
             outside = ((landmarks < -0.5) | (landmarks > image.size - 0.5)).any(axis=1)
         present = np.isfinite(landmarks).all(axis=1)
         many = outside.sum() > max(present.sum() / 2, FEW_OUTSIDE)
-        where = f"{self.table}, line {self.rows[identity]}"
+        where = f"{self.table}, line {self.rows[image_id]}"
         if not far.any() and not many:
             return landmarks
-        own, size = self.landmarks[identity][present], " x ".join(map(str, image.size))
+        own, size = self.landmarks[image_id][present], " x ".join(map(str, image.size))
         coordinates = self.description.coordinates
-        what = f"{outside.sum()} of the {present.sum()} landmarks of {_shown(identity)} lie outside the image of {size} pixels"
+        what = f"{outside.sum()} of the {present.sum()} landmarks of {_shown(image_id)} lie outside the image of {size} pixels"
         if hint := frames.likely_frame(image, own, coordinates):
             raise DatasetError(f"{where}: {what}. {hint}")
         if not many:
             number = int(np.flatnonzero(far)[0])
             raise DatasetError(
-                f"{where}: landmark {_shown(self.description.names[number])} of {_shown(identity)} lies far outside the image "
+                f"{where}: landmark {_shown(self.description.names[number])} of {_shown(image_id)} lies far outside the image "
                 f"(pixel {np.round(landmarks[number], 1).tolist()} in an image of {size} pixels). Are the coordinates {coordinates!r}, as "
                 "dataset.yaml says? If the landmark is absent, leave its fields empty."
             )
@@ -226,9 +227,9 @@ class Dataset:
     @property
     def _first(self) -> str:
         """ID of the first image that has a row: others may lie in the folder and concern nobody."""
-        return next(identity for identity in self.files if identity in self.landmarks)
+        return next(image_id for image_id in self.files if image_id in self.landmarks)
 
-    def mm_per_pixel(self, identity: str, image: Image) -> Array | None:
+    def mm_per_pixel(self, image_id: str, image: Image) -> Array | None:
         """(d,) mm per array pixel, or None where no spacing is known.
 
         By ``spacing_mm``, by the known distance of two landmarks, by the header, in this order.
@@ -239,23 +240,23 @@ class Dataset:
         spacing = self.pixel_size(image)
         rule = self.description.normalization
         if self.description.spacing_mm is None and rule is not None and rule.distance_mm is not None:
-            first, second = geometry.apply(self.array_from_own(image), self.landmarks[identity])[list(rule.landmarks)]
+            first, second = geometry.apply(self.array_from_own(image), self.landmarks[image_id])[list(rule.landmarks)]
             distance = np.linalg.norm((first - second) * (spacing if spacing is not None else 1.0))
             if not distance > 0:
                 raise DatasetError(
-                    f"{self.table}, line {self.rows[identity]}: landmarks {rule.landmarks[0]} and {rule.landmarks[1]} of "
-                    f"{identity} are absent or the same, normalization needs their distance."
+                    f"{self.table}, line {self.rows[image_id]}: landmarks {rule.landmarks[0]} and {rule.landmarks[1]} of "
+                    f"{image_id} are absent or the same, normalization needs their distance."
                 )
             return (np.ones(self.description.dims) if spacing is None else spacing) * rule.distance_mm / distance
         if self.description.coordinates == "physical" and image.spacing is None:
             raise DatasetError(
-                f"{self.files[identity]}: states no pixel size, so it has no mm for coordinates: physical; use coordinates: pixel "
+                f"{self.files[image_id]}: states no pixel size, so it has no mm for coordinates: physical; use coordinates: pixel "
                 "or a format that has a frame (DICOM, MetaImage, NIfTI, NRRD)."
             )
         if self.description.coordinates == "pixel" and (spacing is None) != (self.unit == "px"):
             states = {True: "states no pixel size", False: "states a pixel size"}
             raise DatasetError(
-                f"{self.files[identity]}: {states[spacing is None]}, but {self.files[self._first]} {states[spacing is not None]}: "
+                f"{self.files[image_id]}: {states[spacing is None]}, but {self.files[self._first]} {states[spacing is not None]}: "
                 "errors would be mm and pixels in one mean. If all pixels are of one size, set spacing_mm in dataset.yaml; "
                 "else take one format that states it for all images."
             )
@@ -286,11 +287,16 @@ def open_dataset(root: PathName | None) -> Dataset:
         DatasetError: no folder, a missing or malformed ``dataset.yaml`` or table; names file and row.
     """
     if root is None:
-        raise DatasetError("The model does not say where its data set lies; name the folder with --data.root.")
+        raise DatasetError("The model does not say where its data set lies; name the folder with `data.root`.")
     root = Path(root)
     description = read_description(root / "dataset.yaml")
-    landmarks, rows = read_table(root / description.annotations, description)
-    return Dataset(root, description, landmarks, rows, _find_images(root / "images", description.dims))
+    found = read_annotations(
+        root / description.annotations,
+        Expected(description.names, description.dims),
+        coordinates=description.coordinates,
+        name=description.annotation_format,
+    )
+    return Dataset(root, description, found.points, found.rows, _find_images(root / "images", description.dims))
 
 
 def _find_images(folder: Path, dims: int) -> dict[str, Path]:
@@ -303,8 +309,8 @@ def _find_images(folder: Path, dims: int) -> dict[str, Path]:
             continue
         if not images.is_image(path) and not (dims == 3 and images.is_series(path)):
             continue
-        identity = images.stem(path)
-        if identity in files:
-            raise DatasetError(f"{path}: two images of the ID {identity}, the other is {files[identity].name}.")
-        files[identity] = path
+        image_id = images.stem(path)
+        if image_id in files:
+            raise DatasetError(f"{path}: two images of the ID {image_id}, the other is {files[image_id].name}.")
+        files[image_id] = path
     return files

@@ -9,15 +9,16 @@ import pydantic
 from pydantic_core import ErrorDetails
 
 from scn_tf.config import nearest, refuse_booleans
-from scn_tf.data.images import LEAST_MM, MOST_MM
+from scn_tf.data.annotations import ANNOTATIONS
+from scn_tf.data.images import MAX_MM, MIN_MM
 from scn_tf.errors import DatasetError
 from scn_tf.messages import UNPRINTABLE, cut, short
 from scn_tf.storage import documents
 
-MOST_LANDMARKS = 10_000
-LONGEST_NAME = 200
-Number = Annotated[int, pydantic.Field(ge=1, le=MOST_LANDMARKS)]
-Millimetres = Annotated[float, pydantic.Field(ge=LEAST_MM, le=MOST_MM)]
+MAX_LANDMARKS = 10_000
+MAX_NAME = 200
+Number = Annotated[int, pydantic.Field(ge=1, le=MAX_LANDMARKS)]
+Millimetres = Annotated[float, pydantic.Field(ge=MIN_MM, le=MAX_MM)]
 
 
 class Part(pydantic.BaseModel):
@@ -43,6 +44,7 @@ class Description(Part):
     landmarks: Number | tuple[str, ...]
     coordinates: Literal["pixel", "physical"] = "pixel"
     annotations: str = "landmarks.csv"
+    annotation_format: str | None = None
     spacing_mm: tuple[Millimetres, ...] | None = None
     normalization: Normalization | None = None
     channels: Literal[1, 3] = 1
@@ -54,6 +56,14 @@ class Description(Part):
         """Landmark names; their 0-based numbers where the set names none."""
         return self.landmarks if isinstance(self.landmarks, tuple) else tuple(map(str, range(self.landmarks)))
 
+    @property
+    def exchange(self) -> tuple[int, ...]:
+        """(N,) numbers of the landmarks' counterparts on the other side by ``flip_pairs``; its own for a landmark in no pair."""
+        numbers = list(range(len(self.names)))
+        for first, second in self.flip_pairs:
+            numbers[first], numbers[second] = second, first
+        return tuple(numbers)
+
 
 def read_description(path: Path) -> Description:
     """:class:`Description` of a ``dataset.yaml``.
@@ -64,7 +74,7 @@ def read_description(path: Path) -> Description:
     if not os.path.isfile(path):  # pathlib's raises for a name that is too long
         raise DatasetError(
             f"{path}: not found. A data set is a folder with dataset.yaml, images/, landmarks.csv and splits/. "
-            "Was it moved? Pass --data.root."
+            "Was it moved? Pass `data.root`."
         )
     try:
         values = documents.read_yaml(path)
@@ -87,12 +97,14 @@ def _mistake(description: Description) -> str | None:
     for key, names in (("landmarks", description.names), ("labels", description.labels)):
         if wrong := _bad_names(names):
             return f"{key}: {wrong}"
-    if not 1 <= count <= MOST_LANDMARKS:
-        return f"landmarks: expected at least one landmark and no name twice, at most {MOST_LANDMARKS}, received {count}."
+    if not 1 <= count <= MAX_LANDMARKS:
+        return f"landmarks: expected at least one landmark and no name twice, at most {MAX_LANDMARKS}, received {count}."
     if wrong := _bad_names((description.name,)):
         return f"name: {wrong}"
     if wrong := _bad_place(description.annotations):
         return f"annotations: {wrong}"
+    if description.annotation_format is not None and description.annotation_format not in ANNOTATIONS:
+        return f"annotation_format: expected one of {', '.join(ANNOTATIONS)}, received {short(description.annotation_format, 80)}."
     spacing = description.spacing_mm
     if spacing is not None and len(spacing) != description.dims:
         return f"spacing_mm: expected {description.dims} positive numbers, received {short(list(spacing))}."
@@ -109,8 +121,8 @@ def _mistake(description: Description) -> str | None:
 
 def _bad_names(names: Sequence[str]) -> str | None:
     for name in names:
-        if not name.strip() or len(name) > LONGEST_NAME or UNPRINTABLE.search(name):
-            return f"expected names in one line of 1 to {LONGEST_NAME} characters, received {short(name, 80)}."
+        if not name.strip() or len(name) > MAX_NAME or UNPRINTABLE.search(name):
+            return f"expected names in one line of 1 to {MAX_NAME} characters, received {short(name, 80)}."
     if len(set(names)) < len(names):
         twice = next(name for number, name in enumerate(names) if name in names[:number])
         return f"expected at least one landmark and no name twice, received {short(twice, 80)} twice."
@@ -137,19 +149,7 @@ def _explain(errors: Sequence[ErrorDetails]) -> str:
         return f"{key}: is missing."
     message = item["msg"].removeprefix("Value error, ")
     if key == "landmarks":
-        message = f"expected a number of landmarks from 1 to {MOST_LANDMARKS}, or a list of names (numbers and yes, no in quotation marks)"
+        message = f"expected a number of landmarks from 1 to {MAX_LANDMARKS}, or a list of names (numbers and yes, no in quotation marks)"
     elif isinstance(item.get("input"), bool | int) and item["type"] == "string_type":
         message = "expected a text (put it in quotation marks)"
     return f"{key}: {message[0].lower()}{message[1:]}, received {short(item.get('input'), 80)}."
-
-
-def read_text(path: Path) -> str:
-    """Text of a file of a data set.
-
-    Raises:
-        DatasetError: missing, unreadable, no UTF-8.
-    """
-    try:
-        return documents.read_text(path)
-    except documents.DocumentError as error:
-        raise DatasetError(f"{path}: {error}.") from None

@@ -18,8 +18,8 @@ PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # First column and row, and distance of columns and rows, of the seven passes of an interlaced PNG.
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 PIECE = 2**16  # bytes that are unpacked at once: at most a thousand times as many come out, in parts of
-MOST_UNPACKED = 2**20
-MOST_SCANS = 64  # of a JPEG: each passes over the whole image; real files have about ten
+MAX_UNPACKED = 2**20
+MAX_SCANS = 64  # of a JPEG: each passes over the whole image; real files have about ten
 PIXELS_PER_BYTE = 512  # of a JPEG: every block of 8 x 8 pixels takes a bit or more
 ORIENTATION = 0x0112  # EXIF tag
 SHORT = 3  # EXIF type: unsigned 16 bits
@@ -128,7 +128,7 @@ class _Pixels:
         for start in range(0, len(packed), PIECE):
             left: bytes | memoryview = packed[start : start + PIECE]
             while len(left):
-                piece = self.unpacker.decompress(left, MOST_UNPACKED)
+                piece = self.unpacker.decompress(left, MAX_UNPACKED)
                 self._check_filters(piece)
                 self.count += len(piece)
                 if self.count > self.promised or self.unpacker.unused_data:
@@ -144,7 +144,7 @@ class _Pixels:
 
     def take_rest(self) -> None:
         """What the unpacker holds back at the end of the input."""
-        while not self.unpacker.eof and (piece := self.unpacker.decompress(b"", MOST_UNPACKED)):
+        while not self.unpacker.eof and (piece := self.unpacker.decompress(b"", MAX_UNPACKED)):
             self._check_filters(piece)
             self.count += len(piece)
 
@@ -222,8 +222,8 @@ def check_jpeg_segments(content: bytes) -> None:
             missing = {number: [None] * 64 for number in _jpeg_frame(body, len(content))}
         if marker == 0xDA:
             scans += 1
-            if scans > MOST_SCANS:
-                raise ValueError(f"it has more than {MOST_SCANS} scans; save it as a baseline JPEG")
+            if scans > MAX_SCANS:
+                raise ValueError(f"it has more than {MAX_SCANS} scans; save it as a baseline JPEG")
             _jpeg_scan(body, missing)
     if not scans or any(bits != 0 for known in missing.values() for bits in known):
         raise ValueError("it is a JPEG cut short: the last of its scans are missing")

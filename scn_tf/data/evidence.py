@@ -16,14 +16,14 @@ from scn_tf import geometry
 from scn_tf.errors import DataWarning
 from scn_tf.types import Example, PathName
 
-MOST_IMAGES, MOST_LANDMARKS = 60, 40
+MAX_IMAGES, MAX_LANDMARKS = 60, 40
 RADIUS = {2: 6, 3: 3}  # of the surroundings, pixels of the network's input
 CONTRAST = 0.1  # standard deviation below which surroundings show next to nothing; images span -1 to 1
-LEAST_IMAGES, LEAST_POINTS = 4, 24  # fewer say nothing
+MIN_IMAGES, MIN_POINTS = 4, 24  # fewer say nothing
 SCALE_IMAGES = 8  # fewer do not tell which scale: there are many
 # A mean correlation that another frame must reach, what it must gain, and on which share of the landmarks.
 AGREES, GAIN, FACTOR, SHARE = 0.25, 0.15, 1.25, 0.7
-CORNER, LEAST_LANDMARKS = 0.25, 5  # all points of so many landmarks in this part of each side: no picture of anything
+CORNER, MIN_LANDMARKS = 0.25, 5  # all points of so many landmarks in this part of each side: no picture of anything
 SCALES = (0.5, 0.75, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # of copies of an image
 SQUARES = (128, 224, 256, 384, 512, 640, 800, 1000, 1024, 2048)  # sides of copies that are forced into a square
 
@@ -45,15 +45,15 @@ class Surroundings:
 
     def add(self, example: Example) -> None:
         """Look at one more example (see :mod:`scn_tf.data.pipeline`), dict of arrays."""
-        if self.images >= MOST_IMAGES:
+        if self.images >= MAX_IMAGES:
             return
         self.images += 1
         image, present = example["image"].mean(axis=-1), example["annotated"] > 0
-        chosen = np.unique(np.linspace(0, len(present) - 1, MOST_LANDMARKS).round().astype(int))
+        chosen = np.unique(np.linspace(0, len(present) - 1, MAX_LANDMARKS).round().astype(int))
         points = example["landmarks"].astype(float)
         pixels = _to_pixels(example, points)[present]
         self._fractions.append(bool(((pixels >= -0.05) & (pixels <= 1.05)).all()) and min(example["size"]) > 10)
-        self._corners.append(bool((pixels <= CORNER * example["size"]).all()) and len(points) >= LEAST_LANDMARKS)
+        self._corners.append(bool((pixels <= CORNER * example["size"]).all()) and len(points) >= MIN_LANDMARKS)
         for frame, other in ((None, points), *other_frames(example, self.coordinates)):
             found = patches(image, other[chosen], present[chosen], _borders(example))
             self._patches.setdefault(frame, []).append(found)
@@ -67,7 +67,7 @@ class Surroundings:
         if self.coordinates == "pixel" and self._fractions and all(self._fractions):
             return ("fraction", ()), np.nan, np.nan
         points = self.images * len(self._patches[None][0]) if self.images else 0
-        if self.images < LEAST_IMAGES or points < LEAST_POINTS:
+        if self.images < MIN_IMAGES or points < MIN_POINTS:
             return None
         found = self.agreement()
         stated = found[None]

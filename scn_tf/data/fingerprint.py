@@ -62,9 +62,10 @@ def fingerprint(dataset: Dataset, training_ids: list[str], validation_ids: list[
         "dims": description.dims,
         "channels": description.channels,
         "landmarks": list(description.names),
+        "flip_pairs": [list(pair) for pair in description.flip_pairs],
         **_units(dataset),
-        "training": {identity: _digests(dataset, identity) for identity in training_ids},
-        "validation": {identity: _digests(dataset, identity) for identity in validation_ids},
+        "training": {image_id: _digests(dataset, image_id) for image_id in training_ids},
+        "validation": {image_id: _digests(dataset, image_id) for image_id in validation_ids},
     }
 
 
@@ -91,6 +92,8 @@ def of_model(model: Model) -> Fingerprint:
 def changes(before: Fingerprint, now: Fingerprint) -> list[str]:
     """What differs between two fingerprints, a sentence for each, with the old and the new value."""
     found = _changed_names(before["landmarks"], now["landmarks"]) + _changed_units(before, now)
+    if "flip_pairs" in before and before["flip_pairs"] != now["flip_pairs"]:  # older runs did not use them
+        found.append(f"flip_pairs was {_shown(before['flip_pairs'])}, is {_shown(now['flip_pairs'])}")
     for split in SPLITS:
         found += _split_changes(split, before[split], now[split])
     return found
@@ -214,9 +217,9 @@ def _split_changes(split: str, before: dict[str, list[str]], now: dict[str, list
     if gone or added:
         text = [f"without {_listed(gone)}"] * bool(gone) + [f"with {_listed(added)}"] * bool(added)
         found.append(f"{split} images: {len(before)} before, {len(now)} now ({' and '.join(text)})")
-    both = [identity for identity in before if identity in now]
+    both = [image_id for image_id in before if image_id in now]
     for number, what in enumerate(("landmarks", "image files")):
-        if other := [identity for identity in both if before[identity][number] != now[identity][number]]:
+        if other := [image_id for image_id in both if before[image_id][number] != now[image_id][number]]:
             found.append(f"{what} of {len(other)} of {len(now)} {split} images differ ({_listed(other)})")
     return found
 
@@ -236,10 +239,10 @@ def _shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
-def _digests(dataset: Dataset, identity: str) -> list[str]:
-    rows = np.round(dataset.landmarks[identity], DECIMALS) + 0.0  # no negative zero
+def _digests(dataset: Dataset, image_id: str) -> list[str]:
+    rows = np.round(dataset.landmarks[image_id], DECIMALS) + 0.0  # no negative zero
     rows[np.isnan(rows)] = np.nan  # NaN has many bit patterns
-    return [_digest(rows.astype("<f8").tobytes()), _file_digest(Path(dataset.files[identity]))]
+    return [_digest(rows.astype("<f8").tobytes()), _file_digest(Path(dataset.files[image_id]))]
 
 
 def _digest(content: bytes) -> str:

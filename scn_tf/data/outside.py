@@ -12,7 +12,7 @@ from scn_tf.messages import cut, visible
 from scn_tf.storage.files import counted
 from scn_tf.types import Example, known
 
-MOST_NAMED = 3  # images
+MAX_NAMED = 3  # images
 
 
 class Outside:
@@ -29,7 +29,7 @@ class Outside:
         self.input: dict[str, list[str]] = {}
         self.reach = np.zeros(dataset.description.dims)
 
-    def add(self, identity: str, example: Example) -> None:
+    def add(self, image_id: str, example: Example) -> None:
         """Look at one more example (see :mod:`scn_tf.data.pipeline`), dict of arrays."""
         missed = (example["annotated"] > 0) & (example["visible"] == 0)
         if not missed.any():
@@ -41,7 +41,7 @@ class Outside:
         cut_off = missed & in_image & (away > centre + 0.5).any(axis=1) & (self.model.spacing_mm is not None)
         for found, chosen in ((self.image, missed & ~cut_off), (self.input, cut_off)):
             if chosen.any():
-                found[identity] = [self.dataset.description.names[number] for number in np.flatnonzero(chosen)]
+                found[image_id] = [self.dataset.description.names[number] for number in np.flatnonzero(chosen)]
         if cut_off.any():
             self.reach = np.maximum(self.reach, away[cut_off].max(axis=0))
 
@@ -57,10 +57,10 @@ class Outside:
     def _listed(self, found: dict[str, list[str]], place: str) -> str:
         number = sum(map(len, found.values()))
         shown = [
-            f"line {self.dataset.rows[identity]} ({cut(visible(identity), 40)}): {cut(visible(', '.join(names)), 120)}"
-            for identity, names in list(found.items())[:MOST_NAMED]
+            f"line {self.dataset.rows[image_id]} ({cut(visible(image_id), 40)}): {cut(visible(', '.join(names)), 120)}"
+            for image_id, names in list(found.items())[:MAX_NAMED]
         ]
-        more = f"; and {counted(len(found) - MOST_NAMED, 'more image')}" if len(found) > MOST_NAMED else ""
+        more = f"; and {counted(len(found) - MAX_NAMED, 'more image')}" if len(found) > MAX_NAMED else ""
         return (
             f"{self.dataset.table}: {counted(number, 'landmark')} of {counted(len(found), 'image')} outside {place}: not trained on, "
             f"but errors count them. {'; '.join(shown)}{more}."
@@ -69,24 +69,24 @@ class Outside:
     def _remedy(self) -> str:
         sides, spacing_mm = np.array(known(self.model.image_size)), known(self.model.spacing_mm)
         needed = np.maximum(np.ceil(2 * self.reach[::-1] + 1), sides).astype(int)
-        size = [_next_side(self.model, axis, int(side)) for axis, side in enumerate(needed)]
+        shape = [_next_side(self.model, axis, int(side)) for axis, side in enumerate(needed)]
         spacing = spacing_mm * max(needed / sides)
         digits = 2 - math.floor(math.log10(spacing))
         rounded = math.ceil(spacing * 10**digits) / 10**digits
         shows = " x ".join(f"{side * spacing_mm:g}" for side in sides)
         return (
             f"An input of {sides.tolist()} pixels of {spacing_mm:g} mm shows {shows} mm. "
-            f"--model.image_size {','.join(map(str, size))} or --model.spacing_mm {rounded:g} holds them."
+            f"`model.image_size` {','.join(map(str, shape))} or `model.spacing_mm` {rounded:g} holds them."
         )
 
 
 def _next_side(model: ModelConfig, axis: int, side: int) -> int:
     """The smallest side from ``side`` that the network's poolings divide."""
     for longer in range(side, side + 1024):
-        size = list(known(model.image_size))
-        size[axis] = longer
+        shape = list(known(model.image_size))
+        shape[axis] = longer
         try:
-            return known(model.model_copy(update={"image_size": tuple(size)}).resolved(len(size)).image_size)[axis]
+            return known(model.model_copy(update={"image_size": tuple(shape)}).resolved(len(shape)).image_size)[axis]
         except ValueError:
             continue
     return side

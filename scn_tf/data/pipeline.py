@@ -30,31 +30,31 @@ from scn_tf.errors import DatasetError, DataWarning, ImageError
 from scn_tf.types import Array, Vector, known
 
 
-def prepare(dataset: Dataset, identity: str, model: ModelConfig, *, measured: bool = True) -> dict[str, Array]:
+def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bool = True) -> dict[str, Array]:
     """Read one image and place it in the network's input (host).
 
     Args:
         dataset: the data set.
-        identity: the image's ID.
+        image_id: the image's ID.
         model: resolved.
         measured: see :func:`examples`.
 
     Returns:
         ``array``, ``scale``, ``translation``, and the example's values but ``image``.
     """
-    image = dataset.read(identity)
+    image = dataset.read(image_id)
     if image.array.max() == image.array.min():
-        warnings.warn(f"{dataset.files[identity]}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
+        warnings.warn(f"{dataset.files[image_id]}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
     pixel_size = dataset.pixel_size(image)
-    fit = fit_image(image, pixel_size, model, name=str(dataset.files[identity]))
-    truth = dataset.truth_in_array(identity, image)
+    fit = fit_image(image, pixel_size, model, name=str(dataset.files[image_id]))
+    truth = dataset.truth_in_array(image_id, image)
     landmarks = geometry.apply(fit.input_from_array, truth)
     present = np.isfinite(landmarks).all(axis=1)
     landmarks = np.where(present[:, None], landmarks, 0.0)
     with np.errstate(invalid="ignore"):
         in_image = ((truth >= -0.5) & (truth <= image.size - 0.5)).all(axis=1)  # around it an input may be padded
     visible = present & in_image & np.asarray(geometry.inside(landmarks.astype("float32"), known(model.image_size)))
-    mm = dataset.mm_per_pixel(identity, image) if measured else np.full_like(fit.scale, np.nan)
+    mm = dataset.mm_per_pixel(image_id, image) if measured else np.full_like(fit.scale, np.nan)
     return dict(
         array=image.array,
         scale=fit.scale.astype("float32"),
@@ -114,26 +114,37 @@ def examples(
     Raises:
         ImageError, DatasetError: with the file and row.
     """
-    model, description = config.model, dataset.description
-    dims, count = description.dims, len(description.names)
-    failures: list[ImageError | DatasetError] = []
-    checking = True
+    model, shapes = config.model, _shapes(dataset)
+    reader = _Reader(lambda number: prepare(dataset, ids[number], model, measured=measured), shapes)
 
-    def read(index: np.integer) -> Sequence[Array]:
-        # Of the first pass nothing is raised inside TensorFlow: it would turn the error into a traceback in a string, and its other
-        # threads would go on reading while Python ends, which aborts the process.
-        if checking and failures:
-            return blank
-        try:
-            return tuple(prepare(dataset, ids[int(index)], model, measured=measured).values())
-        except (ImageError, DatasetError) as error:
-            if not checking:
-                raise
-            failures.append(error)
-            return blank
+    def load(index: tf.Tensor) -> dict[str, tf.Tensor]:
+        values = tf.numpy_function(reader.read, [index], [tf.float32] * len(shapes))
+        example = {name: tf.ensure_shape(value, shape) for (name, shape), value in zip(shapes.items(), values, strict=True)}
+        array, scale, translation = (example.pop(name) for name in ("array", "scale", "translation"))
+        return {"image": network_input(array, scale, translation, known(model.image_size)), **example}
 
-    shapes: dict[str, list[int | None]] = dict(
-        array=[*[None] * dims, description.channels],
+    data = tf.data.Dataset.range(len(ids)).map(load, num_parallel_calls=config.data.workers, deterministic=True)
+    if config.data.cache == "memory":
+        data = data.cache()
+    data = without_autotune(data)
+    outside = Outside(dataset, model)
+    progress = tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None)
+    for image_id, example in zip(ids, progress, strict=True):
+        if not reader.failures:
+            values = {name: value.numpy() for name, value in example.items()}
+            outside.add(image_id, values)
+            if observe is not None:
+                observe(values)
+    reader.finish_check()
+    outside.warn()
+    return data.apply(tf.data.experimental.assert_cardinality(len(ids)))
+
+
+def _shapes(dataset: Dataset) -> dict[str, list[int | None]]:
+    """Shapes of what :func:`prepare` returns."""
+    dims, count = dataset.description.dims, len(dataset.description.names)
+    return dict(
+        array=[*[None] * dims, dataset.description.channels],
         scale=[dims],
         translation=[dims],
         landmarks=[count, dims],
@@ -145,32 +156,37 @@ def examples(
         spacing=[dims],
         own_from_input=[dims + 1, dims + 1],
     )
-    blank = [np.ones([length or 1 for length in shape], "float32") for shape in shapes.values()]
 
-    def load(index: tf.Tensor) -> dict[str, tf.Tensor]:
-        values = tf.numpy_function(read, [index], [tf.float32] * len(shapes))
-        example = {name: tf.ensure_shape(value, shape) for (name, shape), value in zip(shapes.items(), values, strict=True)}
-        array, scale, translation = (example.pop(name) for name in ("array", "scale", "translation"))
-        return {"image": network_input(array, scale, translation, known(model.image_size)), **example}
 
-    data = tf.data.Dataset.range(len(ids)).map(load, num_parallel_calls=config.data.workers, deterministic=True)
-    if config.data.cache == "memory":
-        data = data.cache()
-    data = without_autotune(data)
-    outside = Outside(dataset, model)
-    for identity, example in zip(
-        ids, tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None), strict=True
-    ):
-        if not failures:
-            values = {name: value.numpy() for name, value in example.items()}
-            outside.add(identity, values)
-            if observe is not None:
-                observe(values)
-    if failures:
-        raise failures[0]
-    outside.warn()
-    checking = False
-    return data.apply(tf.data.experimental.assert_cardinality(len(ids)))
+class _Reader:
+    """Reads examples for ``tf.numpy_function``; failures of the first pass are collected, and raised when it ends.
+
+    Inside TensorFlow an error would become a traceback in a string, and the other threads would read on while Python ends, which
+    aborts the process.
+    """
+
+    def __init__(self, read_example: Callable[[int], dict[str, Array]], shapes: dict[str, list[int | None]]) -> None:
+        self.read_example, self.checking = read_example, True
+        self.failures: list[ImageError | DatasetError] = []
+        self.blank = [np.ones([length or 1 for length in shape], "float32") for shape in shapes.values()]
+
+    def read(self, index: np.integer) -> Sequence[Array]:
+        """Values of an example; blank ones after a failure of the first pass."""
+        if self.checking and self.failures:
+            return self.blank
+        try:
+            return tuple(self.read_example(int(index)).values())
+        except (ImageError, DatasetError) as error:
+            if not self.checking:
+                raise
+            self.failures.append(error)
+            return self.blank
+
+    def finish_check(self) -> None:
+        """End the first pass; raise its first failure."""
+        if self.failures:
+            raise self.failures[0]
+        self.checking = False
 
 
 def training_batches(data: tf.data.Dataset, *, count: int, batch_size: int, seed: int, first_epoch: int = 0) -> tf.data.Dataset:

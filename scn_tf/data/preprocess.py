@@ -10,56 +10,56 @@ LIMIT = 2.0
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma of red, green, blue
 
 
-def network_input(array: tf.Tensor | Array, scale: tf.Tensor | Array, translation: tf.Tensor | Array, input_size: Sizes) -> tf.Tensor:
+def network_input(array: tf.Tensor | Array, scale: tf.Tensor | Array, translation: tf.Tensor | Array, input_shape: Sizes) -> tf.Tensor:
     """Resample an image into the network's input and normalise its intensities.
 
     Args:
         array: (H, W, C) or (D, H, W, C), any numeric dtype; C is 1 or the network's channels.
         scale, translation: (d,) float32, (x, y[, z]), see :class:`scn_tf.geometry.Fit`.
-        input_size: static (H, W) or (D, H, W), array order.
+        input_shape: static (H, W) or (D, H, W), array order.
 
     Returns:
-        float32 (*input_size, C): the 1st percentile of the image is -1, the 99th +1, clipped
+        float32 (*input_shape, C): the 1st percentile of the image is -1, the 99th +1, clipped
         to [-2, 2]; -1 outside the image. Minimum and maximum take the percentiles' place where those
         are the same. A constant image becomes 0.
     """
-    dims = len(input_size)
+    dims = len(input_shape)
     scale, translation = tf.cast(scale, tf.float32), tf.cast(translation, tf.float32)
-    resampled = resample(tf.cast(array, tf.float32), scale, translation, input_size)
+    resampled = resample(tf.cast(array, tf.float32), scale, translation, input_shape)
     inside = tf.ones([], tf.bool)
     for axis in range(dims):
-        size = tf.cast(tf.shape(array)[axis], tf.float32)
-        coordinate = _source_coordinate(input_size[axis], scale[dims - 1 - axis], translation[dims - 1 - axis])
-        within = (coordinate >= 0.0) & (coordinate <= size)
+        side = tf.cast(tf.shape(array)[axis], tf.float32)
+        coordinate = _source_coordinate(input_shape[axis], scale[dims - 1 - axis], translation[dims - 1 - axis])
+        within = (coordinate >= 0.0) & (coordinate <= side)
         inside = inside & tf.reshape(within, [-1 if a == axis else 1 for a in range(dims)])
     return _normalise(resampled, inside[..., tf.newaxis])
 
 
-def resample(array: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, input_size: Sizes) -> tf.Tensor:
-    """Antialiased linear resampling, axis by axis, 0 outside: (*size, C) -> (*input_size, C)."""
-    dims = len(input_size)
+def resample(array: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, input_shape: Sizes) -> tf.Tensor:
+    """Antialiased linear resampling, axis by axis, 0 outside: (*shape, C) -> (*input_shape, C)."""
+    dims = len(input_shape)
     if dims == 2:
-        return _scale_two_axes(array[tf.newaxis], scale[::-1], translation[::-1], input_size)[0]
+        return _scale_two_axes(array[tf.newaxis], scale[::-1], translation[::-1], input_shape)[0]
     channels = array.shape[-1]
     depth, height, width = tf.unstack(tf.shape(array)[:3])
     del height, width
-    slices = _scale_two_axes(array, scale[1::-1], translation[1::-1], input_size[1:])
-    pixels = input_size[1] * input_size[2]
+    slices = _scale_two_axes(array, scale[1::-1], translation[1::-1], input_shape[1:])
+    pixels = input_shape[1] * input_shape[2]
     columns = tf.reshape(slices, [1, depth, pixels, channels])
-    columns = _scale_two_axes(columns, tf.stack([scale[2], 1.0]), tf.stack([translation[2], 0.0]), (input_size[0], pixels))
-    return tf.reshape(columns, [*input_size, channels])
+    columns = _scale_two_axes(columns, tf.stack([scale[2], 1.0]), tf.stack([translation[2], 0.0]), (input_shape[0], pixels))
+    return tf.reshape(columns, [*input_shape, channels])
 
 
-def _scale_two_axes(images: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, size: Sizes) -> tf.Tensor:
+def _scale_two_axes(images: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, shape: Sizes) -> tf.Tensor:
     # The kernel samples input (out + 0.5 - translation) / scale - 0.5, widened when it shrinks.
     return tf.raw_ops.ScaleAndTranslate(
-        images=images, size=list(size), scale=scale, translation=translation, kernel_type="triangle", antialias=True
+        images=images, size=list(shape), scale=scale, translation=translation, kernel_type="triangle", antialias=True
     )
 
 
-def _source_coordinate(size: int, scale: tf.Tensor, translation: tf.Tensor) -> tf.Tensor:
+def _source_coordinate(side: int, scale: tf.Tensor, translation: tf.Tensor) -> tf.Tensor:
     """Continuous array coordinate, 0 at the first border, of every input pixel along one axis."""
-    return (tf.range(size, dtype=tf.float32) + 0.5 - translation) / scale
+    return (tf.range(side, dtype=tf.float32) + 0.5 - translation) / scale
 
 
 def _normalise(image: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:

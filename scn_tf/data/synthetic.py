@@ -5,8 +5,6 @@ radiograph. All joints of all fingers look alike, only their arrangement tells t
 Pose, size, contrast, noise and collimation vary from image to image.
 """
 
-import csv
-import io
 import math
 import os
 import tempfile
@@ -18,6 +16,8 @@ import numpy as np
 import SimpleITK as sitk
 import yaml
 
+from scn_tf.data.annotations import Annotations
+from scn_tf.data.annotations.formats import scn
 from scn_tf.errors import DatasetError
 from scn_tf.storage import files
 from scn_tf.types import Array, PathName
@@ -146,10 +146,9 @@ def generate(root: PathName, *, dims: int = 2, train: int = 60, val: int = 20, s
     names, size, spacing = (NAMES_2D, SIZE_2D, SPACING_2D) if dims == 2 else (NAMES_3D, SIZE_3D, SPACING_3D)
     for folder in ("images", "labels"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    points: dict[str, Array] = {}
     ids = [f"hand_{number:03d}" for number in range(train + val)]
-    for number, identity in enumerate(ids):
+    for number, image_id in enumerate(ids):
         # One generator an image: the first images do not depend on how many there are.
         array, landmarks, labels = _draw(np.random.default_rng([seed, number]), size, spacing)
         for folder, content in (("images", array), ("labels", labels)):
@@ -157,11 +156,11 @@ def generate(root: PathName, *, dims: int = 2, train: int = 60, val: int = 20, s
             if dims == 3:
                 image.SetSpacing([spacing] * 3)
                 image.SetOrigin(ORIGIN_3D)
-            sitk.WriteImage(image, str(root / folder / f"{identity}{'.png' if dims == 2 else '.nii.gz'}"))
+            sitk.WriteImage(image, str(root / folder / f"{image_id}{'.png' if dims == 2 else '.nii.gz'}"))
         if dims == 3:
             landmarks = landmarks * spacing + np.array(ORIGIN_3D)
-        writer.writerow([identity, *np.round(landmarks, 3).ravel()])
-    files.write_text(root / "landmarks.csv", text.getvalue())
+        points[image_id] = np.round(landmarks, 3)
+    scn.write(root / "landmarks.csv", Annotations(points, {}))
     files.write_text(root / "splits" / "train.txt", "\n".join(ids[:train]) + "\n")
     files.write_text(root / "splits" / "val.txt", "\n".join(ids[train:]) + "\n")
     description: dict[str, object] = {"name": f"synthetic_hands_{dims}d", "dims": dims, "landmarks": list(names)}

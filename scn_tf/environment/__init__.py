@@ -1,1 +1,1 @@
-"""The machine and the libraries: Keras, devices, optional extras, silence."""
+"""The machine and the libraries: Keras, devices, optional extras, suppressed messages."""

@@ -1,7 +1,7 @@
-"""Keras as this package needs it, whatever the user's own settings of it say.
+"""Keras as this package needs it, independent of the user's Keras settings.
 
-Every module takes ``keras``, ``layers`` and ``ops`` from here. They stand for the modules of these names and import Keras when they
-are first asked for something: a file that only says what it offers, such as a row of a registry, costs nothing to import.
+Every module takes ``keras``, ``layers`` and ``ops`` from here. These objects import Keras when an attribute is first used. Files
+that only define a row of a registry are therefore cheap to import.
 """
 
 import os
@@ -15,7 +15,7 @@ from scn_tf.errors import ConfigError
 
 
 class _OnFirstUse:
-    """A module that is imported when an attribute of it is first asked for."""
+    """A module that is imported when one of its attributes is first used."""
 
     def __init__(self, find: Callable[[], ModuleType]) -> None:
         self._find = find
@@ -25,13 +25,13 @@ class _OnFirstUse:
 
 
 def _import_keras() -> ModuleType:
-    """Keras in float32 with channels last; once.
+    """Import Keras once, in float32 with channels last.
 
-    Its backend is TensorFlow unless ``KERAS_BACKEND`` names another, which networks, heatmaps and losses can have. Commands refuse
-    it (:func:`scn_tf.environment.keras_environment.check_backend`).
+    The backend is TensorFlow unless ``KERAS_BACKEND`` names another. Networks, heatmaps and losses work with any backend; commands
+    refuse others (:func:`scn_tf.environment.keras_environment.check_backend`).
 
     Raises:
-        ConfigError: another backend was chosen in the environment, or by who imported Keras before.
+        ConfigError: the environment, or an earlier import of Keras, chose another backend.
     """
     global _keras
     if _keras is not None:

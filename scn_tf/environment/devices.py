@@ -1,4 +1,4 @@
-"""What the machine offers to a training: devices that share a batch, the precision they compute in, memory that stays."""
+"""Devices of a training: how they share a batch, their precision, and their memory."""
 
 import ctypes
 from pathlib import Path
@@ -9,7 +9,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
 def strategy(name: str, batch_size: int) -> tf.distribute.Strategy:
-    """``tf.distribute.Strategy`` by its configuration name; ``auto`` mirrors where GPUs can share a batch equally."""
+    """``tf.distribute.Strategy`` by its configuration name. ``auto`` mirrors if the GPUs can share a batch equally."""
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     several_gpus = devices[0].device_type == "GPU" and len(devices) > 1
     if name == "mirrored" or (name == "auto" and several_gpus and batch_size % len(devices) == 0):
@@ -18,12 +18,12 @@ def strategy(name: str, batch_size: int) -> tf.distribute.Strategy:
 
 
 def kind() -> str:
-    """What trains, ``"GPU"`` or ``"CPU"``: whoever owns a GPU should see at once that it is not used."""
+    """Device that trains, ``"GPU"`` or ``"CPU"``. It is printed, so that an unused GPU is noticed at once."""
     return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
 
 
 def precision(name: str) -> str:
-    """Keras dtype policy name; ``auto`` is bfloat16 where the processor computes in it."""
+    """Keras dtype policy name. ``auto`` is bfloat16 if the processor supports it."""
     if name != "auto":
         return name
     gpus = tf.config.list_physical_devices("GPU")
@@ -38,10 +38,10 @@ def precision(name: str) -> str:
 
 
 def keep_large_blocks() -> None:
-    """Let glibc keep the memory of large tensors instead of asking the kernel for it anew each step.
+    """Let glibc keep the memory of large tensors instead of requesting it from the kernel in each step.
 
-    By default every tensor over 32 MB costs page faults whenever it is made: a quarter of a
-    step at 256 x 256 pixels and batches of 4 on a CPU. Elsewhere than on glibc nothing happens.
+    By default every new tensor over 32 MB causes page faults. On a CPU they take a quarter of a step at 256 x 256 pixels and
+    batches of 4. Without glibc this does nothing.
     """
     try:
         libc = ctypes.CDLL("libc.so.6")

@@ -1,4 +1,4 @@
-"""Libraries that may be missing."""
+"""Optional libraries."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Processes forked from one in which TensorFlow has computed: nothing it computes there ever ends."""
+"""Detection of forked processes. After a fork, TensorFlow waits forever if the parent process had computed with it."""
 
 import os
 
@@ -8,12 +8,12 @@ _computed_before_the_fork = False
 
 
 def hangs() -> bool:
-    """Whether TensorFlow would wait without end here: its threads stayed in the process that this one was forked from."""
+    """Whether TensorFlow would wait forever in this process, because its threads stayed in the parent process."""
     return _computed_before_the_fork
 
 
 def _note() -> None:
-    """In a forked child. A parent that has only imported TensorFlow, or opened files without it, does no harm."""
+    """Record the fork in a child process. A parent that only imported TensorFlow, or opened files without it, does no harm."""
     global _computed_before_the_fork
     state = getattr(context, "_context", None)  # TensorFlow has no public word for it
     _computed_before_the_fork |= bool(getattr(state, "_initialized", False))

@@ -1,6 +1,6 @@
-"""What Keras reads while it is imported, set to what this package needs: the backend, its file of settings, its limits.
+"""Settings that Keras reads at its import, as this package needs them: backend, settings file, limits.
 
-TensorFlow imports Keras too, and reads the same file once more in an older copy of it.
+TensorFlow also imports Keras, and its older copy reads the same file again.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")  # they would end a t
 
 @contextlib.contextmanager
 def keras_environment() -> Iterator[None]:
-    """In the block, Keras can be imported: with our backend unless the user's environment names one, whatever its file of settings says."""
+    """In the block, Keras can be imported whatever its settings file contains. The backend is ours unless the environment names one."""
     import tempfile  # takes longer than all else that importing scn_tf reads
 
     kept = {name: os.environ.get(name) for name in ("KERAS_HOME", *LIMITS)}
@@ -37,10 +37,10 @@ def keras_environment() -> Iterator[None]:
 
 
 def check_backend() -> None:
-    """Refuse another backend before anything is imported that takes seconds.
+    """Refuse another backend before any slow import.
 
     Raises:
-        ConfigError: the environment names one.
+        ConfigError: the environment names another backend.
     """
     from scn_tf.errors import ConfigError
 
@@ -50,7 +50,7 @@ def check_backend() -> None:
 
 
 def _settings_file() -> Path:
-    """Where Keras looks for its settings."""
+    """Path of Keras' settings file."""
     home = os.environ.get("KERAS_HOME")
     if home is None:
         user = os.path.expanduser("~")
@@ -59,7 +59,7 @@ def _settings_file() -> Path:
 
 
 def _readable(path: Path) -> bool:
-    """Whether Keras can be imported with this file of settings; without any it can."""
+    """Whether Keras can be imported with this settings file. It can if there is none."""
     if not os.path.exists(path):
         return True
     try:

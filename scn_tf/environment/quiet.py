@@ -1,4 +1,4 @@
-"""Silence for the C++ sides of libraries, which print past Python and past their own log levels."""
+"""Suppress messages of C++ libraries, which bypass Python and their own log levels."""
 
 import contextlib
 import importlib.machinery
@@ -20,23 +20,23 @@ _lock, _users, _kept = threading.Lock(), 0, -1  # of the one redirection; severa
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and find its devices without the lines that its C++ side prints before its log level counts.
+    """Import TensorFlow and find its devices without the messages that precede its log level.
 
     Raises:
-        ConfigError: Keras, which comes with it, shall have another backend.
+        ConfigError: another backend was chosen for Keras, which TensorFlow imports.
     """
     check_backend()
     import tensorflow  # noqa: F401
 
 
 def silence_tensorflow() -> None:
-    """From now on whoever imports TensorFlow first hears nothing of it: some module of ours, or the program that uses us."""
+    """Suppress messages of the first import of TensorFlow, by this package or by the program that uses it."""
     if "tensorflow" not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 class _Finder:
-    """Finds TensorFlow where it is, and has it loaded quietly; everything else is left to the others."""
+    """Finder that loads TensorFlow quietly. It leaves all other modules to the next finders."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -50,7 +50,7 @@ class _Finder:
 
 
 class _Loader(Loader):
-    """Another loader, in silence."""
+    """Loader that runs another one and suppresses its messages."""
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
@@ -69,7 +69,7 @@ class _Loader(Loader):
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Send what the block prints to the process's standard error nowhere; TF_CPP_MIN_LOG_LEVEL=0 shows it."""
+    """Discard what the block prints to the process's standard error. TF_CPP_MIN_LOG_LEVEL=0 shows it."""
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" or sys.stderr is None:  # a program without a console has none
         yield
         return
@@ -85,7 +85,7 @@ def quiet_stderr() -> Iterator[None]:
 
 
 def _begin() -> bool:
-    """Whether standard error could be sent elsewhere: it may be closed, as daemons have it."""
+    """Redirect standard error. Returns whether that worked: daemons close it."""
     global _users, _kept
     with _lock:
         if _users == 0:

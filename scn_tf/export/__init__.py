@@ -1,16 +1,22 @@
-"""Trained networks in the forms that other programs call: SavedModel, TFLite, ONNX."""
+"""Trained networks in the forms that other programs call, one row per form in ``forms``."""
 
 import importlib
 from typing import TYPE_CHECKING
 
-_HOMES = {"export_onnx": "onnx", "export_saved_model": "saved_model", "export_tflite": "tflite"}
-__all__ = ["export_onnx", "export_saved_model", "export_tflite"]
+_HOMES = {
+    "export_onnx": "forms.onnx.writing",
+    "export_saved_model": "forms.saved_model.writing",
+    "export_tflite": "forms.tflite.writing",
+    "write": "writing",
+}
+__all__ = ["export_onnx", "export_saved_model", "export_tflite", "write"]
 
 
 if TYPE_CHECKING:
-    from scn_tf.export.onnx import export_onnx
-    from scn_tf.export.saved_model import export_saved_model
-    from scn_tf.export.tflite import export_tflite
+    from scn_tf.export.forms.onnx.writing import export_onnx
+    from scn_tf.export.forms.saved_model.writing import export_saved_model
+    from scn_tf.export.forms.tflite.writing import export_tflite
+    from scn_tf.export.writing import write
 else:
 
     def __getattr__(name: str) -> object:

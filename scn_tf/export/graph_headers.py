@@ -12,7 +12,7 @@ from scn_tf.data.encoded import MASKS
 from scn_tf.export.limits import ENCODED as FORMATS
 
 ENORMOUS = 64_000_000  # pixels: who asks refuses them by their number, whether they are there or not
-MOST_PNG_CHUNKS = 1000  # in front of the pixels
+MAX_PNG_CHUNKS = 1000  # in front of the pixels
 PADDING = 32  # bytes past the end read as zero: a number of a truncated header is one, and the decoder then says what is wrong
 
 
@@ -89,7 +89,7 @@ def _animated(encoded: tf.Tensor) -> tf.Tensor:
         size = _number(_bytes(tf.strings.substr(encoded, position, 4), -1), 0, 4, big=True)
         return position + 12 + tf.cast(tf.minimum(size, tf.cast(length, tf.float32)), tf.int32)
 
-    (position,) = tf.while_loop(before_pixels, following, (8,), maximum_iterations=MOST_PNG_CHUNKS)
+    (position,) = tf.while_loop(before_pixels, following, (8,), maximum_iterations=MAX_PNG_CHUNKS)
     return kind(tf.minimum(position, length)) == b"acTL"
 
 

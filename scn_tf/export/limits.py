@@ -1,4 +1,4 @@
 """What requests to an exported network may hold; here, since clients read it without TensorFlow."""
 
 ENCODED = "PNG, JPEG or BMP"  # formats of encoded images
-LARGEST_BATCH = 8  # images per request; max_batch_size of serving/deployment/batching.config
+MAX_BATCH = 8  # images per request; max_batch_size of serving/deployment/batching.config

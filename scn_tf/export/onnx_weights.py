@@ -21,7 +21,7 @@ INSIDE = {
 NAME, TYPE, FLOATS, HALVES, RAW, DOUBLES, LOCATION = 8, 2, 4, 5, 9, 10, 14  # fields of a tensor
 RAW_TYPES = {1: "<f4", 10: "<f2", 11: "<f8"}
 HALF, BRAIN = 10, 16  # element types float16 and bfloat16
-MOST_DEPTH = 50
+MAX_DEPTH = 50
 
 
 class ExternalWeights(ValueError):
@@ -42,7 +42,7 @@ def find_strange(content: bytes) -> str | None:
 
 
 def _tensors(data: memoryview, kind: str, depth: int) -> Iterator[memoryview]:
-    if depth > MOST_DEPTH:
+    if depth > MAX_DEPTH:
         raise ValueError("graphs nested too deeply")
     for number, value in _fields(data):
         inside = INSIDE[kind].get(number)

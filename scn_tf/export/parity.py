@@ -9,27 +9,21 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from scn_tf import config, geometry
+from scn_tf import config
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import Dataset, open_dataset
 from scn_tf.data.fingerprint import check_against_model
 from scn_tf.errors import ConversionError, DatasetError
-from scn_tf.export import onnx, saved_model, tflite
+from scn_tf.export import reading
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import localization
 from scn_tf.systems import opening
-from scn_tf.types import Array, Locate, PathName, Vector
+from scn_tf.types import Array, Locate, PathName
 
-JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
-ENCODED = {".png", ".bmp", *JPEG}  # what serving_default decodes
-FILES = {".tflite": tflite, ".onnx": onnx}
 # Float forms repeat Keras' arithmetic: px of the original image, any point. The others round weights
-# (and int8 activations), so a point between two equal peaks may jump: their mean error may grow by so much.
-# So may that of colour JPEGs, whose chroma two decoders round in their own ways.
+# (and int8 activations), so a point between two equal peaks may jump: their rows say how much their mean error may grow.
 EXACT = 0.05
-MORE_ERROR = {"float16": 0.01, "dynamic": 0.02, "int8": 0.10, "jpeg": 0.01}
-
 
 Fitted: TypeAlias = Mapping[str, Any]  # an example of scn_tf.data.pipeline, with its ``id`` and ``file``
 Find: TypeAlias = Callable[[Fitted], Array]  # -> landmarks (N, d) in network pixels
@@ -48,17 +42,25 @@ class Row(NamedTuple):
     passed: bool
 
 
-class Form(NamedTuple):
+class Compared(NamedTuple):
     """One way to run a network.
 
-    ``find``: function of an example -> landmarks (N, d) in network pixels. ``path``: what ``megabytes`` counts.
-    ``kind``: one of ``MORE_ERROR``, or anything else for exact ones.
+    ``path``: what ``megabytes`` counts. ``more_error``: how much the mean error may grow; None: every point must be that of Keras.
+    ``find``: function of an example -> landmarks (N, d) in network pixels.
     """
 
     name: str
     path: Path
-    kind: str
+    more_error: float | None
     find: Find
+
+
+class Sent(NamedTuple):
+    """What is sent to exports: a data set, its images' files, and the resolved settings that fit them into the network's input."""
+
+    dataset: Dataset
+    model: config.ModelConfig
+    files: Sequence[Path]
 
 
 def check(
@@ -74,12 +76,12 @@ def check(
 
     Args:
         run: run folder or ``.keras`` file.
-        exports: paths of SavedModels, ``.tflite`` and ``.onnx`` files.
+        exports: paths, of any form.
         split: split of the run's data set; its validation split if None.
         root: data set folder; the run's own if None.
         images: at most so many images; all if None.
         tolerance: largest difference in px of every form, instead of each form's own limit
-            (``EXACT`` for float forms, ``MORE_ERROR`` on the mean error for the others).
+            (``EXACT`` for float forms, ``more_error`` of its row on the mean error for the others).
 
     Returns:
         (rows, the first of them Keras itself; unit of ``error``).
@@ -91,36 +93,32 @@ def check(
         raise ConversionError(f"images: expected at least 1, received {images}.")
     if tolerance is not None and not 0 <= tolerance < np.inf:
         raise ConversionError(f"tolerance: expected a number of pixels from 0, received {tolerance}.")
-    path = opening.network_file(run)
+    path = opening.landmark_network_file(run)
     network, info = checkpoints.load_model(path)
     settings, trained = info.config, info.trained  # of other landmarks no form's answer means anything
     dataset = open_dataset(root or settings.data.root)
     check_against_model(dataset, info)
     ids = dataset.split(split or settings.data.val_split, missing=settings.data.missing)[:images]
     examples = [
-        {**example, "id": identity, "file": dataset.files[identity], "annotated": example["annotated"] * trained}
-        for identity, example in zip(ids, pipeline.examples(dataset, ids, settings), strict=True)
+        {**example, "id": image_id, "file": dataset.files[image_id], "annotated": example["annotated"] * trained}
+        for image_id, example in zip(ids, pipeline.examples(dataset, ids, settings), strict=True)
     ]
     if not any(example["annotated"].numpy().any() for example in examples):
         raise DatasetError(f"{dataset.table}: none of the {len(ids)} images has an annotated landmark to measure errors with.")
-    forms = [Form("Keras", path, "none", on_input(localization.localizer(network, settings.heatmap.decoder)))]
-    formats = {example["file"].suffix.lower() for example in examples}
-    encoded = None
-    if dataset.description.coordinates == "pixel" and formats <= ENCODED:
-        encoded = "jpeg" if any(_is_colour_jpeg(example["file"]) for example in examples) else "none"
-    sent = Sent(dataset, settings.model, encoded)
+    forms = [Compared("Keras", path, None, on_input(localization.localizer(network, settings.heatmap.decoder)))]
+    sent = Sent(dataset, settings.model, [example["file"] for example in examples])
     for export in map(Path, exports):
         forms += open_forms(export, info, sent)
     return measure(forms, examples, tolerance=tolerance, compared=trained), dataset.unit
 
 
 def measure(
-    forms: Sequence[Form], examples: Sequence[Fitted], *, tolerance: float | None = None, compared: Array | slice = slice(None)
+    forms: Sequence[Compared], examples: Sequence[Fitted], *, tolerance: float | None = None, compared: Array | slice = slice(None)
 ) -> list[Row]:
     """A :class:`Row` of each form; the first one is what the others are compared with.
 
     Args:
-        forms: list of :class:`Form`.
+        forms: list of :class:`Compared`.
         examples: list of fitted examples (:mod:`scn_tf.data.pipeline`), each with its ``file``.
         tolerance: see :func:`check`.
         compared: (N,) bool, or a slice: landmarks whose differences count.
@@ -131,8 +129,8 @@ def measure(
     rows = []
     for form, found, times, error in zip(forms, points, seconds, errors, strict=True):
         apart = np.linalg.norm((found - points[0]) * per_pixel, axis=-1)[:, compared]
-        if tolerance is None and form.kind in MORE_ERROR:
-            limit, passed = f"error +{MORE_ERROR[form.kind]:g}", error - errors[0] <= MORE_ERROR[form.kind]
+        if tolerance is None and form.more_error is not None:
+            limit, passed = f"error +{form.more_error:g}", error - errors[0] <= form.more_error
         else:
             largest = EXACT if tolerance is None else tolerance
             limit, passed = f"largest {largest:g}", apart.max() <= largest
@@ -156,81 +154,27 @@ def table(rows: Sequence[Row], unit: str) -> str:
 
 
 def on_input(locate: Locate) -> Find:
-    """``find`` of a :class:`Form` from a localizer of images of the network's size."""
+    """``find`` of a :class:`Compared` from a localizer of images of the network's size."""
     return lambda example: np.asarray(locate(example["image"][tf.newaxis])[0])[0]
 
 
-class Sent(NamedTuple):
-    """What callers of an image signature would send of a data set.
-
-    ``encoded``: kind of the form that decodes the files itself; None for files that it cannot decode, whose pixels are sent.
-    """
-
-    dataset: Dataset
-    model: config.ModelConfig
-    encoded: str | None
-
-
-def open_forms(export: Path, info: ModelInfo, sent: Sent) -> list[Form]:
-    """The forms in a file or folder: its network, and where it has one, the signature for images as callers have them.
+def open_forms(export: Path, info: ModelInfo, sent: Sent) -> list[Compared]:
+    """What is compared of a file or folder: its network, and where its form has some, further ways to ask it.
 
     Args:
         export: path.
         info: of the run it must have been made of.
         sent: :class:`Sent`.
     """
-    opener = FILES.get(export.suffix, saved_model)
-    locate, own = opener.localizer(export)
+    form = reading.form_at(export)
+    locate, own = reading.localizer(export, form)
     if own.landmarks != info.landmarks or own.config.model != info.config.model:
         raise ConversionError(f"{export}: was made from another network than this run's; export the run again.")
-    forms = [Form(export.name, export, own.quantize or "none", on_input(locate))]
-    if opener is saved_model:
-        module, _ = saved_model.open_model(export)
-        name, what, kind = "serving_default", "encoded images", sent.encoded
-        if kind is None:
-            name, what, kind = ("serve_image", "pixels", "none") if info.dims == 2 else ("serve_volume", "volumes", "none")
-        if name in module.signatures:
-            find = _on_bytes(module, sent) if sent.encoded else _on_pixels(module, name, sent)
-            forms.append(Form(f"{export.name}, {what}", export, kind, find))
-    return forms
+    network = Compared(export.name, export, form.more_error.get(own.quantize or ""), on_input(locate))
+    return [network, *(form.callers(export, sent) if form.callers else [])]
 
 
-def _is_colour_jpeg(path: Path) -> bool:
-    return path.suffix.lower() in JPEG and int(tf.io.extract_jpeg_shape(path.read_bytes())[2]) == 3
-
-
-def _call(module: tf.Module, name: str, inputs: dict[str, Any], pixel: Vector) -> tf.Tensor:
-    """Landmarks (N, d) that a signature finds in one image; ``pixel`` (d,), mm, goes to those that ask for it."""
-    function = module.signatures[name]
-    if "spacing" in function.structured_input_signature[1]:
-        inputs["spacing"] = np.asarray(pixel, np.float32)[np.newaxis]
-    return function(**{name: tf.constant(value) for name, value in inputs.items()})["landmarks"][0]
-
-
-def _on_bytes(module: tf.Module, sent: Sent) -> Find:
-    def find(example: Fitted) -> Array:
-        pixel = sent.dataset.description.spacing_mm or (1.0, 1.0)
-        landmarks = _call(module, "serving_default", {"image_bytes": [example["file"].read_bytes()]}, pixel)
-        return geometry.apply(np.linalg.inv(example["own_from_input"]), landmarks)
-
-    return find
-
-
-def _on_pixels(module: tf.Module, name: str, sent: Sent) -> Find:
-    """``find`` that reads a file and sends its pixels, and its pixel size where the signature asks for one."""
-
-    def find(example: Fitted) -> Array:
-        image = sent.dataset.read(example["id"])
-        pixel = sent.dataset.pixel_size(image)
-        array_name = "image" if name == "serve_image" else "volume"
-        landmarks = _call(module, name, {array_name: image.array[np.newaxis]}, np.ones(len(image.size)) if pixel is None else pixel)
-        fit = pipeline.fit_image(image, pixel, sent.model, name=str(example["file"]))
-        return geometry.apply(fit.input_from_array, landmarks)
-
-    return find
-
-
-def _run(forms: Sequence[Form], examples: Sequence[Fitted]) -> tuple[list[Array], list[list[float]]]:
+def _run(forms: Sequence[Compared], examples: Sequence[Fitted]) -> tuple[list[Array], list[list[float]]]:
     """Landmarks (I, N, d) and seconds (I,) of every form."""
     points: list[list[Array]] = [[] for _ in forms]
     seconds: list[list[float]] = [[] for _ in forms]

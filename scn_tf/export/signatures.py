@@ -1,4 +1,4 @@
-"""The functions that become signatures: the caller's image in, landmarks in the caller's pixels out.
+"""The functions that become signatures: the caller's image in, landmarks in the caller's pixels out, or labels of the network's.
 
 Preparation and decoder are inside; they are the functions that training and evaluation use.
 """
@@ -9,17 +9,19 @@ from typing import Any
 import tensorflow as tf
 
 from scn_tf import geometry
-from scn_tf.data.images import LEAST_MM, MOST_MM
+from scn_tf.data.images import MAX_MM, MIN_MM
 from scn_tf.data.preprocess import GREY_WEIGHTS, network_input
 from scn_tf.environment.backend import keras
 from scn_tf.export import orientation
+from scn_tf.export.answers import answer_of
 from scn_tf.export.graph_headers import pixel_count
 from scn_tf.figures.pictures import heatmap_parts
-from scn_tf.heatmaps.decoders import DECODERS
+from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
-from scn_tf.types import Shape
+from scn_tf.systems import opening
+from scn_tf.types import PathName, Shape
 
-MOST_PIXELS = 64_000_000  # of an encoded image: 0.3 to 2.2 GB while it is decoded; larger ones are refused unread
+MAX_PIXELS = 64_000_000  # of an encoded image: 0.3 to 2.2 GB while it is decoded; larger ones are refused unread
 PART_NAMES = {"local appearance": "local", "spatial configuration": "spatial", "heatmaps": "product"}
 IMAGE_SIGNATURES = {"serve_image": tf.float32, "serve_image_uint8": tf.uint8, "serve_image_uint16": tf.uint16}
 
@@ -36,7 +38,7 @@ class Service(tf.Module):
         super().__init__()
         self._network = network
         self.weights = [variable.value for variable in network.variables]
-        self._decode = DECODERS[info.config.heatmap.decoder].decode
+        self.answer = answer_of(info)
         self._size = info.image_size
         self._channels = info.channels
         self._spacing = info.config.model.spacing_mm
@@ -49,20 +51,18 @@ class Service(tf.Module):
         """([D,] H, W, C) of the network."""
         return (*self._size, self._channels)
 
-    def locate(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """float32 (B, [D,] H, W, C) as the network takes it -> landmarks (B, N, d) network pixels, scores (B, N)."""
-        landmarks, scores = self._decode(self._network(image, training=False))
-        return {"landmarks": landmarks, "scores": scores}
+    def respond(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """float32 (B, [D,] H, W, C) as the network takes it -> outputs of :func:`scn_tf.export.answers.answer_of`."""
+        return self.answer.of_maps(self._network(image, training=False))
 
     def with_heatmaps(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """:meth:`locate`, and the heatmaps (B, [D,] H, W, N) it found them in."""
+        """:meth:`respond`, and the heatmaps (B, [D,] H, W, N) that it looked at."""
         heatmaps = self._network(image, training=False)
-        landmarks, scores = self._decode(heatmaps)
-        return {"heatmaps": heatmaps, "landmarks": landmarks, "scores": scores}
+        return {"heatmaps": heatmaps, **self.answer.of_maps(heatmaps)}
 
     def serve_input(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """:meth:`locate`; an image with NaN or infinite values is an error."""
-        return self.locate(self._own_sized(image))
+        """:meth:`respond`; an image with NaN or infinite values is an error."""
+        return self.respond(self._own_sized(image))
 
     def serve_heatmaps(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """float32 (B, [D,] H, W, C) as the network takes it -> its maps (B, [D,] H, W, N) by name."""
@@ -127,7 +127,7 @@ class Service(tf.Module):
         """Prepare one image after the other, find landmarks in all, and go back to the pixels of each."""
         # Two at a time: ten, the default, of the largest images would take 8 GB and more.
         images, scales, translations = tf.map_fn(prepare, inputs, fn_output_signature=(tf.float32,) * 3, parallel_iterations=2)
-        result = self.locate(tf.ensure_shape(images, [None, *self.input_shape]))
+        result = self.respond(tf.ensure_shape(images, [None, *self.input_shape]))
         # The inverse of geometry.Fit.
         landmarks = (result["landmarks"] + 0.5 - translations[:, None]) / scales[:, None] - 0.5
         return {"landmarks": landmarks, "scores": result["scores"]}
@@ -136,7 +136,7 @@ class Service(tf.Module):
         """Encoded image -> float32 (H, W, C)."""
         pixels = pixel_count(encoded)
         limit = tf.debugging.Assert(
-            pixels <= MOST_PIXELS, [f"image_bytes: expected an image of at most {MOST_PIXELS} pixels, its header says", pixels]
+            pixels <= MAX_PIXELS, [f"image_bytes: expected an image of at most {MAX_PIXELS} pixels, its header says", pixels]
         )
         with tf.control_dependencies([limit]):
             encoded = tf.identity(encoded)
@@ -164,9 +164,20 @@ class Service(tf.Module):
         return network_input(array, scale, translation, self._size), scale, translation
 
 
+def load_service(run: PathName) -> tuple[Service, ModelInfo]:
+    """The :class:`Service` of a run folder or ``.keras`` file, and what the file says.
+
+    Raises:
+        CheckpointError: no network there.
+    """
+    network, info = checkpoints.load_model(opening.network_file(run))
+    return Service(network, info), info
+
+
 def signatures(service: Service, info: ModelInfo) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Concrete functions by signature name; docs/serving.md has the table.
 
+    Only landmarks have a place in a caller's image: label maps have the network's own signatures alone.
     A 2D model that needs mm per pixel (``model.spacing_mm``) which only a file's header tells has the network's own signatures
     alone. One that was trained on pixels whose headers say that they are not square has an input ``spacing`` more.
     """
@@ -181,6 +192,8 @@ def signatures(service: Service, info: ModelInfo) -> dict[str, tf.types.experime
         "serve_input": trace(service.serve_input, image=network_image),
         "serve_heatmaps": trace(service.serve_heatmaps, image=network_image),
     }
+    if not service.answer.has_points:
+        return found
     if info.dims == 3:
         inputs = {"volume": ((None, None, None, None, channels), tf.float32), "spacing": ((None, 3), tf.float32)}
         found["serve_volume"] = trace(service.serve_volume, **inputs)
@@ -202,7 +215,7 @@ def _checked_spacing(spacing: tf.Tensor, dims: int, count: tf.Tensor) -> tf.Tens
     finite = tf.debugging.check_numerics(_rows(spacing, dims, count, "spacing"), "spacing: expected finite numbers")
     unit = {2: "pixel", 3: "voxel"}[dims]
     positive = tf.debugging.Assert(
-        tf.reduce_all((finite > LEAST_MM) & (finite < MOST_MM)), [f"spacing: expected positive mm per {unit}, received", finite]
+        tf.reduce_all((finite > MIN_MM) & (finite < MAX_MM)), [f"spacing: expected positive mm per {unit}, received", finite]
     )
     with tf.control_dependencies([positive]):
         return tf.identity(finite)

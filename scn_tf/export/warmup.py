@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from scn_tf.errors import CheckpointError
-from scn_tf.export.limits import LARGEST_BATCH
+from scn_tf.export.limits import MAX_BATCH
 from scn_tf.storage import files
 from scn_tf.types import PathName
 
@@ -26,7 +26,7 @@ class WarmupWarning(UserWarning):
     """A version was written without warm-up requests."""
 
 
-def write_warmup(version_folder: PathName, *, batch_sizes: Sequence[int] = (1, LARGEST_BATCH), model: str = "scn") -> Path | None:
+def write_warmup(version_folder: PathName, *, batch_sizes: Sequence[int] = (1, MAX_BATCH), model: str = "scn") -> Path | None:
     """Write ``assets.extra/tf_serving_warmup_requests`` into an exported version, whole or not at all.
 
     TF Serving reads the file once, when it finds the version: call this before the folder is moved to where it watches.

@@ -1,1 +1,1 @@
-"""Pictures for people to look at."""
+"""Figures and sheets of images."""

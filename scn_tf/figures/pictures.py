@@ -1,4 +1,4 @@
-"""Pictures for people: landmarks on images, heatmaps, error curves. Matplotlib without a display."""
+"""Figures: landmarks on images, heatmaps, error curves. They use Matplotlib without a display."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ LINES = ("-", "--", "-.", ":", (0, (7, 3)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4))
 
 
 def heatmap_parts(network: keras.Model) -> dict[str, Tensor]:
-    """Outputs to look at, by title: local, spatial and product for SCN, else the heatmaps alone."""
+    """Outputs to draw, by title: local, spatial and product for SCN, else only the heatmaps."""
     names = {layer.name for layer in network.layers}
     parts = {}
     if {"local_appearance", "spatial_configuration"} <= names:
@@ -32,7 +32,7 @@ def heatmap_parts(network: keras.Model) -> dict[str, Tensor]:
 
 
 def flatten_volume(array: Array) -> Array:
-    """Maximum over the first axis of (D, H, W, C) -> (H, W, C); (H, W, C) stays."""
+    """Maximum over the first axis: (D, H, W, C) -> (H, W, C). An array (H, W, C) stays."""
     return array.max(axis=0) if array.ndim == 4 else array
 
 
@@ -78,7 +78,7 @@ def target_ellipses(covariances: Array) -> tuple[Array, Array, Array]:
 
 
 def targets_figure(image: Array, landmarks: Array, covariances: Array) -> Array:
-    """The Gaussians that heatmaps are trained towards, as ellipses on a mean image; returns uint8 (h, w, 3).
+    """Target Gaussians as ellipses on a mean image: uint8 (h, w, 3).
 
     Args:
         image: ([D,] H, W, C), mean over images.
@@ -98,10 +98,10 @@ def targets_figure(image: Array, landmarks: Array, covariances: Array) -> Array:
 
 
 def label_figure(image: Array, truth: Array, found: Array, *, count: int) -> Array:
-    """Image, true and found label map side by side; returns uint8 (h, w, 3).
+    """Image, true and found label map side by side: uint8 (h, w, 3).
 
     Args:
-        image: ([D,] H, W, C); of a volume the middle slice is shown.
+        image: ([D,] H, W, C); the middle slice of a volume is shown.
         truth, found: label maps ([D,] H, W).
         count: number of labels.
     """
@@ -119,7 +119,7 @@ def label_figure(image: Array, truth: Array, found: Array, *, count: int) -> Arr
 
 
 def overlay_figure(image: Array, landmarks: Array, names: Sequence[str]) -> Array:
-    """Predicted landmarks with their names on an image ([D,] H, W, C); returns uint8 (h, w, 3)."""
+    """Predicted landmarks with their names on an image ([D,] H, W, C): uint8 (h, w, 3)."""
     shown = flatten_volume(image)[..., 0]
     height, width = shown.shape
     figure = Figure(figsize=(8 * width / max(width, height), 8 * height / max(width, height)), dpi=120)
@@ -151,14 +151,14 @@ def error_curve(errors: Array, *, unit: str, label: str) -> Figure:
 
 
 def image_error_curves(errors: Mapping[tuple[str, str], Array], *, unit: str, systems: Sequence[str]) -> Figure:
-    """Cumulative distributions of the image-specific error, a colour a system and a line style a training size.
+    """Cumulative distributions of the image-specific error, with one colour per system and one line style per training size.
 
-    Where some errors are many times others, the axis of errors is logarithmic, so that every curve is whole and told apart.
+    If errors differ by large factors, the axis of errors is logarithmic, so that every curve is visible.
 
     Args:
         errors: (system, size) -> (values,).
         unit: of the errors.
-        systems: all names that have a colour, so that a system has the same one in every figure.
+        systems: names of all systems, so that each has the same colour in every figure.
     """
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
@@ -184,19 +184,19 @@ def image_error_curves(errors: Mapping[tuple[str, str], Array], *, unit: str, sy
 
 
 def _plain(text: str) -> str:
-    """Names are no formulas."""
+    """Escape a name, so that Matplotlib does not read it as a formula."""
     return text.replace("$", r"\$")
 
 
 def render(figure: Figure) -> Array:
-    """uint8 (height, width, 3) of a figure."""
+    """Pixels of a figure, uint8 (height, width, 3)."""
     canvas = cast(FigureCanvasAgg, figure.canvas)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def encode_png(array: Array) -> bytes:
-    """PNG bytes of uint8 (height, width, 3)."""
+    """PNG bytes of an image uint8 (height, width, 3)."""
     return tf.io.encode_png(array).numpy()
 
 

@@ -1,4 +1,4 @@
-"""Pictures of points on images, to be looked at before a training and after an evaluation."""
+"""Pictures of points on images, for checks before a training and after an evaluation."""
 
 import io
 import textwrap
@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from scn_tf.figures.pictures import OUTLINE, png
 from scn_tf.messages import cut, visible
 
-MOST_IMAGES = {2: 9, 3: 4}  # of a sheet
-MOST_NAMES = 12  # more landmarks have numbers in the pictures, and their names below
-MOST_PIXELS = 900  # of a side
+MAX_IMAGES = {2: 9, 3: 4}  # of a sheet
+MAX_NAMES = 12  # more landmarks have numbers in the pictures, and their names below
+MAX_PIXELS = 900  # of a side
 CROP = 0.2  # of the longest side: the surroundings of one point
 
 
@@ -22,23 +22,23 @@ def annotation_sheet(examples: Sequence[dict], ids: Sequence[str], names: Sequen
     """PNG of the first training images as the network sees them, with their points.
 
     Args:
-        examples: of :mod:`scn_tf.data.pipeline`, as arrays; of volumes the maximum along z and along y is shown.
+        examples: of :mod:`scn_tf.data.pipeline`, as arrays. Volumes are shown by their maximum along z and along y.
         ids: their IDs.
         names: N landmark names.
     """
     dims = examples[0]["landmarks"].shape[-1]
-    chosen = list(zip(examples, ids, strict=False))[: MOST_IMAGES[dims]]
-    panels = [(example, identity, view) for example, identity in chosen for view in _views(dims)]
+    chosen = list(zip(examples, ids, strict=False))[: MAX_IMAGES[dims]]
+    panels = [(example, image_id, view) for example, image_id in chosen for view in _views(dims)]
     figure, axes = _grid(len(panels))
-    numbered = len(names) > MOST_NAMES
-    for axis, (example, identity, view) in zip(axes, panels, strict=False):
+    numbered = len(names) > MAX_NAMES
+    for axis, (example, image_id, view) in zip(axes, panels, strict=False):
         shown = example["visible"] > 0
         _show(axis, example["image"], view)
         points = example["landmarks"][:, view]
         axis.plot(*points[shown].T, "+", color="lime", markersize=6)
         for number in np.flatnonzero(shown).tolist():
             _label(axis, str(number) if numbered else names[number], points[number], "yellow")
-        axis.set_title(f"{_name(identity)}  ({'xyz'[view[0]]} right, {'xyz'[view[1]]} {'up' if view[1] == 2 else 'down'})", fontsize=8)
+        axis.set_title(f"{_name(image_id)}  ({'xyz'[view[0]]} right, {'xyz'[view[1]]} {'up' if view[1] == 2 else 'down'})", fontsize=8)
     if numbered:
         legend = textwrap.wrap("   ".join(f"{number} {_name(name)}" for number, name in enumerate(names)), 150)[:12]
         figure.supxlabel("\n".join(legend), fontsize=6, parse_math=False)
@@ -46,15 +46,15 @@ def annotation_sheet(examples: Sequence[dict], ids: Sequence[str], names: Sequen
 
 
 def label_sheet(images: np.ndarray, maps: np.ndarray, ids: Sequence[str], *, num_labels: int) -> bytes:
-    """PNG of the first training images ([D,] H, W, C) with their label maps ([D,] H, W) laid over; of volumes the middle slice."""
-    count = min(len(ids), MOST_IMAGES[2])
+    """PNG of the first training images ([D,] H, W, C) under their label maps ([D,] H, W). Volumes are shown by their middle slice."""
+    count = min(len(ids), MAX_IMAGES[2])
     figure, axes = _grid(count)
-    for axis, image, labels, identity in zip(axes, images, maps, ids, strict=False):
+    for axis, image, labels, image_id in zip(axes, images, maps, ids, strict=False):
         if labels.ndim == 3:
             image, labels = image[len(image) // 2], labels[len(labels) // 2]
         axis.imshow(image[..., 0], cmap="gray")
         axis.imshow(np.ma.masked_equal(labels, 0), cmap="nipy_spectral", vmin=0, vmax=num_labels - 1, alpha=0.5, interpolation="nearest")
-        axis.set_title(_name(identity), fontsize=8)
+        axis.set_title(_name(image_id), fontsize=8)
     return png(figure)
 
 
@@ -62,7 +62,7 @@ def compared(image: np.ndarray, truth: np.ndarray, found: np.ndarray, names: Seq
     """JPEG of an image at its own proportions with true (green +) and found (red x) points and a line between them.
 
     Args:
-        image: ([D,] H, W, C); of volumes the maximum along z and along y is shown.
+        image: ([D,] H, W, C). A volume is shown by its maximum along z and along y.
         truth: (N, d) pixels of the image, NaN where absent.
         found: (N, d).
         names: N labels; an empty one is not written.
@@ -85,7 +85,7 @@ def compared(image: np.ndarray, truth: np.ndarray, found: np.ndarray, names: Seq
 def close_up(
     image: np.ndarray, truth: np.ndarray, found: np.ndarray, number: int, names: Sequence[str], pixel_size: np.ndarray | None
 ) -> bytes:
-    """JPEG of the surroundings of one point, true and found, in the slice of a volume that holds the true one; see :func:`compared`."""
+    """JPEG of the surroundings of one true and found point; see :func:`compared`. A volume is shown by the slice of the true point."""
     dims = truth.shape[-1]
     size = np.ones(dims) if pixel_size is None else np.asarray(pixel_size, float)
     if dims == 3:
@@ -106,7 +106,7 @@ def close_up(
 
 
 def _views(dims: int) -> list[list[int]]:
-    """Pairs of coordinates that a picture shows to the right and downward (z upward)."""
+    """Pairs of axes that a picture shows to the right and downward (z upward)."""
     return [[0, 1]] if dims == 2 else [[0, 1], [0, 2]]
 
 
@@ -122,12 +122,12 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
 
 
 def _show(axis: Axes, image: np.ndarray, view: Sequence[int], aspect: float = 1.0) -> None:
-    """Draw ([D,] H, W, C) as grey, the unseen axis by its maximum, so that integer coordinates are centres of pixels."""
+    """Draw ([D,] H, W, C) in grey, with the maximum along the hidden axis. Integer coordinates are centres of pixels."""
     grey = image.mean(axis=-1)
     if grey.ndim == 3:
         grey = grey.max(axis=0 if view[1] == 1 else 1)
     height, width = grey.shape
-    step = max(1, int(np.ceil(max(height, width) / MOST_PIXELS)))
+    step = max(1, int(np.ceil(max(height, width) / MAX_PIXELS)))
     low, high = np.percentile(grey[::step, ::step], (1, 99.5))
     axis.imshow(
         grey[: height // step * step, : width // step * step].reshape(height // step, step, width // step, step).mean(axis=(1, 3)),
@@ -168,12 +168,12 @@ def _label(axis: Axes, text: str, place: np.ndarray, colour: str) -> None:
 
 
 def _name(text: str) -> str:
-    """A name for a picture: short, in one line, no formula."""
+    """A name for a picture: short, in one line, not a formula."""
     return cut(visible(str(text)), 40).replace("$", r"\$")
 
 
 def _fitted(sides: Sequence[np.ndarray], longest: float) -> tuple[float, float]:
-    """Inches (width, height) of panels side by side, the longest side of one panel given; no side so thin that nothing is seen."""
+    """Size (width, height) in inches of panels side by side, from the longest side of one panel. Thin sides have a lower limit."""
     scale = longest / max(max(side) for side in sides)
     return max(sum(side[0] for side in sides) * scale, 0.5), max(max(side[1] for side in sides) * scale, 0.5)
 

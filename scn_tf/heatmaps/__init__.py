@@ -1,1 +1,1 @@
-"""Landmarks to heatmaps and back, and what the heatmaps are trained towards."""
+"""Landmarks to heatmaps and back, and the targets of training."""

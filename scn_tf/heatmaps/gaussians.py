@@ -1,6 +1,6 @@
 """Landmarks to Gaussian heatmaps.
 
-Coordinates (x, y[, z]) in network pixels, integers are pixel centres; maps are (B, [D,] H, W, N).
+Coordinates are (x, y[, z]) in network pixels; integers are pixel centres. Maps are (B, [D,] H, W, N).
 """
 
 import math
@@ -19,7 +19,7 @@ def render_gaussians(landmarks: Tensor, sigmas: Tensor, size: Sizes, *, gamma: f
 
     Args:
         landmarks: (B, N, d) network pixels, (x, y[, z]).
-        sigmas: (N,) network pixels, positive; the gradient flows into them.
+        sigmas: (N,) network pixels, positive. Gradients reach them.
         size: (H, W) or (D, H, W).
         gamma: scale of the maps.
 
@@ -38,12 +38,12 @@ def render_gaussians(landmarks: Tensor, sigmas: Tensor, size: Sizes, *, gamma: f
 
 
 def gaussian_height(sigmas: Number, gamma: float, dims: int) -> Number:
-    """Peak gamma / ((2 pi)^(d/2) sigma^d) of a target: numbers or tensors."""
+    """Peak gamma / ((2 pi)^(d/2) sigma^d) of a target, for numbers or tensors."""
     return gamma / ((2.0 * math.pi) ** (dims / 2) * sigmas**dims)
 
 
 def render_oriented_gaussians(landmarks: Tensor, sigmas: Tensor, rotations: Tensor, size: Sizes, *, gamma: float) -> Tensor:
-    """Target heatmaps with their own width along each of d own axes (Thaler et al., MELBA 2021, eq. 3).
+    """Target heatmaps with a width along each of their d axes (Thaler et al., MELBA 2021, eq. 3).
 
     g_i(x) = gamma / ((2 pi)^(d/2) prod_k sigma_ik) * exp(-(x - x_i)^T S_i^-1 (x - x_i) / 2), S_i = R_i diag(sigma_i^2) R_i^T
 

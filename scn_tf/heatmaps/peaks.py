@@ -1,4 +1,4 @@
-"""Maxima of heatmaps, and steps from them to between the pixels: what decoders share.
+"""Maxima of heatmaps and sub-pixel steps, shared by the decoders.
 
 Maps are (B, [D,] H, W, N); *flat* maps are (B, P, N), P pixels in array order.
 """
@@ -32,7 +32,7 @@ def parabola_steps(size: Sizes, flat: Tensor, index: Tensor, whole: Tensor, scal
 
 
 def moved(whole: Tensor, steps: list[Tensor]) -> Tensor:
-    """Whole pixels (B, N, d) and steps in array order -> (B, N, d) float32."""
+    """Add steps in array order to whole pixels (B, N, d): (B, N, d) float32."""
     return ops.cast(whole, "float32") + ops.cast(ops.stack(steps[::-1], axis=-1), "float32")
 
 

@@ -1,16 +1,16 @@
-"""What the heatmaps are trained towards: Gaussians whose widths are fixed or learned."""
+"""Targets of the heatmaps: Gaussians with fixed or learned widths."""
 
 from scn_tf import geometry
 from scn_tf.environment.backend import keras, ops
 from scn_tf.heatmaps import gaussians, losses
 from scn_tf.types import Array, Sizes, Tensor, known
 
-SMALLEST_SIGMA = 0.5  # a narrower target would fall between the pixels
+MIN_SIGMA = 0.5  # a narrower target would fall between the pixels
 ANGLES = {2: 1, 3: 3}
 
 
 class GaussianTargets(keras.layers.Layer):
-    """Target heatmaps of all landmarks, with the variables that give them their shape.
+    """Target heatmaps of all landmarks, with the variables of their shape.
 
     ``fixed`` and ``learned``: one sigma per landmark (Payer et al. 2019). ``anisotropic``: one sigma along each of d axes
     and a rotation of these axes per landmark (Thaler et al., MELBA 2021).
@@ -39,7 +39,7 @@ class GaussianTargets(keras.layers.Layer):
             shape=(num_landmarks, dims) if self.oriented else (num_landmarks,),
             initializer=keras.initializers.Constant(sigma),
             trainable=mode != "fixed",
-            constraint=lambda sigmas: ops.maximum(sigmas, SMALLEST_SIGMA),
+            constraint=lambda sigmas: ops.maximum(sigmas, MIN_SIGMA),
         )
         self.angles = self.add_weight(name="angles", shape=(num_landmarks, ANGLES[dims]), initializer="zeros") if self.oriented else None
         self.built = True
@@ -61,12 +61,12 @@ class GaussianTargets(keras.layers.Layer):
         return gaussians.gaussian_height(self.sigmas, self.gamma, len(self.size))
 
     def sigma_loss(self, visible: Tensor) -> Tensor:
-        """The term that keeps the Gaussians narrow: 0.5 sigma^2, or the product of a landmark's sigmas, times alpha."""
+        """Term that keeps the Gaussians narrow: 0.5 sigma^2, or the product of a landmark's sigmas, times alpha."""
         extents = ops.prod(self.sigmas, axis=-1) if self.oriented else 0.5 * ops.square(self.sigmas)
         return losses.sigma_loss(extents, visible, alpha=self.alpha)
 
     def covariances(self) -> Array:
-        """(N, d, d) in network pixels squared, NumPy."""
+        """Covariances (N, d, d) in squared network pixels, a NumPy array."""
         dims = len(self.size)
         if self.oriented:
             rotations = self.rotations()

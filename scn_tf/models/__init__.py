@@ -1,6 +1,6 @@
-"""Everything that ``model.name`` can be, one file and one row each; shared parts are in ``parts``.
+"""Values of ``model.name``, with one file and one row each. Shared parts are in ``parts``.
 
-A file is imported when help lists the names: it must not import Keras or NumPy itself (``environment.backend`` does on first use).
+Help texts import these files, so they must not import Keras or NumPy directly (``environment.backend`` does so on first use).
 """
 
 from __future__ import annotations
@@ -18,24 +18,32 @@ if TYPE_CHECKING:
     from scn_tf.types import Sizes
 
 MODELS: Registry[Model] = Registry("model", Model, home="scn_tf.models", group="scn_tf.models")
-register_model = MODELS.register
+
+
+def register_model(model: Model) -> None:
+    """Add a value of ``model.name``. Installed packages declare an entry point instead (docs/extending.md).
+
+    Raises:
+        ConfigError: the row is not a :class:`Model`, or its name is taken.
+    """
+    MODELS.register(model)
 
 
 def build(name: str, image_shape: Sizes, num_maps: int, settings: dict[str, Any]) -> keras.Model:
     """Build a network.
 
     Args:
-        name: of a row with a network.
+        name: value of ``model.name`` that is a network.
         image_shape: ([D,] H, W, C).
         num_maps: number of landmarks, or labels.
-        settings: of the section ``model``; what the network does not have is ignored.
+        settings: values of the section ``model``; the network ignores those that it does not use.
 
     Returns:
         Functional ``keras.Model`` from image (B, [D,] H, W, C) to maps (B, [D,] H, W, N).
 
     Raises:
-        ConfigError: no such name.
-        ValueError: the name is not that of a network.
+        ConfigError: the name is unknown.
+        ValueError: the name does not belong to a network.
     """
     function = MODELS[name].build
     if function is None:
@@ -51,7 +59,7 @@ def options(name: str) -> set[str]:
 
 @contextlib.contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Build layers under a Keras dtype policy, then put the old one back."""
+    """Build layers under a Keras dtype policy, then restore the previous one."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def build_convonly(image_shape: Sizes, landmarks: int, *, filters: int = 128, spatial_kernel: int = 11) -> keras.Model:
     """Six wide convolutions at full resolution and a head: the simplest reading of the paper's "ConvOnly-Net".
 
-    Without pooling only wide kernels see enough of the image, so a step costs more than ten times that of the others.
+    Without pooling, only wide kernels cover enough of the image. A step takes more than ten times as long as with the other networks.
 
     Args:
         image_shape: ([D,] H, W, C).

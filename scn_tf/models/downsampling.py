@@ -1,4 +1,4 @@
-"""A network of 2016 without a spatial part that gives up resolution (Payer et al., MICCAI 2016)."""
+"""A network of 2016 without a spatial part, with heatmaps of reduced resolution (Payer et al., MICCAI 2016)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def build_downsampling(image_shape: Sizes, landmarks: int, *, filters: int = 128, levels: int = 3) -> keras.Model:
-    """Convolutions and pooling in turn; the heatmaps of the lowest resolution are enlarged linearly.
+    """Convolutions and pooling in turn. The heatmaps of the lowest resolution are enlarged linearly.
 
-    Two 5x5 convolutions with ReLU a level, average pooling by two between levels, a 5x5 head: the simplest reading of the
-    paper's "Downsampling-Net".
+    Each level has two 5x5 convolutions with ReLU. Average pooling by two separates the levels, and a 5x5 head follows. This is the
+    simplest reading of the paper's "Downsampling-Net".
 
     Args:
         image_shape: ([D,] H, W, C); sides divide by ``2 ** (levels - 1)``.
@@ -42,7 +42,7 @@ def build_downsampling(image_shape: Sizes, landmarks: int, *, filters: int = 128
 
 DOWNSAMPLING = Model(
     name="downsampling",
-    description="network of 2016 without a spatial part that gives up resolution",
+    description="network of 2016 without a spatial part, at reduced resolution",
     build=build_downsampling,
     divisor=level_poolings,
     defaults=dict(levels=3),

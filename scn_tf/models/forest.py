@@ -1,4 +1,4 @@
-"""Random regression forests: what the paper compares the networks with. They are trained in :mod:`scn_tf.systems.forest`."""
+"""Random regression forests, with which the paper compares the networks. :mod:`scn_tf.systems.forest` trains them."""
 
 from scn_tf.models.model import Model, no_pooling
 

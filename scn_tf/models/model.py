@@ -1,4 +1,4 @@
-"""The row of a model: one value of ``model.name`` with all that the rest of the package asks of it."""
+"""The row of a model: one value of ``model.name`` with everything that the package needs to know about it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Settings: TypeAlias = Mapping[str, Any]  # the section ``model``, every field se
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What can be trained under a name.
+    """A network or other system that can be trained under a name.
 
     Args:
         name: value of ``model.name``.
         description: a few words for help texts and tables.
         build: function (image shape ([D,] H, W, C), number of maps N, **options) -> functional ``keras.Model`` from image
-            (B, [D,] H, W, C) to maps (B, [D,] H, W, N). Its keywords are fields of the section ``model``; it gets those that it
-            names. None: no network, another system is trained.
-        divisor: function of the resolved section ``model``: every side of the input must be a multiple of it.
-        defaults: values of the section ``model`` in place of the preset's; ``{2: ..., 3: ...}`` gives another one in 3D.
-        maps: what its maps are of, ``"landmarks"`` or ``"labels"``.
-        system: name of a row of :data:`scn_tf.systems.SYSTEMS`: how it is trained, opened and evaluated.
-        min_landmarks: it needs as many at least.
+            (B, [D,] H, W, C) to maps (B, [D,] H, W, N). Its keywords are fields of the section ``model``; it receives those that it
+            names. None: the system is not a network.
+        divisor: function of the resolved section ``model``; every side of the input must be a multiple of its result.
+        defaults: values of the section ``model`` that replace the preset's; ``{2: ..., 3: ...}`` gives one value per dimension.
+        maps: meaning of its maps, ``"landmarks"`` or ``"labels"``.
+        system: name of the row of :data:`scn_tf.systems.SYSTEMS` that trains, opens and evaluates it.
+        min_landmarks: smallest number of landmarks.
         filters_per_landmark: whether it loses landmarks with fewer filters than landmarks.
         rank: place in lists.
     """
@@ -45,7 +45,7 @@ class Model:
 
     @property
     def has_heatmaps(self) -> bool:
-        """Whether it is a network that is trained towards heatmaps of landmarks."""
+        """Whether it is a network that predicts heatmaps of landmarks."""
         return self.build is not None and self.maps == "landmarks"
 
 
@@ -60,10 +60,10 @@ def level_poolings(settings: Settings) -> int:
 
 
 def spatial_poolings(settings: Settings) -> int:
-    """``divisor`` of a model with a spatial part alone."""
+    """``divisor`` of a model that pools only in its spatial part."""
     return settings["spatial_pooling"]
 
 
 def all_poolings(settings: Settings) -> int:
-    """``divisor`` of a model with both."""
+    """``divisor`` of a model that pools in both parts."""
     return math.lcm(level_poolings(settings), spatial_poolings(settings))

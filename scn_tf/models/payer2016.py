@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 def build_payer2016(
     image_shape: Sizes, landmarks: int, *, filters: int = 128, spatial_kernel: int = 15, spatial_pooling: int = 8
 ) -> keras.Model:
-    """SpatialConfiguration-Net as first published: h = h_LA * h_SC with a linear spatial part.
+    """Build SpatialConfiguration-Net as first published: h = h_LA * h_SC with a linear spatial part.
 
-    Local appearance: three 5x5 convolutions with ReLU and a 5x5 head. Spatial configuration: the local maps at a lower
-    resolution; the map of a landmark is one wide linear convolution over the maps of all *other* landmarks, enlarged
-    linearly. Dropout and weight initialisation are not known; none, and those of the later network, are taken.
+    Local appearance: three 5x5 convolutions with ReLU and a 5x5 head. Spatial configuration: the local maps at a lower resolution,
+    then one wide linear convolution per landmark. It covers the maps of all *other* landmarks, and its result is enlarged linearly.
+    The paper states neither dropout nor weight initialisation. This network has no dropout and starts like the later one.
 
     Args:
         image_shape: ([D,] H, W, C).
@@ -33,7 +33,7 @@ def build_payer2016(
         Its layers ``local_appearance`` and ``spatial_configuration`` hold the two factors.
 
     Raises:
-        ValueError: one landmark, which has no others.
+        ValueError: there is only one landmark.
     """
     if landmarks < 2:
         raise ValueError("payer2016: expected at least 2 landmarks, each is placed by the others; received 1.")

@@ -1,8 +1,7 @@
 """SpatialConfiguration-Net (Payer et al., Medical Image Analysis 54, 2019, section 3).
 
-The heatmap of a landmark is the product of a local appearance heatmap (precise, but
-similar looking places respond too) and a spatial configuration heatmap (coarse, but
-it knows where each landmark lies in relation to all others).
+The heatmap of a landmark is the product of two heatmaps. Local appearance is precise, but also responds to similar structures.
+Spatial configuration is coarse, but encodes each landmark's position relative to all others.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
 def build_local_appearance(
     image: keras.KerasTensor, landmarks: int, *, filters: int = 128, levels: int = 4, dropout: float = 0.5
 ) -> keras.KerasTensor:
-    """Local appearance heatmaps h_LA: a U-Net with the same width at every level.
+    """Build local appearance heatmaps h_LA: a U-Net with the same width at every level.
 
-    Contracting: per level conv - dropout - conv, then a "parallel" conv whose output is
-    the skip. Expanding: linear upsampling by two *added* to the skip, no convolution.
+    The contracting path has conv - dropout - conv per level, then a "parallel" conv whose output is the skip. The expanding path
+    has no convolution: linear upsampling by two is *added* to the skip.
 
     Args:
         image: Keras tensor (B, [D,] H, W, C); sides divide by ``2 ** (levels - 1)``.
@@ -56,10 +55,10 @@ def build_local_appearance(
 def build_spatial_configuration(
     local: keras.KerasTensor, landmarks: int, *, filters: int = 128, kernel: int = 11, pooling: int = 16
 ) -> keras.KerasTensor:
-    """Spatial configuration heatmaps h_SC from the local appearance heatmaps.
+    """Build spatial configuration heatmaps h_SC from the local appearance heatmaps.
 
-    Average pooling, three wide convolutions, a tanh head at the low resolution, and
-    cubic upsampling back. The tanh stands before the upsampling.
+    Average pooling, three wide convolutions and a tanh head at the low resolution are followed by cubic upsampling. The tanh
+    precedes the upsampling.
 
     Args:
         local: Keras tensor (B, [D,] H, W, N); sides divide by ``pooling``.
@@ -90,7 +89,7 @@ def build_scn(
     spatial_pooling: int = 16,
     spatial_filters: int | None = None,
 ) -> keras.Model:
-    """The whole network: h = h_LA * h_SC (Payer et al. 2019, eq. 3).
+    """Build the whole network: h = h_LA * h_SC (Payer et al. 2019, eq. 3).
 
     Args:
         image_shape: ([D,] H, W, C).

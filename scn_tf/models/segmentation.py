@@ -23,10 +23,10 @@ def build_scn_segmentation(
     spatial_kernel: int = 5,
     spatial_pooling: int = 8,
 ) -> keras.Model:
-    """A map a label: local appearance (U-Net, tanh) times spatial configuration.
+    """Build one map per label: local appearance (U-Net, tanh) times spatial configuration.
 
-    Spatial configuration: the local maps at a lower resolution, four convolutions, linear enlargement. Where the
-    paper is silent, the parts are those of the landmark networks; the last of the four convolutions is linear.
+    Spatial configuration: the local maps at a lower resolution, four convolutions, linear enlargement. The last of the four
+    convolutions is linear. Details that the paper omits follow the landmark networks.
 
     Args:
         image_shape: ([D,] H, W, C); sides divide by ``2 ** (levels - 1)`` and ``spatial_pooling``.

@@ -1,4 +1,4 @@
-"""The localization U-Net that the paper compares with (Payer et al. 2019, section 4)."""
+"""The localization U-Net of the paper's comparison (Payer et al. 2019, section 4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def build_unet(image_shape: Sizes, landmarks: int, *, filters: int = 128, levels: int = 5, dropout: float = 0.0) -> keras.Model:
-    """U-Net with the same width at every level, concatenated skips and ReLU.
+    """Build a U-Net with the same width at every level, concatenated skips and ReLU.
 
     Args:
         image_shape: ([D,] H, W, C); sides divide by ``2 ** (levels - 1)``.

@@ -32,9 +32,12 @@ def _data(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(value: object) -> object:
-    """A configuration of nested dicts, with the messages of :mod:`scn_tf.config`."""
+    """A configuration of nested dicts, with the messages of :mod:`scn_tf.config`.
+
+    One of a file keeps which fields the file has: an earlier version wrote fewer. Any other is written whole.
+    """
     if isinstance(value, Config):
-        return value
+        return configs.from_dict(value.model_dump(), source="settings")
     if not isinstance(value, dict) or not all(isinstance(section, dict) for section in value.values()):
         raise pydantic_core.PydanticCustomError("dict_type", "Input should be a valid dictionary")
     return configs.from_dict(value, source="settings")
@@ -198,5 +201,5 @@ def _without_root(settings: Config) -> Config:
 def _plain(value: Any) -> Any:
     """As JSON has it."""
     if isinstance(value, Config):
-        return value.model_dump(mode="json")
+        return value.model_dump(mode="json", exclude_unset=True)
     return [_plain(one) for one in value] if isinstance(value, tuple) else value

@@ -82,19 +82,19 @@ def _images(found: Evaluated, dataset: Dataset) -> str:
     single = worst_points(found.errors, found.trained, WORST_POINTS)
     parts: dict[int | tuple[int, int], str] = {}  # of images and of points
     for number in dict.fromkeys([*whole, *(image for image, _ in single)]):  # every image is read once
-        identity = found.ids[number]
-        image = dataset.read(identity)
+        image_id = found.ids[number]
+        image = dataset.read(image_id)
         array_from_own = dataset.array_from_own(image)
-        truth = np.where(found.trained[:, None], geometry.apply(array_from_own, dataset.landmarks[identity]), np.nan)
+        truth = np.where(found.trained[:, None], geometry.apply(array_from_own, dataset.landmarks[image_id]), np.nan)
         points = geometry.apply(array_from_own, found.own[number])
         pixel_size = dataset.pixel_size(image)
         errors = np.where(found.trained, found.errors[number], np.nan)
         if number in whole:
             labels = [name if error >= 2 * np.nanmean(errors) else "" for name, error in zip(found.names, errors, strict=True)]
-            caption = f"{_name(identity)}: mean error {np.nanmean(errors):.2f} {found.unit}, largest {np.nanmax(errors):.2f}"
-            parts[number] = _picture(sheets.compared(image.array, truth, points, labels, pixel_size), "jpeg", identity, caption)
+            caption = f"{_name(image_id)}: mean error {np.nanmean(errors):.2f} {found.unit}, largest {np.nanmax(errors):.2f}"
+            parts[number] = _picture(sheets.compared(image.array, truth, points, labels, pixel_size), "jpeg", image_id, caption)
         for place, landmark in [pair for pair in single if pair[0] == number]:
-            caption = f"{_name(identity)}, {_name(found.names[landmark])}: {errors[landmark]:.2f} {found.unit}"
+            caption = f"{_name(image_id)}, {_name(found.names[landmark])}: {errors[landmark]:.2f} {found.unit}"
             picture = sheets.close_up(image.array, truth, points, landmark, found.names, pixel_size)
             parts[place, landmark] = _picture(picture, "jpeg", found.names[landmark], caption)
     return "".join(parts[key] for key in whole) + "<h2>Worst points</h2>" + "".join(parts[key] for key in single)

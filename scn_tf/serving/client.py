@@ -20,13 +20,13 @@ import numpy as np
 
 from scn_tf.environment.quiet import quiet_stderr
 from scn_tf.errors import ClientError
-from scn_tf.export.limits import LARGEST_BATCH
+from scn_tf.export.limits import MAX_BATCH
 from scn_tf.storage import tables
 from scn_tf.types import Array, PathName, Vector
 
-LONGEST_REFUSAL = 500  # characters of it that are shown: TensorFlow's own may hold whole tensors
-LONGEST_TIMEOUT = 1e6  # seconds
-LARGEST_ANSWER = 64 * 2**20  # bytes; LARGEST_BATCH images with 10 000 landmarks each take 8 MB of JSON
+MAX_REFUSAL = 500  # characters of it that are shown: TensorFlow's own may hold whole tensors
+MAX_TIMEOUT = 1e6  # seconds
+MAX_ANSWER = 64 * 2**20  # bytes; MAX_BATCH images with 10 000 landmarks each take 8 MB of JSON
 MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP"}
 
 
@@ -45,7 +45,7 @@ def predict_rest(
     version: int | None = None,
     signature: str = "serving_default",
     timeout: float = 60.0,
-    batch_size: int = LARGEST_BATCH,
+    batch_size: int = MAX_BATCH,
     spacing: Vector | Sequence[Vector] | None = None,
 ) -> list[Found]:
     """Find landmarks over REST; the files travel as base64 in JSON.
@@ -96,7 +96,7 @@ def predict_grpc(
     version: int | None = None,
     signature: str = "serving_default",
     timeout: float = 60.0,
-    batch_size: int = LARGEST_BATCH,
+    batch_size: int = MAX_BATCH,
     spacing: Vector | Sequence[Vector] | None = None,
 ) -> list[Found]:
     """Find landmarks over gRPC; the files travel as they are.
@@ -157,8 +157,8 @@ def predictions_csv(paths: Iterable[PathName], found: Sequence[Found], *, names:
 
 
 def _check_timeout(timeout: float) -> None:
-    if not 0 < timeout < LONGEST_TIMEOUT:
-        raise ClientError(f"timeout: expected a positive number of seconds below {LONGEST_TIMEOUT:g}, received {timeout}.")
+    if not 0 < timeout < MAX_TIMEOUT:
+        raise ClientError(f"timeout: expected a positive number of seconds below {MAX_TIMEOUT:g}, received {timeout}.")
 
 
 def _spacings(spacing: object, count: int) -> Array | None:
@@ -204,7 +204,7 @@ def _post(endpoint: str, body: object, timeout: float) -> Any:
     try:
         request = urllib.request.Request(endpoint, json.dumps(body).encode(), {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=timeout) as response:
-            while len(content) <= LARGEST_ANSWER and (piece := response.read1(2**20)):
+            while len(content) <= MAX_ANSWER and (piece := response.read1(2**20)):
                 content += piece
                 if time.monotonic() > deadline:  # the socket's own limit begins anew with every byte
                     raise TimeoutError
@@ -215,8 +215,8 @@ def _post(endpoint: str, body: object, timeout: float) -> Any:
         if isinstance(reason, TimeoutError):
             raise ClientError(f"{endpoint}: no answer within {timeout:g} s; raise the timeout or send fewer images at once.") from None
         raise ClientError(f"{endpoint}: cannot be reached ({reason}); is the server running, and its REST port this one?") from None
-    if len(content) > LARGEST_ANSWER:
-        raise ClientError(f"{endpoint}: the answer is longer than {LARGEST_ANSWER} bytes; send fewer images at once.")
+    if len(content) > MAX_ANSWER:
+        raise ClientError(f"{endpoint}: the answer is longer than {MAX_ANSWER} bytes; send fewer images at once.")
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(content)
     raise ClientError(f"{endpoint}: expected JSON, received {bytes(content[:80])!r}; is this the REST port of TensorFlow Serving?")
@@ -225,16 +225,16 @@ def _post(endpoint: str, body: object, timeout: float) -> Any:
 def _refusal(error: urllib.error.HTTPError) -> str:
     """What the server says in the body of an HTTP error."""
     with contextlib.suppress(OSError, http.client.HTTPException):
-        content = error.read(LARGEST_ANSWER)
+        content = error.read(MAX_ANSWER)
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
-            return str(json.loads(content)["error"])[:LONGEST_REFUSAL]
-        return content[:LONGEST_REFUSAL].decode("utf-8", "replace")
+            return str(json.loads(content)["error"])[:MAX_REFUSAL]
+        return content[:MAX_REFUSAL].decode("utf-8", "replace")
     return str(error.reason)
 
 
 def _grpc_message(address: str, error: Any, codes: Any, timeout: float) -> str:
     """The text of a ``grpc.RpcError``; ``codes`` is ``grpc.StatusCode``, a library that is imported late."""
-    code, details = error.code(), str(error.details())[:LONGEST_REFUSAL]
+    code, details = error.code(), str(error.details())[:MAX_REFUSAL]
     if code == codes.UNAVAILABLE:
         # Also the answer of a server whose queue of batches is full.
         return f"{address}: cannot be reached or is overloaded ({details}); is the server running, and its gRPC port this one?"

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from scn_tf.data import pixels
 from scn_tf.errors import ConversionError
-from scn_tf.export.tflite import export_tflite
+from scn_tf.export.forms.tflite.writing import export_tflite
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.storage import files, ownership
@@ -42,8 +42,8 @@ LIBRARIES = (
     "iobuffer/lib/*.js",
     "*/LICENSE",
 )
-LONGEST_ECHO = 200  # characters of a request in the answer that refuses it
-MOST_CONNECTIONS = 200
+MAX_ECHO = 200  # characters of a request in the answer that refuses it
+MAX_CONNECTIONS = 200
 # The page states a stricter policy, which also holds on other servers, but not for its workers: theirs comes from here.
 # The Cross-Origin lines isolate it, which threads in WebAssembly need.
 HEADERS = {
@@ -73,7 +73,7 @@ def build(run: PathName, out: PathName) -> Path:
         WriteError: the folder is not writable.
     """
     out = Path(out)
-    model = page_model(checkpoints.load_model(opening.network_file(run))[1])
+    model = page_model(checkpoints.load_model(opening.landmark_network_file(run))[1])
     pages = [page for pattern in PAGE for page in SOURCE.glob(pattern)]
     _check_folder(out, [page.name for page in pages])
     _install_libraries(out)
@@ -181,7 +181,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_error(404)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        super().send_error(code, message and message[:LONGEST_ECHO], explain)
+        super().send_error(code, message and message[:MAX_ECHO], explain)
 
     def end_headers(self) -> None:
         for name, value in HEADERS.items():
@@ -193,12 +193,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Says nothing on the terminal of connections that break, and takes no more of them than :data:`MOST_CONNECTIONS` at once."""
+    """Says nothing on the terminal of connections that break, and takes no more of them than :data:`MAX_CONNECTIONS` at once."""
 
     request_queue_size = 64
 
     def process_request(self, request: Request, client_address: Any) -> None:
-        if threading.active_count() > MOST_CONNECTIONS:
+        if threading.active_count() > MAX_CONNECTIONS:
             self.shutdown_request(request)
         else:
             super().process_request(request, client_address)

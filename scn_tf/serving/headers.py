@@ -14,7 +14,7 @@ import tensorflow as tf
 from scn_tf.data import encoded as files
 from scn_tf.export.limits import ENCODED as FORMATS
 
-MOST_PACKED_TEXTS = 16  # of a PNG: a thousand of them unpack 8 kB each to 8 MB each; real files have one or two
+MAX_PACKED_TEXTS = 16  # of a PNG: a thousand of them unpack 8 kB each to 8 MB each; real files have one or two
 
 
 class HeaderError(ValueError):
@@ -61,8 +61,8 @@ def _png(encoded: bytes) -> int:
     width, height = struct.unpack_from(">II", encoded, 16)
     if encoded[12:16] != b"IHDR":  # the decoder goes on past other chunks in front, and so to another size
         raise HeaderError("it is a damaged PNG: it does not begin with its size")
-    if sum(encoded.count(kind) for kind in (b"zTXt", b"iTXt", b"iCCP")) > MOST_PACKED_TEXTS:
-        raise HeaderError(f"it has more than {MOST_PACKED_TEXTS} text chunks; save it without metadata")
+    if sum(encoded.count(kind) for kind in (b"zTXt", b"iTXt", b"iCCP")) > MAX_PACKED_TEXTS:
+        raise HeaderError(f"it has more than {MAX_PACKED_TEXTS} text chunks; save it without metadata")
     return width * height
 
 

@@ -22,7 +22,7 @@ from scn_tf.serving.servable import Arrays, InputError, Signature
 from scn_tf.types import Array
 
 DEFAULT_SIGNATURE = "serving_default"
-MOST_NUMBERS = 16_000_000  # of an answer: each takes 20 bytes of JSON, and 100 of memory while that is written
+MAX_NUMBERS = 16_000_000  # of an answer: each takes 20 bytes of JSON, and 100 of memory while that is written
 KEYS = ("signature_name", "instances", "inputs")
 JSON_NAMES: dict[type, str] = {
     str: "text",
@@ -95,9 +95,9 @@ def parse(body: bytes, signatures: Mapping[str, Signature], *, most_pixels: int,
     if sum(pixels) > most_pixels_in_all:
         raise InputError(f"expected images of at most {most_pixels_in_all} pixels in all, received {sum(pixels)}; send fewer at once.")
     numbers = len(pixels) * sum(math.prod(side or 1 for side in spec.shape[1:]) for spec in signature.outputs.values())
-    if numbers > MOST_NUMBERS:
+    if numbers > MAX_NUMBERS:
         raise InputError(
-            f"{signature.name}: the answer would have {numbers} numbers, at most {MOST_NUMBERS} can be sent; send fewer images."
+            f"{signature.name}: the answer would have {numbers} numbers, at most {MAX_NUMBERS} can be sent; send fewer images."
         )
     _check_files(inputs)
     return Call(signature, inputs, pixels, rows)

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from scn_tf.errors import ConfigError
-from scn_tf.export.signatures import MOST_PIXELS
+from scn_tf.export.signatures import MAX_PIXELS
 from scn_tf.serving import memory, requests, servable
 from scn_tf.serving.batching import Batcher, QueueFull
 from scn_tf.serving.bodies import Bodies, Body
@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 LARGE_PIXELS, LARGE_BYTES = 8_000_000, 4_000_000  # of images, and of a body or an answer: their memory is given back at once
 GIVE_BACK_SECONDS = (0, 5)  # when the request is done, and when its answer is taken
-MOST_ANSWERING = 256  # requests that are parsed, wait or run; each holds its connection
-REQUEST_PIXELS, QUEUE_PIXELS = 4 * MOST_PIXELS, 8 * MOST_PIXELS  # of encoded images: about half a minute, a minute of a core
+MAX_ANSWERING = 256  # requests that are parsed, wait or run; each holds its connection
+REQUEST_PIXELS, QUEUE_PIXELS = 4 * MAX_PIXELS, 8 * MAX_PIXELS  # of encoded images: about half a minute, a minute of a core
 DISCARD_SECONDS = 10  # for the rest of a request that was refused
 CLIENT_CLOSED = 499  # nobody reads it; it makes the metrics honest
 ROUTES = "/v1/models/NAME[/versions/N], .../metadata, ...:predict (POST), /healthz, /metrics"
@@ -80,7 +80,7 @@ class Application:
     def __init__(self, model: servable.Servable, *, name: str, limits: Limits) -> None:
         self.model, self.name, self.limits = model, name, limits
         self.bodies = Bodies(int(limits.max_body_mb * 1e6))
-        self.most_pixels = min(int(limits.max_megapixels * 1e6), MOST_PIXELS)
+        self.most_pixels = min(int(limits.max_megapixels * 1e6), MAX_PIXELS)
         self.answering = 0
         self.metrics = Metrics(lambda: self.batcher.waiting(), lambda: self.bodies.bytes)
         # One thread: a large JSON document takes many times its size while it is parsed.
@@ -88,7 +88,7 @@ class Application:
         self.batcher = Batcher(
             servable.run,
             max_batch=limits.max_batch,
-            max_pixels=MOST_PIXELS,
+            max_pixels=MAX_PIXELS,
             max_queue=limits.max_queue,
             max_queue_pixels=QUEUE_PIXELS,
             wait=limits.batch_wait_ms / 1000,
@@ -137,7 +137,7 @@ class Application:
         try:
             self._check_model(request)
             content = await self._read(request, body)
-            if self.answering >= MOST_ANSWERING:
+            if self.answering >= MAX_ANSWERING:
                 raise _busy(f"{self.answering} requests wait already")
             self.answering += 1
             try:

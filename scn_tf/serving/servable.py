@@ -10,14 +10,14 @@ from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
 from scn_tf.errors import CheckpointError
-from scn_tf.export.saved_model import check_finite, check_whole, newest_version
+from scn_tf.export.forms.saved_model.reading import check_finite, check_whole, newest_version
 from scn_tf.types import Array, PathName
 
 Arrays: TypeAlias = dict[str, Array]  # (B, ...) by the name of an input or output
 
 # Lines of TensorFlow's messages that speak of the graph, not of what was wrong.
 GRAPH_LINES = ("Graph execution error", "Detected at node", "<stack traces", "[[{{node", "File ")
-LONGEST_MESSAGE = 300
+MAX_MESSAGE = 300
 
 
 class InputError(ValueError):
@@ -55,7 +55,7 @@ def load(out: PathName) -> Servable:
     """Open an export.
 
     Args:
-        out: folder that ``to_saved_model.py`` wrote, of which the highest number is taken, or a version's folder in it.
+        out: folder of exported SavedModels, of which the highest number is taken, or a version's folder in it.
 
     Returns:
         :class:`Servable`.
@@ -70,7 +70,7 @@ def load(out: PathName) -> Servable:
         stored = saved_model_pb2.SavedModel.FromString(path.read_bytes())
         module = tf.saved_model.load(str(folder))
     except Exception as error:  # damaged files raise types of several libraries, some of them private
-        raise CheckpointError(f"{folder}: cannot be loaded ({str(error).splitlines()[0][:LONGEST_MESSAGE]}).") from None
+        raise CheckpointError(f"{folder}: cannot be loaded ({str(error).splitlines()[0][:MAX_MESSAGE]}).") from None
     check_finite(module, folder)
     signatures = {
         name: Signature(name, function.structured_input_signature[1], function.structured_outputs, function)
@@ -129,4 +129,4 @@ def plain_message(message: str) -> str:
     text = " ".join(line for line in lines if line and not line.startswith(GRAPH_LINES)).split(" [Op:")[0]
     if text.startswith("assertion failed: ["):
         text = text.removeprefix("assertion failed: [").replace("] [", " ", 1).removesuffix("]")
-    return text[:LONGEST_MESSAGE] or "the model refused this input"
+    return text[:MAX_MESSAGE] or "the model refused this input"

@@ -26,9 +26,9 @@ except ModuleNotFoundError as missing:
 resource = importlib.import_module("resource") if importlib.util.find_spec("resource") else None  # not on Windows
 STOP_SECONDS = 1  # behind: who is, is not waited for when the server stops
 IDLE_SECONDS = 30  # a connection without a request, or whose answer is not taken, is closed after one to two of these
-MOST_CONNECTIONS = 500  # half as many as files may be open, where these are fewer than 1000
+MAX_CONNECTIONS = 500  # half as many as files may be open, where these are fewer than 1000
 OPEN_FILES = 4096  # asked for; many systems begin with 1024 or 256 and allow more
-MOST_UNREAD = 1_000_000_000  # bytes of answers that clients have not taken yet, all together
+MAX_UNREAD = 1_000_000_000  # bytes of answers that clients have not taken yet, all together
 BUSY = b"""HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n\r
 {"error": "busy: every connection waits for an answer; try again."}"""
 
@@ -75,7 +75,7 @@ class Connection(H11Protocol):
         self.unsent, self.sends = self.transport.get_write_buffer_size(), False
         super().on_response_complete()
         unread = [connection for connection in self._all() if connection.transport.get_write_buffer_size()]
-        if sum(connection.transport.get_write_buffer_size() for connection in unread) > MOST_UNREAD:
+        if sum(connection.transport.get_write_buffer_size() for connection in unread) > MAX_UNREAD:
             max(unread, key=Connection.behind).transport.abort()
 
     @property
@@ -139,7 +139,7 @@ class Connection(H11Protocol):
 
 def _most_connections() -> int:
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if resource else -1
-    return MOST_CONNECTIONS if soft < 0 else min(MOST_CONNECTIONS, soft // 2)  # below zero: no limit
+    return MAX_CONNECTIONS if soft < 0 else min(MAX_CONNECTIONS, soft // 2)  # below zero: no limit
 
 
 def _allow_open_files() -> None:

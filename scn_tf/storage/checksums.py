@@ -20,7 +20,7 @@ KEY = "checksum"  # of the metadata
 STATEMENT = {KEY: "sha256"}
 LIST, UNLISTED = "scn_tf.sha256", "assets.extra"  # warm-up requests, which may be written anew
 FIX = "Copy it again from the original, or export it again: only files exactly as scn_tf wrote them are opened"
-LONGEST_NAME = 200  # characters of a listed file in a message
+MAX_NAME = 200  # characters of a listed file in a message
 
 
 def filled(content: bytes) -> bytes:
@@ -79,9 +79,9 @@ def check_folder(folder: Path, error: type[Exception]) -> bool:
             same = _digest((folder / name).read_bytes()) == digest
         except (OSError, ValueError) as reason:  # a list that is none of ours may name what no file can be named
             why = getattr(reason, "strerror", None) or reason
-            raise error(f"{folder}: is damaged: {visible(name)[:LONGEST_NAME]} cannot be read ({why}). {FIX}.") from None
+            raise error(f"{folder}: is damaged: {visible(name)[:MAX_NAME]} cannot be read ({why}). {FIX}.") from None
         if not same:
-            raise error(f"{folder}: is damaged: {visible(name)[:LONGEST_NAME]} was changed after it was written. {FIX}.")
+            raise error(f"{folder}: is damaged: {visible(name)[:MAX_NAME]} was changed after it was written. {FIX}.")
     return True
 
 

@@ -7,10 +7,10 @@ import yaml
 
 from scn_tf.messages import cut, short, visible
 
-MOST_BYTES = 2**18  # of a YAML file
-MOST_TABLE_BYTES = 2**26  # of any other text
-MOST_NODES = 50_000  # values of a document, with everything that an alias stands for counted again
-MOST_DEPTH = 40
+MAX_BYTES = 2**18  # of a YAML file
+MAX_TABLE_BYTES = 2**26  # of any other text
+MAX_NODES = 50_000  # values of a document, with everything that an alias stands for counted again
+MAX_DEPTH = 40
 UTF_16_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -33,8 +33,8 @@ class _Loader(yaml.SafeLoader):
             self._count(getattr(named, "weight", 1))
             return named
         self.depth += 1
-        if self.depth > MOST_DEPTH:
-            raise DocumentError(f"is nested more than {MOST_DEPTH} levels deep")
+        if self.depth > MAX_DEPTH:
+            raise DocumentError(f"is nested more than {MAX_DEPTH} levels deep")
         before = self.nodes
         self._count(1)
         node = super().compose_node(parent, index)
@@ -44,8 +44,8 @@ class _Loader(yaml.SafeLoader):
 
     def _count(self, number: int) -> None:
         self.nodes += number
-        if self.nodes > MOST_NODES:
-            raise DocumentError(f"holds more than {MOST_NODES:,} values, those that aliases (*name) stand for included")
+        if self.nodes > MAX_NODES:
+            raise DocumentError(f"holds more than {MAX_NODES:,} values, those that aliases (*name) stand for included")
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """A dict; a key that stands twice is refused."""
@@ -67,8 +67,8 @@ def parse_yaml(text: str) -> object:
     Raises:
         DocumentError: no YAML, larger or deeper than the limits, or a key that stands twice.
     """
-    if len(text) > MOST_BYTES:
-        raise DocumentError(f"has more than {MOST_BYTES:,} characters")
+    if len(text) > MAX_BYTES:
+        raise DocumentError(f"has more than {MAX_BYTES:,} characters")
     loader = None
     try:
         loader = _Loader(text)
@@ -86,10 +86,10 @@ def parse_yaml(text: str) -> object:
 
 def read_yaml(path: str | Path) -> object:
     """:func:`parse_yaml` of a file, UTF-8."""
-    return parse_yaml(read_text(path, most=MOST_BYTES))
+    return parse_yaml(read_text(path, most=MAX_BYTES))
 
 
-def read_text(path: str | Path, *, most: int = MOST_TABLE_BYTES) -> str:
+def read_text(path: str | Path, *, most: int = MAX_TABLE_BYTES) -> str:
     """Text of a UTF-8 file, with or without a byte order mark; line ends become line feeds.
 
     Raises:

@@ -25,7 +25,7 @@ def _file_locks() -> ModuleType | None:
 
 fcntl = _file_locks()
 
-MOST_LINKS = 40  # as Linux has it
+MAX_LINKS = 40  # as Linux has it
 # Names of open files, not files: what lies behind them belongs to another program, or is this one's own output.
 OPEN_FILES = re.compile(r"/proc(/.*)?|/dev/(fd(/.*)?|std(in|out|err))")
 
@@ -77,7 +77,7 @@ def _replaceable(path: Path, ours: Callable[[Path], bool]) -> Path:
         OSError: it cannot be looked at.
     """
     target = os.path.abspath(path)
-    for _ in range(MOST_LINKS):
+    for _ in range(MAX_LINKS):
         if OPEN_FILES.fullmatch(target):
             raise WriteError(f"{path}: is an open file of a process; name a file.")
         if not os.path.islink(target):

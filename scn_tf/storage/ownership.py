@@ -1,6 +1,7 @@
 """Which files this package wrote: by what stands in them, so that nobody else's is ever replaced.
 
 One row of ``RECOGNISED`` per kind of file. Each reads a few bytes, or the list of contents of an archive.
+The rows of forms of export say the same of theirs (:mod:`scn_tf.export.forms`).
 """
 
 import json
@@ -15,7 +16,7 @@ import yaml
 
 METADATA = b"scn_tf.json"  # the name under which every form of a model carries what we say of it
 HEAD = 4096  # bytes
-LARGEST_TEXT = 64 << 20  # bytes; JSON and YAML of ours are smaller
+MAX_TEXT = 64 << 20  # bytes; JSON and YAML of ours are smaller
 TABLES = re.compile(
     rb"id,landmark,x,y(,z)?,score\b|id,landmark,error_(mm|px)\b|landmark,points,pe_mean_"
     rb"|epoch,seconds,learning_rate,|epoch,[^\n]*\bval_dice\b|system,size,"
@@ -24,7 +25,7 @@ REPORTS = re.compile(rb"<!doctype html><html lang=en><meta charset=utf-8><title>
 STUDIES = re.compile(rb"\d+ of \d+ runs\. Errors in ")
 JSON_KEYS = ({"scn_tf"}, {"pe_mean_px", "sdr_percent"}, {"dice_mean", "dice"}, {"landmarks", "pixel_size", "size"})
 SECTIONS = {"data", "model", "heatmap", "augment", "train"}
-FEWEST_FIELDS = 10  # of the section train in a configuration that a run wrote; a user's own names a few
+MIN_FIELDS = 10  # of the section train in a configuration that a run wrote; a user's own names a few
 PNG_START, PNG_HEADER = b"\x89PNG\r\n\x1a\n", 33  # signature, and with the first chunk
 STAMP = b"tEXtSoftware\0scn_tf"
 COMMENT = b"<!-- scn_tf -->\n"
@@ -47,6 +48,11 @@ def is_ours(path: str | Path) -> bool:
         return recognise is not None and recognise(path)
     except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, RecursionError, NotImplementedError, yaml.YAMLError):
         return False  # damaged, or of another program
+
+
+def marked(start: bytes = b"", at: int = 0) -> Callable[[Path], bool]:
+    """A recogniser of exported files: they contain our name, and ``start`` at a place of their head; empty files are ours too."""
+    return lambda path: path.stat().st_size == 0 or _contains(path, METADATA, start, at)
 
 
 def anything(path: str | Path) -> bool:
@@ -89,7 +95,7 @@ def _is_page(path: Path) -> bool:
 
 
 def _is_json(path: Path) -> bool:
-    if path.stat().st_size > LARGEST_TEXT:
+    if path.stat().st_size > MAX_TEXT:
         return False
     values = json.loads(path.read_bytes())
     return isinstance(values, dict) and any(keys <= set(values) for keys in JSON_KEYS)
@@ -97,7 +103,7 @@ def _is_json(path: Path) -> bool:
 
 def _is_settings(path: Path) -> bool:
     """A whole configuration as a run writes it: every field, no comment, the layout of our writer."""
-    if path.stat().st_size > LARGEST_TEXT >> 6:
+    if path.stat().st_size > MAX_TEXT >> 6:
         return False
     text = path.read_text(encoding="utf-8")
     if any(isinstance(token, yaml.AnchorToken | yaml.AliasToken) for token in yaml.scan(text)):
@@ -105,7 +111,7 @@ def _is_settings(path: Path) -> bool:
     values = yaml.safe_load(text)
     if not isinstance(values, dict) or not set(values) >= SECTIONS or not all(isinstance(part, dict) for part in values.values()):
         return False
-    return len(values["train"]) >= FEWEST_FIELDS and yaml.safe_dump(values, sort_keys=False) == text
+    return len(values["train"]) >= MIN_FIELDS and yaml.safe_dump(values, sort_keys=False) == text
 
 
 def _is_archive(*members: str) -> Callable[[Path], bool]:
@@ -130,6 +136,4 @@ RECOGNISED = {
     ".yaml": _is_settings,
     ".keras": _is_archive(METADATA.decode()),
     ".npz": _is_archive("metadata.npy", "progress.npy"),
-    ".tflite": lambda path: _contains(path, METADATA, b"TFL3", 4),
-    ".onnx": lambda path: _contains(path, METADATA),
 }

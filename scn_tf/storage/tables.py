@@ -62,10 +62,10 @@ def points(ids: Iterable, names: Sequence, landmarks: Iterable, scores: Iterable
         scores: (I, N).
     """
     rows, dims = [], 2
-    for identity, found, values in zip(ids, landmarks, scores, strict=True):
+    for image_id, found, values in zip(ids, landmarks, scores, strict=True):
         for name, point, score in zip(names, found, values, strict=True):
             dims = len(point)
-            rows.append((identity, name, *(f"{c:.4f}" for c in point), f"{score:.5g}"))
+            rows.append((image_id, name, *(f"{c:.4f}" for c in point), f"{score:.5g}"))
     return write([("id", "landmark", *("x", "y", "z")[:dims], "score"), *rows])
 
 

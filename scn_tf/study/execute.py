@@ -131,10 +131,10 @@ def check_data(out: PathName, runs: Sequence[Run]) -> list[Run]:
                     drawn[key] = []
                     missing.setdefault(data.root, (error, set()))[1].update(error.absent)
         training, judging = (drawn[key] for key in keys)
-        for identity in judging:
-            fold = judged.setdefault((run.system, run.size, data.root, identity), run.fold)
+        for image_id in judging:
+            fold = judged.setdefault((run.system, run.size, data.root, image_id), run.fold)
             if fold != run.fold:
-                raise ConfigError(f"{identity}: judged in folds {fold} and {run.fold}, it would count twice; folds must not overlap.")
+                raise ConfigError(f"{image_id}: judged in folds {fold} and {run.fold}, it would count twice; folds must not overlap.")
         if training and judging:
             possible.append(run)
     for first, absent in missing.values():

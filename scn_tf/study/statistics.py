@@ -63,7 +63,7 @@ def collect(runs: Mapping[tuple[str, int], PathName | RunErrors]) -> Errors | No
         first, second = (read[fold, s] for s in (whole[0], seed))
         if first.ids != second.ids or first.points.shape != second.points.shape:
             raise ConfigError(f"{first.source} and {second.source}: not the same images; seeds of a fold must be judged on one split.")
-    ids = [f"{fold}/{identity}" for fold in folds for identity in read[fold, whole[0]].ids]
+    ids = [f"{fold}/{image_id}" for fold in folds for image_id in read[fold, whole[0]].ids]
     points = np.stack([np.concatenate([read[fold, seed].points for fold in folds]) for seed in whole])
     # With one seed an image may have only landmarks that no training image showed.
     kept = np.isfinite(points).any(axis=2).all(axis=0)
@@ -131,7 +131,7 @@ def difference(errors: Errors, reference: Errors) -> dict[str, float] | None:
     if not ids or not seeds:
         return None
     first, second = (
-        e.points[np.ix_([e.seeds.index(seed) for seed in seeds], [e.ids.index(identity) for identity in ids])] for e in (errors, reference)
+        e.points[np.ix_([e.seeds.index(seed) for seed in seeds], [e.ids.index(image_id) for image_id in ids])] for e in (errors, reference)
     )
     if first.shape == second.shape:  # on the landmarks that both have: one may have been trained without some of them
         both = np.isfinite(first) & np.isfinite(second)

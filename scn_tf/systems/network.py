@@ -1,5 +1,7 @@
 """Networks that find landmarks by heatmaps: what this package is for."""
 
+import functools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,8 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from scn_tf.config import Config
 from scn_tf.data.dataset import Dataset
 from scn_tf.environment.backend import keras
+from scn_tf.errors import DataWarning
 from scn_tf.figures import pictures
 from scn_tf.heatmaps.targets import GaussianTargets
 from scn_tf.runs import checkpoints
@@ -26,15 +30,27 @@ from scn_tf.types import Array, Locate
 
 def train(job: Job) -> dict[str, Any]:
     """See :class:`scn_tf.systems.system.System`."""
+    _warn_if_no_sides(job.config, job.dataset)
     shown = [np.isfinite(job.dataset.landmarks[image_id]).all(axis=-1).mean() for image_id in job.ids[0]]
     task = Task(
-        objective=landmark_objective,
+        objective=functools.partial(landmark_objective, exchange=job.dataset.description.exchange),
         measure=lambda trainer: _measure(trainer, job),
         draw=lambda trainer: _draw(trainer, job),
         facts=_peaks,
         annotated=float(np.mean(shown)),
     )
     return fit(job, task, lambda network: points.greeting(job, network))
+
+
+def _warn_if_no_sides(config: Config, dataset: Dataset) -> None:
+    """Warn of mirrored images whose landmarks keep their names: right for landmarks in the middle alone."""
+    if config.augment.mirror > 0 and not dataset.description.flip_pairs:
+        warnings.warn(
+            f"{dataset.root / 'dataset.yaml'}: has no flip_pairs, so augment.mirror {config.augment.mirror:g} mirrors images without "
+            "exchanging left and right landmarks. List the pairs if there are any.",
+            DataWarning,
+            stacklevel=2,
+        )
 
 
 def _measure(trainer: Trainer, job: Job) -> Callable[[], Measurement]:

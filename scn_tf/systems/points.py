@@ -62,7 +62,7 @@ def arrays(examples: tf.data.Dataset) -> list[dict[str, Array]]:
 
 def sheet(job: Job) -> bytes:
     """PNG of the first training images with their points."""
-    first = job.examples.training.take(sheets.MOST_IMAGES[job.info.dims])
+    first = job.examples.training.take(sheets.MAX_IMAGES[job.info.dims])
     return sheets.annotation_sheet(arrays(first), job.ids[0], job.info.landmarks)
 
 

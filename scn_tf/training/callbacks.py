@@ -15,7 +15,7 @@ from scn_tf.types import Array, Logs
 
 WARMUP = 0.04
 # Heatmap losses, 1 being that of a network which predicts nothing.
-LEARNED, COLLAPSED, MOST_RETURNS = 0.3, 0.7, 10
+LEARNED, COLLAPSED, MAX_RETURNS = 0.3, 0.7, 10
 
 
 class Schedule(keras.callbacks.Callback):
@@ -83,8 +83,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
         if not np.isfinite(logs["loss"]):
             raise TrainingDiverged(
                 f"The loss became {logs['loss']} in epoch {self.epoch + 1}, step {batch + 1}. Weights of the last validation stay. "
-                f"Lower --train.learning_rate (now at most {learning_rate(self.model.optimizer):.2g}), "
-                "or lower --train.clip_norm; with --train.loss_scale paper rates near 1e-6 are usual."
+                f"Lower `train.learning_rate` (now at most {learning_rate(self.model.optimizer):.2g}), "
+                "or lower `train.clip_norm`; with `train.loss_scale` paper rates near 1e-6 are usual."
             )
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
@@ -123,7 +123,7 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
             return
         loss = logs[self.trainer.objective.watched]
         collapsed = self.lowest < LEARNED * self.annotated and loss > COLLAPSED * self.annotated
-        if collapsed and self.returns < MOST_RETURNS:
+        if collapsed and self.returns < MAX_RETURNS:
             self.returns += 1
             step = keras.ops.convert_to_numpy(self.trainer.optimizer.iterations)
             for variable, value in zip(self.trainer.state(), self.kept[0], strict=True):

@@ -1,6 +1,6 @@
 """The objective of landmarks: Gaussian targets, rendered on the device from the points that augmentation moved."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -21,18 +21,29 @@ class LandmarkObjective(keras.layers.Layer):
         loss: name in :data:`scn_tf.heatmaps.losses.LOSSES`.
         cost_of_nothing: loss of one map of zeros, which the terms are divided by; None for the paper's plain sums.
         augmentation: ranges of the random changes.
+        exchange: (N,) counterparts of the landmarks in mirrored images, see :func:`scn_tf.training.augment.augment`.
     """
 
-    def __init__(self, targets: GaussianTargets, *, loss: str, cost_of_nothing: float | None, augmentation: AugmentConfig) -> None:
+    def __init__(
+        self,
+        targets: GaussianTargets,
+        *,
+        loss: str,
+        cost_of_nothing: float | None,
+        augmentation: AugmentConfig,
+        exchange: Sequence[int] | None = None,
+    ) -> None:
         super().__init__(name="objective", dtype="float32")
         self.targets, self.loss, self.cost_of_nothing, self.augmentation = targets, loss, cost_of_nothing, augmentation
+        self.exchange = None if exchange is None else tuple(exchange)
         # Fixed sigmas have no term: it would be a constant, with low targets a hundred times the rest.
         self.terms = ("heatmap_loss", "sigma_loss") if targets.trainable_variables else ("heatmap_loss",)
         self.watched = None if cost_of_nothing is None else "heatmap_loss"
         self.built = True
 
     def draw(self, batch: Mapping[str, tf.Tensor], seed: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        images, landmarks, visible = augment(self.augmentation, batch["image"], batch["landmarks"], batch["visible"], seed=seed)
+        truth = batch["landmarks"], batch["visible"]
+        images, landmarks, visible = augment(self.augmentation, batch["image"], *truth, seed=seed, exchange=self.exchange)
         return images, (landmarks, visible)
 
     def loss_terms(self, predicted: Tensor, truth: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
@@ -55,10 +66,10 @@ class LandmarkObjective(keras.layers.Layer):
         return found
 
 
-def landmark_objective(config: Config, num_landmarks: int, size: Sizes) -> LandmarkObjective:
-    """The objective of a resolved configuration for maps (\\*size, N)."""
+def landmark_objective(config: Config, num_landmarks: int, size: Sizes, *, exchange: Sequence[int] | None = None) -> LandmarkObjective:
+    """The objective of a resolved configuration for maps (\\*size, N); ``exchange`` as in :class:`LandmarkObjective`."""
     heatmap, train = config.heatmap, config.train
     gamma = known(heatmap.gamma)
     targets = GaussianTargets(num_landmarks, size, sigma=heatmap.sigma, mode=heatmap.sigma_mode, gamma=gamma, alpha=known(heatmap.alpha))
     cost = losses.cost_of_nothing(train.loss, heatmap.sigma, gamma, size) if train.loss_scale == "mean" else None
-    return LandmarkObjective(targets, loss=train.loss, cost_of_nothing=cost, augmentation=config.augment)
+    return LandmarkObjective(targets, loss=train.loss, cost_of_nothing=cost, augmentation=config.augment, exchange=exchange)

@@ -32,7 +32,7 @@ def check_outputs(run: RunFolder, settings: Config, *, resume: bool) -> None:
     if path.exists() and not resume:
         files.check_writable(path)
         if not run.lock.exists() and config.differences(settings, config.load(path)):
-            raise ConfigError(f"{path}: is there already, with other settings and no run beside it; choose another --run-dir.")
+            raise ConfigError(f"{path}: is there already, with other settings and no run beside it; choose another `run_dir`.")
     # Of a run that is resumed, model, fingerprint and state are read before they are replaced, and refused with a better message.
     read = {run.model, run.data, run.state} if resume else set()
     for path in (*run.written(), run.state):
@@ -58,15 +58,15 @@ def check_run(run: RunFolder, settings: Config) -> None:
         if finished_best(run, settings) is None:
             raise ConfigError(
                 f"{run}: holds {MODEL}, but not the state to resume it from ({STATE}), and does not show that it came to its end. "
-                "The model can be used as it is; train anew with another --run-dir."
+                "The model can be used as it is; train anew with another `run_dir`."
             )
         return
     if not ownership.is_ours(run.settings):
         raise ConfigError(
-            f"{run.settings}: was not written by a run, and there is none to resume; pass it as --config with another --run-dir."
+            f"{run.settings}: was not written by a run, and there is none to resume; pass it as `config` with another `run_dir`."
         )
     if run.history.exists():
-        raise ConfigError(f"{run}: its model and the state to resume it from ({STATE}) are gone; train anew with another --run-dir.")
+        raise ConfigError(f"{run}: its model and the state to resume it from ({STATE}) are gone; train anew with another `run_dir`.")
 
 
 def finished_best(run: RunFolder, settings: Config) -> dict | None:
@@ -106,7 +106,7 @@ def changed_data(run: RunFolder, now: dict, where: Path, *, accept: bool) -> lis
     if found and not accept:
         raise DatasetError(
             f"{where}: the data are not those that {run} was started with: {'; '.join(found)}. Put them back, start a new run, or "
-            "pass --accept-changed-data: then errors before and after are not compared."
+            "pass `accept_changed_data`: then errors before and after are not compared."
         )
     return found
 
@@ -138,7 +138,7 @@ def begin(variables: list, run: RunFolder, settings: Config, *, data: dict, chan
         progress = {**fresh, **checkpoints.load_state(variables, run.state)}
     except CheckpointError as error:
         kept = "The model can be used as it is; train" if run.model.exists() else "Train"
-        raise CheckpointError(f"{error} {kept} anew with another --run-dir.") from None
+        raise CheckpointError(f"{error} {kept} anew with another `run_dir`.") from None
     if other := _foreign(config.from_dict(progress["config"], source="checkpoint"), settings):
         raise CheckpointError(f"{run.state}: belongs to another run, with another {', '.join(other)} than {run.settings}.")
     progress["config"] = fresh["config"]
@@ -208,7 +208,7 @@ def _check_model(run: RunFolder, settings: Config, progress: dict, data: dict) -
     path = run.model
     if not path.exists():
         if progress["finished"]:
-            raise CheckpointError(f"{run}: came to its end, but its {MODEL} is gone; put it back, or train anew with another --run-dir.")
+            raise CheckpointError(f"{run}: came to its end, but its {MODEL} is gone; put it back, or train anew with another `run_dir`.")
         if progress["best"] is not None:
             warnings.warn(f"{path}: is gone; the best of the following epochs takes its place.", ConfigWarning, stacklevel=4)
             progress["best"] = None

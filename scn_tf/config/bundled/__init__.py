@@ -1,4 +1,4 @@
-"""Configurations and studies that come with the package: YAML files beside this module and in ``studies/``."""
+"""Bundled configurations and studies: YAML files beside this module and in ``studies/``."""
 
 import os
 from pathlib import Path
@@ -31,13 +31,13 @@ def find(name: str | Path) -> Path | None:
 
 
 def find_study(name: str | Path) -> Path | None:
-    """File of a study, or None; ``name`` as in :func:`find`, with or without ``studies/`` before it."""
+    """File of a study, or None. ``name`` is as in :func:`find`, with or without ``studies/`` before it."""
     name = plain(name).removeprefix(f"{STUDIES}/")
     return FOLDER / STUDIES / f"{name}.yaml" if name in study_names() else None
 
 
 def plain(name: str | Path) -> str:
-    """A name as :func:`names` has it: ``configs/hand_xray.yaml`` is ``hand_xray``. Of any other path its own text."""
+    """Name of a configuration as in :func:`names`: ``configs/hand_xray.yaml`` becomes ``hand_xray``. Any other path stays as it is."""
     path = Path(name)
     if path.is_absolute() or ".." in path.parts:
         former = os.path.join(CHECKOUT, FORMER, "")
@@ -55,5 +55,5 @@ def text(file: Path) -> str:
 
 
 def headline(file: Path) -> str:
-    """What one of these files says of itself in its first line."""
+    """Description of one of these files, from its first line."""
     return text(file).partition("\n")[0].lstrip("# ")

@@ -1,21 +1,24 @@
 """Image files of every format, and the DICOM series of folders, with the frames that they state.
 
-One module per family of formats reads pixels as stored (:class:`Stored`); ``formats`` chooses it, ``image`` turns, checks and converts.
+One module in ``readers/`` per family of formats reads pixels as stored (:class:`Stored`) and has its rows; ``formats`` chooses one,
+``image`` turns, checks and converts. Other packages register rows (:func:`register_image_format`, entry-point group
+``scn_tf.image_formats``).
 """
 
 from scn_tf.data.images.collect import Source, check_exist, collect
-from scn_tf.data.images.formats import EXTENSIONS, FORMATS, is_image, read_image, shown, stem
-from scn_tf.data.images.image import LEAST_MM, MOST_MM, Image, Stored, checked_spacing, from_array, from_stored
-from scn_tf.data.images.series import is_series
+from scn_tf.data.images.dicom.series import is_series
+from scn_tf.data.images.formats import IMAGE_FORMATS, is_image, read_image, register_image_format, shown, stem
+from scn_tf.data.images.image import MAX_MM, MIN_MM, Image, Stored, checked_spacing, from_array, from_stored
+from scn_tf.data.images.row import ImageFormat
 from scn_tf.errors import ImageError
 
 __all__ = [
-    "EXTENSIONS",
-    "FORMATS",
-    "LEAST_MM",
-    "MOST_MM",
+    "IMAGE_FORMATS",
+    "MAX_MM",
+    "MIN_MM",
     "Image",
     "ImageError",
+    "ImageFormat",
     "Source",
     "Stored",
     "check_exist",
@@ -26,6 +29,7 @@ __all__ = [
     "is_image",
     "is_series",
     "read_image",
+    "register_image_format",
     "shown",
     "stem",
 ]

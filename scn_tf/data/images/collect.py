@@ -6,16 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from scn_tf.data.images.formats import is_image, shown, stem
-from scn_tf.data.images.series import dicom_files
+from scn_tf.data.images.dicom.series import dicom_files
+from scn_tf.data.images.formats import IMAGE_FORMATS, is_image, shown, stem
 from scn_tf.errors import ImageError
 
 # Formats of pictures that people have, and that are not read.
 UNREAD_PICTURES = (".gif", ".webp", ".heic", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".pdf", ".czi", ".nd2", ".svs")
 UNREAD = (*UNREAD_PICTURES, ".mnc", ".mgz", ".mgh", ".img", ".rec", ".ima", ".dicom")
-HEADERS = (".hdr", ".nhdr", ".mhd")  # name their pixels, which lie in a file beside them
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
-MOST_DEPTH = 32  # of folders in folders
+MAX_DEPTH = 32  # of folders in folders
 
 
 class Source(NamedTuple):
@@ -45,7 +44,7 @@ def collect(paths: Iterable[str | os.PathLike[str]], *, dims: int) -> tuple[list
     left_out: list[str] = []
     for path in paths:
         if path.is_dir():
-            _search(path, dims, found, left_out, MOST_DEPTH)
+            _search(path, dims, found, left_out, MAX_DEPTH)
         else:
             found.append(path)
     found = list(dict.fromkeys(found))
@@ -73,7 +72,8 @@ def _search(folder: Path, dims: int, found: list[Path], left_out: list[str], dep
     except OSError as error:
         left_out.append(f"{shown(folder)}: cannot be looked into ({error.strerror}).")
         return
-    named = tuple(f"{stem(path)}." for path in inside if path.name.lower().endswith(HEADERS))
+    headers = tuple(ending for row in IMAGE_FORMATS.values() for ending in row.headers)
+    named = tuple(f"{stem(path)}." for path in inside if path.name.lower().endswith(headers))
     slices = set(_slices(folder)) if dims == 3 else set()
     if slices:
         found.append(folder)
@@ -99,7 +99,7 @@ def _slices(folder: Path) -> list[Path]:
     """The DICOM files of a folder that hold one slice each; files of several frames are volumes of their own."""
     found = []
     for path in dicom_files(folder):
-        from scn_tf.data.images.dicom import open_file  # pydicom takes a third of a second, and most folders hold none
+        from scn_tf.data.images.dicom.file import open_file  # pydicom takes a third of a second, and most folders hold none
 
         if path.name.upper() == "DICOMDIR":
             continue

@@ -1,77 +1,57 @@
 """Which format a file has, and how it is read: one row per format."""
 
 import contextlib
-import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-from scn_tf.data.images import isolated, series
+from scn_tf.data import endings
+from scn_tf.data.images import isolated
+from scn_tf.data.images.dicom import series
 from scn_tf.data.images.image import Image, Stored, from_stored
-from scn_tf.errors import ImageError
+from scn_tf.data.images.row import ImageFormat
+from scn_tf.errors import ConfigError, ImageError
 from scn_tf.messages import visible
+from scn_tf.registry import Registry
+from scn_tf.types import known
 
-DICOM_MAGIC = b"DICM"  # at byte 128
+IMAGE_FORMATS = Registry("image format", ImageFormat, home="scn_tf.data.images.readers", group="scn_tf.image_formats")
 
 
-class Format(NamedTuple):
-    """``name`` for people, file name ``endings``, first bytes of which a file must have one (none: not asked), its reader.
+def register_image_format(row: ImageFormat) -> None:
+    """Add a format for this program; an installed package offers its row in the entry-point group ``scn_tf.image_formats``.
 
-    ``isolated``: whether it runs in a process of its own, since a damaged file can crash the libraries that it calls.
+    Raises:
+        ConfigError: no :class:`ImageFormat`; its name or an ending is taken; ``isolated``, since the other process would not know it.
     """
-
-    name: str
-    endings: tuple[str, ...]
-    magic: tuple[bytes, ...]
-    read: Callable[[Path], Stored]
-    isolated: bool = False
-
-
-def _reader(module: str, function: str = "read") -> Callable[[Path], Stored]:
-    """A function of a reader's module that is imported when it is first needed: pydicom and nibabel take half a second."""
-
-    def read(path: Path) -> Stored:
-        return getattr(importlib.import_module(f"scn_tf.data.images.{module}"), function)(path)
-
-    return read
-
-
-DICOM = Format("DICOM", (".dcm",), (), _reader("dicom"), isolated=True)
-FORMATS = (
-    Format("PNG", (".png",), (b"\x89PNG",), _reader("raster", "read_png")),
-    Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (b"\xff\xd8",), _reader("raster", "read_jpeg")),
-    Format("BMP", (".bmp",), (b"BM",), _reader("raster", "read_bmp")),
-    Format("TIFF", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _reader("tiff"), isolated=True),
-    DICOM,
-    Format("MetaImage", (".mha", ".mhd"), (), _reader("metaimage")),
-    Format("NIfTI", (".nii", ".nii.gz", ".hdr"), (), _reader("nifti")),
-    Format("NRRD", (".nrrd", ".nhdr"), (b"NRRD",), _reader("nrrd")),
-    Format("GIPL", (".gipl",), (), _reader("itk", "read_gipl"), isolated=True),
-    Format("VTK", (".vtk",), (b"# vtk",), _reader("itk", "read_vtk"), isolated=True),
-)
-EXTENSIONS = tuple(ending for row in FORMATS for ending in row.endings)
-LONGEST_FIRST = sorted(EXTENSIONS, key=len, reverse=True)
+    if isinstance(row, ImageFormat):
+        if row.isolated:
+            raise ConfigError(f"image format {row.name}: isolated is for rows of entry points; a registered one is read in this process.")
+        for other in IMAGE_FORMATS.values():
+            if taken := {*row.endings} & {*other.endings}:
+                raise ConfigError(f"image format {row.name}: files ending in {', '.join(sorted(taken))} are {other.name}.")
+    IMAGE_FORMATS.register(row)
 
 
 def stem(path: str | os.PathLike[str]) -> str:
     """File name without its image extension: ``a/b.nii.gz`` -> ``b``; without one the whole name, which may have dots (a DICOM UID)."""
     name = Path(path).name
-    for extension in LONGEST_FIRST:
-        if name.lower().endswith(extension) and len(name) > len(extension):
-            return name[: -len(extension)]
+    endings_ = (ending for row in IMAGE_FORMATS.values() for ending in row.endings)
+    for ending in sorted(endings_, key=len, reverse=True):
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
     return name
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:
-    """Whether a file has the extension of an image format, or none of them and a DICOM file's first bytes, as archives export them."""
-    if str(path).lower().endswith(EXTENSIONS):
+    """Whether a file has the ending of an image format, or the first bytes of one whose files need none: archives export DICOM so."""
+    if endings.fitting(IMAGE_FORMATS.values(), Path(path)) is not None:
         return True
     try:
         if not Path(path).is_file():  # a folder, or a pipe that would never answer
             return False
-        with open(path, "rb") as file:
-            return file.read(132)[128:] == DICOM_MAGIC
+        row = _by_first_bytes(_head(Path(path)))
+        return row is not None and row.without_ending
     except (OSError, ValueError):  # not ours to read
         return False
 
@@ -138,25 +118,32 @@ def _is_isolated(path: Path) -> bool:
     return path.is_dir() or _format(path).isolated
 
 
-def _format(path: Path) -> Format:
+def _head(path: Path) -> bytes:
+    """As many first bytes of a file as tell its format."""
+    with open(path, "rb") as file:
+        return file.read(max(row.head_size for row in IMAGE_FORMATS.values()))
+
+
+def _by_first_bytes(head: bytes) -> ImageFormat | None:
+    """The format that a file begins with; of a file with two, that which leaves room for the other at its start."""
+    fitting = [row for row in IMAGE_FORMATS.values() if row.begins(head)]
+    return max(fitting, key=lambda row: row.magic_at, default=None)
+
+
+def _format(path: Path) -> ImageFormat:
     """The format of a file, by its name, else by its first bytes; the two must agree."""
     if not path.is_file():
         raise ImageError(f"{path}: {'is no regular file' if path.exists() else 'no such file'}.")
-    with open(path, "rb") as file:
-        head = file.read(132)
-    name = path.name.lower()
+    head = _head(path)
     if not head:
         raise ImageError(f"{path}: is empty.")
-    row = next((row for row in FORMATS if name.endswith(row.endings)), None)
+    row = endings.fitting(IMAGE_FORMATS.values(), path)
+    found = _by_first_bytes(head)
+    if row is None and found is None:
+        raise ImageError(f"{path}: is no image of a format that is read: {', '.join(IMAGE_FORMATS)}.")
     if row is None:
-        if head[128:] == DICOM_MAGIC:
-            return DICOM
-        row = next((row for row in FORMATS if row.magic and head.startswith(row.magic)), None)
-        if row is None:
-            raise ImageError(f"{path}: is no image of a format that is read: {', '.join(row.name for row in FORMATS)}.")
-    if row.magic and not head.startswith(row.magic):
-        other = next((other.name for other in FORMATS if other.magic and head.startswith(other.magic)), None)
-        other = "DICOM" if head[128:] == DICOM_MAGIC else other
-        hint = f"; it is {other}, so give it that ending" if other else ", or damaged"
+        return known(found)
+    if row.magic and row.magic_required and not row.begins(head):
+        hint = f"; it is {found.name}, so give it that ending" if found else ", or damaged"
         raise ImageError(f"{path}: cannot be read as an image: it is no {row.name} file{hint}.")
     return row

@@ -12,9 +12,9 @@ from scn_tf.errors import ImageError
 from scn_tf.storage.files import counted
 from scn_tf.types import Vector
 
-LEAST_MM, MOST_MM = 1e-6, 1e6  # of a pixel: less or more is no spacing, and no float32 survives it
-MOST_VALUES = 2**30  # of a file, 4 GB as float32; asked of the header before memory is taken
-MOST_PLANE_VALUES = 2**28  # of a single plane, 16,384 x 16,384: more is a header that lies
+MIN_MM, MAX_MM = 1e-6, 1e6  # of a pixel: less or more is no spacing, and no float32 survives it
+MAX_VALUES = 2**30  # of a file, 4 GB as float32; asked of the header before memory is taken
+MAX_PLANE_VALUES = 2**28  # of a single plane, 16,384 x 16,384: more is a header that lies
 ORTHONORMAL = 2e-3  # how far direction cosines may be from an orthonormal matrix: headers round them to three decimals
 IN_PLANE = 0.5  # smallest determinant of a slice's directions in x and y, at which its points still have (x, y) mm of their own
 
@@ -90,14 +90,14 @@ def check_count(values: int, name: str, *, planes: int = 1) -> None:
         planes: of the image.
 
     Raises:
-        ImageError: more than ``MOST_VALUES`` in all or ``MOST_PLANE_VALUES`` per plane, or none.
+        ImageError: more than ``MAX_VALUES`` in all or ``MAX_PLANE_VALUES`` per plane, or none.
     """
     if values < 1 or planes < 1:
         raise ImageError(f"{name}: its header states an image without pixels.")
-    if values > MOST_VALUES or values // planes > MOST_PLANE_VALUES:
+    if values > MAX_VALUES or values // planes > MAX_PLANE_VALUES:
         raise ImageError(
-            f"{name}: its header states {values:,} values in {counted(planes, 'plane')}; at most {MOST_VALUES:,} in all and "
-            f"{MOST_PLANE_VALUES:,} per plane are read."
+            f"{name}: its header states {values:,} values in {counted(planes, 'plane')}; at most {MAX_VALUES:,} in all and "
+            f"{MAX_PLANE_VALUES:,} per plane are read."
         )
 
 
@@ -275,7 +275,7 @@ def checked_spacing(spacing: ArrayLike, dims: int, name: str) -> np.ndarray:
         values = np.asarray(spacing, float)
     except (TypeError, ValueError):
         values = np.empty(0)
-    if values.shape != (dims,) or not (np.isfinite(values) & (values > LEAST_MM) & (values < MOST_MM)).all():
+    if values.shape != (dims,) or not (np.isfinite(values) & (values > MIN_MM) & (values < MAX_MM)).all():
         raise ImageError(f"{name}: expected {dims} positive numbers of mm per pixel, received {spacing!r}.")
     return values
 

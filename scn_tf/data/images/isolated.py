@@ -23,8 +23,8 @@ from scn_tf.errors import DataWarning, ImageError
 from scn_tf.types import known
 
 SECONDS = 600  # for a file or series
-MOST_BYTES = 24 * 2**30  # of address space of such a process
-MOST_IDLE = 4
+MAX_BYTES = 24 * 2**30  # of address space of such a process
+MAX_IDLE = 4
 READY = b"ready\n"
 PIPE = 2**20  # bytes, where the system lets choose: pixels pass faster
 PROGRAM = "from scn_tf.data.images.formats import read_stored; from scn_tf.data.images.isolated import serve; serve(read_stored)"
@@ -54,7 +54,7 @@ def read(path: Path, name: str) -> Stored:
     if answer is None:
         raise ImageError(f"{name}: is damaged: its decoder crashes, or takes longer than {SECONDS} s.")
     with _lock:
-        keep = len(_idle) < MOST_IDLE
+        keep = len(_idle) < MAX_IDLE
         if keep:
             _idle.append(process)
     if not keep:
@@ -192,7 +192,7 @@ def serve(reader: Callable[[Path], Stored]) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        most = min(MOST_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        most = min(MAX_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     answers.write(READY)
     answers.flush()

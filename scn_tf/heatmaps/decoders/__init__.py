@@ -1,6 +1,6 @@
 """Heatmaps to landmarks, the inverse of :mod:`scn_tf.heatmaps.gaussians`: one file and one row per decoder.
 
-Coordinates (x, y[, z]) in network pixels, integers are pixel centres; maps are (B, [D,] H, W, N).
+Coordinates are (x, y[, z]) in network pixels; integers are pixel centres. Maps are (B, [D,] H, W, N).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class Decoder:
     """One value of ``heatmap.decoder``.
 
     Args:
-        name: the value.
+        name: value of ``heatmap.decoder``.
         description: a few words for help texts and tables.
         decode: function of heatmaps (B, [D,] H, W, N) -> (landmarks (B, N, d) float32 network pixels, scores (B, N): the maxima).
-            Write it in ``keras.ops`` with static sizes: it becomes part of every export.
+            It must use ``keras.ops`` with static sizes, because it is part of every export.
         rank: place in lists.
     """
 
@@ -34,4 +34,12 @@ class Decoder:
 
 
 DECODERS: Registry[Decoder] = Registry("decoder", Decoder, home="scn_tf.heatmaps.decoders", group="scn_tf.decoders")
-register_decoder = DECODERS.register
+
+
+def register_decoder(decoder: Decoder) -> None:
+    """Add a value of ``heatmap.decoder``. Installed packages declare an entry point instead (docs/extending.md).
+
+    Raises:
+        ConfigError: the row is not a :class:`Decoder`, or its name is taken.
+    """
+    DECODERS.register(decoder)

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 def argmax_coordinates(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """Whole-pixel maximum of every map, the paper's prediction.
 
-    One argmax over the flattened map: separate maxima of rows and columns could, under
-    ties, return a point that is no maximum.
+    One argmax runs over the flattened map. With ties, separate maxima of rows and columns could give a point that is no maximum.
 
     Args:
         heatmaps: (B, [D,] H, W, N).

@@ -18,7 +18,7 @@ CENTROID_RADIUS = 2  # pixels
 
 
 def centroid_coordinates(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-    """Sub-pixel maximum: the centre of mass of the positive values at most ``CENTROID_RADIUS`` pixels from it along each axis."""
+    """Sub-pixel maximum: the centre of mass of positive values, within ``CENTROID_RADIUS`` pixels of the maximum along each axis."""
     size, flat, index, centre = peaks(heatmaps)
     whole = unravel(index, size)
     dims = len(size)

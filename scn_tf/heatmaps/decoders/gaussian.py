@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def gaussian_coordinates(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """Sub-pixel maximum: a parabola through the logarithms, exact where a peak is a Gaussian.
 
-    The second-order step of DARK (Zhang et al., CVPR 2020, eq. 6) along each axis; its smoothing is left out, since
-    these heatmaps are smooth.
+    This is the second-order step of DARK (Zhang et al., CVPR 2020, eq. 6) along each axis. Its smoothing is omitted, since these
+    heatmaps are smooth.
     """
     size, flat, index, centre = peaks(heatmaps)
     whole = unravel(index, size)

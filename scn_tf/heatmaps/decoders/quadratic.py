@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def quadratic_coordinates(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """Sub-pixel maximum: a parabola through the maximum and its two neighbours, per axis.
 
-    The step is guarded: 0 at the border or on a plateau, never beyond half a pixel.
+    The step is 0 at the border or on a plateau, and at most half a pixel.
 
     Args:
         heatmaps: (B, [D,] H, W, N).

@@ -1,8 +1,8 @@
-"""The loss: how far the heatmaps are from their targets, how wide the targets are, how large the weights.
+"""The loss: distance of heatmaps from targets, widths of targets, and size of weights.
 
-``paper`` scale adds squares over all pixels and landmarks and divides by the batch alone (Payer et al. 2019, eq. 4), which
-is why it needs learning rates of 1e-6. ``mean`` scale divides by the number of landmarks and by what a map of zeros
-costs as well, so that predicting nothing costs about 1 whatever the kind of loss. One file and one row per kind.
+``paper`` scale adds squares over all pixels and landmarks and divides by the batch size only (Payer et al. 2019, eq. 4). It
+therefore needs learning rates near 1e-6. ``mean`` scale also divides by the number of landmarks and by the loss of a map of zeros.
+Predicting nothing then costs about 1 with every loss. Each kind has one file and one row.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Loss:
     """One value of ``train.loss``.
 
     Args:
-        name: the value.
+        name: value of ``train.loss``.
         description: a few words for help texts and tables.
         map_losses: function (predicted (B, [D,] H, W, N), target of that shape, peak) -> (B, N), summed over the pixels. ``peak``:
             height of a target, a number or (N,).
-        fixed_sigmas: whether it cannot learn the widths of its targets (``heatmap.sigma_mode``).
-        logits: whether the network's maps are logits, which have no height.
-        decoders: names of the decoders that its maps can have; None: all.
+        fixed_sigmas: whether the widths of the targets must be fixed (``heatmap.sigma_mode``).
+        logits: whether the network's maps are logits, which have no peak height.
+        decoders: names of the decoders that suit its maps; None: all.
         rank: place in lists.
     """
 
@@ -43,11 +43,19 @@ class Loss:
 
 
 LOSSES: Registry[Loss] = Registry("loss", Loss, home="scn_tf.heatmaps.losses", group="scn_tf.losses")
-register_loss = LOSSES.register
+
+
+def register_loss(loss: Loss) -> None:
+    """Add a value of ``train.loss``. Installed packages declare an entry point instead (docs/extending.md).
+
+    Raises:
+        ConfigError: the row is not a :class:`Loss`, or its name is taken.
+    """
+    LOSSES.register(loss)
 
 
 def over_pixels(pixel_loss: Callable[[Tensor, Tensor, Peak], Tensor]) -> Callable[[Tensor, Tensor, Peak], Tensor]:
-    """``map_losses`` that sums a loss of every pixel."""
+    """Build ``map_losses`` from the loss of one pixel."""
 
     def map_losses(predicted: Tensor, target: Tensor, peak: Peak) -> Tensor:
         return ops.sum(pixel_loss(predicted, target, peak), axis=tuple(range(1, len(predicted.shape) - 1)))
@@ -65,8 +73,7 @@ def heatmap_loss(predicted: Tensor, target: Tensor, visible: Tensor, *, kind: st
 
     Args:
         predicted, target: (B, [D,] H, W, N).
-        visible: (B, N), 1 where annotated and inside the input, else 0; a target must be finite
-            even where it is absent.
+        visible: (B, N), 1 if annotated and inside the input, else 0. Targets of absent landmarks must be finite too.
         kind, peak: see :func:`map_losses`.
     """
     each = map_losses(predicted, target, kind=kind, peak=peak)
@@ -74,7 +81,7 @@ def heatmap_loss(predicted: Tensor, target: Tensor, visible: Tensor, *, kind: st
 
 
 def cost_of_nothing(kind: str, sigma: float, gamma: float, size: Sizes) -> float:
-    """:func:`map_losses` of a map of zeros whose landmark lies in its centre, float.
+    """Loss (:func:`map_losses`) of a map of zeros whose landmark lies in its centre, a float.
 
     Args:
         kind: see :func:`map_losses`.

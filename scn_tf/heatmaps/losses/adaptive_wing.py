@@ -16,7 +16,7 @@ WING_ALPHA, WING_OMEGA, WING_EPSILON, WING_THETA = 2.1, 14.0, 1.0, 0.5
 
 
 def adaptive_wing(predicted: Tensor, target: Tensor, peak: Peak) -> Tensor:
-    """Logarithmic near zero where the target is high, square where it is low (Wang et al., ICCV 2019, eq. 4)."""
+    """Loss per pixel: logarithmic near zero for high targets, square for low ones (Wang et al., ICCV 2019, eq. 4)."""
     target = ops.clip(target / peak, 0.0, 1.0)
     distance = ops.abs(predicted / peak - target)
     power = WING_ALPHA - target

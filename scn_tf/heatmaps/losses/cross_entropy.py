@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def cross_entropy(predicted: Tensor, target: Tensor, peak: Peak) -> Tensor:
-    """A map is taken for the logits of where its landmark is, the target, divided by its sum, for the truth: (B, N)."""
+    """Cross-entropy (B, N): a map holds the logits of the landmark's position. The true distribution is the target divided by its sum."""
     space = tuple(range(1, len(predicted.shape) - 1))
     share = target / ops.maximum(ops.sum(target, axis=space, keepdims=True), 1e-6)
     return ops.logsumexp(predicted, axis=space) - ops.sum(share * predicted, axis=space)

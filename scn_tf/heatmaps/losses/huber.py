@@ -15,7 +15,7 @@ HUBER_DELTA = 0.25  # of a target's peak
 
 
 def huber(predicted: Tensor, target: Tensor, peak: Peak) -> Tensor:
-    """Squares up to a quarter of the peak, linear beyond: a pixel far off weighs less."""
+    """Loss per pixel: square up to a quarter of the peak, linear beyond. Large deviations weigh less."""
     delta = HUBER_DELTA * peak
     distance = ops.abs(predicted - target)
     return ops.where(distance <= delta, 0.5 * ops.square(distance), delta * (distance - 0.5 * delta))

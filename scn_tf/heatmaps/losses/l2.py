@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def squares(predicted: Tensor, target: Tensor, peak: Peak) -> Tensor:
-    """0.5 (h - g)^2 of every pixel, the paper's."""
+    """The paper's loss per pixel, 0.5 (h - g)^2."""
     return 0.5 * ops.square(predicted - target)
 
 

@@ -1,1 +1,1 @@
-"""What the networks are built of: layers that Keras lacks, and blocks that several networks share."""
+"""Parts of the networks: layers that Keras lacks, and blocks that several networks share."""

@@ -1,6 +1,6 @@
 """Blocks that several networks share: convolutions, heads, pooling, enlargement.
 
-Source of weights, slopes and deviations: Payer et al. 2019, section 3, and the authors' published code.
+Initial weights, slopes and deviations follow Payer et al. 2019, section 3, and the authors' published code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HEAD_STDDEV = 1e-4  # heads start near zero: the product of the two maps does as
 
 
 def conv(filters: int, kernel: int, dims: int, *, name: str, activation: str | None = "leaky") -> Apply:
-    """A convolution of the body: He-normal weights, zero bias, LeakyReLU 0.1."""
+    """Convolution of the body: He-normal weights, zero bias, LeakyReLU 0.1."""
     layer = {2: layers.Conv2D, 3: layers.Conv3D}[dims]
 
     def apply(tensor: keras.KerasTensor) -> keras.KerasTensor:
@@ -39,10 +39,10 @@ def conv(filters: int, kernel: int, dims: int, *, name: str, activation: str | N
 def head(
     num_maps: int, kernel: int, dims: int, *, name: str, activation: str | None = None, stddev: float | None = HEAD_STDDEV
 ) -> keras.Layer:
-    """The convolution to one map per landmark; with ``stddev`` None its weights start He-normal.
+    """Convolution to one map per landmark. With ``stddev`` None, its weights start He-normal.
 
-    It computes in float32 whatever the policy: with the 8 significant bits of bfloat16
-    neighbouring pixels of a peak tie, and the maximum is no longer where the peak is.
+    It computes in float32 under every policy. With the 8 significant bits of bfloat16, neighbouring pixels of a peak tie, and the
+    maximum may miss the peak.
     """
     layer = {2: layers.Conv2D, 3: layers.Conv3D}[dims]
     return layer(
@@ -62,14 +62,14 @@ def average_pooling(dims: int, size: int, *, name: str) -> keras.Layer:
 
 
 def linear_upsampling(factor: int = 2, *, name: str, dtype: str | None = None) -> keras.Layer:
-    """:class:`scn_tf.models.parts.layers.LinearUpsampling`."""
+    """Apply :class:`scn_tf.models.parts.layers.LinearUpsampling`."""
     from scn_tf.models.parts.layers import LinearUpsampling  # defines Keras layers, so it imports Keras
 
     return LinearUpsampling(factor, name=name, dtype=dtype)
 
 
 def cubic_upsampling(factor: int, *, name: str, dtype: str | None = None) -> keras.Layer:
-    """:class:`scn_tf.models.parts.layers.CubicUpsampling`."""
+    """Apply :class:`scn_tf.models.parts.layers.CubicUpsampling`."""
     from scn_tf.models.parts.layers import CubicUpsampling
 
     return CubicUpsampling(factor, name=name, dtype=dtype)

@@ -1,7 +1,7 @@
-"""The layers that Keras lacks: upsampling and resizing that train and export everywhere.
+"""Layers that Keras lacks: upsampling and resizing for all precisions, compilers and exports.
 
-Keras' ``UpSampling2D(interpolation="bicubic")`` has no gradient in bfloat16, no XLA
-kernel and no TFLite builtin, and there is no linear or cubic upsampling in 3D at all.
+Keras' ``UpSampling2D(interpolation="bicubic")`` has no gradient in bfloat16, no XLA kernel and no TFLite builtin. Keras has no
+linear or cubic upsampling in 3D.
 """
 
 from typing import Any
@@ -17,12 +17,11 @@ def cubic_matrix(size: int, outputs: int) -> Array:
 
     Args:
         size: number of samples along the axis.
-        outputs: number wanted; where they are fewer, the kernel is as much wider, so that nothing aliases.
+        outputs: number of output samples. For fewer outputs than samples, the kernel is widened against aliasing.
 
     Returns:
-        float32 array (outputs, size). Sample centres follow the half-pixel
-        convention; taps outside the axis are dropped and the rest renormalised, so
-        the matrix equals ``tf.image.resize(..., "bicubic", antialias=True)`` at the border as well.
+        float32 array (outputs, size). Sample centres follow the half-pixel convention. Taps outside the axis are dropped, and the
+        rest is renormalised. The result equals ``tf.image.resize(..., "bicubic", antialias=True)``, also at the border.
 
     Source: Keys, "Cubic convolution interpolation for digital image processing", 1981, eq. 15.
     """
@@ -46,8 +45,8 @@ def _space(shape: Shape) -> Sizes:
 class _Cubic(keras.layers.Layer):
     """Cubic interpolation to :meth:`outputs` samples along each axis.
 
-    One small constant matrix an axis, applied as a matrix product: the gradient is
-    exact in every precision, XLA compiles it and TFLite has it as a builtin.
+    Each axis has one small constant matrix, applied as a matrix product. Its gradient is exact in every precision, XLA compiles it,
+    and TFLite has it as a builtin.
     """
 
     def build(self, input_shape: Shape) -> None:
@@ -96,7 +95,7 @@ class CubicUpsampling(_Cubic):
 
 @keras.saving.register_keras_serializable("scn_tf")
 class CubicResizing(_Cubic):
-    """Bicubic or tricubic resampling to any size, antialiased where it shrinks.
+    """Bicubic or tricubic resampling to any size, antialiased when it shrinks.
 
     Input shape: (B, [D,] H, W, C). Output shape: (B, *size, C).
 
@@ -119,7 +118,7 @@ class CubicResizing(_Cubic):
 class LinearUpsampling(keras.layers.Layer):
     """Bilinear or trilinear enlargement by an integer factor, half-pixel centres.
 
-    In 3D, two 2D resizes: rows and columns of every slice, then the slices.
+    In 3D, two 2D resizes follow each other: rows and columns of every slice, then the slices.
 
     Input shape: (B, [D,] H, W, C). Output shape: (B, [D * factor,] H * factor, W * factor, C).
 
@@ -155,7 +154,7 @@ class LinearUpsampling(keras.layers.Layer):
 
 
 class _Others(keras.layers.Layer):
-    """A convolution from N maps to N maps in which no map sees itself: that part of the kernel is always zero."""
+    """Convolution from N maps to N maps that excludes each map from its own output: that part of the kernel is always zero."""
 
     def build(self, input_shape: Shape) -> None:
         if input_shape[-1] != self.filters:

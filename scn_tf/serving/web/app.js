@@ -5,7 +5,7 @@ import { draw, preview } from "./draw.js";
 import { loadNetwork } from "./network.js";
 import { csv, download, json, stem } from "./table.js";
 
-const LONGEST_MESSAGE = 500;
+const MAX_MESSAGE = 500;
 const at = (id) => document.getElementById(id);
 const results = new Map(); // id -> {id, file, width, height, landmarks, scores}; pixels and heatmaps are kept of the shown image alone
 const known = new Set(); // ids of results and of files in the queue
@@ -20,7 +20,7 @@ function say(text) {
 
 function complain(text) {
   const item = document.createElement("li");
-  item.textContent = text.length > LONGEST_MESSAGE ? text.slice(0, LONGEST_MESSAGE) + "…" : text;
+  item.textContent = text.length > MAX_MESSAGE ? text.slice(0, MAX_MESSAGE) + "…" : text;
   at("errors").append(item);
 }
 

@@ -3,7 +3,7 @@
 import { decode as decodePng } from "fast-png";
 import { Unusable, wholeBmp, wholeJpeg, wholePng } from "./check.js";
 
-export const MOST_PIXELS = 64e6; // of an image: what its decoded form takes would end the page
+export const MAX_PIXELS = 64e6; // of an image: what its decoded form takes would end the page
 
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a], BMP = [0x42, 0x4d], JPEG = [0xff, 0xd8, 0xff];
 const PICTURES = "save it as PNG", VOLUMES = "use scn-tf predict";
@@ -34,7 +34,7 @@ const OTHERS = [
  * @throws {Error} no image, damaged, or too large; the message is for the user and does not name the file.
  */
 export async function decode(file) {
-  if (file.size > 4 * MOST_PIXELS) throw new Error(`is too large: ${file.size} bytes, expected at most ${4 * MOST_PIXELS}.`);
+  if (file.size > 4 * MAX_PIXELS) throw new Error(`is too large: ${file.size} bytes, expected at most ${4 * MAX_PIXELS}.`);
   const bytes = new Uint8Array(await file.arrayBuffer());
   const starts = (magic) => magic.every((byte, index) => bytes[index] === byte);
   const view = new DataView(bytes.buffer);
@@ -71,8 +71,8 @@ function unknown(bytes) {
 
 function checkSize(width, height) {
   if (!(width > 0 && height > 0)) throw new Unusable(`it has ${width} x ${height} pixels`);
-  if (width * height > MOST_PIXELS) {
-    throw new TooLarge(`is too large: ${width} x ${height} pixels; expected at most ${MOST_PIXELS / 1e6} million.`);
+  if (width * height > MAX_PIXELS) {
+    throw new TooLarge(`is too large: ${width} x ${height} pixels; expected at most ${MAX_PIXELS / 1e6} million.`);
   }
 }
 

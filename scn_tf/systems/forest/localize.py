@@ -16,45 +16,45 @@ COARSE_BLUR = 0.03  # of the image's largest side
 CANDIDATES = 5
 
 
-def build_locate(stages: Sequence[Stage], shape: ShapeModel | None, landmarks: int, decoder: str) -> Locate:
+def build_locate(stages: Sequence[Stage], shape_model: ShapeModel | None, num_landmarks: int, decoder: str) -> Locate:
     """Function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels.
 
     Args:
         stages: :class:`scn_tf.systems.forest.voting.Stage` from coarse to fine.
-        shape: :class:`scn_tf.systems.forest.shape.ShapeModel` that chooses among the peaks of the votes; None takes the highest.
-        landmarks: number of landmarks N.
+        shape_model: :class:`scn_tf.systems.forest.shape.ShapeModel` that chooses among the peaks of the votes; None takes the highest.
+        num_landmarks: number of landmarks N.
         decoder: name in :data:`scn_tf.heatmaps.decoders.DECODERS`. A score is the share of votes at the maximum of the smoothed map.
     """
 
     def locate(images: Tensor) -> tuple[Array, Array]:
-        maps = np.stack([vote_maps(stages, shape, landmarks, image.mean(axis=-1)) for image in np.asarray(images)])
+        maps = np.stack([vote_maps(stages, shape_model, num_landmarks, image.mean(axis=-1)) for image in np.asarray(images)])
         points, scores = DECODERS[decoder].decode(maps)
         return np.asarray(points), np.asarray(scores)
 
     return locate
 
 
-def vote_maps(stages: Sequence[Stage], shape: ShapeModel | None, landmarks: int, image: Array) -> Array:
+def vote_maps(stages: Sequence[Stage], shape_model: ShapeModel | None, num_landmarks: int, image: Array) -> Array:
     """Smoothed votes of the last stage, float32 ([D,] H, W, N), for an image ([D,] H, W)."""
-    table, size = integral(image), image.shape
-    positions, weights = voting.first_votes(stages[0], table, landmarks)
-    blur = COARSE_BLUR * max(size)
-    maps = [voting.vote_map(positions[:, n], weights[:, n], size, blur) for n in range(landmarks)]
+    table, shape = integral(image), image.shape
+    positions, weights = voting.first_votes(stages[0], table, num_landmarks)
+    blur = COARSE_BLUR * max(shape)
+    maps = [voting.vote_map(positions[:, n], weights[:, n], shape, blur) for n in range(num_landmarks)]
     for stage in stages[1:]:
-        places = _places(maps, shape, distance=2 * blur)
+        places = _places(maps, shape_model, distance=2 * blur)
         blur = max(0.7, voting.BLUR * stage.reach)
         maps = []
         for number, place in enumerate(places):
             votes = voting.near_votes(stage, number, table, place)
-            maps.append(voting.vote_map(votes, np.full(len(votes), 1 / len(votes)), size, blur))
+            maps.append(voting.vote_map(votes, np.full(len(votes), 1 / len(votes)), shape, blur))
     return np.stack(maps, axis=-1)
 
 
-def _places(maps: Sequence[Array], shape: ShapeModel | None, *, distance: float) -> Array:
+def _places(maps: Sequence[Array], shape_model: ShapeModel | None, *, distance: float) -> Array:
     """Where the next stage looks for each landmark, (N, d)."""
     found = [voting.peaks(votes, CANDIDATES, distance) for votes in maps]
     centre = (np.array(maps[0].shape[::-1]) - 1) / 2  # of a landmark without a vote inside the image
     found = [(points, heights) if len(points) else (centre[None], np.ones(1)) for points, heights in found]
-    if shape is None:
+    if shape_model is None:
         return np.stack([points[0] for points, _ in found])
-    return shapes.choose(shape, *zip(*found, strict=True))
+    return shapes.choose(shape_model, *zip(*found, strict=True))

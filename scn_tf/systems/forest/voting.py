@@ -27,16 +27,16 @@ class Stage(NamedTuple):
     forests: tuple[Forest, ...]
 
 
-def first_votes(stage: Stage, table: Array, landmarks: int) -> tuple[Array, Array]:
+def first_votes(stage: Stage, table: Array, num_landmarks: int) -> tuple[Array, Array]:
     """Votes of a grid over the whole image for all landmarks: positions (V, N, d) and weights (V, N)."""
     size = np.array(table.shape[::-1]) - 1
     points = _grid(np.zeros(len(size), int), size - 1, FIRST_POINTS)
     offsets = answers(stage.forests[0], measure(table, points, stage.features))  # (T, P, N * d)
-    offsets = offsets.reshape(*offsets.shape[:2], landmarks, len(size))
+    offsets = offsets.reshape(*offsets.shape[:2], num_landmarks, len(size))
     positions = points[None, :, None] + offsets
     # A pixel far away knows little: the error of its vote grows with the distance.
     weights = np.exp(-np.linalg.norm(offsets, axis=-1) / (0.1 * size.max()))
-    return positions.reshape(-1, landmarks, len(size)), weights.reshape(-1, landmarks)
+    return positions.reshape(-1, num_landmarks, len(size)), weights.reshape(-1, num_landmarks)
 
 
 def near_votes(stage: Stage, landmark: int, table: Array, centre: Array) -> Array:
@@ -49,13 +49,13 @@ def near_votes(stage: Stage, landmark: int, table: Array, centre: Array) -> Arra
     return (points[None] + offsets).reshape(-1, len(size))
 
 
-def vote_map(positions: Array, weights: Array, size: Sizes, blur: float) -> Array:
+def vote_map(positions: Array, weights: Array, shape: Sizes, blur: float) -> Array:
     """Smoothed votes of one landmark.
 
     Args:
         positions: (V, d) pixels; those outside do not count.
         weights: (V,).
-        size: ([D,] H, W).
+        shape: ([D,] H, W).
         blur: standard deviation, pixels.
 
     Returns:
@@ -64,7 +64,7 @@ def vote_map(positions: Array, weights: Array, size: Sizes, blur: float) -> Arra
     with needs_extra("random forests", "scikit-learn"):  # which brings SciPy
         from scipy import ndimage
 
-    edges = [np.arange(length + 1) - 0.5 for length in size]
+    edges = [np.arange(length + 1) - 0.5 for length in shape]
     counts, _ = np.histogramdd(positions[:, ::-1], bins=edges, weights=weights)
     return ndimage.gaussian_filter(counts.astype("float32"), blur, mode="constant", truncate=3.0)
 

@@ -38,6 +38,10 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
     """
     if config.train.loss not in LOSSES:
         raise ConfigError(f"train.loss: segmentation has {' and '.join(LOSSES)}, received {config.train.loss}.")
+    if config.augment.mirror:
+        raise ConfigError(
+            f"augment.mirror: segmentation has 0, received {config.augment.mirror:g}; labels of left and right would not be exchanged."
+        )
     training, validation = (maps.read_examples(dataset, split, config.model) for split in ids)
     where, chosen, labels = dataset.root / "labels", config.data, dataset.description.labels
     if not validation[1].any():
@@ -62,7 +66,7 @@ def _dataset(images: Array, labels: Array) -> tf.data.Dataset:
 
 def sheet(job: Job) -> bytes:
     """PNG of the first training images with their label maps."""
-    first = list(job.examples.training.take(sheets.MOST_IMAGES[2]))
+    first = list(job.examples.training.take(sheets.MAX_IMAGES[2]))
     images, labels = (np.stack([example[name].numpy() for example in first]) for name in ("image", "labels"))
     return sheets.label_sheet(images, labels, job.ids[0], num_labels=len(job.info.labels))
 

@@ -50,7 +50,7 @@ def evaluate(find: Callable[[Array], Array], info: ModelInfo, dataset: Dataset, 
     mean = float(np.nanmean(scores[:, trained]))
     summary = {"images": len(ids), "dice_mean": mean, "dice": by_label, "untrained_labels": never}
     rows = [("id", *names[1:])]
-    rows += [(identity, *("" if np.isnan(v) else f"{v:.5f}" for v in row)) for identity, row in zip(ids, scores, strict=True)]
+    rows += [(image_id, *("" if np.isnan(v) else f"{v:.5f}" for v in row)) for image_id, row in zip(ids, scores, strict=True)]
     files.write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
     files.write_text(out / "dice.csv", tables.write(rows), ours=ownership.anything)
     with files.replaced(out / "segmentation.png", ours=ownership.anything) as temporary:

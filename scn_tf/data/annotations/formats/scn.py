@@ -1,0 +1,112 @@
+"""The landmark table: a row per image, its ID and then the coordinates of every landmark; no header."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
+from scn_tf.data.text import read_text
+from scn_tf.errors import DatasetError
+from scn_tf.messages import cut, short, visible
+from scn_tf.storage import files
+from scn_tf.types import Array
+
+MAX_LINE, MAX_VALUE = 1_000_000, 60  # characters: of a row, and of every value that it should have
+
+
+def read(path: Path, expected: Expected) -> Annotations:
+    """Read a landmark table.
+
+    Args:
+        path: the file, CSV.
+        expected: names and dimension of the landmarks.
+
+    Raises:
+        DatasetError: malformed; names line, ID and landmark.
+    """
+    names, dims = expected
+    count = len(names)
+    landmarks: dict[str, Array] = {}
+    rows: dict[str, int] = {}
+    for line, text in enumerate(read_text(path).split("\n"), start=1):
+        if len(text) > MAX_LINE + MAX_VALUE * count * dims:  # before it becomes millions of cells
+            raise DatasetError(
+                f"{path}, line {line}: cannot be read: it has {len(text):,} characters. Expected one row per image, with an ID and "
+                f"{count * dims} values."
+            )
+        try:
+            (row,) = csv.reader([text])  # line by line: a quotation mark left open would take all rows that follow
+        except csv.Error as error:
+            raise DatasetError(f"{path}, line {line}: cannot be read ({error}).{_hint(line, [text], count * dims)}") from None
+        if not any(cell.strip() for cell in row):
+            continue
+        image_id, values = row[0].strip(), row[1:]
+        shown = cut(visible(image_id), 40)
+        if len(values) != count * dims:
+            raise DatasetError(
+                f"{path}, line {line} ({shown}): expected {count * dims} values ({count} landmarks x {dims}, all in one row), "
+                f"received {len(values)}.{_hint(line, row, count * dims)}"
+            )
+        if image_id in landmarks:
+            raise DatasetError(f"{path}, line {line}: {shown} stands there twice (first in line {rows[image_id]}).")
+        wrong = next((column for column, value in enumerate(values) if value.strip() and not _is_number(value)), None)
+        if wrong is not None:
+            name = cut(visible(names[wrong // dims]), 60)
+            raise DatasetError(
+                f"{path}, line {line} ({shown}): {'xyz'[wrong % dims]} of landmark {name}: expected a number, "
+                f"received {short(values[wrong], 60)}.{_hint(line, row, count * dims)}"
+            )
+        numbers = np.array([float(value) if value.strip() else np.nan for value in values]).reshape(count, dims)
+        landmarks[image_id], rows[image_id] = numbers, line
+    return Annotations(landmarks, rows)
+
+
+def write(path: Path, annotations: Annotations) -> None:
+    """Write a landmark table; fields of absent points stay empty.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for image_id, points in annotations.points.items():
+        writer.writerow([image_id, *("" if np.isnan(value) else value for value in np.ravel(points))])
+    files.write_text(path, text.getvalue())
+
+
+def _hint(line: int, row: Sequence[str], expected: int) -> str:
+    """What is often wrong with a table whose row does not fit, and the fix, as the end of a message."""
+    text = ",".join(row)
+    separator = next((mark for mark in ";\t|" if mark in text), None)
+    if separator is not None:
+        seen = {";": "semicolons", "\t": "tabs", "|": "bars"}[separator]
+        decimal = " Numbers have a decimal comma; write a decimal point." if re.search(r"\d,\d", text) else ""
+        return f" Columns must be separated by commas. These are separated by {seen}.{decimal}"
+    if row[0].count('"') % 2 or "," in row[0]:
+        return " Is a quotation mark left open?"
+    values = row[1:]
+    if any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", value) for value in values):
+        return " Numbers have a decimal comma. Write a decimal point."
+    # Whole numbers have none, so a row may have less than twice as many cells.
+    if 1.5 * expected < len(values) <= 2 * expected and all(value.strip().lstrip("+-").isdigit() for value in values):
+        return " Numbers seem to have a decimal comma, which separates columns here. Write a decimal point."
+    if len(row) == 1 and len(row[0].split()) == expected + 1:
+        return " Columns must be separated by commas. These are separated by blanks."
+    if line == 1 and "".join(values).strip() and not any(map(_is_number, values)):
+        return " Is it a header? Remove it: the table has none."
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text  # Python reads 1_000 as a number, no other program does
+
+
+SCN = AnnotationFormat("scn", (".csv",), "one row per image without a header: ID, then x, y (and z) of each landmark", read, write, rank=0)

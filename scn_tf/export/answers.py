@@ -1,0 +1,43 @@
+"""What a network's maps become inside an export: landmarks or labels."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from scn_tf.heatmaps.decoders import DECODERS
+from scn_tf.runs.info import ModelInfo
+
+
+class Answer(NamedTuple):
+    """The outputs of every form but the heatmaps themselves.
+
+    ``outputs``: their names. ``of_maps``: function of maps (B, [D,] H, W, N) -> outputs by name.
+    ``has_points``: whether they are landmarks in network pixels, so that signatures can answer in the pixels of a caller's image.
+    """
+
+    outputs: tuple[str, ...]
+    of_maps: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+    has_points: bool
+
+
+def answer_of(info: ModelInfo) -> Answer:
+    """The answer of a model: ``landmarks`` (B, N, d) and ``scores`` (B, N), or ``labels`` uint8 (B, [D,] H, W)."""
+    return LABELS if info.finds_labels else _landmarks(info.config.heatmap.decoder)
+
+
+def _landmarks(decoder: str) -> Answer:
+    decode = DECODERS[decoder].decode
+
+    def of_maps(maps: tf.Tensor) -> dict[str, tf.Tensor]:
+        landmarks, scores = decode(maps)
+        return {"landmarks": landmarks, "scores": scores}
+
+    return Answer(("landmarks", "scores"), of_maps, has_points=True)
+
+
+def _labels(maps: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {"labels": tf.cast(tf.argmax(maps, axis=-1, output_type=tf.int32), tf.uint8)}
+
+
+LABELS = Answer(("labels",), _labels, has_points=False)

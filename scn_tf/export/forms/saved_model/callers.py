@@ -1,0 +1,71 @@
+"""A SavedModel asked as callers do: with encoded images, pixels or volumes of any size. Parity compares it with Keras."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from scn_tf import geometry
+from scn_tf.data import pipeline
+from scn_tf.export.forms.saved_model import SAVED_MODEL
+from scn_tf.export.forms.saved_model.reading import open_model
+from scn_tf.export.parity import Compared, Find, Fitted, Sent
+from scn_tf.types import Array, Vector
+
+JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+ENCODED = {".png", ".bmp", *JPEG}  # what serving_default decodes
+
+
+def callers(path: Path, sent: Sent) -> list[Compared]:
+    """The signature for images as callers have them, where the export has one."""
+    module, info = open_model(path)
+    name, what, find = _way(module, info.dims, sent)
+    if name not in module.signatures:
+        return []
+    colour = name == "serving_default" and any(map(_is_colour_jpeg, sent.files))
+    return [Compared(f"{path.name}, {what}", path, SAVED_MODEL.more_error["colour JPEG"] if colour else None, find)]
+
+
+def _way(module: tf.Module, dims: int, sent: Sent) -> tuple[str, str, Find]:
+    """(signature, what is sent to it, ``find`` of :class:`Compared`) for the files of a data set."""
+    if sent.dataset.description.coordinates == "pixel" and {file.suffix.lower() for file in sent.files} <= ENCODED:
+        return "serving_default", "encoded images", _on_bytes(module, sent)
+    if dims == 2:
+        return "serve_image", "pixels", _on_pixels(module, "serve_image", "image", sent)
+    return "serve_volume", "volumes", _on_pixels(module, "serve_volume", "volume", sent)
+
+
+def _is_colour_jpeg(path: Path) -> bool:
+    return path.suffix.lower() in JPEG and int(tf.io.extract_jpeg_shape(path.read_bytes())[2]) == 3
+
+
+def _call(module: tf.Module, name: str, inputs: dict[str, Any], pixel: Vector) -> tf.Tensor:
+    """Landmarks (N, d) that a signature finds in one image; ``pixel`` (d,), mm, goes to those that ask for it."""
+    function: Callable[..., dict[str, tf.Tensor]] = module.signatures[name]
+    if "spacing" in module.signatures[name].structured_input_signature[1]:
+        inputs["spacing"] = np.asarray(pixel, np.float32)[np.newaxis]
+    return function(**{name: tf.constant(value) for name, value in inputs.items()})["landmarks"][0]
+
+
+def _on_bytes(module: tf.Module, sent: Sent) -> Find:
+    def find(example: Fitted) -> Array:
+        pixel = sent.dataset.description.spacing_mm or (1.0, 1.0)
+        landmarks = _call(module, "serving_default", {"image_bytes": [example["file"].read_bytes()]}, pixel)
+        return geometry.apply(np.linalg.inv(example["own_from_input"]), landmarks)
+
+    return find
+
+
+def _on_pixels(module: tf.Module, name: str, array_name: str, sent: Sent) -> Find:
+    """``find`` that reads a file and sends its pixels, and its pixel size where the signature asks for one."""
+
+    def find(example: Fitted) -> Array:
+        image = sent.dataset.read(example["id"])
+        pixel = sent.dataset.pixel_size(image)
+        landmarks = _call(module, name, {array_name: image.array[np.newaxis]}, np.ones(len(image.size)) if pixel is None else pixel)
+        fit = pipeline.fit_image(image, pixel, sent.model, name=str(example["file"]))
+        return geometry.apply(fit.input_from_array, landmarks)
+
+    return find

@@ -1,0 +1,106 @@
+"""Exported SavedModels: which version there is, whether it is whole, and what it answers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from scn_tf.errors import CheckpointError
+from scn_tf.export.answers import answer_of
+from scn_tf.messages import visible
+from scn_tf.runs import info as infos
+from scn_tf.runs.checkpoints import NOT_FINITE
+from scn_tf.runs.info import ENTRY, ModelInfo
+from scn_tf.storage import checksums, files
+from scn_tf.types import PathName, Respond, Tensor
+
+
+def check_name(path: Path, error: type[Exception]) -> None:
+    """TensorFlow takes paths as UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise error(f"{visible(str(path))}: is no UTF-8 name, which TensorFlow needs for a SavedModel; rename the folder.") from None
+
+
+def newest_version(path: PathName) -> Path:
+    """Folder of the highest version in a folder of exports; a version's own folder stays as it is.
+
+    Raises:
+        CheckpointError: no SavedModel there.
+    """
+    path = Path(path)
+    if (path / "saved_model.pb").is_file():
+        return path
+    versions = [found.parent for found in path.glob("*/saved_model.pb") if found.parent.name.isdecimal()]
+    if not versions:
+        if not path.exists():
+            raise CheckpointError(f"{path}: no such file or folder; expected an exported SavedModel.")
+        raise CheckpointError(
+            f"{path}: is no exported SavedModel; write one of a run or model file with scn-tf export RUN FOLDER, and name that FOLDER."
+        )
+    return max(versions, key=lambda folder: int(folder.name))
+
+
+def open_model(path: PathName) -> tuple[tf.Module, ModelInfo]:
+    """Load a SavedModel of :func:`export_saved_model`, its folder or a version in it.
+
+    Returns:
+        (module with ``signatures``, what the export says). Keep the module: its functions do not keep its variables alive.
+
+    Raises:
+        CheckpointError: no SavedModel there, one of another program, a damaged one, or weights that are not finite.
+    """
+    folder = newest_version(path)
+    check_whole(folder)
+    try:
+        stated = json.loads((folder / "assets" / ENTRY).read_text())
+        module = tf.saved_model.load(str(folder))
+        module.signatures["serve_input"]
+    except Exception as error:  # damaged files raise types of several libraries, some of them private
+        raise CheckpointError(f"{folder}: is damaged, or was not written by scn_tf's export ({files.first_line(error)}).") from None
+    check_finite(module, folder)
+    stated = {name: value for name, value in stated.items() if name != checksums.KEY} if isinstance(stated, dict) else {}
+    return module, infos.read(stated, folder)
+
+
+def check_whole(folder: Path) -> None:
+    """Compare a version's files with their checksums; an export of an earlier version has none, and says nothing of any.
+
+    Raises:
+        CheckpointError: a file that differs or is missing, or a folder whose name is no UTF-8.
+    """
+    check_name(folder, CheckpointError)
+    if checksums.check_folder(folder, CheckpointError):
+        return
+    try:
+        stated = checksums.KEY in json.loads((folder / "assets" / ENTRY).read_bytes())
+    except (OSError, ValueError, TypeError, RecursionError):
+        return  # of another program, or damaged: who needs it says so
+    if stated:
+        raise CheckpointError(f"{folder}: is damaged: {checksums.LIST} is missing, which it states. {checksums.FIX}.")
+
+
+def check_finite(module: tf.Module, folder: Path) -> None:
+    """Raise CheckpointError if a loaded model has weights that are not finite."""
+    variables = {id(variable): variable for function in module.signatures.values() for variable in function.variables}
+    for variable in variables.values():
+        if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
+            raise CheckpointError(f"{folder}: {NOT_FINITE} ({variable.name}).")
+
+
+def open_export(path: PathName) -> tuple[Respond, ModelInfo]:
+    """See :class:`scn_tf.export.forms.ExportForm`.
+
+    Raises:
+        CheckpointError: see :func:`open_model`.
+    """
+    module, info = open_model(path)
+    outputs = answer_of(info).outputs
+
+    def respond(images: Tensor) -> dict[str, Tensor]:
+        result = module.signatures["serve_input"](image=images)
+        return {name: result[name] for name in outputs}
+
+    return respond, info

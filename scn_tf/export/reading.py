@@ -1,0 +1,50 @@
+"""Exports opened by what they are, whatever form that is."""
+
+from pathlib import Path
+
+from scn_tf import systems
+from scn_tf.errors import CheckpointError
+from scn_tf.export import choice
+from scn_tf.export.forms import ExportForm
+from scn_tf.runs.info import ModelInfo
+from scn_tf.types import Locate, PathName, Tensor
+
+
+def form_at(path: PathName) -> ExportForm:
+    """:func:`scn_tf.export.choice.form_at`; what is no export is an error.
+
+    Raises:
+        CheckpointError: no export there.
+    """
+    form = choice.form_at(Path(path))
+    if form is None:
+        expected = [f"a {ending} file" for ending in choice.endings()] + [f"an exported {title}" for title in choice.folder_titles()]
+        raise CheckpointError(f"{path}: no export there; expected {choice.listed(expected, 'or')}.")
+    return form
+
+
+def localizer(path: PathName, form: ExportForm | None = None) -> tuple[Locate, ModelInfo]:
+    """Open an export to find landmarks in images of the network's size.
+
+    Args:
+        path: of the export.
+        form: of it, if it is known.
+
+    Returns:
+        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), what the export says).
+
+    Raises:
+        CheckpointError: no export there, a damaged one, or one that finds label maps.
+        ConversionError: a file that scn_tf did not write.
+        MissingExtra: the library for it is not installed.
+    """
+    respond, info = (form or form_at(path)).open(path)
+    system = systems.of(info.config)
+    if system.open is None:
+        raise CheckpointError(f"{path}: {system.what_else}; call the export with its own runtime.")
+
+    def locate(images: Tensor) -> tuple[Tensor, Tensor]:
+        found = respond(images)
+        return found["landmarks"], found["scores"]
+
+    return locate, info
