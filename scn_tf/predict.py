@@ -1,4 +1,4 @@
-"""Open a trained model in any of its forms and find landmarks in images."""
+"""Open a trained model in any form and find landmarks in images."""
 
 import warnings
 from pathlib import Path
@@ -49,11 +49,11 @@ class Prediction(NamedTuple):
 
 
 class Predictor:
-    """A model with what it needs to know about images.
+    """A model and the facts that it needs about images.
 
     Args:
         locate: function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels.
-        info: what the model file says.
+        info: facts of the model file.
     """
 
     def __init__(self, locate: Locate, info: ModelInfo) -> None:
@@ -84,20 +84,21 @@ class Predictor:
 
         Args:
             image: path of an image file, or array ([D,] H, W[, C]) of any real numbers.
-            spacing: (d,) mm per pixel (x, y[, z]) of an array; a file's header says its own, against which this one counts, but not
-                where landmarks are wanted in mm of the header's frame.
-            direction: (d * d,) or (d, d) direction cosines of an array, row by row, columns its axes x, y[, z], in LPS: what
-                SimpleITK's ``GetDirection()`` gives. A volume is turned by it to LPS, as a file is by its header. None: the volume
-                is in LPS order already (x to the left, y to the back, z to the head). A 2D image is never turned.
-            origin: (d,) mm of the centre of an array's first pixel; it moves ``Prediction.image.physical_from_array`` alone.
+            spacing: (d,) mm per pixel (x, y[, z]) of an array. For a file it overrides the header's spacing. It is rejected if the
+                model answers in mm of the header's frame.
+            direction: (d * d,) or (d, d) direction cosines of an array in LPS, row by row, as SimpleITK's ``GetDirection()`` gives
+                them. The columns are its axes x, y[, z]. They turn a volume to LPS, as a header turns a file. None: the volume is
+                in LPS order (x to the left, y to the back, z to the head). A 2D image is never turned.
+            origin: (d,) mm of the centre of an array's first pixel. It affects only ``Prediction.image.physical_from_array``.
 
         Returns:
-            :class:`Prediction`; for a file in the coordinates that the model was trained on
-            (pixels of the file or mm), for an array in its pixels as given, whatever its direction and origin.
+            :class:`Prediction`. For a file, coordinates are those of the training data (pixels of the file or mm). For an array,
+            they are its pixels as given, whatever its direction and origin.
 
         Raises:
-            CheckpointError: in a process forked from one in which TensorFlow has computed.
-            ImageError: unreadable, wrong dimension or order of axes, not finite, no spacing where one is needed, no frame for mm.
+            CheckpointError: the process was forked from one in which TensorFlow has computed.
+            ImageError: the image is unreadable, has wrong dimensions, a wrong order of axes or non-finite values, or lacks a
+                spacing or a frame for mm.
         """
         if forks.hangs():
             raise CheckpointError(f"predict: {FORKED}")
@@ -120,7 +121,7 @@ class Predictor:
         if physical and (loaded.spacing is None or spacing is not None):
             raise images.ImageError(
                 f"{name}: this model answers in mm of the frame that the header of a file states, "
-                + ("and this file states none; pass an array for pixels." if loaded.spacing is None else "so it takes no other spacing.")
+                + ("and this file states none; pass an array for pixels." if loaded.spacing is None else "so spacing cannot be given.")
             )
         pixel = loaded.spacing
         if from_file and spacing is not None:
@@ -151,16 +152,16 @@ def load(path: PathName) -> Predictor:
     """Open a trained model in any of its forms.
 
     Args:
-        path: name in :mod:`scn_tf.runs.pretrained`, run folder, ``.keras`` or ``.npz`` file, or an export in any form
-            (:data:`scn_tf.export.forms.FORMS`); of a SavedModel its folder or a version in it.
+        path: name in :mod:`scn_tf.runs.pretrained`, run folder, ``.keras`` or ``.npz`` file, or export in any form
+            (:data:`scn_tf.export.forms.FORMS`). A SavedModel is named by its folder or a version in it.
 
     Returns:
         :class:`Predictor`.
 
     Raises:
-        CheckpointError: nothing that finds landmarks is there, or in a process forked from one in which TensorFlow has computed.
-        ConversionError: a TFLite or ONNX file that scn_tf did not write.
-        MissingExtra: the library for it is not installed.
+        CheckpointError: the path holds no model for landmarks, or the process was forked from one in which TensorFlow has computed.
+        ConversionError: scn_tf did not write the TFLite or ONNX file.
+        MissingExtra: the library of its form is not installed.
     """
     if forks.hangs():
         raise CheckpointError(f"{path}: cannot be opened: {FORKED}")
@@ -184,5 +185,5 @@ def load(path: PathName) -> Predictor:
     exported = choice.listed([f"an exported {title}" for title in choice.folder_titles()], "or")
     raise CheckpointError(
         f"{path}: no model there; expected a run folder (with {folder.MODEL}), a {choice.listed(endings, 'or')} file, {exported}, "
-        f"or one of the models that come along: {', '.join(pretrained.names()) or 'none'}."
+        f"or a bundled model: {', '.join(pretrained.names()) or 'none'}."
     )

@@ -1,4 +1,4 @@
-"""A value that must be there by now. Apart from the types, which need NumPy: settings are read without it."""
+"""Access to values that are None until they are resolved. This is a module of its own, because reading settings must not import NumPy."""
 
 from typing import TypeVar
 
@@ -6,10 +6,10 @@ T = TypeVar("T")
 
 
 def known(value: T | None) -> T:
-    """A value that is None before something is resolved or built, and never after.
+    """Return a value that must no longer be None, since its setting is resolved or its layer built.
 
     Raises:
-        ValueError: it is None, which is a mistake of the caller's.
+        ValueError: the value is None, which is an error of the caller.
     """
     if value is None:
         raise ValueError("Expected a value, received None: resolve the configuration first.")

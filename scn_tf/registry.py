@@ -1,7 +1,7 @@
-"""Choices that others can add to, one row per choice: networks, decoders, losses, formats, export forms, commands.
+"""Registries: extensible choices with one row each, such as networks, decoders, losses, formats, export forms and commands.
 
-A registry finds its rows in three places. Its home package: every module there that defines a row. ``register``: a program
-adds its own. Entry points: an installed package names rows in the registry's group (docs/extending.md).
+A registry has three sources of rows. Modules of its home package define rows. Programs call ``register``. Installed packages
+declare entry points in the registry's group (docs/extending.md).
 """
 
 import difflib
@@ -16,7 +16,7 @@ from scn_tf.messages import cut, visible
 
 
 class Named(Protocol):
-    """What every row has."""
+    """Attributes of every row."""
 
     @property
     def name(self) -> str: ...
@@ -26,13 +26,13 @@ Row = TypeVar("Row", bound=Named)
 
 
 class Registry(Mapping[str, Row], Generic[Row]):
-    """Rows by name, in the order home package (sorted by ``rank``, then name), registered, entry points.
+    """Rows by name. The order is: home package (by ``rank``, then name), registered rows, entry points.
 
     Args:
-        noun: what a row is, for messages: "network".
+        noun: word for a row in messages, such as "network".
         kind: class of the rows.
-        home: package whose modules and packages hold the rows of this package. Importing them must be cheap: help texts list their names.
-        group: entry-point group of other packages' rows.
+        home: package whose modules and packages define rows. Help texts import them, so importing them must be cheap.
+        group: entry-point group for rows of other packages.
     """
 
     def __init__(self, noun: str, kind: type[Row], *, home: str, group: str) -> None:
@@ -44,28 +44,28 @@ class Registry(Mapping[str, Row], Generic[Row]):
         """Add a row.
 
         Raises:
-            ConfigError: it is no row of this registry, or its name is taken.
+            ConfigError: the row has another class, or its name is taken.
         """
         if not isinstance(row, self.kind):
             raise ConfigError(f"{self.noun}: expected a {self.kind.__name__}, received {type(row).__name__}.")
         rows = self._loaded()
         if row.name in rows or row.name in self._offered:
-            raise ConfigError(f"{self.noun} {row.name}: is registered already; choose another name.")
+            raise ConfigError(f"{self.noun} {row.name}: is already registered; choose another name.")
         rows[row.name] = row
 
     def unregister(self, name: str) -> None:
-        """Take a registered row away again, as tests do."""
+        """Remove a registered row, as tests do."""
         self._loaded().pop(name, None)
 
     def imported(self) -> Mapping[str, Row]:
-        """The rows that cost no import of another package: its own, the registered ones, and plug-ins that were used."""
+        """Rows that need no further import: those of the home package, registered ones, and plug-ins already used."""
         return self._loaded()
 
     def __getitem__(self, name: str) -> Row:
-        """The row of a name; an entry point's is imported here.
+        """The row of a name. This imports the row of an entry point.
 
         Raises:
-            ConfigError: no such name, with the nearest one; an entry point that cannot be imported or is no row.
+            ConfigError: the name is unknown (the message has the nearest one), or its entry point cannot be imported or is no row.
         """
         rows = self._loaded()
         if name not in rows and name in self._offered:
@@ -89,7 +89,7 @@ class Registry(Mapping[str, Row], Generic[Row]):
         return len(list(iter(self)))
 
     def _loaded(self) -> dict[str, Row]:
-        """Rows of the home package, read once, and what entry points offer by name."""
+        """Rows that are imported. The first call reads the home package and the names of all entry points."""
         if self._rows is None:
             self._rows = {}
             found = [row for module in _modules(self.home) for row in vars(module).values() if isinstance(row, self.kind)]

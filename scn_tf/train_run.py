@@ -1,4 +1,4 @@
-"""Train a run: settings and data checked, the folder locked, then what its system does (:mod:`scn_tf.systems`)."""
+"""Train a run: check settings and data, lock the folder, then train its system (:mod:`scn_tf.systems`)."""
 
 import contextlib
 import time
@@ -25,23 +25,23 @@ from scn_tf.types import PathName
 
 
 def train(config: Config, run_dir: PathName, *, resume: bool = False, accept_changed_data: bool = False) -> dict[str, Any]:
-    """Train a run; everything that it finds is in its folder.
+    """Train a run. All results are written to its folder.
 
     Args:
-        config: :class:`scn_tf.config.Config`; with ``resume`` the run's own is read instead, and only ``data.root`` and
-            ``data.missing`` are taken from this one, if set.
+        config: :class:`scn_tf.config.Config`. With ``resume``, the run's own is read instead. Only ``data.root`` and
+            ``data.missing`` of this one are used then, if set.
         run_dir: folder to write (its files: docs/training.md).
-        resume: continue from the state in ``run_dir`` to the same end; a run without it and without a model begins anew.
-        accept_changed_data: resume although the data are not those that the run was started with.
+        resume: continue from the state in ``run_dir`` to the same end. A run without state and model starts again.
+        accept_changed_data: resume although the data have changed since the start of the run.
 
     Returns:
         the best network's validation summary: dict with ``epoch`` and the error.
 
     Raises:
-        ConfigError, DatasetError, ImageError, CheckpointError: before training starts; another process that trains this run is a
-            ConfigError too.
+        ConfigError, DatasetError, ImageError, CheckpointError: before training starts. A ConfigError also reports another process
+            that trains this run.
         TrainingDiverged: the loss is no longer finite.
-        WriteError: a checkpoint could not be written; the one before is kept.
+        WriteError: a checkpoint could not be written; the previous one is kept.
     """
     started = time.monotonic()
     devices.keep_large_blocks()
@@ -66,7 +66,7 @@ def train(config: Config, run_dir: PathName, *, resume: bool = False, accept_cha
 
 @contextlib.contextmanager
 def _locked(run: RunFolder) -> Iterator[None]:
-    """Nobody else trains this run meanwhile."""
+    """In the block, no other process can train this run."""
     lock = filelock.FileLock(run.lock, timeout=0)
     try:
         lock.acquire()
@@ -81,7 +81,7 @@ def _locked(run: RunFolder) -> Iterator[None]:
 
 
 def _check_unused(run: RunFolder) -> None:
-    """Raises ConfigError if a folder holds the model of a run, or a data set."""
+    """Raise ConfigError if a folder holds the model of a run, or a data set."""
     if (run.path / "dataset.yaml").is_file():
         raise ConfigError(f"{run}: holds a data set; choose another `run_dir`.")
     if run.model_file():
@@ -89,7 +89,7 @@ def _check_unused(run: RunFolder) -> None:
 
 
 def prepare(config: Config, run: RunFolder, *, resume: bool, accept_changed_data: bool = False, started: float = 0.0) -> Job:
-    """Open the data of a run and check it whole; see :func:`train`."""
+    """Open the data of a run and check all settings and data; see :func:`train`."""
     if resume:
         config = _resumed_settings(config, run)
     else:
@@ -111,7 +111,7 @@ def prepare(config: Config, run: RunFolder, *, resume: bool, accept_changed_data
 
 
 def _resumed_settings(config: Config, run: RunFolder) -> Config:
-    """The run's own settings; of the ones given, where the data are now."""
+    """The run's own settings, with the place of the data from the given ones."""
     if not run.settings.is_file():
         raise ConfigError(f"{run}: no run there to resume.")
     asked, own = config.data, load_config(run.settings)
@@ -122,7 +122,7 @@ def _resumed_settings(config: Config, run: RunFolder) -> Config:
 
 
 def _resolved(config: Config, dataset: Dataset) -> Config:
-    """Every field set for this data set and machine, so that the run says what ``auto`` was and continues with it elsewhere."""
+    """Set every field for this data set and machine. The run then records the value of ``auto`` and resumes with it on other machines."""
     given, dims = config.model, dataset.description.dims
     try:
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": Path(dataset.root).resolve()})})
@@ -148,7 +148,7 @@ def _split_ids(config: Config, dataset: Dataset) -> tuple[list[str], list[str]]:
 
 
 def _check_batch(config: Config, images: int) -> None:
-    """Raises ConfigError if the replicas cannot share a batch; warns if a batch holds more than all images."""
+    """Raise ConfigError if the replicas cannot share a batch. Warn if the batch size exceeds the number of images."""
     batch_size = min(config.train.batch_size, images)
     warn_if_too_large(config.train, images)
     replicas = devices.strategy(config.train.strategy, batch_size).num_replicas_in_sync
@@ -157,7 +157,7 @@ def _check_batch(config: Config, images: int) -> None:
 
 
 def _info(config: Config, dataset: Dataset, data: dict[str, Any], untrained: tuple[str, ...]) -> ModelInfo:
-    """What the model file will say of itself: all that prediction and serving need to know."""
+    """Facts for the model file: everything that prediction and serving need."""
     description = dataset.description
     return ModelInfo(
         version=__version__,

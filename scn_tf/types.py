@@ -1,4 +1,4 @@
-"""Names of the types that several modules share. Shapes are in the docstrings of the functions that take them."""
+"""Types shared by several modules. Docstrings of the functions state the shapes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,9 +10,9 @@ from scn_tf.presence import known as known
 
 
 class Tensor(Protocol):
-    """What the functions on ``keras.ops`` take and return: a tensor of the backend, a variable or a NumPy array.
+    """Argument and result of functions on ``keras.ops``: a tensor of the backend, a variable or a NumPy array.
 
-    What needs TensorFlow itself says ``tf.Tensor``.
+    Functions that need TensorFlow use ``tf.Tensor``.
     """
 
     @property

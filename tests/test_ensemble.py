@@ -128,7 +128,7 @@ def test_what_cannot_be_combined_is_said(run_2d, larger, run_3d, hands_2d, tmp_p
     refused([run_2d], "at least two")
     refused([run_2d, tmp_path], "no model there yet")
     refused([run_2d, run_3d], "run_3d: has dims 3, .*run_2d has 2")
-    refused([run_2d, larger], "is there already", target=run_2d / "model.keras")
+    refused([run_2d, larger], "already exists", target=run_2d / "model.keras")
     refused([run_2d, larger], r"expected the name of a new model file, such as pair\.tflite\.keras", target=tmp_path / "pair.tflite")
 
     def changed(**changes):

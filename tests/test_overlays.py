@@ -14,7 +14,7 @@ def test_pictures_that_are_not_ours_are_refused_before_any_work_and_named(run_2d
     out = tmp_path / "p.csv"
     assert cli.main(["predict", str(run_2d), str(folder), "--out", str(out), "--overlay", str(folder)]) == 1
     error = capsys.readouterr().err
-    assert "hand_001.png: is there already and was not written by scn_tf, like 2 more of 3." in error
+    assert "hand_001.png: already exists and was not written by scn_tf, like 2 more of 3." in error
     assert "Choose another --overlay folder" in error
     assert not out.exists()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept

@@ -43,7 +43,7 @@ def content(text):
 def test_a_users_file_is_refused_before_and_after_the_work_and_stays(name, tmp_path):
     path = tmp_path / name
     path.write_bytes(content(USERS[name]))
-    with pytest.raises(files.WriteError, match=rf"{name}: is there already and was not written by scn_tf; choose another name"):
+    with pytest.raises(files.WriteError, match=rf"{name}: already exists and was not written by scn_tf; choose another name"):
         files.check_writable(path)
     with pytest.raises(files.WriteError, match="was not written by scn_tf"):
         files.write_text(path, "ours")
@@ -139,7 +139,7 @@ def test_a_link_stays_and_the_file_that_it_names_is_written(tmp_path):
     assert chain.is_symlink()
     assert os.listdir(tmp_path / "far") == ["table.csv"]
     target.write_text("the user's")
-    with pytest.raises(files.WriteError, match=r"chain\.csv: is there already"):
+    with pytest.raises(files.WriteError, match=r"chain\.csv: already exists"):
         files.write_text(chain, "ours")
     (tmp_path / "round.csv").symlink_to("round.csv")
     with pytest.raises(files.WriteError, match="round in a circle"):
@@ -177,7 +177,7 @@ def test_an_overlay_never_replaces_an_image_of_its_name(run_2d, hands_2d, tmp_pa
     before = image.read_bytes()
     command = ["predict", str(run_2d), str(image), "--out", str(tmp_path / "t.csv"), "--overlay", str(tmp_path)]
     assert cli.main(command) == 1
-    assert "hand.png: is there already and was not written by scn_tf" in capsys.readouterr().err
+    assert "hand.png: already exists and was not written by scn_tf" in capsys.readouterr().err
     assert image.read_bytes() == before
 
 
@@ -204,12 +204,12 @@ def test_our_own_exports_are_replaced(run_2d, tmp_path):
 
 def test_a_page_goes_into_no_folder_with_a_page_of_its_own(tmp_path):
     (tmp_path / "index.html").write_text("mine")
-    with pytest.raises(files.WriteError, match=r"index\.html: is there already"):
+    with pytest.raises(files.WriteError, match=r"index\.html: already exists"):
         demo._check_folder(tmp_path, ["index.html", "page.js"])
     (tmp_path / "index.html").unlink()
     (tmp_path / "vendor").mkdir()
     (tmp_path / "vendor" / "jquery.js").write_text("mine")
-    with pytest.raises(files.WriteError, match=r"vendor: is there already"):
+    with pytest.raises(files.WriteError, match=r"vendor: already exists"):
         demo._check_folder(tmp_path, ["index.html"])
 
 
@@ -219,7 +219,7 @@ def test_a_run_never_takes_a_folder_with_a_users_settings(hands_2d, tmp_path, mo
     run.mkdir()
     (run / "config.yaml").write_text("# for my thesis\n" + settings.to_yaml())
     for resume, error in ((False, files.WriteError), (True, config.ConfigError)):
-        with pytest.raises(error, match=r"config\.yaml: (is there already and )?was not written by"):
+        with pytest.raises(error, match=r"config\.yaml: (already exists and )?was not written by"):
             train_run.train(settings, run, resume=resume)
     (run / "config.yaml").write_text(small_config(hands_2d, train__learning_rate=0.5).to_yaml())
     with pytest.raises(config.ConfigError, match="with other settings and no run beside it"):
@@ -228,7 +228,7 @@ def test_a_run_never_takes_a_folder_with_a_users_settings(hands_2d, tmp_path, mo
     assert os.listdir(run) == ["config.yaml"]
     (run / "config.yaml").write_text(settings.to_yaml())  # the same settings: nothing is lost
     (run / "history.csv").write_text("epoch,loss\n1,0.5\n")
-    with pytest.raises(files.WriteError, match=r"history\.csv: is there already"):
+    with pytest.raises(files.WriteError, match=r"history\.csv: already exists"):
         train_run.train(settings, run)
     (run / "history.csv").unlink()
     train_run.train(settings, run)

@@ -122,7 +122,7 @@ def test_its_option_ending_and_files_are_known_everywhere(toy, run_2d, tmp_path,
     with pytest.raises(ConversionError, match="`colour`: red is for no form of export"):
         write(run_2d, tmp_path / "run.toy", colour="red")
     (tmp_path / "mine.toy").write_bytes(b"a drawing")
-    with pytest.raises(WriteError, match=r"mine\.toy: is there already and was not written by scn_tf"):
+    with pytest.raises(WriteError, match=r"mine\.toy: already exists and was not written by scn_tf"):
         write(run_2d, tmp_path / "mine.toy")
     with pytest.raises(ConversionError, match=r"mine\.toy: is no archive"):
         scn_tf.load(tmp_path / "mine.toy")

@@ -326,7 +326,7 @@ def test_settings_of_somebody_else_are_not_replaced(rng, tmp_path):
     for run in runs:
         write_errors(out, run, rng)
     (out / run_settings.NAME).write_text("my: own\n")
-    with pytest.raises(files.WriteError, match=r"settings\.yaml: is there already and was not written by scn_tf"):
+    with pytest.raises(files.WriteError, match=r"settings\.yaml: already exists and was not written by scn_tf"):
         study.write_report(out, runs)
     assert (out / run_settings.NAME).read_text() == "my: own\n"
 

@@ -1,7 +1,7 @@
-"""What a run keeps: the model for use, and the whole training state for going on.
+"""Files of a run: the model for use, and the whole training state for resuming.
 
-Both are single files that replace the one before in one step, so that a kill at any moment
-leaves a loadable one. Arrays and JSON only: nothing in them is executed when they are read.
+Each is a single file that replaces its predecessor in one step, so a kill at any moment leaves a loadable file. They hold only
+arrays and JSON, so reading executes nothing.
 """
 
 import io
@@ -34,7 +34,7 @@ NOT_FINITE = "is damaged, or its training failed: weights are not finite, so it 
 
 
 def save_model(network: keras.Model, path: PathName, info: ModelInfo) -> None:
-    """Write a ``.keras`` file that carries what it is (JSON) beside the network, and a checksum (:mod:`scn_tf.storage.checksums`)."""
+    """Write a ``.keras`` file with the network, its facts (JSON) and a checksum (:mod:`scn_tf.storage.checksums`)."""
     with files.replaced(path) as temporary:
         network.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
@@ -47,12 +47,12 @@ def _text(info: ModelInfo) -> str:
 
 
 def halve(path: PathName, out: PathName, info: ModelInfo) -> None:
-    """Write a ``.keras`` file anew with its weights in float16: half the size, read back to float32 by :func:`load_model`.
+    """Copy a ``.keras`` file with its weights in float16, at half the size. :func:`load_model` reads them as float32.
 
     Args:
         path: file of :func:`save_model`.
         out: file to write.
-        info: replaces the file's own.
+        info: facts that replace those of the file.
     """
     with files.replaced(out) as temporary:
         with zipfile.ZipFile(path) as source, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target:
@@ -65,7 +65,7 @@ def halve(path: PathName, out: PathName, info: ModelInfo) -> None:
 
 
 def _halved(content: bytes) -> bytes:
-    """An HDF5 file with its float32 arrays in float16."""
+    """Content of an HDF5 file with its float32 arrays in float16."""
     buffer = io.BytesIO(content)
     with h5py.File(buffer, "r+") as archive:
         names: list[str] = []
@@ -92,14 +92,14 @@ def _halved(content: bytes) -> bytes:
 def load_model(path: PathName) -> tuple[keras.Model, ModelInfo]:
     """Read a ``.keras`` file of :func:`save_model`.
 
-    Whatever precision a network was trained in, it is used in float32: bfloat16 moves a peak by a
-    hundredth of a network pixel, and what is measured here must be what every export answers.
+    A network computes in float32 here, whatever its training precision. bfloat16 moves a peak by a hundredth of a network pixel,
+    and measured errors must hold for every export.
 
     Returns:
-        (functional ``keras.Model`` computing in float32, what the file says of it).
+        (functional ``keras.Model`` computing in float32, facts of the file).
 
     Raises:
-        CheckpointError: missing, damaged, written by another program, or with weights that are not finite.
+        CheckpointError: the file is missing, damaged or of another program, or its weights are not finite.
     """
     info = read_info(path)
     try:
@@ -118,10 +118,10 @@ def load_model(path: PathName) -> tuple[keras.Model, ModelInfo]:
 
 
 def read_info(path: PathName) -> ModelInfo:
-    """What a file of :func:`save_model` says of its network.
+    """Facts in a file of :func:`save_model`.
 
     Raises:
-        CheckpointError: missing, damaged, or written by another program.
+        CheckpointError: the file is missing, damaged or of another program.
     """
     try:
         with open(path, "rb") as file:
@@ -141,7 +141,7 @@ def read_info(path: PathName) -> ModelInfo:
 
 
 def _float32(network: keras.Model) -> keras.Model:
-    """The same functional network with every layer computing in float32; the networks of an ensemble are layers of layers."""
+    """The same functional network with every layer computing in float32, including the nested networks of an ensemble."""
 
     def clone(layer: keras.Layer) -> keras.Layer:
         return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
@@ -152,17 +152,17 @@ def _float32(network: keras.Model) -> keras.Model:
 
 
 def save_state(variables: Iterable[keras.Variable], path: PathName, progress: Mapping[str, Any]) -> None:
-    """Write all variables of a training, in order, and its progress (JSON-like dict)."""
+    """Write all variables of a training in order, and its progress (JSON-like dict)."""
     arrays = {f"{index:04d}": keras.ops.convert_to_numpy(variable) for index, variable in enumerate(variables)}
     with files.replaced(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
 
 
 def load_state(variables: Sequence[keras.Variable], path: PathName) -> dict[str, Any]:
-    """Assign the variables from a file of :func:`save_state`; returns the progress.
+    """Assign the variables from a file of :func:`save_state`, and return the progress.
 
     Raises:
-        CheckpointError: missing, damaged, or of another network or optimizer.
+        CheckpointError: the file is missing, damaged, or of another network or optimizer.
     """
     try:
         # Opened here: numpy leaves a file that it cannot read open.

@@ -1,4 +1,4 @@
-"""The files of a run folder: their names are here, and nowhere else."""
+"""The files of a run folder. Only this module knows their names."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ WRITTEN = (*MODELS, DATA, HISTORY, SETTINGS, ANNOTATIONS)  # in the folder itsel
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where everything of a run is, whether it is there yet or not.
+    """Paths of all files of a run, whether they exist yet or not.
 
     Args:
         path: the folder.
@@ -45,12 +45,12 @@ class RunFolder:
 
     @property
     def history(self) -> Path:
-        """Table with a row per epoch."""
+        """Table with one row per epoch."""
         return self.path / HISTORY
 
     @property
     def annotations(self) -> Path:
-        """The first training images with what is annotated, for people to look at."""
+        """Picture of the first training images with their annotations."""
         return self.path / ANNOTATIONS
 
     @property
@@ -60,7 +60,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of what resuming needs."""
+        """Folder of the files that resuming needs."""
         return self.path / "checkpoints"
 
     @property
@@ -70,17 +70,17 @@ class RunFolder:
 
     @property
     def older_state(self) -> Path:
-        """State of a run whose model was removed, kept when a new one begins."""
+        """State of a run whose model was removed, kept when a new run begins."""
         return self.checkpoints / "older.npz"
 
     @property
     def lock(self) -> Path:
-        """Held by the process that trains the run; the file stays."""
+        """Lock of the process that trains the run. The file stays after training."""
         return self.checkpoints / "lock"
 
     @property
     def demo(self) -> Path:
-        """Folder of the page for browsers."""
+        """Folder of the browser page."""
         return self.path / "demo"
 
     def evaluation(self, split: str) -> Path:
@@ -88,11 +88,11 @@ class RunFolder:
         return self.path / "evaluation" / split
 
     def kept_models(self) -> list[Path]:
-        """Best models before the data changed, which stay beside the new one; see :meth:`unused_model`."""
+        """Best models from before changes of the data, kept beside the new one; see :meth:`unused_model`."""
         return sorted(self.path.glob("model.before-data-change*.keras"))
 
     def unused_model(self) -> Path:
-        """Name for the best model before the data change, which no file has yet."""
+        """Unused file name for the best model before a change of the data."""
         number, path = 1, self.path / "model.before-data-change.keras"
         while path.exists():
             number += 1
@@ -100,9 +100,9 @@ class RunFolder:
         return path
 
     def written(self) -> list[Path]:
-        """Every file that a run of any kind writes into the folder itself."""
+        """Files that runs of all systems write directly into the folder."""
         return [self.path / name for name in WRITTEN]
 
     def model_file(self) -> Path | None:
-        """The model that is there, network or forests; None before there is one."""
+        """The existing model, network or forests. None if there is none yet."""
         return next((path for path in (self.model, self.forests) if path.is_file()), None)

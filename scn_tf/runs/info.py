@@ -1,4 +1,4 @@
-"""What a model file says of itself, read once into a :class:`ModelInfo`. A stranger's file may say anything."""
+"""The facts in a model file, read once into a :class:`ModelInfo`. Files from other sources may contain anything."""
 
 from typing import Annotated, Any, Literal
 
@@ -22,7 +22,7 @@ WRITTEN_IF_ANY = ("data", "validation", "peaks", "members", "quantize")  # an ab
 
 
 def _data(value: dict[str, Any]) -> dict[str, Any]:
-    """What :func:`scn_tf.data.fingerprint.short` writes."""
+    """Fingerprint as :func:`scn_tf.data.fingerprint.short` writes it."""
     for name in ("normalization", "training", "validation"):
         if name not in value:
             raise pydantic_core.PydanticCustomError("missing", "{field} is missing", {"field": name})
@@ -32,9 +32,9 @@ def _data(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(value: object) -> object:
-    """A configuration of nested dicts, with the messages of :mod:`scn_tf.config`.
+    """Configuration from nested dicts, with the messages of :mod:`scn_tf.config`.
 
-    One of a file keeps which fields the file has: an earlier version wrote fewer. Any other is written whole.
+    A configuration from a file remembers which fields the file has, since earlier versions wrote fewer. Any other is written whole.
     """
     if isinstance(value, Config):
         return configs.from_dict(value.model_dump(), source="settings")
@@ -49,18 +49,18 @@ Millimetres = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 
 
 class ModelInfo(pydantic.BaseModel):
-    """A model's names, units and settings: all that prediction, evaluation and serving need to know of it.
+    """A model's names, units and settings: all facts that prediction, evaluation and serving need.
 
-    Files of earlier versions lack keys of fields with a default; what later ones have more is kept as it is. Fields:
+    Files of earlier versions lack keys of fields with a default. Additional keys of later versions are kept unchanged. Fields:
 
-    * ``version``: of scn_tf, that wrote the model. ``name``: of the data set.
-    * ``dims``: 2 or 3. ``channels``: of an image, 1 or 3.
+    * ``version``: version of scn_tf that wrote the model. ``name``: name of the data set.
+    * ``dims``: 2 or 3. ``channels``: channels of an image, 1 or 3.
     * ``landmarks``: N names, in the model's order. ``labels``: names of a label map's values, background first.
-    * ``coordinates``: that landmarks of a file are in. ``unit``: of errors. ``spacing_mm``: (d,) mm per pixel x, y[, z] of every image
-      if ``dataset.yaml`` states it, else None.
+    * ``coordinates``: coordinates of landmarks in a file. ``unit``: unit of errors. ``spacing_mm``: (d,) mm per pixel x, y[, z] of
+      every image if ``dataset.yaml`` states it, else None.
     * ``untrained``: landmarks or labels that no training image shows.
-    * ``aspect``: what is known of the shape of pixels, see :func:`scn_tf.data.pixels.aspect`.
-    * ``config``: settings; of an ensemble those of its largest network. ``members``: settings of all networks of an ensemble.
+    * ``aspect``: known shape of pixels, see :func:`scn_tf.data.pixels.aspect`.
+    * ``config``: settings; for an ensemble, those of its largest network. ``members``: settings of all networks of an ensemble.
     * ``data``: fingerprint of the training data. ``validation``: epoch and error of the kept weights.
     * ``peaks``: heights of the targets, (N,) or (1,). ``quantize``: of TFLite files.
     """
@@ -90,7 +90,7 @@ class ModelInfo(pydantic.BaseModel):
         """The facts in a file's JSON.
 
         Raises:
-            ValueError: something is missing or cannot be; a few words that name it.
+            ValueError: a key is missing or invalid; the message names it in a few words.
         """
         try:
             return cls.model_validate(values)
@@ -104,7 +104,7 @@ class ModelInfo(pydantic.BaseModel):
             raise ValueError(cut(visible(str(error)))) from None
 
     def to_json(self) -> dict[str, Any]:
-        """The facts as a file has them: :meth:`from_json` of it is equal to this."""
+        """The facts as JSON for a file. :meth:`from_json` restores an equal object."""
         found = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
         found = {name: value for name, value in found.items() if value or name not in WRITTEN_IF_ANY}
         keys = {name: field.validation_alias or name for name, field in type(self).model_fields.items()}
@@ -133,7 +133,7 @@ class ModelInfo(pydantic.BaseModel):
 
     @property
     def maps(self) -> tuple[str, ...]:
-        """What each channel of the network's output shows: landmarks, or labels where it finds label maps."""
+        """Name of each output channel of the network: landmarks, or labels of label maps."""
         return self.labels if self.finds_labels else self.landmarks
 
     @property
@@ -153,19 +153,19 @@ class ModelInfo(pydantic.BaseModel):
 
     @property
     def needs_spacing(self) -> bool:
-        """Whether an image without a pixel size would be prepared otherwise than those that the model was trained on."""
+        """Whether an image without a pixel size would be prepared differently from the training images."""
         return self.aspect == pixels.HEADER and self.spacing_mm is None
 
     @property
     def why_spacing(self) -> str | None:
-        """Why the model cannot use an image without a pixel size; None if it can."""
+        """Reason why the model cannot use an image without a pixel size; None if it can."""
         if self.needs_spacing:
             return pixels.WHY
         millimetres = self.config.model.spacing_mm
         return None if millimetres is None else f"The model sees images at {millimetres:g} mm per pixel (model.spacing_mm)"
 
     def public(self) -> "ModelInfo":
-        """What an exported file says of itself: all but the folders of images."""
+        """Facts for an exported file: all but the folders of images."""
         changes: dict[str, Any] = {"config": _without_root(self.config)}
         if self.members:
             changes["members"] = tuple(map(_without_root, self.members))
@@ -176,16 +176,16 @@ def read(values: object, path: PathName) -> ModelInfo:
     """:class:`ModelInfo` of the JSON in a model file.
 
     Raises:
-        CheckpointError: something is missing or cannot be.
+        CheckpointError: a key is missing or invalid.
     """
     try:
         return ModelInfo.from_json(values)
     except ValueError as error:
-        raise CheckpointError(f"{path}: is damaged: what it says of itself is not whole ({error}).") from None
+        raise CheckpointError(f"{path}: is damaged: its facts are incomplete ({error}).") from None
 
 
 def _absent(settings: Config, members: tuple[Config, ...]) -> str | None:
-    """The first setting that a file leaves to the defaults of the version that reads it, though answers depend on it."""
+    """First setting that a file lacks although results depend on it. The reading version would fill in its own default."""
     for section, names in READ.items():
         written = getattr(settings, section).model_fields_set if section in settings.model_fields_set else set()
         for name in names:
@@ -199,7 +199,7 @@ def _without_root(settings: Config) -> Config:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it."""
+    """Convert a value to JSON types."""
     if isinstance(value, Config):
         return value.model_dump(mode="json", exclude_unset=True)
     return [_plain(one) for one in value] if isinstance(value, tuple) else value

@@ -1,1 +1,1 @@
-"""How far predictions are from the truth, and the report of it."""
+"""Errors of predictions, and the report about them."""

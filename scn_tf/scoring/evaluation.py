@@ -1,4 +1,4 @@
-"""Landmarks of a split beside its annotations: predictions, errors, report."""
+"""Evaluation of landmarks on a split: predictions, errors, report."""
 
 import json
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def evaluate_landmarks(locate: Locate, info: ModelInfo, dataset: Dataset, ids: S
         the summary, dict.
 
     Raises:
-        DatasetError, ImageError, WriteError: with the file.
+        DatasetError, ImageError, WriteError: a file cannot be used; the message names it.
     """
     names, unit = dataset.description.names, dataset.unit
     check_against_model(dataset, info)
@@ -67,9 +67,9 @@ def evaluate_landmarks(locate: Locate, info: ModelInfo, dataset: Dataset, ids: S
 
 
 def _errors(found: report.Evaluated) -> list[tuple[str, ...]]:
-    """Rows of ``errors.csv``, one per point; empty where nothing is annotated or no training image showed the landmark.
+    """Rows of ``errors.csv``, one per point. A cell is empty if the point is not annotated or no training image showed the landmark.
 
-    Errors in pixels have a column of the same in percent of a length of the image, too.
+    Errors in pixels have a second column in percent of a length of the image.
     """
     relative = None if found.unit == "mm" else found.percent
     rows: list[tuple[str, ...]] = [("id", "landmark", f"error_{found.unit}", *(["error_percent"] if relative is not None else []))]

@@ -1,4 +1,4 @@
-"""Network and fitted examples to landmarks in network pixels: what validation, evaluation and prediction share."""
+"""From network and fitted examples to landmarks in network pixels, for validation, evaluation and prediction."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,8 +30,8 @@ def localize(locate: Locate, data: tf.data.Dataset, *, batch_size: int = 1) -> d
         batch_size: images at a time.
 
     Returns:
-        dict of arrays over all images: ``predicted`` (I, N, d) network pixels, ``scores`` (I, N),
-        and every value of the examples but the image.
+        dict of arrays over all images: ``predicted`` (I, N, d) network pixels, ``scores`` (I, N), and all values of the examples
+        except the image.
     """
     parts = []
     for batch in data.batch(batch_size):
@@ -41,7 +41,7 @@ def localize(locate: Locate, data: tf.data.Dataset, *, batch_size: int = 1) -> d
 
 
 def point_errors(result: Mapping[str, Array], per_pixel: str = "unit_per_pixel") -> Array:
-    """Distances (I, N) of predicted and true points, NaN where nothing is annotated.
+    """Distances (I, N) of predicted and true points, NaN for points that are not annotated.
 
     Args:
         result: of :func:`localize`.
@@ -56,7 +56,7 @@ def relative_errors(result: Mapping[str, Array], reference: Sequence[int] | None
 
     Args:
         result: of :func:`localize`.
-        reference: two landmark numbers, whose true distance is the length (NaN where one of them is absent); the image's diagonal if None.
+        reference: two landmark numbers, whose true distance is the length (NaN if one of them is absent). None: the image's diagonal.
     """
     if reference is None:
         length = np.linalg.norm(result["size"], axis=-1)

@@ -23,8 +23,10 @@ STYLE = (
 
 
 class Evaluated(NamedTuple):
-    """What an evaluation found: ``own`` (I, N, d) in the set's own coordinates, ``errors`` (I, N) in ``unit``, NaN where nothing is
-    annotated, ``trained`` (N,) bool, ``percent`` (I, N) errors relative to a length of the image."""
+    """Result of an evaluation.
+
+    ``own``: points (I, N, d) in the set's own coordinates. ``errors``: (I, N) in ``unit``, NaN for points that are not annotated.
+    ``trained``: (N,) bool. ``percent``: errors (I, N) relative to a length of the image."""
 
     ids: Sequence[str]
     names: Sequence[str]
@@ -36,13 +38,13 @@ class Evaluated(NamedTuple):
 
 
 def write(title: str, summary: dict[str, Any], found: Evaluated, dataset: Dataset, curve: bytes) -> str:
-    """HTML text; images are read again, one at a time.
+    """HTML text of the report. Images are read again, one at a time.
 
     Args:
         title: of the page.
         summary: of :func:`scn_tf.scoring.scores.summarize`.
         found: points and errors.
-        dataset: that was evaluated.
+        dataset: the evaluated data set.
         curve: PNG of the errors' distribution.
     """
     rows = scores.per_landmark(found.names, found.errors, found.unit, errors_percent=found.percent, trained=found.trained)
@@ -60,7 +62,7 @@ def write(title: str, summary: dict[str, Any], found: Evaluated, dataset: Datase
 
 
 def worst_images(errors: Array, trained: Array, most: int) -> list[int]:
-    """Numbers of the images with the largest mean errors, the worst first; those without a point never."""
+    """Numbers of the images with the largest mean errors, worst first. Images without annotated points are left out."""
     shown = np.where(trained, errors, np.nan)
     measured = np.any(np.isfinite(shown), axis=1)
     means = np.full(len(errors), -np.inf)
@@ -69,7 +71,7 @@ def worst_images(errors: Array, trained: Array, most: int) -> list[int]:
 
 
 def worst_points(errors: Array, trained: Array, most: int) -> list[tuple[int, int]]:
-    """(image, landmark) numbers of the largest errors, the worst first."""
+    """(image, landmark) numbers of the largest errors, worst first."""
     shown = np.where(trained & np.isfinite(errors), errors, -1.0)
     order = np.argsort(-shown, axis=None, kind="stable")[:most]
     images, landmarks = np.unravel_index(order, errors.shape)
@@ -122,5 +124,5 @@ def _text(value: object) -> str:
 
 
 def curve(errors: Array, unit: str, label: str) -> bytes:
-    """PNG of the cumulative distribution of errors (I, N), NaN where there is none."""
+    """PNG of the cumulative distribution of errors (I, N), which may contain NaN."""
     return pictures.png(pictures.error_curve(errors[np.isfinite(errors)], unit=unit, label=cut(visible(label), 80)))

@@ -1,4 +1,4 @@
-"""Figures of an evaluation: errors in mm where a pixel size is known, else relative to the image or to a known distance."""
+"""Figures of an evaluation: errors in mm if a pixel size is known, else relative to the image or to a known distance."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,10 +34,10 @@ def summarize(
         errors: (I, N) in ``unit``, NaN where nothing is annotated.
         errors_px: (I, N) pixels of the original image.
         unit: ``"mm"`` or ``"px"``; with ``"px"`` the figures and thresholds in mm are None.
-        errors_percent: (I, N) percent of ``reference``: gives ``nme_percent``, their mean, and ``pck_percent``, shares below a threshold.
-        reference: what they are relative to, for people.
+        errors_percent: (I, N) percent of ``reference``. ``nme_percent`` is their mean, ``pck_percent`` the shares below thresholds.
+        reference: description of the length that they relate to.
         names: N landmark names; needed with ``trained``.
-        trained: (N,) bool; errors of the others count in no figure. None: all.
+        trained: (N,) bool. No figure includes errors of untrained landmarks. None: all are trained.
     """
     trained = np.ones(errors.shape[1], bool) if trained is None else np.asarray(trained, bool)
     errors, errors_px = errors[:, trained], errors_px[:, trained]
@@ -68,7 +68,7 @@ def summarize(
 
 
 def _relative(errors: Array | None, reference: str) -> dict[str, Any]:
-    """``nme_percent``, ``nme_reference`` and ``pck_percent``; None where nothing is known."""
+    """``nme_percent``, ``nme_reference`` and ``pck_percent``; None if unknown."""
     values = np.empty(0) if errors is None else errors[np.isfinite(errors)]
     return {
         "nme_percent": float(values.mean()) if values.size else None,
@@ -85,7 +85,7 @@ def per_landmark(
     errors_percent: Array | None = None,
     trained: Array | None = None,
 ) -> list[tuple[object, ...]]:
-    """Rows of ``per_landmark.csv``: counts, mean, median and largest error, share within 2 mm or, without mm, within 1 % of the reference.
+    """Rows of ``per_landmark.csv``: counts; mean, median and largest error; share within 2 mm (without mm: 1 % of the reference).
 
     The last column is 1 where a training image showed the landmark, else 0. See :func:`summarize` for the arguments.
     """
@@ -110,7 +110,7 @@ def per_landmark(
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    """Mean error and share within a threshold in one line, whatever the unit."""
+    """One line with mean error and share within a threshold, in any unit."""
     if summary["unit"] == "mm":
         return f"mean {summary['pe_mean_mm']:.4f} mm, within 2 mm {summary['sdr_percent']['2']:.2f} %"
     if summary["nme_percent"] is None:
@@ -119,7 +119,7 @@ def headline(summary: Mapping[str, Any]) -> str:
 
 
 def table(summary: dict[str, Any]) -> str:
-    """The summary as lines for people."""
+    """The summary as text."""
     if "dice_mean" in summary:
         return _dice_table(summary)
     lines = [f"{counted(summary['images'], 'image')}, {counted(summary['points'], 'point')}"]
@@ -142,7 +142,7 @@ def table(summary: dict[str, Any]) -> str:
 
 
 def _dice_table(summary: dict[str, Any]) -> str:
-    """The summary of label maps as lines for people."""
+    """The summary of label maps as text."""
     each = "   ".join(f"{name} {'none' if value is None else f'{value:.3f}'}" for name, value in summary["dice"].items())
     never = summary.get("untrained_labels")
     note = f"\nnot trained   {', '.join(never)}: in no training image, left out of the mean" if never else ""

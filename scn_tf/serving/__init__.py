@@ -1,1 +1,1 @@
-"""Trained networks behind a door: a local server, clients, a browser page, files for deployment."""
+"""Trained networks as a service: a local server, clients, a browser page, files for deployment."""

@@ -1,6 +1,6 @@
-"""Dynamic batching: requests that wait at the same time run together, in one worker thread.
+"""Dynamic batching: one worker thread runs waiting requests together.
 
-One thread, since TensorFlow spreads one batch over all cores; two batches at once would only fight for them.
+One thread suffices, since TensorFlow spreads one batch over all cores. Two batches at once would compete for them.
 """
 
 import logging
@@ -18,13 +18,13 @@ logger = logging.getLogger(__name__)
 
 
 class QueueFull(Exception):
-    """As many images wait as may; come back later."""
+    """The queue is full; the client should retry later."""
 
 
 class Job(NamedTuple):
     """Rows of one request that run in one piece.
 
-    ``key``: jobs with equal ones can be joined. ``first``: number of its first row in the request, -1 if that has only one.
+    ``key``: jobs with equal keys can be joined. ``first``: number of its first row in the request, -1 for a request of one row.
     """
 
     key: tuple[object, ...]
@@ -38,16 +38,16 @@ class Job(NamedTuple):
 
 
 class Batcher:
-    """A queue and the thread that works it off.
+    """A queue and its worker thread.
 
     Args:
-        run: function (signature, inputs: array (B, ...) by name) -> array (B, ...) by output name; raises
-            InputError for what the caller did wrong.
+        run: function (signature, inputs: array (B, ...) by name) -> array (B, ...) by output name. It raises InputError for invalid
+            input.
         max_batch: most rows in a batch.
-        max_pixels: most pixels in a batch; a single image with more still runs, alone.
-        max_queue, max_queue_pixels: most rows and pixels that wait.
-        wait: seconds that a lone request waits for company.
-        observe: called with the rows of each batch that ran.
+        max_pixels: most pixels in a batch. A single image with more runs alone.
+        max_queue, max_queue_pixels: most waiting rows and pixels.
+        wait: seconds that a single request waits for others to share its batch.
+        observe: function that receives the number of rows of each finished batch.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class Batcher:
 
     @property
     def alive(self) -> bool:
-        """Whether the worker runs."""
+        """Whether the worker thread runs."""
         return self._thread.is_alive()
 
     def waiting(self) -> int:
-        """Rows in the queue that someone still wants."""
+        """Rows in the queue that were not cancelled."""
         with self._changed:
             return sum(job.rows for job in self._queue if not job.future.cancelled())
 
@@ -89,10 +89,10 @@ class Batcher:
             pixels: of each of the B rows.
 
         Returns:
-            futures, in the order of the rows, each of array (b, ...) by output name. A cancelled one is not run.
+            futures in the order of the rows, each of array (b, ...) by output name. A cancelled future is not run.
 
         Raises:
-            QueueFull: they do not fit in.
+            QueueFull: the rows do not fit into the queue.
         """
         key = (signature.name, *((name, array.dtype.str, array.shape[1:]) for name, array in sorted(inputs.items())))
         jobs, start, now = [], 0, time.monotonic()
@@ -113,7 +113,7 @@ class Batcher:
         return [job.future for job in jobs]
 
     def close(self) -> None:
-        """Run what waits, take nothing more, and end the thread."""
+        """Run the waiting jobs, accept no more, and end the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -124,7 +124,7 @@ class Batcher:
             self._execute([job for job in jobs if job.future.set_running_or_notify_cancel()])
 
     def _take(self) -> list[Job] | None:
-        """Wait for work; the jobs of the next batch, oldest first, or None once closed and worked off."""
+        """Wait for work. Returns the jobs of the next batch, oldest first, or None once the closed queue is empty."""
         with self._changed:
             while not self._queue and not self._closed:
                 self._changed.wait()
@@ -141,7 +141,7 @@ class Batcher:
         return not self._queue or self._next()[1]
 
     def _next(self) -> tuple[list[Job], bool]:
-        """The oldest job and those that can join it, in order; and whether nothing more would fit."""
+        """(the oldest job and those that can join it, in order; whether the batch is full)."""
         batch: list[Job] = []
         rows = pixels = 0
         for job in self._queue:
@@ -175,7 +175,7 @@ class Batcher:
                 start += job.rows
 
     def _of_row(self, job: Job, error: Exception) -> Exception:
-        """The error, with the row that it speaks of: a graph does not say it."""
+        """The error with its row number, which a graph does not report."""
         if not isinstance(error, InputError) or job.first < 0:
             return error
         for row in range(job.rows):

@@ -1,4 +1,4 @@
-"""The memory that request bodies take while they come in: bounded, and not for who sends slowly to keep."""
+"""Memory of request bodies during transfer. It is bounded, and slow senders cannot hold it."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ SMALL = 1_000_000  # bytes; these beside them: who sends large ones must not kee
 
 
 class Body:
-    """One body: its bytes so far, its pace, the time limit under which it is read, whether it is whole, whether it takes much memory."""
+    """One body: its bytes so far, its pace, its time limit, whether it is complete, and whether it is large."""
 
     def __init__(self) -> None:
         self.size, self.pace, self.whole, self.large = 0, Pace(time.monotonic()), False, False
@@ -20,10 +20,10 @@ class Body:
 
 
 class Bodies:
-    """All bodies in memory.
+    """All request bodies in memory.
 
     Args:
-        most_bytes: of one body; :data:`AT_ONCE` times as much of all together, small ones not counted.
+        most_bytes: limit of one body. All large bodies together may take :data:`AT_ONCE` times as much.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -41,10 +41,10 @@ class Bodies:
         body.size = 0
 
     def grow(self, body: Body, count: int) -> None:
-        """Make room for ``count`` more bytes of a body; large ones that come in too slowly are given up for it.
+        """Make room for ``count`` more bytes of a body. Large bodies that arrive too slowly are dropped for it.
 
         Raises:
-            HTTPException: 413 it becomes too large, 503 there is no room.
+            HTTPException: 413 the body is too large, 503 there is no room.
         """
         now = time.monotonic()
         body.pace.moved(count, now)

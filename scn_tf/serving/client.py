@@ -1,7 +1,7 @@
-"""Find landmarks with a remote TensorFlow Serving: image files in, coordinates in them out, over REST or gRPC.
+"""Find landmarks in image files with a remote TensorFlow Serving, over REST or gRPC.
 
-The server decodes and prepares the images, so a client needs no model. REST needs nothing but NumPy;
-gRPC needs tensorflow-serving-api, whose messages import TensorFlow.
+The server decodes and prepares the images, so a client needs no model. REST needs only NumPy. gRPC needs tensorflow-serving-api,
+which imports TensorFlow.
 """
 
 import base64
@@ -48,23 +48,24 @@ def predict_rest(
     batch_size: int = MAX_BATCH,
     spacing: Vector | Sequence[Vector] | None = None,
 ) -> list[Found]:
-    """Find landmarks over REST; the files travel as base64 in JSON.
+    """Find landmarks over REST. Files are sent as base64 in JSON.
 
     Args:
-        url: of the server, such as ``http://127.0.0.1:8501``.
+        url: address of the server, such as ``http://127.0.0.1:8501``.
         paths: PNG, JPEG or BMP files of any sizes.
         model: name of the model on the server.
         version: number of its version; the newest by default.
-        signature: one that takes ``image_bytes``.
-        timeout: seconds for one request, twice as many at worst: the server may be silent for so long once more.
-        batch_size: images a request; a server that batches refuses more than its own largest batch.
-        spacing: mm per pixel (x, y) of all files, or (I, 2) of each: of models whose signature has this input (docs/coordinates.md).
+        signature: name of a signature that takes ``image_bytes``.
+        timeout: seconds for one request. At worst it takes twice as long, since the last read may wait for this time again.
+        batch_size: images per request. A server that batches refuses more than its own largest batch.
+        spacing: mm per pixel (x, y) of all files, or (I, 2) of each. Only for models whose signature has this input
+            (docs/coordinates.md).
 
     Returns:
-        list of :class:`Found`, one a path, in their order.
+        list of :class:`Found`, one per path, in the same order.
 
     Raises:
-        ClientError: see there.
+        ClientError: the server, a file or an argument cannot be used.
     """
     _check_timeout(timeout)
     # Other schemes of urllib would read files.
@@ -99,11 +100,11 @@ def predict_grpc(
     batch_size: int = MAX_BATCH,
     spacing: Vector | Sequence[Vector] | None = None,
 ) -> list[Found]:
-    """Find landmarks over gRPC; the files travel as they are.
+    """Find landmarks over gRPC. Files are sent unchanged.
 
     Args:
         address: ``HOST:PORT`` of the server, such as ``127.0.0.1:8500``.
-        timeout: seconds for one request in all; the other arguments, result and errors are those of :func:`predict_rest`.
+        timeout: seconds for one whole request. Other arguments, result and errors are those of :func:`predict_rest`.
     """
     _check_timeout(timeout)
     if "//" in address or ":" not in address:
@@ -139,15 +140,15 @@ def predict_grpc(
 
 
 def predictions_csv(paths: Iterable[PathName], found: Sequence[Found], *, names: Sequence[str] | None = None) -> str:
-    """The table that ``scn-tf predict`` writes: ``id,landmark,x,y,score``, one row a point, id = the file's stem.
+    """Table as ``scn-tf predict`` writes it: ``id,landmark,x,y,score``, one row per point. The ID is the file's stem.
 
     Args:
         paths: files.
         found: their :class:`Found`.
-        names: N landmark names; 0, 1, ... by default, since a server tells none.
+        names: N landmark names. The default is 0, 1, ..., since a server reports no names.
 
     Raises:
-        ClientError: N is another number.
+        ClientError: the number of names is not N.
     """
     labels = range(len(found[0].scores) if found else 0) if names is None else names
     for one in found:
@@ -162,10 +163,10 @@ def _check_timeout(timeout: float) -> None:
 
 
 def _spacings(spacing: object, count: int) -> Array | None:
-    """mm per pixel float32 (I, 2) of as many images; None stays None.
+    """mm per pixel of each image, float32 (I, 2). None stays None.
 
     Raises:
-        ClientError: no positive numbers, or of another number of images.
+        ClientError: the numbers are not positive, or do not match the number of images.
     """
     if spacing is None:
         return None
@@ -179,7 +180,7 @@ def _spacings(spacing: object, count: int) -> Array | None:
 
 
 def _batches(paths: Iterable[PathName], batch_size: int) -> Iterator[list[bytes]]:
-    """Contents of the files, lists of at most ``batch_size``."""
+    """Contents of the files, in lists of at most ``batch_size``."""
     if batch_size < 1:
         raise ClientError(f"batch_size: expected at least 1, received {batch_size}.")
     paths = list(paths)
@@ -199,7 +200,7 @@ def _read(path: PathName) -> bytes:
 
 
 def _post(endpoint: str, body: object, timeout: float) -> Any:
-    """Send JSON, return the JSON of the answer."""
+    """Send JSON and return the JSON of the answer."""
     deadline, content = time.monotonic() + timeout, bytearray()
     try:
         request = urllib.request.Request(endpoint, json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -223,7 +224,7 @@ def _post(endpoint: str, body: object, timeout: float) -> Any:
 
 
 def _refusal(error: urllib.error.HTTPError) -> str:
-    """What the server says in the body of an HTTP error."""
+    """Message of the server in the body of an HTTP error."""
     with contextlib.suppress(OSError, http.client.HTTPException):
         content = error.read(MAX_ANSWER)
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
@@ -233,7 +234,7 @@ def _refusal(error: urllib.error.HTTPError) -> str:
 
 
 def _grpc_message(address: str, error: Any, codes: Any, timeout: float) -> str:
-    """The text of a ``grpc.RpcError``; ``codes`` is ``grpc.StatusCode``, a library that is imported late."""
+    """Text of a ``grpc.RpcError``. ``codes`` is ``grpc.StatusCode``, whose library is imported late."""
     code, details = error.code(), str(error.details())[:MAX_REFUSAL]
     if code == codes.UNAVAILABLE:
         # Also the answer of a server whose queue of batches is full.
@@ -244,7 +245,7 @@ def _grpc_message(address: str, error: Any, codes: Any, timeout: float) -> str:
 
 
 def _found(landmarks: Any, scores: Any, count: int, source: str) -> list[Found]:
-    """Check shapes (B, N, 2) and (B, N) and split them by image."""
+    """Check shapes (B, N, 2) and (B, N), and split the arrays by image."""
     try:
         landmarks, scores = np.asarray(landmarks, np.float32), np.asarray(scores, np.float32)
     except (TypeError, ValueError):

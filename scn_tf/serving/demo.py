@@ -1,7 +1,7 @@
 """The browser demo: a folder with the page, the network and LiteRT.js, served on this machine alone.
 
-The page's sources are in ``web`` beside this module. Its two libraries come from npm, with the versions and checksums of
-``package-lock.json``, once for a folder; from then on nothing is fetched from anywhere.
+The page's sources are in ``web`` beside this module. npm fetches its two libraries once per folder, with the versions and checksums
+of ``package-lock.json``. After that, nothing is downloaded.
 """
 
 import functools
@@ -58,18 +58,18 @@ HEADERS = {
 
 
 def build(run: PathName, out: PathName) -> Path:
-    """Write everything that the page needs into a folder; any web server can then serve it.
+    """Write all files of the page into a folder. Any web server can then serve it.
 
     Args:
         run: run folder or ``.keras`` file of a 2D model.
-        out: folder; its libraries stay if they are there in the right versions.
+        out: folder to write. Its libraries stay if they have the right versions.
 
     Returns:
         path of the folder.
 
     Raises:
-        CheckpointError: no model in the run.
-        ConversionError: a model that the page cannot run, or npm is missing or failed.
+        CheckpointError: the run holds no model.
+        ConversionError: the page cannot run the model, or npm is missing or failed.
         WriteError: the folder is not writable.
     """
     out = Path(out)
@@ -85,24 +85,24 @@ def build(run: PathName, out: PathName) -> Path:
 
 
 def _check_folder(out: Path, pages: list[str]) -> None:
-    """Find out before long work whether a folder can take the page.
+    """Check before long work that the page can be written to a folder.
 
     Raises:
-        WriteError: a file or a folder ``vendor`` lies there that is none of ours.
+        WriteError: a file or a folder ``vendor`` exists there that scn_tf did not write.
     """
     files.check_folder(out, ["model.json", "model.tflite", *pages], witness="model.json")
     vendor = out / "vendor"
     if vendor.is_dir() and any(vendor.iterdir()) and not (vendor / "@litertjs").is_dir():
-        raise files.WriteError(f"{vendor}: is there already and was not written by scn_tf; choose another folder for out.")
+        raise files.WriteError(f"{vendor}: already exists and was not written by scn_tf; choose another folder for out.")
 
 
 def page_model(info: ModelInfo) -> dict[str, object]:
-    """What the page knows of a model: ``model.json``.
+    """Facts of a model for the page, ``model.json``.
 
     ``size`` and ``pixel_size`` are (x, y); ``spacing`` is mm per pixel of the network's input, or None to fill it.
 
     Raises:
-        ConversionError: a 3D model, or one that needs a pixel size which PNG and JPEG do not state.
+        ConversionError: the model is 3D, or needs a pixel size, which PNG and JPEG do not state.
     """
     millimetres = info.config.model.spacing_mm
     if info.dims != 2:
@@ -122,7 +122,7 @@ def page_model(info: ModelInfo) -> dict[str, object]:
 
 
 def _install_libraries(out: Path) -> None:
-    """Copy the libraries into ``out/vendor``; the copy of the lock file, written last, says which they are."""
+    """Copy the libraries into ``out/vendor``. The copy of the lock file records their versions; it is written last."""
     vendor, lock = out / "vendor", (SOURCE / LOCK).read_text(encoding="utf-8")
     if (vendor / LOCK).is_file() and (vendor / LOCK).read_text(encoding="utf-8") == lock:
         return
@@ -148,7 +148,7 @@ def _install_libraries(out: Path) -> None:
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Files of one folder, to browsers on this machine."""
+    """Handler that serves the files of one folder to browsers on this machine."""
 
     extensions_map = {  # noqa: RUF012  (the standard library's own form)
         ".html": "text/html; charset=utf-8",
@@ -189,11 +189,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: the page says what goes wrong."""
+        """Print nothing: the page reports errors."""
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Says nothing on the terminal of connections that break, and takes no more of them than :data:`MAX_CONNECTIONS` at once."""
+    """Server that prints nothing about broken connections, and accepts at most :data:`MAX_CONNECTIONS` at once."""
 
     request_queue_size = 64
 
@@ -204,11 +204,11 @@ class Server(http.server.ThreadingHTTPServer):
             super().process_request(request, client_address)
 
     def handle_error(self, request: Request, client_address: Any) -> None:
-        """A browser left in the middle of an answer, or sent what is no HTTP."""
+        """Ignore browsers that leave during an answer or send invalid HTTP."""
 
 
 def server(folder: PathName, port: int) -> Server:
-    """A server of a folder on 127.0.0.1; ``serve_forever`` runs it, ``server_port`` is its port (``port`` 0: a free one).
+    """Build a server of a folder on 127.0.0.1. ``serve_forever`` runs it, and ``server_port`` is its port (``port`` 0: a free one).
 
     Raises:
         ConversionError: the port is taken.

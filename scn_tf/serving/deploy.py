@@ -1,4 +1,4 @@
-"""Deployment files: TensorFlow Serving under Docker Compose and Kubernetes, written into a folder of the user's."""
+"""Deployment files that run TensorFlow Serving under Docker Compose and Kubernetes, written to a folder of the user."""
 
 import functools
 import os
@@ -15,23 +15,23 @@ def names() -> list[str]:
 
 
 def write(folder: str | Path) -> list[Path]:
-    """Write all deployment files into a folder; those that are there and the same stay as they are.
+    """Write all deployment files into a folder. Existing equal files stay unchanged.
 
     Args:
-        folder: made if it is not there.
+        folder: created if missing.
 
     Returns:
         paths of the files.
 
     Raises:
-        WriteError: a file lies there with other contents, or the folder is not writable. Nothing is written then.
+        WriteError: a file exists with other contents, or the folder is not writable. Nothing is written then.
     """
     folder = Path(folder)
     files.make_folder(folder)
     contents = {folder / name: (SOURCE / name).read_text(encoding="utf-8") for name in names()}
     for path, text in contents.items():
         if not _may_be_written(path, text):
-            raise files.WriteError(f"{path}: is there already with other contents; move it away, or choose another folder.")
+            raise files.WriteError(f"{path}: already exists with other contents; move it away, or choose another folder.")
         files.check_writable(path, ours=ownership.anything)
     for path, text in contents.items():
         files.write_text(path, text, ours=functools.partial(_may_be_written, text=text))
@@ -39,7 +39,7 @@ def write(folder: str | Path) -> list[Path]:
 
 
 def _may_be_written(path: Path, text: str) -> bool:
-    """Whether no regular file lies there, or one that is empty or has this text. These files are meant to be edited: no edit is lost."""
+    """Whether no regular file exists there, or one that is empty or has this text. Users edit these files, and no edit may be lost."""
     if not os.path.isfile(path):
         return True  # a folder or device is refused with its own message
     try:
@@ -47,4 +47,4 @@ def _may_be_written(path: Path, text: str) -> bool:
             return False
         return path.read_text(encoding="utf-8", errors="replace") in ("", text)
     except OSError as error:
-        raise files.WriteError(f"{path}: is there already and cannot be read ({error.strerror or error}).") from None
+        raise files.WriteError(f"{path}: already exists and cannot be read ({error.strerror or error}).") from None

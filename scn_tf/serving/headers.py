@@ -1,8 +1,7 @@
-"""What an encoded image would cost to decode: the pixels it promises, and parts that unpack to far more than their size.
+"""Cost of decoding an image, from its header: its pixels, and parts that unpack to far more than their size.
 
-The exported graph refuses large images by itself. A server asks beforehand because it runs several
-images together, whose sum must fit into memory too, and because a decoder may know more formats, and
-more ways to say a size, than the graph's own check.
+The exported graph itself refuses large images. A server checks earlier for two reasons. It runs several images together, and their
+sum must fit into memory. A decoder may also know more formats and encodings of size than the check of the graph.
 """
 
 import struct
@@ -18,18 +17,18 @@ MAX_PACKED_TEXTS = 16  # of a PNG: a thousand of them unpack 8 kB each to 8 MB e
 
 
 class HeaderError(ValueError):
-    """No image of a format that the network's signatures take."""
+    """The bytes are no image in a format that the network's signatures accept."""
 
 
 def pixels(encoded: bytes) -> int:
-    """Pixels that decoding would fill: width x height.
+    """Number of decoded pixels: width x height.
 
     Args:
         encoded: bytes of a PNG, JPEG or BMP file.
 
     Raises:
-        HeaderError: another format, nothing at all, a header that ends early, parts that unpack to a multiple, or what the decoder gets
-            wrong: palettes of a BMP.
+        HeaderError: the format is unknown, the file is empty, its header is incomplete, or parts unpack to a multiple. Also a BMP
+            with a palette, which the decoder reads incorrectly.
     """
     if not encoded:
         raise HeaderError(f"it is empty; expected the bytes of a {FORMATS} file")
@@ -43,13 +42,13 @@ def pixels(encoded: bytes) -> int:
 
 
 def check(encoded: bytes) -> None:
-    """That the file is whole and its decoder has nothing to complain of: decoders fill what is missing, and answer all the same.
+    """Check that the file is complete and decodes without complaint. Decoders fill missing parts and report success.
 
     Args:
-        encoded: bytes of a file that :func:`pixels` takes.
+        encoded: bytes of a file that :func:`pixels` accepts.
 
     Raises:
-        HeaderError: it is cut short or damaged, or of a kind that decoders read differently.
+        HeaderError: the file is cut short or damaged, or of a kind that decoders read differently.
     """
     try:
         files.check(encoded)

@@ -1,8 +1,8 @@
-"""Memory of a server: kept between ordinary requests, back to the system after a large one.
+"""Memory of a server: kept between ordinary requests, returned to the system after a large one.
 
-Measured with 256 x 256 pixels, F = 64, batches of 8: TensorFlow's own allocator for oneDNN never gives back the most that it had (1.1 GB
-after an image of 63 megapixels in colour). The system's does, but asks the kernel for every large tensor anew: 60 % more processor time.
-With one arena that keeps what is free, and is emptied after large requests, that is gone.
+Measured with 256 x 256 pixels, F = 64, batches of 8: TensorFlow's own allocator for oneDNN never returns its peak memory (1.1 GB
+after a colour image of 63 megapixels). The system's allocator does, but requests every large tensor from the kernel: 60 % more
+processor time. One arena that keeps free memory, and is emptied after large requests, avoids both.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ M_ARENA_MAX = -8  # malloc.h
 
 
 def prepare() -> None:
-    """To be called before the first tensor of the process is made; on other systems than Linux with glibc little happens."""
+    """Prepare the allocator. Call it before the first tensor of the process exists. It does little without Linux and glibc."""
     os.environ.setdefault(SYSTEM_ALLOCATOR, "1")
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 1)
@@ -24,6 +24,6 @@ def prepare() -> None:
 
 
 def give_back() -> None:
-    """Return what the C library keeps free to the system."""
+    """Return free memory of the C library to the system."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)

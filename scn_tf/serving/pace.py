@@ -1,11 +1,11 @@
-"""How well a peer keeps up: the measure by which slow ones make room for others."""
+"""Pace of a peer: slow ones make room for others."""
 
 BYTES_PER_SECOND = 20_000  # of a peer that keeps up; slower ones are served too, while there is room
 MAX_AHEAD = 5.0  # seconds: who sends much at once and then nothing falls behind after these
 
 
 class Pace:
-    """Seconds that a peer is behind one that moves :data:`BYTES_PER_SECOND`; at most :data:`MAX_AHEAD` below zero.
+    """Seconds that a peer lags behind :data:`BYTES_PER_SECOND`. A fast peer is at most :data:`MAX_AHEAD` seconds ahead.
 
     Args:
         now: seconds of any clock, the same for all calls.
@@ -15,9 +15,9 @@ class Pace:
         self._at, self._behind = now, 0.0
 
     def moved(self, count: int, now: float) -> None:
-        """Note that ``count`` bytes moved since the last call."""
+        """Record that ``count`` bytes moved since the last call."""
         self._behind, self._at = max(self.behind(now) - count / BYTES_PER_SECOND, -MAX_AHEAD), now
 
     def behind(self, now: float) -> float:
-        """Seconds; positive if it was too slow lately."""
+        """Lag in seconds, positive if the peer was recently too slow."""
         return self._behind + now - self._at

@@ -1,4 +1,4 @@
-"""A predict request in the words of TF Serving's REST interface: JSON to arrays by input name, and the answer back.
+"""Predict requests of TF Serving's REST interface: JSON to arrays by input name, and the answer to JSON.
 
 Row form: ``{"instances": [row, ...]}`` -> ``{"predictions": [row, ...]}``. Column form:
 ``{"inputs": {name: [...]}}`` -> ``{"outputs": {name: [...]}}``. Bytes are ``{"b64": "..."}``.
@@ -36,7 +36,7 @@ JSON_NAMES: dict[type, str] = {
 
 
 class Call(NamedTuple):
-    """A request, checked: ``inputs`` arrays (B, ...) by name, strings as object arrays of bytes; ``pixels`` of each of the B rows."""
+    """A checked request. ``inputs``: arrays (B, ...) by name, strings as object arrays of bytes. ``pixels``: of each of the B rows."""
 
     signature: Signature
     inputs: Arrays
@@ -46,7 +46,7 @@ class Call(NamedTuple):
 
 @contextlib.contextmanager
 def without_collector() -> Iterator[None]:
-    """Python's search for cycles would look at every list of a large document again and again, while nothing else can run."""
+    """Pause Python's garbage collector. It would repeatedly scan every list of a large document and block all threads."""
     gc.disable()
     try:
         yield
@@ -61,14 +61,14 @@ def parse(body: bytes, signatures: Mapping[str, Signature], *, most_pixels: int,
     Args:
         body: bytes of the JSON document.
         signatures: :class:`Signature` by name.
-        most_pixels: an image with more is refused.
-        most_rows, most_pixels_in_all: a request with more is refused.
+        most_pixels: limit of one image.
+        most_rows, most_pixels_in_all: limits of one request.
 
     Returns:
         :class:`Call`.
 
     Raises:
-        InputError: whatever is wrong with it, said to the caller.
+        InputError: the request is invalid; the message is for the caller.
     """
     try:
         document = pydantic_core.from_json(body.removeprefix(codecs.BOM_UTF8), allow_inf_nan=False, cache_strings="none")
@@ -104,7 +104,7 @@ def parse(body: bytes, signatures: Mapping[str, Signature], *, most_pixels: int,
 
 
 def joined(pieces: Sequence[Arrays]) -> Arrays:
-    """Outputs of a request that ran in several pieces -> array (B, ...) by output name."""
+    """Join the outputs of a request that ran in several pieces: array (B, ...) by output name."""
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
@@ -113,14 +113,14 @@ def answer(call: Call, outputs: Arrays) -> bytes:
     """The response body.
 
     Args:
-        call: the :class:`Call`.
+        call: the request.
         outputs: array (B, ...) by output name.
 
     Returns:
         bytes of a JSON document.
 
     Raises:
-        InputError: numbers so large that the network's answer is not finite, which JSON cannot say.
+        InputError: input numbers are so large that the network's answer is not finite, which JSON cannot express.
     """
     if not all(np.isfinite(array).all() for array in outputs.values()):
         raise InputError("the network's answer is not finite: the input's numbers are too large.")
@@ -141,7 +141,7 @@ def _signature(name: object, signatures: Mapping[str, Signature]) -> Signature:
 
 
 def _rows(name: str, value: object, most: int) -> list[Any]:
-    """The value, if it is a list with a row for each image."""
+    """The value, if it is a list with one row per image."""
     if not isinstance(value, list) or not value:
         raise InputError(f"{name}: expected a list with one entry for each image, received {_kind(value)}.")
     if len(value) > most:
@@ -150,7 +150,7 @@ def _rows(name: str, value: object, most: int) -> list[Any]:
 
 
 def _from_rows(instances: Sequence[Any], signature: Signature) -> dict[str, list[Any]]:
-    """Row form -> list by input name. A row of a signature with one input may be the bare value."""
+    """Convert the row form to lists by input name. With a single input, a row may be the bare value."""
     names = set(signature.inputs)
     values: dict[str, list[Any]] = {name: [] for name in names}
     for number, row in enumerate(instances):
@@ -164,7 +164,7 @@ def _from_rows(instances: Sequence[Any], signature: Signature) -> dict[str, list
 
 
 def _from_columns(inputs: object, signature: Signature) -> dict[str, object]:
-    """Column form -> list by input name. A single input may stand without its name."""
+    """Convert the column form to lists by input name. A single input may omit its name."""
     names = set(signature.inputs)
     if isinstance(inputs, dict) and set(inputs) == names:
         return inputs
@@ -191,7 +191,7 @@ def _bytes(name: str, value: object) -> bytes:
 
 
 def _numbers(name: str, value: list[Any], spec: tf.TensorSpec) -> Array:
-    """Nested lists -> array of the signature's shape and number type; nothing is rounded, guessed or made to fit."""
+    """Convert nested lists to an array of the signature's shape and number type. Values are never rounded or reshaped."""
     sides = ", ".join("any" if side is None else str(side) for side in spec.shape)
     expected = f"{name}: expected {spec.dtype.name} numbers of shape ({sides})"
     # The shape that the first entries promise: most mistakes are found without touching the others.
@@ -230,7 +230,7 @@ def _numbers(name: str, value: list[Any], spec: tf.TensorSpec) -> Array:
 
 
 def _pixels(inputs: Arrays, most: int) -> list[int]:
-    """Pixels of each row's image, the largest input of it."""
+    """Pixels of each row's image, which is its largest input."""
     counts = []
     for name, array in inputs.items():
         if array.dtype == object:
@@ -251,7 +251,7 @@ def _header_pixels(name: str, encoded: bytes) -> int:
 
 
 def _check_files(inputs: Arrays) -> None:
-    """Decode nothing that is not whole; asked last, since it reads all of every file."""
+    """Refuse incomplete files. This check is the last, since it reads every file completely."""
     for name, array in inputs.items():
         for number, encoded in enumerate(array if array.dtype == object else ()):
             try:

@@ -1,6 +1,6 @@
-"""The routes of the prediction server, TF Serving's own, and what they share.
+"""The routes of the prediction server, equal to TF Serving's, and their shared state.
 
-A request goes: body, counted while it comes in -> JSON to arrays, in a thread -> batch -> JSON. Nothing is written to disk.
+Path of a request: body, counted during transfer -> JSON to arrays, in a thread -> batch -> JSON. Nothing is written to disk.
 """
 
 import asyncio
@@ -37,11 +37,11 @@ ROUTES = "/v1/models/NAME[/versions/N], .../metadata, ...:predict (POST), /healt
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request, and all of them together, may take.
+    """Limits of one request and of all requests together.
 
-    ``max_batch`` images run together; ``batch_wait_ms`` a lone request waits for company; ``max_queue`` images wait;
-    ``max_body_mb`` of a request; ``max_megapixels`` of an image; ``body_seconds`` until a request has come in whole;
-    ``stop_seconds`` for requests in flight when the server is stopped.
+    ``max_batch``: images that run together. ``batch_wait_ms``: time that a single request waits for others. ``max_queue``: waiting
+    images. ``max_body_mb``: size of a request. ``max_megapixels``: size of an image. ``body_seconds``: time to receive a request.
+    ``stop_seconds``: time to finish running requests when the server stops.
     """
 
     max_batch: int = 8
@@ -60,7 +60,7 @@ class Limits:
 
 
 class Metrics:
-    """Prometheus' counters of one server, in a registry of its own."""
+    """Prometheus counters of one server, in their own registry."""
 
     def __init__(self, waiting: Callable[[], float], body_bytes: Callable[[], float]) -> None:
         self.registry = registry = prometheus_client.CollectorRegistry()
@@ -75,7 +75,7 @@ class Metrics:
 
 
 class Application:
-    """The routes, and what they share: model, queue, limits, metrics."""
+    """The routes and their shared model, queue, limits and metrics."""
 
     def __init__(self, model: servable.Servable, *, name: str, limits: Limits) -> None:
         self.model, self.name, self.limits = model, name, limits
@@ -124,15 +124,15 @@ class Application:
         return JSONResponse({"model_spec": spec, "metadata": {"signature_def": {"signature_def": self.model.signature_def}}})
 
     async def health(self, _: Request) -> Response:
-        """200 while predictions can be made."""
+        """Status 200 while predictions are possible."""
         return JSONResponse({"status": "ok" if self.batcher.alive else "stopped"}, 200 if self.batcher.alive else 503)
 
     async def show_metrics(self, _: Request) -> Response:
-        """Prometheus' text format."""
+        """Metrics in Prometheus' text format."""
         return Response(prometheus_client.generate_latest(self.metrics.registry), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
     async def predict(self, request: Request) -> Response:
-        """Find landmarks; both forms."""
+        """Find landmarks, from the row or the column form."""
         code, start, body = 500, time.monotonic(), self.bodies.add()
         try:
             self._check_model(request)
@@ -166,7 +166,7 @@ class Application:
             self.parser.submit(memory.give_back)
 
     async def _answer(self, request: Request, content: bytes, body: Body) -> Response:
-        """Bytes of a body -> response, through parser and queue; notes in ``body`` whether it took much memory."""
+        """Response to the bytes of a body, through parser and queue. Records in ``body`` whether it took much memory."""
         in_thread, thread = asyncio.get_running_loop().run_in_executor, self.parser
         try:
             limits = {"most_pixels": self.most_pixels, "most_rows": self.limits.max_queue, "most_pixels_in_all": REQUEST_PIXELS}
@@ -189,7 +189,7 @@ class Application:
         return Response(text, media_type="application/json")
 
     async def _read(self, request: Request, body: Body) -> bytes:
-        """The bytes of the request; each part is counted in ``body`` before it is kept."""
+        """Read the bytes of the request. ``body`` counts each part before it is kept."""
         if request.headers.get("content-encoding", "identity") != "identity":
             raise HTTPException(415, "expected a body without content-encoding.")
         if {"content-length", "transfer-encoding"} <= set(request.headers):  # a proxy may see another end of the request than we
@@ -225,10 +225,10 @@ class Application:
 
 
 async def _discard_rest(request: Request) -> None:
-    """Read on for a client that wants the connection closed.
+    """Keep reading from a client that wants the connection closed.
 
-    Closed while it still sends, the connection would be reset, and it would never see the answer. On a
-    connection that stays open uvicorn does the same after the answer.
+    Closing the connection while the client sends would reset it, and the client would never see the answer. On a connection that
+    stays open, uvicorn does the same after the answer.
     """
     if request.scope["http_version"] != "1.0" and request.headers.get("connection", "").lower() != "close":
         return
@@ -239,7 +239,7 @@ async def _discard_rest(request: Request) -> None:
 
 
 async def _unless_gone(request: Request, work: asyncio.Future[T]) -> T:
-    """The result of a future, unless the client goes away first."""
+    """Result of a future, unless the client disconnects first."""
 
     async def disconnect() -> None:
         while (await request.receive())["type"] != "http.disconnect":

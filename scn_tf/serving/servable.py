@@ -1,4 +1,4 @@
-"""An exported SavedModel opened for a server: its version, its signatures, and one call that runs them."""
+"""An exported SavedModel, opened for a server: its version, its signatures, and one call that runs them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,11 +21,11 @@ MAX_MESSAGE = 300
 
 
 class InputError(ValueError):
-    """What a caller sent cannot be used; the message is for the caller."""
+    """The caller's input is invalid. The message is for the caller."""
 
 
 class Exhausted(RuntimeError):
-    """There is not enough memory for an input."""
+    """Memory does not suffice for an input."""
 
 
 class Signature(NamedTuple):
@@ -38,10 +38,10 @@ class Signature(NamedTuple):
 
 
 class Servable(NamedTuple):
-    """A model that is ready to run.
+    """A model ready to run.
 
-    ``version``: text of a whole number. ``signatures``: :class:`Signature` by name. ``signature_def``:
-    the same as TF Serving's metadata tells them, JSON-like. ``module`` keeps the weights alive.
+    ``version``: text of a whole number. ``signatures``: :class:`Signature` by name. ``signature_def``: the signatures as in TF
+    Serving's metadata, JSON-like. ``module``: keeps the weights alive.
     """
 
     folder: Path
@@ -55,13 +55,13 @@ def load(out: PathName) -> Servable:
     """Open an export.
 
     Args:
-        out: folder of exported SavedModels, of which the highest number is taken, or a version's folder in it.
+        out: folder of exported SavedModels, whose highest version is taken, or the folder of one version.
 
     Returns:
         :class:`Servable`.
 
     Raises:
-        CheckpointError: no exported model there, a damaged one, or weights that are not finite.
+        CheckpointError: the folder holds no exported model, or a damaged one, or weights that are not finite.
     """
     folder = newest_version(out)
     check_whole(folder)
@@ -96,7 +96,7 @@ def run(signature: Signature, inputs: Arrays) -> Arrays:
 
     Raises:
         InputError: the graph refused an input.
-        Exhausted: it needs more memory than there is.
+        Exhausted: memory does not suffice.
     """
     tensors = {name: tf.constant(inputs[name], spec.dtype) for name, spec in signature.inputs.items()}
     try:
@@ -110,7 +110,7 @@ def run(signature: Signature, inputs: Arrays) -> Arrays:
 
 
 def warm_up(model: Servable) -> None:
-    """Run the signatures that users call most: TensorFlow plans a graph when it first runs, which takes seconds."""
+    """Run the signatures that users call most. TensorFlow plans a graph at its first run, which takes seconds."""
     for name in {"serving_default", "serve_volume"} & set(model.signatures):
         signature = model.signatures[name]
         png = tf.io.encode_png(np.zeros((16, 16, 1), "uint8")).numpy()
@@ -124,7 +124,7 @@ def warm_up(model: Servable) -> None:
 
 
 def plain_message(message: str) -> str:
-    """What TensorFlow said of the input, without nodes, stacks and the name of the graph."""
+    """TensorFlow's message about the input, without nodes, stacks and the name of the graph."""
     lines = [line.strip() for line in message.splitlines()]
     text = " ".join(line for line in lines if line and not line.startswith(GRAPH_LINES)).split(" [Op:")[0]
     if text.startswith("assertion failed: ["):

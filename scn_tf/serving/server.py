@@ -1,4 +1,4 @@
-"""A local prediction server with TF Serving's REST routes, for who has no Docker; docs/server.md shows how to call it."""
+"""A local prediction server with TF Serving's REST routes, without Docker. docs/server.md shows how to call it."""
 
 import asyncio
 import contextlib
@@ -36,9 +36,9 @@ BUSY = b"""HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\
 class Connection(H11Protocol):
     """An HTTP connection that makes room for others when its client is slow.
 
-    uvicorn's own limits begin with the first answer and count requests; a client that sends its headers or body slowly, or takes no
-    answer, would stay, and keep all others out once there are enough of them. Here the one that is furthest behind (:class:`Pace`),
-    with its headers, its body or its answer, is closed when there are too many. Who waits for the model is not.
+    uvicorn's own limits count requests, and begin with the first answer. Clients that send headers or body slowly, or read no
+    answer, would stay connected. Enough of them would block all others. Here, when there are too many connections, the slowest one
+    (:class:`Pace`) is closed. Connections that wait for the model are kept.
     """
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -80,7 +80,7 @@ class Connection(H11Protocol):
 
     @property
     def open(self) -> bool:
-        """Whether it holds its place. One that was closed is still listed for a moment; it stays while an answer is not taken."""
+        """Whether the connection counts as open: it is not closing, or an answer is still unread."""
         return not self.transport.is_closing() or self.transport.get_write_buffer_size() > 0
 
     @property
@@ -90,21 +90,21 @@ class Connection(H11Protocol):
 
     @property
     def working(self) -> bool:
-        """Whether its request has come in whole and the client waits for the answer."""
+        """Whether its request has arrived completely and the client waits for the answer."""
         return not self.idle and not self.cycle.more_body and not self.transport.get_write_buffer_size()
 
     def behind(self) -> float:
-        """Seconds that the client is behind, with what it sends or with what it takes."""
+        """Lag of the client in seconds, for sending or for receiving."""
         self._measure()
         return self.pace.behind(self.loop.time())
 
     def shutdown(self) -> None:
-        """Let the request in flight finish, unless its client is slow: the server stops."""
+        """Stop after the running request, or at once if its client is slow."""
         super().shutdown()
         self._leave()
 
     def _all(self) -> "list[Connection]":
-        """Every connection of the server."""
+        """All connections of the server."""
         return [connection for connection in self.connections if isinstance(connection, Connection)]
 
     def _leave(self) -> None:
@@ -143,7 +143,7 @@ def _most_connections() -> int:
 
 
 def _allow_open_files() -> None:
-    """Ask for as many open files as the connections need, where the system gives more than it began with."""
+    """Raise the limit of open files to the number that the connections need, as far as the system allows."""
     if resource is None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -154,7 +154,7 @@ def _allow_open_files() -> None:
 
 
 def build_server(application: Application) -> uvicorn.Server:
-    """The uvicorn server of an :class:`Application`; hand its ``run`` a bound socket."""
+    """Build the uvicorn server of an :class:`Application`. Its ``run`` takes a bound socket."""
     stop_seconds: Any = application.limits.stop_seconds  # declared a whole number there; it takes any
     return uvicorn.Server(
         uvicorn.Config(
@@ -174,18 +174,18 @@ def build_server(application: Application) -> uvicorn.Server:
 
 
 def serve(out: PathName, *, host: str = "127.0.0.1", port: int = 8501, name: str = "scn", limits: Limits | None = None) -> None:
-    """Serve an export until SIGTERM or Ctrl-C; requests in flight are answered first.
+    """Serve an export until SIGTERM or Ctrl-C. Running requests are answered first.
 
     Args:
         out: folder of the export, or a version in it.
-        host: address to listen on; with the default only this machine can reach the server.
-        port: 0 takes any free one; the line that is printed says which.
-        name: of the model in the routes.
+        host: address to listen on. By default, only this machine can reach the server.
+        port: 0 takes any free port, which is printed.
+        name: name of the model in the routes.
         limits: :class:`Limits`.
 
     Raises:
-        ConfigError: a bad value, or the port is taken.
-        CheckpointError: no exported model there.
+        ConfigError: a value is invalid, or the port is taken.
+        CheckpointError: the folder holds no exported model.
     """
     if not name or set(name) & set("/:?#% "):
         raise ConfigError(f"name: expected a word that can stand in a URL, received {name!r}.")

@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, with an owner, a checksum, limits."""
+"""Files: written completely or not at all, with ownership, checksums and limits."""

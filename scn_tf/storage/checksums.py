@@ -1,10 +1,10 @@
-"""A checksum in every model file and exported folder, so that damage is refused at opening.
+"""A checksum in every model file and exported folder, so that damaged ones are refused when opened.
 
-A file ends in ``sha256:`` and 64 hexadecimal digits: the SHA-256 of all bytes before these digits. In a zip (``.keras``,
-``.npz``) that is the archive's comment, in ONNX the last metadata property; in TFLite it follows the model. A SavedModel has
-``scn_tf.sha256``, in the form of ``sha256sum``: one line per file of the version but those in ``assets.extra``, and
-at its end the checksum of the list itself. The metadata of each form state ``checksum: sha256``: a file that states it must have
-one. Files of earlier versions state nothing and are opened without.
+A file ends in ``sha256:`` and 64 hexadecimal digits: the SHA-256 of all bytes before these digits. In a zip (``.keras``, ``.npz``)
+this is the archive's comment, in ONNX the last metadata property. In TFLite it follows the model. A SavedModel has the file
+``scn_tf.sha256`` in the format of ``sha256sum``. It has one line per file of the version, except those in ``assets.extra``, and
+ends with the checksum of the list itself. The metadata of each form state ``checksum: sha256``, and such a file must have a
+checksum. Files of earlier versions lack the statement and are opened without a check.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ MAX_NAME = 200  # characters of a listed file in a message
 
 
 def filled(content: bytes) -> bytes:
-    """Content that ends in :data:`PLACEHOLDER`, with the digest in place of its digits."""
+    """Replace the digits of :data:`PLACEHOLDER` at the end of a content by the digest."""
     return content[:-DIGITS] + _digest(content[:-DIGITS])
 
 
@@ -39,13 +39,13 @@ def fill_zip(path: Path) -> None:
 
 
 def check(content: bytes, path: Path | str, error: type[Exception]) -> None:
-    """Compare a file's content with the checksum at its end, where it has one; raises ``error``."""
+    """Compare a file's content with the checksum at its end, if it has one. Raises ``error`` if they differ."""
     if _is_marked(content) and content[-DIGITS:] != _digest(content[:-DIGITS]):
         raise error(f"{path}: cannot be loaded: it is damaged or was changed after it was written (its checksum differs). {FIX}.")
 
 
 def without_statement(stated: dict, content: bytes, path: Path | str, error: type[Exception]) -> dict:
-    """The metadata of a file without what they state of its checksum; raises ``error`` if they state one that is not there."""
+    """Metadata of a file without their statement of a checksum. Raises ``error`` if they state one and the file has none."""
     if isinstance(stated, dict) and KEY in stated:
         if not _is_marked(content):
             raise error(f"{path}: cannot be loaded: it is damaged or was changed after it was written (its checksum is missing). {FIX}.")
@@ -61,10 +61,10 @@ def fill_folder(folder: Path) -> None:
 
 
 def check_folder(folder: Path, error: type[Exception]) -> bool:
-    """Compare an exported folder with its list of checksums; raises ``error`` with the file that differs.
+    """Compare an exported folder with its list of checksums. Raises ``error`` that names the first file that differs.
 
     Returns:
-        whether there is a list.
+        whether the folder has a list.
     """
     try:
         content = (folder / LIST).read_bytes()

@@ -1,4 +1,4 @@
-"""Text and YAML files that users write, read within limits: size, depth, and what aliases unfold to."""
+"""Reading of users' text and YAML files within limits of size, depth and alias expansion."""
 
 import codecs
 from pathlib import Path
@@ -15,16 +15,16 @@ UTF_16_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, code
 
 
 class DocumentError(ValueError):
-    """A file that cannot be read as what it should be; the message is the reason alone, the caller names the file."""
+    """A file is not valid text or YAML. The message holds only the reason; the caller names the file."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without what unfolds: depth and values are counted, a key stands once in a mapping."""
+    """YAML loader with limits: it counts depth and values, and refuses duplicate keys."""
 
     depth = nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """One node; see :class:`yaml.composer.Composer`. An alias counts as many values as it stands for."""
+        """Compose one node; see :class:`yaml.composer.Composer`. An alias counts as many values as it stands for."""
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
             if event.anchor in self.anchors and not hasattr(self.anchors[event.anchor], "weight"):
@@ -48,7 +48,7 @@ class _Loader(yaml.SafeLoader):
             raise DocumentError(f"holds more than {MAX_NODES:,} values, those that aliases (*name) stand for included")
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        """A dict; a key that stands twice is refused."""
+        """Build a dict, and refuse duplicate keys."""
         if isinstance(node, yaml.MappingNode):
             seen: dict[tuple[str, str], int] = {}
             for key, _ in node.value:
@@ -65,7 +65,7 @@ def parse_yaml(text: str) -> object:
     """Values of a YAML text.
 
     Raises:
-        DocumentError: no YAML, larger or deeper than the limits, or a key that stands twice.
+        DocumentError: the text is no YAML, exceeds a limit, or has a duplicate key.
     """
     if len(text) > MAX_BYTES:
         raise DocumentError(f"has more than {MAX_BYTES:,} characters")
@@ -85,15 +85,15 @@ def parse_yaml(text: str) -> object:
 
 
 def read_yaml(path: str | Path) -> object:
-    """:func:`parse_yaml` of a file, UTF-8."""
+    """Values of a YAML file in UTF-8; see :func:`parse_yaml`."""
     return parse_yaml(read_text(path, most=MAX_BYTES))
 
 
 def read_text(path: str | Path, *, most: int = MAX_TABLE_BYTES) -> str:
-    """Text of a UTF-8 file, with or without a byte order mark; line ends become line feeds.
+    """Text of a UTF-8 file, with or without a byte order mark. Line ends become line feeds.
 
     Raises:
-        DocumentError: missing, unreadable, longer than ``most`` bytes, or no UTF-8 text: the message says what to save it as.
+        DocumentError: the file is missing, unreadable, longer than ``most`` bytes, or not UTF-8 text.
     """
     try:
         with open(path, "rb") as file:

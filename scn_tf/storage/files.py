@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, whatever happens in between."""
+"""Atomic writing: after any interruption, a file is either the old or the new one."""
 
 import contextlib
 import os
@@ -32,16 +32,16 @@ OPEN_FILES = re.compile(r"/proc(/.*)?|/dev/(fd(/.*)?|std(in|out|err))")
 
 @contextlib.contextmanager
 def replaced(path: str | Path, *, ours: Callable[[Path], bool] = ownership.is_ours) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; move it there when the block ends well.
+    """Yield a temporary path beside ``path``, and move it there if the block succeeds.
 
-    A symbolic link stays: the file that it names is replaced.
+    A symbolic link stays; the file that it points to is replaced.
 
     Args:
-        path: file to write; the folders above it are made.
-        ours: function of an existing file: whether it may be replaced, see :mod:`scn_tf.storage.ownership`.
+        path: file to write; parent folders are created.
+        ours: function that tells whether an existing file may be replaced, see :mod:`scn_tf.storage.ownership`.
 
     Raises:
-        WriteError: the disk is full, the folder not writable, or a file lies there that we did not write, or what is no file.
+        WriteError: the disk is full, the folder is not writable, or another program's file, or no file, has this path.
     """
     path, descriptor, temporary = Path(path), None, None
     try:
@@ -70,11 +70,11 @@ def replaced(path: str | Path, *, ours: Callable[[Path], bool] = ownership.is_ou
 
 
 def _replaceable(path: Path, ours: Callable[[Path], bool]) -> Path:
-    """The file that a path stands for, links followed, if it may be written.
+    """The file of a path, with links followed, if it may be written.
 
     Raises:
-        WriteError: what lies there is no regular file, or is none of ours.
-        OSError: it cannot be looked at.
+        WriteError: the path is no regular file, or another program wrote the file.
+        OSError: the path cannot be examined.
     """
     target = os.path.abspath(path)
     for _ in range(MAX_LINKS):
@@ -84,7 +84,7 @@ def _replaceable(path: Path, ours: Callable[[Path], bool]) -> Path:
             break
         target = os.path.normpath(os.path.join(os.path.realpath(os.path.dirname(target)), os.readlink(target)))
     else:
-        raise WriteError(f"{path}: cannot be written (symbolic links that lead round in a circle).")
+        raise WriteError(f"{path}: cannot be written (its symbolic links form a cycle).")
     try:
         mode = os.stat(target).st_mode
     except FileNotFoundError:
@@ -94,9 +94,9 @@ def _replaceable(path: Path, ours: Callable[[Path], bool]) -> Path:
     try:
         known = ours(Path(target))
     except OSError as error:
-        raise WriteError(f"{path}: is there already and cannot be read ({error.strerror or error}); choose another name.") from None
+        raise WriteError(f"{path}: already exists and cannot be read ({error.strerror or error}); choose another name.") from None
     if not known:
-        raise WriteError(f"{path}: is there already and was not written by scn_tf; choose another name, or remove it.")
+        raise WriteError(f"{path}: already exists and was not written by scn_tf; choose another name, or remove it.")
     return Path(target)
 
 
@@ -106,7 +106,7 @@ def _kind(mode: int) -> str:
 
 
 def _claimed(path: Path) -> int | None:
-    """Make an empty file and lock it as long as this process lives; returns the descriptor to close, None without locks."""
+    """Create an empty file and lock it for the life of this process. Returns the descriptor to close, None without locks."""
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), 0o666)
     if not _lock(descriptor):
         os.close(descriptor)
@@ -115,7 +115,7 @@ def _claimed(path: Path) -> int | None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock an open file or folder, unless another process has it, or the file system knows no locks."""
+    """Lock an open file or folder. Fails if another process holds the lock, or the file system has no locks."""
     if fcntl is None:
         return False
     try:
@@ -126,7 +126,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def remove_leftovers(folder: str | Path, names: Iterable[str]) -> None:
-    """Remove the temporary files of processes that were killed while they wrote one of these files in a folder."""
+    """Remove the temporary files of killed processes that were writing one of these files in a folder."""
     known = set(names)
     with contextlib.suppress(OSError), os.scandir(folder) as listing:
         for entry in listing:
@@ -139,7 +139,7 @@ def remove_leftovers(folder: str | Path, names: Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def temporary_folder(folder: str | Path, prefix: str) -> Iterator[Path]:
-    """Yield a new folder ``.PREFIX-XXXXXXXX`` in another one; removed at the end, with those of processes that were killed."""
+    """Yield a new folder ``.PREFIX-XXXXXXXX`` in another one. It is removed at the end, with those of killed processes."""
     folder = Path(folder)
     for entry in list(folder.glob(f".{prefix}-*")):
         if re.fullmatch(rf"\.{re.escape(prefix)}-[a-z0-9_]{{8}}", entry.name) and entry.is_dir() and not entry.is_symlink():
@@ -154,7 +154,7 @@ def temporary_folder(folder: str | Path, prefix: str) -> Iterator[Path]:
 
 
 def _claimed_folder(folder: Path, prefix: str) -> tuple[Path, int | None]:
-    """As :func:`_claimed`, of a folder."""
+    """Create and lock a folder, as :func:`_claimed` does for a file."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=f".{prefix}-", dir=folder))
         if fcntl is None:
@@ -185,7 +185,7 @@ def flush(path: str | Path) -> None:
 
 
 def flush_listing(folder: str | Path) -> None:
-    """Wait until the names in a folder are on the disk, where its file system knows that."""
+    """Wait until the names in a folder are on the disk, if its file system supports this."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -201,27 +201,27 @@ def flush_folder(folder: str | Path) -> None:
 
 
 def make_folder(path: str | Path) -> None:
-    """Make a folder and those above it.
+    """Create a folder and its parents.
 
     Raises:
-        WriteError: a file lies there, or the disk is full or not writable.
+        WriteError: a file has this path, or the disk is full or not writable.
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise WriteError(f"{path}: is a file; name a folder.") from None
     except OSError as error:
-        raise WriteError(f"{path}: cannot be made ({error.strerror or error}).") from None
+        raise WriteError(f"{path}: cannot be created ({error.strerror or error}).") from None
 
 
 def check_writable(path: str | Path, *, ours: Callable[[Path], bool] = ownership.is_ours) -> None:
-    """Find out before long work whether a file can be written at its end; makes the folders above it, removes leftovers beside it.
+    """Check before long work that a file can be written. Creates parent folders and removes leftover temporary files.
 
     Args:
         path, ours: see :func:`replaced`.
 
     Raises:
-        WriteError: a folder, device or a file that we did not write lies there, or the folder above cannot be made or written into.
+        WriteError: the path is a folder, a device or another program's file, or its folder cannot be created or written to.
     """
     path = Path(path)
     if os.path.isdir(path):
@@ -241,12 +241,13 @@ def check_writable(path: str | Path, *, ours: Callable[[Path], bool] = ownership
 
 
 def check_folder(folder: str | Path, names: Iterable[str], *, witness: str | None = None) -> None:
-    """:func:`check_writable` of files with these names in a folder.
+    """Check that files with these names can be written in a folder; see :func:`check_writable`.
 
     Args:
-        folder: to write; made if it is not there.
+        folder: folder to write; created if missing.
         names: of the files.
-        witness: one of them; where it is ours, so is everything with these names. For files whose contents do not tell.
+        witness: one of the names. If scn_tf wrote this file, all files with these names may be replaced. For files whose contents
+            do not tell their origin.
 
     Raises:
         WriteError: see :func:`check_writable`.
@@ -259,15 +260,15 @@ def check_folder(folder: str | Path, names: Iterable[str], *, witness: str | Non
 
 
 def check_ending(path: str | Path, endings: tuple[str, ...], name: str) -> None:
-    """Refuse a file whose name states another format than the one that will be written.
+    """Refuse a file name whose ending belongs to another format than the one to write.
 
     Args:
         path: of the file.
-        endings: that can be written, in lower case.
-        name: of the argument, for the message.
+        endings: permitted endings, in lower case.
+        name: name of the argument, for the message.
 
     Raises:
-        WriteError: naming the endings that can be written.
+        WriteError: the ending is not permitted; the message names those that are.
     """
     suffix = Path(path).suffix
     if suffix.lower() not in endings:
@@ -276,13 +277,13 @@ def check_ending(path: str | Path, endings: tuple[str, ...], name: str) -> None:
 
 
 def write_text(path: str | Path, text: str, *, ours: Callable[[Path], bool] = ownership.is_ours) -> None:
-    """Write a text file as a whole or not at all; see :func:`replaced`."""
+    """Write a text file completely or not at all; see :func:`replaced`."""
     with replaced(path, ours=ours) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def first_line(error: BaseException | str) -> str:
-    """What an exception says, for a message of one line: TensorFlow's go on with graphs and stacks."""
+    """First line of an exception's message. TensorFlow's messages continue with graphs and stacks."""
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
 

@@ -1,7 +1,7 @@
-"""Which files this package wrote: by what stands in them, so that nobody else's is ever replaced.
+"""Recognition of files that this package wrote, by their contents. Files of other programs are never replaced.
 
-One row of ``RECOGNISED`` per kind of file. Each reads a few bytes, or the list of contents of an archive.
-The rows of forms of export say the same of theirs (:mod:`scn_tf.export.forms`).
+``RECOGNISED`` has one row per kind of file. Each reads a few bytes, or the list of contents of an archive. Export forms recognise
+their own files (:mod:`scn_tf.export.forms`).
 """
 
 import json
@@ -32,13 +32,13 @@ COMMENT = b"<!-- scn_tf -->\n"
 
 
 def is_ours(path: str | Path) -> bool:
-    """Whether a file may be replaced: we wrote one of its kind, or it is empty.
+    """Whether a file may be replaced: scn_tf wrote it, or it is empty.
 
     Args:
-        path: existing regular file; its suffix says which kind it should be. A kind that is not known is nobody's of ours.
+        path: existing regular file. Its suffix tells the kind of file; files of unknown kinds may not be replaced.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     path = Path(path)
     if path.stat().st_size == 0:
@@ -51,23 +51,23 @@ def is_ours(path: str | Path) -> bool:
 
 
 def marked(start: bytes = b"", at: int = 0) -> Callable[[Path], bool]:
-    """A recogniser of exported files: they contain our name, and ``start`` at a place of their head; empty files are ours too."""
+    """Build a recogniser of exported files. They contain our name, and ``start`` at position ``at``; or they are empty."""
     return lambda path: path.stat().st_size == 0 or _contains(path, METADATA, start, at)
 
 
 def anything(path: str | Path) -> bool:
-    """For files whose folder was checked before."""
+    """Accept every file, for folders that were checked before."""
     return True
 
 
 def one_of(names: Iterable[str]) -> Callable[[Path], bool]:
-    """A recogniser of lists: every line is one of these names."""
+    """Build a recogniser of lists whose lines are all among these names."""
     known = set(names)
     return lambda path: set(path.read_text(encoding="utf-8", errors="replace").splitlines()) <= known
 
 
 def stamp(path: Path) -> None:
-    """Put our name into a picture or page that was just written: nothing else in it would tell whose it is."""
+    """Add our name to a picture or page that was just written, so that it can be recognised later."""
     suffix = path.suffix.lower()
     if suffix not in (".png", ".html"):
         return
@@ -102,7 +102,7 @@ def _is_json(path: Path) -> bool:
 
 
 def _is_settings(path: Path) -> bool:
-    """A whole configuration as a run writes it: every field, no comment, the layout of our writer."""
+    """Whether a file is a complete configuration as a run writes it: every field, no comment, our layout."""
     if path.stat().st_size > MAX_TEXT >> 6:
         return False
     text = path.read_text(encoding="utf-8")

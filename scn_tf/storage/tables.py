@@ -1,4 +1,4 @@
-"""CSV tables for people and spreadsheets: one line a row, and no cell that a spreadsheet would execute."""
+"""CSV tables, also for spreadsheets: one line per row, and no cell that a spreadsheet would execute."""
 
 import csv
 import io
@@ -14,10 +14,10 @@ FORMULA = re.compile("'*[=+@\uff1d\uff0b\uff20\uff0d-]")
 
 
 def write(rows: Iterable[Sequence]) -> str:
-    """CSV text of rows, lines ended by a line feed.
+    """CSV text of rows, with line feeds as line ends.
 
-    Numbers stay numbers. A text that a spreadsheet would execute gets an apostrophe in front. Control characters become visible
-    escapes, so that a row is a line.
+    Numbers stay numbers. A text that a spreadsheet would execute gets a leading apostrophe. Control characters become visible
+    escapes, so that each row is one line.
     """
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([cell(value) for value in row] for row in rows)
@@ -25,13 +25,13 @@ def write(rows: Iterable[Sequence]) -> str:
 
 
 def write_dicts(rows: Sequence[dict]) -> str:
-    """CSV text with a header; columns are all keys in the order of their first row, a value that a row lacks stays empty."""
+    """CSV text with a header. Columns are all keys in the order of their first row; missing values are empty."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     return write([names, *([row.get(name, "") for name in names] for row in rows)]) if rows else ""
 
 
 def cell(value: object) -> object:
-    """What stands in the file for a value."""
+    """Text of a value in the file."""
     if value is None:
         return ""
     if isinstance(value, numbers.Number):
@@ -41,19 +41,19 @@ def cell(value: object) -> object:
 
 
 def original(text: str) -> str:
-    """The text of a cell that :func:`cell` wrote; escapes of control characters stay."""
+    """Original text of a cell that :func:`cell` wrote. Escapes of control characters stay."""
     return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 def read(path: str | Path) -> Iterator[list[str]]:
-    """Rows of a CSV file that :func:`write` wrote, with the texts as they were given to it."""
+    """Rows of a CSV file that :func:`write` wrote, with their original texts."""
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.reader(file):
             yield [original(text) for text in row]
 
 
 def points(ids: Iterable, names: Sequence, landmarks: Iterable, scores: Iterable) -> str:
-    """``id,landmark,x,y[,z],score``, one row a point.
+    """Table ``id,landmark,x,y[,z],score``, with one row per point.
 
     Args:
         ids: I names.

@@ -1,4 +1,4 @@
-"""Compare systems: models x training sizes x folds x seeds, each an ordinary run, then tables and the paper's curves."""
+"""Studies compare systems: models x training sizes x folds x seeds. Each is an ordinary run; tables and the paper's curves follow."""
 
 from scn_tf.study.cluster import kubernetes_manifest, slurm_script
 from scn_tf.study.execute import check_data, check_settings, left_out, log_file, run_all, run_one, unfinished

@@ -1,4 +1,4 @@
-"""A study as one job a run: files for SLURM and Kubernetes, to be looked through and submitted by hand."""
+"""Files for SLURM and Kubernetes that run a study with one job per run. Users check and submit them."""
 
 import re
 import shlex
@@ -12,11 +12,10 @@ CORES = 8  # of a task
 
 
 def slurm_script(command: Sequence[str], count: int, *, name: str) -> str:
-    """Text of an ``sbatch`` script: a job array with one task a run.
+    """Text of an ``sbatch`` script: a job array with one task per run.
 
     Args:
-        name: of the study.
-        command: words of the ``scn-tf study`` command without ``--run``.
+        name: of the study.  command: words of the ``scn-tf study`` command without ``--run``.
         count: number of runs.
     """
     return (
@@ -36,12 +35,12 @@ KUBERNETES_NOTE = """\
 
 
 def job_name(study: str) -> str:
-    """``scn-tf-`` and a study's name in the letters that job names may have, and short enough for a pod's ``NAME-INDEX`` (63)."""
+    """``scn-tf-`` and a study's name, in characters allowed in job names. It is short enough for a pod's ``NAME-INDEX`` (63)."""
     return f"scn-tf-{re.sub(r'[^a-z0-9]+', '-', study.lower()).strip('-') or 'study'}"[:55].rstrip("-")
 
 
 def kubernetes_manifest(command: Sequence[str], count: int, *, name: str, image: str = "scn-tf:latest", claim: str = "study") -> str:
-    """YAML of an indexed Job with one completion a run.
+    """YAML of an indexed Job with one completion per run.
 
     Args:
         command: words of the ``scn-tf study`` command without ``--run``; its folders must lie below the mount, /study.

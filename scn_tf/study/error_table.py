@@ -1,7 +1,7 @@
-"""A study's long table of errors, ``errors.csv.gz``: one row per point of every run, so that a report needs no run folders.
+"""A study's long table of errors, ``errors.csv.gz``, with one row per point of every run. Reports from it need no run folders.
 
-Columns: ``system,size,fold,seed,image,landmark,error,unit``, and ``error_percent`` if a run has errors relative to a length of the
-image; rows of runs without them end at ``unit``. Rows of a run have every landmark once for every image.
+Columns: ``system,size,fold,seed,image,landmark,error,unit``. ``error_percent`` follows if a run has errors relative to a length of
+the image; rows of other runs end at ``unit``. Each run has every landmark once per image.
 """
 
 import csv
@@ -34,15 +34,15 @@ Key = tuple[str, str, str, int]
 
 
 def key_of(run: Run) -> Key:
-    """(system, size, fold, seed) of a run, as the table has them."""
+    """(system, size, fold, seed) of a run, as written in the table."""
     return visible(run.system), visible(run.size), visible(run.fold), run.seed
 
 
 def read(path: str | Path) -> dict[Key, RunErrors]:
-    """Errors of all runs in a long table; none if it does not exist.
+    """Errors of all runs in a long table; empty if the table does not exist.
 
     Raises:
-        ConfigError: damaged, malformed, or larger than ``MAX_BYTES`` unpacked; the message names file and line.
+        ConfigError: the table is damaged, malformed, or larger than ``MAX_BYTES`` unpacked. The message names file and line.
     """
     if not os.path.lexists(path):
         return {}
@@ -71,13 +71,13 @@ def read(path: str | Path) -> dict[Key, RunErrors]:
 
 
 def write(path: str | Path, from_folders: dict[Key, Path], stored: dict[Key, RunErrors], order: Iterable[Key]) -> None:
-    """Write the long table; equal errors give an equal file.
+    """Write the long table. Equal errors give an equal file.
 
     Args:
-        path: of the table; it is replaced.
+        path: path of the table, which is replaced.
         from_folders: ``errors.csv`` of the runs that have one.
-        stored: what the table had so far: kept for all other runs.
-        order: runs of the study in its order; rows of other runs come last.
+        stored: present rows of the table, kept for all other runs.
+        order: runs of the study in its order. Rows of other runs follow at the end.
 
     Raises:
         WriteError: the disk is full or the folder not writable.
@@ -118,7 +118,7 @@ def _lines(path: str | Path) -> Iterator[bytes]:
 
 
 def _unpacked(path: str | Path) -> Iterator[bytes]:
-    """Contents of a file with one gzip member, piece by piece; never more than ``MAX_BYTES``."""
+    """Contents of a file with one gzip member, in pieces of together at most ``MAX_BYTES``."""
     total, unpacking = 0, zlib.decompressobj(GZIP)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would never end
@@ -144,7 +144,7 @@ def _cells(content: bytes) -> list[str]:
     """Texts of one line.
 
     Raises:
-        ValueError: no UTF-8, or no line of CSV.
+        ValueError: the line is no UTF-8 or no CSV.
     """
     try:
         text = content.removesuffix(b"\r").decode("utf-8")
@@ -161,7 +161,7 @@ def _widest(header: list[str]) -> int:
 
 
 def _run_of(cells: list[str], found: dict[Key, Gathered], widest: int) -> tuple[Key, Gathered]:
-    """(key, run) that a row belongs to; a new run is added to ``found``."""
+    """(key, run) of a row. A new run is added to ``found``."""
     if not len(COLUMNS) <= len(cells) <= widest:
         raise ValueError(f"expected {widest} cells, received {len(cells)}")
     system, size, fold, seed = cells[:4]

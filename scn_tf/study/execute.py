@@ -1,4 +1,4 @@
-"""Carry out a study's runs, each in a process of its own; what is finished is not done again."""
+"""Carry out a study's runs, each in its own process. Finished runs are not repeated."""
 
 import contextlib
 import os
@@ -38,22 +38,22 @@ def folder(out: PathName, run: Run) -> Path:
 
 
 def settings_file(out: PathName, run: Run) -> Path:
-    """Configuration that a run is started with."""
+    """Configuration file of a run."""
     return Path(out) / "configs" / f"{run.name}.yaml"
 
 
 def errors_file(out: PathName, run: Run) -> Path:
-    """The table of errors that a finished run has."""
+    """Table of errors of a finished run."""
     return RunFolder(folder(out, run)).evaluation(run.config.data.val_split) / "errors.csv"
 
 
 def check_settings(out: PathName, runs: Sequence[Run]) -> None:
-    """A study's folder must hold no run with other settings than the study says, but for where the data lie.
+    """Check that all runs in a study's folder have the settings of the study, apart from the place of the data.
 
-    That holds for runs whose folders are gone, too, if their errors are in the long table.
+    This includes runs whose folders were removed, if their errors are in the long table.
 
     Raises:
-        ConfigError: naming the run, also one that cannot be.
+        ConfigError: a run has other or invalid settings; the message names it.
     """
     _check_stored(Path(out), [run for run in runs if not errors_file(out, run).is_file()])
     for run in runs:
@@ -79,7 +79,7 @@ def stored_settings(out: PathName) -> dict[str, Config]:
 
 
 def settings_of(out: PathName, run: Run) -> Config:
-    """What a run was trained with, as far as the study's folder tells."""
+    """Settings that a run was trained with, if the study's folder has them."""
     for path in (RunFolder(folder(out, run)).settings, settings_file(out, run)):
         if path.is_file():
             return load(path)
@@ -97,19 +97,19 @@ def _check_stored(out: Path, runs: list[Run]) -> None:
 
 
 def check_data(out: PathName, runs: Sequence[Run]) -> list[Run]:
-    """Open the data sets of runs and read their splits: what is missing is said once, not in the log of every run.
+    """Open the data sets of runs and read their splits. Missing images are reported once, instead of in the log of every run.
 
     Args:
         out: folder of the study.
         runs: all its :class:`scn_tf.study.plan.Run`.
 
     Returns:
-        the runs that have images: where missing ones are skipped, a run that would have none to train on or to be judged by is
-        left out, with a warning.
+        the runs that have images. If missing images are skipped, runs without any training or validation image are left out, with a
+        warning.
 
     Raises:
-        ConfigError: a network that cannot be built for these data, or an image that two folds judge.
-        DatasetError: no such data set or split, missing images with their count, fewer images than a run draws.
+        ConfigError: a network cannot be built for these data, or two folds validate the same image.
+        DatasetError: a data set or split does not exist, images are missing, or a split has fewer images than a run draws.
     """
     opened: dict[Path | None, Dataset] = {}
     drawn: dict[tuple[Path | None, str, int | None, str], list[str]] = {}
@@ -151,7 +151,7 @@ def check_data(out: PathName, runs: Sequence[Run]) -> list[Run]:
 
 
 def left_out(out: PathName) -> set[str]:
-    """Names of the runs that :func:`check_data` left out, by what it wrote: a report may be asked for where the data are not."""
+    """Names of the runs that :func:`check_data` left out, from its file. A report may be made on a machine without the data."""
     path = Path(out) / LEFT_OUT
     return set(path.read_text().split("\n")[:-1]) if path.is_file() else set()
 
@@ -172,12 +172,12 @@ def _resolved(run: Run, dims: int) -> Config:
 
 
 def unfinished(out: PathName, runs: Sequence[Run]) -> list[Run]:
-    """Runs that have not been evaluated yet, in order."""
+    """Runs that are not evaluated yet, in order."""
     return [run for run in runs if not errors_file(out, run).is_file()]
 
 
 def log_file(out: PathName, run: Run) -> Path:
-    """What a run's process prints."""
+    """Log file of a run's process."""
     return Path(out) / "logs" / f"{run.name}.log"
 
 
@@ -187,14 +187,14 @@ def run_all(out: PathName, runs: Sequence[Run], *, jobs: int = 1, progress: bool
     Args:
         out: folder of the study: ``runs/``, ``configs/`` and ``logs/`` are written there.
         runs: list of :class:`scn_tf.study.plan.Run`.
-        jobs: processes at a time; they share the processor's cores equally.
+        jobs: number of parallel processes. They share the processor's cores equally.
         progress: show a bar.
 
     Returns:
         names of the runs that failed; their logs say why.
 
     Raises:
-        ConfigError, DatasetError: see :func:`check_settings` and :func:`check_data`; before anything is started.
+        ConfigError, DatasetError: see :func:`check_settings` and :func:`check_data`. No run is started then.
     """
     check_settings(out, runs)
     waiting = unfinished(out, runs)
@@ -220,7 +220,7 @@ def run_all(out: PathName, runs: Sequence[Run], *, jobs: int = 1, progress: bool
 
 
 def threads_of_each(jobs: int) -> int | None:
-    """Threads of each of several processes at a time, None for a single one: it takes what it finds."""
+    """Number of threads for each of several parallel processes. None for a single process, which is not limited."""
     if jobs <= 1:
         return None
     # A job of a cluster may have been given some of the machine's cores; not every system tells.
@@ -229,13 +229,13 @@ def threads_of_each(jobs: int) -> int | None:
 
 
 def run_one(out: PathName, run: Run, *, threads: int | None = None, stop: threading.Event | None = None) -> int:
-    """Train and evaluate one run in a process of its own; returns its exit status. A run that was interrupted goes on.
+    """Train and evaluate one run in its own process, and return its exit status. An interrupted run is resumed.
 
     Args:
         out: folder of the study.
         run: :class:`scn_tf.study.plan.Run`.
-        threads: of the process; None: as many as its libraries like. What the user's environment says comes first.
-        stop: ``threading.Event`` that ends it from another thread.
+        threads: number of threads; None: the default of its libraries. The user's environment takes precedence.
+        stop: ``threading.Event`` that ends the process from another thread.
     """
     target, settings, log = folder(out, run), settings_file(out, run), log_file(out, run)
     check_settings(out, [run])
@@ -259,7 +259,8 @@ def run_one(out: PathName, run: Run, *, threads: int | None = None, stop: thread
 
 
 def _waited_for(process: subprocess.Popen, stop: threading.Event | None) -> int:
-    """Exit status of a process; it is stopped, and may save what it has, where this thread is interrupted or ``stop`` is set."""
+    """Wait for a process and return its exit status. If this thread is interrupted or ``stop`` is set, the process is asked to save
+    and end."""
     try:
         while process.poll() is None and not (stop and stop.is_set()):
             with contextlib.suppress(subprocess.TimeoutExpired):

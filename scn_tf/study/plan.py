@@ -1,4 +1,4 @@
-"""What a study compares: its file, and the runs that follow from it."""
+"""The plan of a study: its file, and the runs derived from it."""
 
 import itertools
 import re
@@ -17,7 +17,7 @@ Nested = dict[str, object]
 
 
 class Run(NamedTuple):
-    """One training of a study: its place in it, and its configuration."""
+    """One run of a study: its place in the study, and its configuration."""
 
     name: str
     system: str
@@ -30,9 +30,9 @@ class Run(NamedTuple):
 class Study(pydantic.BaseModel):
     """Contents of a study's file; docs/study.md shows one.
 
-    ``systems``, ``sizes`` and ``folds`` are names with settings (``section.field: value``) laid over those of ``base``, in this
-    order; in a text, ``{size}``, ``{fold}`` and ``{seed}`` stand for the run's. ``sizes_figure`` names the systems of the figure
-    over sizes, all if None. ``base`` is a file, or the settings themselves.
+    ``systems``, ``sizes`` and ``folds`` are names with settings (``section.field: value``). They override those of ``base``, in
+    this order. In texts, ``{size}``, ``{fold}`` and ``{seed}`` are replaced by those of the run. ``sizes_figure`` names the systems
+    of the figure over sizes, all if None. ``base`` is a file, or the settings themselves.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -89,14 +89,14 @@ class Study(pydantic.BaseModel):
         return self
 
     def runs(self, root: PathName | None = None, *, missing: str | None = None) -> list[Run]:
-        """All :class:`Run`, folds and seeds of a system together.
+        """All runs. Folds and seeds of a system follow each other.
 
         Args:
             root: data set folder; the base's own if None.
-            missing: ``"refuse"`` or ``"skip"`` for ``data.missing`` of every run; as the study says if None.
+            missing: ``"refuse"`` or ``"skip"`` for ``data.missing`` of every run; the study's setting if None.
 
         Raises:
-            ConfigError: a setting that cannot be, with the run it belongs to.
+            ConfigError: a setting is invalid; the message names its run.
         """
         base = self.base if isinstance(self.base, dict) else config.read_yaml(self.base)
         found: list[Run] = []
@@ -134,10 +134,10 @@ class Study(pydantic.BaseModel):
 
 
 def read_study(path: PathName) -> Study:
-    """:class:`Study` of a YAML file or of a bundled one's name; ``base``: settings, a file relative to it, or a bundled name.
+    """Read a study from a YAML file or a bundled name. Its ``base`` is settings, a file relative to it, or a bundled name.
 
     Raises:
-        ConfigError: missing, malformed, or an unknown key.
+        ConfigError: the file is missing or malformed, or has an unknown key.
     """
     path = config.locate(path, study=True)
     try:

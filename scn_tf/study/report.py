@@ -1,4 +1,4 @@
-"""What a study found: tables and the paper's two figures."""
+"""Report of a study: tables and the paper's two figures."""
 
 import itertools
 import warnings
@@ -33,20 +33,20 @@ FILES = ("results.md", "results.csv", "differences.csv", "systems.png", "sizes.p
 def write_report(out: PathName, runs: Sequence[Run], *, sizes_figure: Sequence[str] | None = None) -> str:
     """Write ``results.csv``, ``results.md``, ``differences.csv``, ``systems.png`` and ``sizes.png`` of all finished runs.
 
-    Errors are those in the run folders, and of runs without them those in the long table, ``errors.csv.gz``. It is written first,
-    with ``settings.yaml``: the same report can be had from them alone.
+    Errors are read from the run folders, or from the long table, ``errors.csv.gz``, for runs without them. The long table is
+    written first, with ``settings.yaml``. Both suffice for the same report.
 
     Args:
         out: folder of the study.
-        runs: all its :class:`scn_tf.study.plan.Run`, in order: systems are compared with those before them; the text shows the comparisons
-            with the first.
+        runs: all its :class:`scn_tf.study.plan.Run`, in order. Each system is compared with those before it; the text shows the
+            comparisons with the first.
         sizes_figure: names of the systems in ``sizes.png``; all if None.
 
     Returns:
         text of ``results.md``.
 
     Raises:
-        ConfigError: no system has finished all folds of a seed; or see :func:`scn_tf.study.statistics.collect` and
+        ConfigError: no system has finished all folds of a seed, or as in :func:`scn_tf.study.statistics.collect` and
             :func:`scn_tf.study.error_table.read`.
     """
     out = Path(out)
@@ -91,10 +91,10 @@ def _write_figures(out: Path, found: Found, unit: str, systems: list[str], last_
 
 
 def check_out(out: PathName) -> dict[error_table.Key, RunErrors]:
-    """Find out before long work whether a folder can take the report of a study; returns what its long table holds.
+    """Check before long work that a study's report can be written to a folder. Returns the content of its long table.
 
     Raises:
-        WriteError: one of its files lies there and is none of ours, or the folder cannot be written.
+        WriteError: another program wrote a file with one of these names, or the folder is not writable.
         ConfigError: its long table is damaged.
     """
     out = Path(out)
@@ -106,7 +106,7 @@ def check_out(out: PathName) -> dict[error_table.Key, RunErrors]:
 
 
 def _errors_of_runs(out: Path, runs: Sequence[Run], stored: dict[error_table.Key, RunErrors]) -> dict[str, Path | RunErrors]:
-    """Where each run's errors are, by its name: its file, or else its part of the long table; both tables are written anew."""
+    """Errors of each run by its name: its file, or else its part of the long table. Both tables are rewritten."""
     done = {run.name: errors_file(out, run) for run in runs if errors_file(out, run).is_file()}
     kept = {run.name: stored[key_of(run)] for run in runs if run.name not in done and key_of(run) in stored}
     if done and kept:
@@ -186,7 +186,7 @@ def _markdown(rows: Sequence[Row], compared: Sequence[Row], unit: str, *, done: 
 
 
 def _shares(row: Row, unit: str) -> list[str]:
-    """Cells of the shares within thresholds; those in mm say nothing about pixels."""
+    """Cells of the shares within thresholds. Thresholds in mm do not apply to errors in pixels."""
     if unit == "mm":
         shares = [f"{row[f'sdr_{radius}']:.2f} %" for radius in (2, 4, 10)]
         return [*shares, f"{row['outliers_2']:.1f}", f"{row['outliers_10']:.1f}"]
@@ -195,5 +195,5 @@ def _shares(row: Row, unit: str) -> list[str]:
 
 
 def _head(*columns: str) -> tuple[str, str]:
-    """Two lines: a table's titles, and the rule below them."""
+    """Head of a table: the line of titles and the rule below it."""
     return f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"

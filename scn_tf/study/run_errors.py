@@ -1,4 +1,4 @@
-"""Errors of one run: read from its ``errors.csv``, or gathered row by row from a study's long table."""
+"""Errors of one run: read from its ``errors.csv``, or collected row by row from a study's long table."""
 
 import re
 from array import array
@@ -20,9 +20,9 @@ MAX_POINTS = 6_000_000  # images x landmarks of a run, and rows of a long table
 class RunErrors(NamedTuple):
     """Errors of a run.
 
-    ``points`` (I, N) over ``ids`` and landmarks, NaN where absent, in ``unit``. ``relative`` (I, N) are those in percent of a length
-    of the image, None where the run does not have them. ``source`` names the run in messages. ``lines`` are its rows in the long
-    table that it came from, empty if it came from a file of its own.
+    ``points``: errors (I, N) over ``ids`` and landmarks in ``unit``, NaN if absent. ``relative``: errors (I, N) in percent of a
+    length of the image, None if the run has none. ``source``: name of the run in messages. ``lines``: its rows in the long table,
+    empty if it was read from its own file.
     """
 
     ids: list[str]
@@ -34,7 +34,7 @@ class RunErrors(NamedTuple):
 
 
 class Gathered:
-    """Rows of one run, collected in a few bytes each."""
+    """Rows of one run, in a compact form."""
 
     def __init__(self, unit: str, relative: bool) -> None:
         self.unit, self.relative = unit, relative
@@ -45,10 +45,10 @@ class Gathered:
         self.lines = bytearray()
 
     def add(self, image: str, landmark: str, values: Sequence[str]) -> None:
-        """Add a point; ``values`` are the texts of its error and, if the run has it, of the relative one.
+        """Add a point. ``values`` are the texts of its error and, if the run has it, of its relative error.
 
         Raises:
-            ValueError: no number, or more points than a run can have; the message is the reason alone.
+            ValueError: a text is no number, or there are too many points. The message holds only the reason.
         """
         numbers = [number(value) for value in values]
         self._rows.append(self.images.setdefault(image, len(self.images)))
@@ -59,7 +59,7 @@ class Gathered:
             raise ValueError(f"a run with more than {MAX_POINTS:,} points (images x landmarks)")
 
     def whole(self) -> bool:
-        """Whether every image has every landmark, once."""
+        """Whether every image has every landmark exactly once."""
         shape = len(self.images), len(self.landmarks)
         if len(self._rows) != shape[0] * shape[1]:
             return False
@@ -68,7 +68,7 @@ class Gathered:
         return bool(seen.all())
 
     def errors(self, source: str) -> RunErrors:
-        """The run's :class:`RunErrors`."""
+        """Errors of the run, from all rows."""
         found = np.full((len(self._values), len(self.images), len(self.landmarks)), np.nan)
         for values, column in zip(found, self._values, strict=True):
             values[np.array(self._rows, int), np.array(self._columns, int)] = column
@@ -76,10 +76,10 @@ class Gathered:
 
 
 def number(text: str) -> float:
-    """Error that a cell holds, NaN where it is empty.
+    """Error in a cell, NaN if it is empty.
 
     Raises:
-        ValueError: no finite number of at least 0.
+        ValueError: the cell holds no finite number of at least 0.
     """
     if not text:
         return np.nan
@@ -90,10 +90,10 @@ def number(text: str) -> float:
 
 
 def read_run(path: str | Path) -> RunErrors:
-    """Errors of an ``errors.csv``, which an evaluation writes.
+    """Errors in the ``errors.csv`` of an evaluation.
 
     Raises:
-        ConfigError: it is malformed; the message names file and line.
+        ConfigError: the file is malformed; the message names file and line.
     """
     header, rows = _rows(path)
     found = Gathered(header[2].removeprefix("error_"), len(header) > 3)
@@ -106,7 +106,7 @@ def read_run(path: str | Path) -> RunErrors:
 
 
 def run_rows(path: str | Path) -> tuple[str, list[tuple[str, ...]]]:
-    """(unit, rows (image, landmark, error, relative error if known)) of an ``errors.csv``: every landmark once for every image.
+    """(unit, rows (image, landmark, error, relative error if known)) of an ``errors.csv``, with every landmark once per image.
 
     Raises:
         ConfigError: see :func:`read_run`.
@@ -122,7 +122,7 @@ def run_rows(path: str | Path) -> tuple[str, list[tuple[str, ...]]]:
 
 
 def _rows(path: str | Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """(header, numbered rows) of an ``errors.csv``; rows have as many cells as the header."""
+    """(header, numbered rows) of an ``errors.csv``. Rows have as many cells as the header."""
     rows = _numbered(path)
     _, header = next(rows, (1, []))
     if len(header) < 3 or header[2].removeprefix("error_") not in UNITS:

@@ -1,6 +1,6 @@
-"""Settings of a study's runs in one file, ``settings.yaml``: those that all share, and of each run its own.
+"""Settings of a study's runs in one file, ``settings.yaml``: those that all share, and those of each run.
 
-It stands beside the long table of errors and says what its runs were trained with once their folders are gone.
+It is written beside the long table of errors, and keeps the settings of runs whose folders were removed.
 """
 
 import os
@@ -20,10 +20,10 @@ PLACE = "data.root"  # says nothing about a run, and belongs to one machine
 
 
 def read(path: str | Path) -> dict[str, config.Config]:
-    """:class:`scn_tf.config.Config` by name of the run; none if the file does not exist.
+    """:class:`scn_tf.config.Config` by name of the run; empty if the file does not exist.
 
     Raises:
-        ConfigError: malformed, or a setting that cannot be.
+        ConfigError: the file is malformed, or a setting is invalid.
     """
     if not os.path.lexists(path):
         return {}
@@ -41,7 +41,7 @@ def read(path: str | Path) -> dict[str, config.Config]:
 
 
 def write(path: str | Path, settings: dict[str, config.Config]) -> None:
-    """Write settings by name of the run; a file that is none of ours is refused.
+    """Write settings by name of the run. A file of another program is not replaced.
 
     Raises:
         WriteError: see :func:`scn_tf.storage.files.replaced`.
@@ -60,7 +60,7 @@ def write(path: str | Path, settings: dict[str, config.Config]) -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file was written here."""
+    """Whether :func:`write` wrote a file."""
     with open(path, "rb") as file:
         head = file.read(len(TITLE) + 1)
     return head in (b"", f"{TITLE}\n".encode()) or ownership.is_ours(path)

@@ -1,4 +1,4 @@
-"""Figures of a system from the errors of its runs, and how sure they are."""
+"""Figures of a system from the errors of its runs, with confidence intervals."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +16,9 @@ RESAMPLINGS = 10_000
 
 
 class Errors(NamedTuple):
-    """Errors of a system with one training size: ``points`` (S, I, N) over ``seeds``, images of all folds, landmarks, NaN where absent.
+    """Errors of a system with one training size: ``points`` (S, I, N) over ``seeds``, images of all folds and landmarks, NaN if absent.
 
-    ``relative`` (S, I, N) are those in percent of a length of the image, None where ``unit`` is mm or a table does not have them.
+    ``relative`` (S, I, N) are errors in percent of a length of the image. It is None if ``unit`` is mm or a table lacks them.
     """
 
     seeds: tuple[int, ...]
@@ -42,14 +42,14 @@ def collect(runs: Mapping[tuple[str, int], PathName | RunErrors]) -> Errors | No
     """:class:`Errors` of the runs of one system and size.
 
     Args:
-        runs: dict (fold, seed) -> its errors, or the path of its ``errors.csv``, which need not exist: seeds that do not have
-            every fold yet are left out, and so are images without any annotated landmark.
+        runs: dict (fold, seed) -> errors, or the path of an ``errors.csv``, which need not exist. Seeds that lack a fold are left
+            out, and so are images without annotated landmarks.
 
     Returns:
-        None if no seed is whole.
+        None if no seed has all folds.
 
     Raises:
-        ConfigError: the runs of a fold were not judged on the same images, or see :func:`scn_tf.study.run_errors.read_run`.
+        ConfigError: the runs of a fold were validated on different images, or as in :func:`scn_tf.study.run_errors.read_run`.
     """
     folds = list(dict.fromkeys(fold for fold, _ in runs))
     seeds = list(dict.fromkeys(seed for _, seed in runs))
@@ -74,7 +74,7 @@ def collect(runs: Mapping[tuple[str, int], PathName | RunErrors]) -> Errors | No
 
 
 def figures(errors: Errors) -> dict[str, float]:
-    """Dict of the figures of :class:`Errors`; counts of points and outliers are means over the seeds, all folds together."""
+    """Dict of the figures of :class:`Errors`. Counts of points and outliers are means over the seeds, with all folds together."""
     points = errors.points[np.isfinite(errors.points)]
     low, high = interval(errors.images.mean(axis=0))
     by_seed = errors.images.mean(axis=1)
@@ -102,7 +102,7 @@ def _by_radius(points: Array, seeds: int) -> dict[str, float]:
 
 
 def _by_share(relative: Array | None) -> dict[str, float]:
-    """Mean relative error and shares within a part of a length of the image: pixels of images of several sizes do not compare."""
+    """Mean relative error and shares within fractions of a length of the image. Pixels of differently sized images are not comparable."""
     values = np.empty(0) if relative is None else relative[np.isfinite(relative)]
     known = values.size > 0
     shares = {f"pck_{limit:g}": 100.0 * (values < limit).mean() if known else np.nan for limit in PERCENT}
@@ -118,12 +118,12 @@ def interval(values: Array, *, seed: int = 0) -> tuple[float, float]:
 
 
 def difference(errors: Errors, reference: Errors) -> dict[str, float] | None:
-    """Paired comparison on the images and the seeds that both have: of (errors - reference), per image.
+    """Paired comparison of (errors - reference) per image, on the images and seeds that both have.
 
     Returns:
-        dict: ``mean`` with ``low`` and ``high``, its 95 % bootstrap interval over the images, of errors averaged over the seeds:
-        what other images would have given, not what other trainings would; ``least`` and ``most``, the means of single seeds.
-        None without common images or seeds.
+        dict. ``mean``: mean difference of errors averaged over the seeds. ``low`` and ``high``: its 95 % bootstrap interval over
+        the images, which covers other images, not other trainings. ``least`` and ``most``: smallest and largest mean of a single
+        seed. None without common images or seeds.
     """
     ids, seeds = (
         [key for key in own if key in set(other)] for own, other in ((errors.ids, reference.ids), (errors.seeds, reference.seeds))

@@ -1,6 +1,6 @@
-"""The kinds of system that find something in images: network, forest, label map. One package or file and one row each.
+"""The kinds of system: network, forest, label map. Each has one package or file, and one row.
 
-``opening`` finds model files and opens them, whatever system wrote them.
+``opening`` finds and opens model files of all systems.
 """
 
 from scn_tf.config import Config
@@ -12,5 +12,5 @@ SYSTEMS: Registry[System] = Registry("system", System, home="scn_tf.systems", gr
 
 
 def of(config: Config) -> System:
-    """The system of a run's settings."""
+    """System of a run, from its settings."""
     return SYSTEMS[MODELS[config.model.name].system]

@@ -1,4 +1,4 @@
-"""Networks that find landmarks by heatmaps: what this package is for."""
+"""Networks that find landmarks by heatmaps, the main system of this package."""
 
 import functools
 import warnings
@@ -43,7 +43,7 @@ def train(job: Job) -> dict[str, Any]:
 
 
 def _warn_if_no_sides(config: Config, dataset: Dataset) -> None:
-    """Warn of mirrored images whose landmarks keep their names: right for landmarks in the middle alone."""
+    """Warn about mirrored images whose landmarks keep their names, which is right only for landmarks on the midline."""
     if config.augment.mirror > 0 and not dataset.description.flip_pairs:
         warnings.warn(
             f"{dataset.root / 'dataset.yaml'}: has no flip_pairs, so augment.mirror {config.augment.mirror:g} mirrors images without "
@@ -54,7 +54,7 @@ def _warn_if_no_sides(config: Config, dataset: Dataset) -> None:
 
 
 def _measure(trainer: Trainer, job: Job) -> Callable[[], Measurement]:
-    """Errors of the landmarks that training images show: what none shows would choose the epoch by chance."""
+    """Errors of the landmarks that training images show. Untrained landmarks would make the choice of the epoch random."""
     locate = localization.localizer(trainer.network, job.config.heatmap.decoder)
     unit, trained = job.info.unit, job.info.trained
 
@@ -102,7 +102,7 @@ def _targets(trainer: Trainer) -> GaussianTargets:
 
 
 def _peaks(trainer: Trainer) -> dict[str, Any]:
-    """Heights of the targets, which the maps of a combined model are relative to."""
+    """Heights of the targets. Maps of a combined model are relative to them."""
     peaks = np.atleast_1d(keras.ops.convert_to_numpy(_targets(trainer).peak()))
     return {"peaks": tuple(peaks.astype(float).tolist())}
 

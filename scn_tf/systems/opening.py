@@ -1,4 +1,4 @@
-"""Run folders and model files: which there is, what it says of itself, and what it answers with."""
+"""Run folders and model files: find them, read their facts and open them."""
 
 from pathlib import Path
 
@@ -17,12 +17,12 @@ def suffixes() -> list[str]:
 
 
 def model_file(path: PathName) -> Path | None:
-    """The model file of a run folder, a model file itself, or that of a name in :mod:`scn_tf.runs.pretrained`.
+    """Model file of a run folder, of a path to such a file, or of a name in :mod:`scn_tf.runs.pretrained`.
 
-    A folder that happens to have such a name (a data set, say) does not hide the model, unless it is a run or an export itself.
+    A folder of such a name, for example a data set, does not hide the bundled model, unless it is a run or an export.
 
     Returns:
-        path, which may not exist; None where a folder holds no model.
+        path, which may not exist; None if a folder holds no model.
     """
     path = Path(path)
     if not path.is_dir():
@@ -35,10 +35,10 @@ def model_file(path: PathName) -> Path | None:
 
 
 def existing_file(path: PathName) -> Path:
-    """:func:`model_file`; a folder without one is an error.
+    """Model file as in :func:`model_file`, which must exist.
 
     Raises:
-        CheckpointError: nothing there.
+        CheckpointError: there is no model.
     """
     file = model_file(path)
     if file is None:
@@ -51,7 +51,7 @@ def existing_file(path: PathName) -> Path:
 
 
 def read_info(path: PathName) -> ModelInfo:
-    """What a run folder or model file says of itself.
+    """Facts of a run folder or model file.
 
     Raises:
         CheckpointError: missing, damaged, or written by another program.
@@ -62,10 +62,10 @@ def read_info(path: PathName) -> ModelInfo:
 
 
 def network_file(path: PathName) -> Path:
-    """:func:`existing_file` of what must be a network.
+    """Model file of a network; see :func:`existing_file`.
 
     Raises:
-        CheckpointError: nothing there, or a system that cannot be exported.
+        CheckpointError: there is no model, or its system cannot be exported.
     """
     file = existing_file(path)
     system = systems.of(read_info(file).config)
@@ -75,10 +75,10 @@ def network_file(path: PathName) -> Path:
 
 
 def landmark_network_file(path: PathName) -> Path:
-    """:func:`network_file` of what must find landmarks.
+    """Model file of a network for landmarks; see :func:`network_file`.
 
     Raises:
-        CheckpointError: nothing there, or another system.
+        CheckpointError: there is no model, or it is of another system.
     """
     file = network_file(path)
     system = systems.of(read_info(file).config)
@@ -91,10 +91,10 @@ def open_run(path: PathName) -> tuple[Locate, ModelInfo]:
     """Open a run folder, its model file, or a bundled model.
 
     Returns:
-        (function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, what the file says).
+        (function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, facts of the file).
 
     Raises:
-        CheckpointError: missing, damaged, written by another program, or a system that does not find landmarks.
+        CheckpointError: the file is missing, damaged or of another program, or its system does not find landmarks.
     """
     file = existing_file(path)
     system = systems.of(read_info(file).config)

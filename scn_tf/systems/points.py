@@ -1,4 +1,4 @@
-"""What networks and forests share, since both find landmarks: examples with points, checked; the sheet of annotations; the greeting."""
+"""Shared parts of networks and forests, which both find landmarks: checked examples, the sheet of annotations, the greeting."""
 
 from collections.abc import Sequence
 
@@ -16,11 +16,11 @@ from scn_tf.types import Array
 
 
 def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> Examples:
-    """Examples of both splits; warns of what cannot be learned.
+    """Prepare examples of both splits, and warn about landmarks that cannot be learned.
 
     Raises:
         ConfigError: the model needs more landmarks.
-        DatasetError, ImageError: see :func:`scn_tf.data.pipeline.examples`; nothing to train on, or nothing to measure.
+        DatasetError, ImageError: see :func:`scn_tf.data.pipeline.examples`. Also if there is no landmark to train on or to measure.
     """
     names, chosen, table = dataset.description.names, config.data, dataset.table
     least = MODELS[config.model.name].min_landmarks
@@ -67,7 +67,7 @@ def sheet(job: Job) -> bytes:
 
 
 def greeting(job: Job, system: str, *, board: bool = True) -> str:
-    """What a training prints before it starts: data, the lines about the system, and where things are."""
+    """Text that a training prints at its start: data, lines about the system, and paths."""
     train_count, val_count = job.counts
     return (
         f"Data     {job.info.name} ({job.dataset.root}): {train_count} training, {val_count} validation images, "

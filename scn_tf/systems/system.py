@@ -14,26 +14,26 @@ from scn_tf.types import Locate
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """How one kind of system is prepared, trained, opened and evaluated, and what it can do.
+    """One kind of system: how it is prepared, trained, opened and evaluated, and its abilities.
 
-    Which one is meant is in the row of ``model.name`` (:class:`scn_tf.models.model.Model`); nobody compares names.
+    The row of ``model.name`` (:class:`scn_tf.models.model.Model`) names its system. No other code compares names.
 
     Attributes:
-        name: as rows of models have it.
-        suffix: of its model file.
+        name: value of ``system`` in rows of models.
+        suffix: ending of its model file.
         prepare: (resolved config, data set, IDs of both splits) -> checked :class:`scn_tf.training.job.Examples`.
-        sheet: job -> PNG of the first training images with what is annotated.
+        sheet: job -> PNG of the first training images with their annotations.
         train: job -> best validation, dict with ``epoch`` (None without epochs), ``error`` and ``unit``.
         info: model file -> :class:`scn_tf.runs.info.ModelInfo`.
         open: model file -> (function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, info);
             None: it does not find landmarks.
-        evaluate: (model file, its info, data set, IDs, name of the split, folder) -> summary; writes the files of an evaluation.
-        files: that ``evaluate`` writes.
-        resumable: whether an interrupted training continues from a state; else it begins anew.
-        on_devices: whether ``train.strategy`` and ``train.precision`` mean something.
+        evaluate: (model file, its info, data set, IDs, name of the split, folder) -> summary. It writes the files of an evaluation.
+        files: names of the files that ``evaluate`` writes.
+        resumable: whether an interrupted training resumes from a state; otherwise it starts again.
+        on_devices: whether it uses ``train.strategy`` and ``train.precision``.
         exportable: whether its network can be written in other forms.
-        rank: place in lists; the first one reads files of unknown endings.
-        what_else: of what is not exportable, what can be done with it, for messages.
+        rank: place in lists. The first system reads files with unknown endings.
+        what_else: for systems that cannot be exported, the commands that can use them, for messages.
     """
 
     name: str

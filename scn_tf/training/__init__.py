@@ -1,1 +1,1 @@
-"""What happens while a network learns."""
+"""Training of networks."""

@@ -1,11 +1,10 @@
 """Random changes of images *and* landmarks by the same draw, on the device, 2D and 3D.
 
-``sample`` draws parameters, one set an image; ``warp_images`` and ``transform_points`` apply
-that draw. An image is pulled (each output pixel asks where it comes from), a point is pushed
-(where does it go?), so points take the inverse: exact for the linear part, a fixed-point
-iteration for the elastic field.
+``sample`` draws one set of parameters per image; ``warp_images`` and ``transform_points`` apply that draw. Image warping needs the
+source of each output pixel, points need their destination. Points therefore use the inverse: exact for the linear part, by
+fixed-point iteration for the elastic field.
 
-Coordinates (x, y[, z]) in network pixels, images (B, [D,] H, W, C).
+Coordinates are (x, y[, z]) in network pixels. Images are (B, [D,] H, W, C).
 """
 
 import math
@@ -27,7 +26,7 @@ INVERSE_STEPS = 12  # the error shrinks by the field's slope (< 0.9, typically 0
 class Draw(NamedTuple):
     """Parameters of a batch; input = centre + linear @ (p + u(p) - centre) + translation.
 
-    p is an output pixel, u(p) the elastic displacement there. Of a mirrored image, linear and translation hold the mirroring of x.
+    p is an output pixel, u(p) the elastic displacement there. For a mirrored image, linear and translation include the mirroring of x.
     """
 
     linear: tf.Tensor  # (B, d, d)
@@ -41,7 +40,7 @@ class Draw(NamedTuple):
 
 
 def sample(config: AugmentConfig, batch: int | tf.Tensor, shape: Sizes, *, seed: tf.Tensor | Sequence[int]) -> Draw:
-    """Draw the parameters of a batch, without state: the same seed gives the same draw.
+    """Draw the parameters of a batch. There is no state: the same seed gives the same draw.
 
     Args:
         config: :class:`scn_tf.config.AugmentConfig`.
@@ -128,7 +127,7 @@ def _centre(shape: Sizes) -> Tensor:
 
 
 def source_coordinates(draw: Draw, shape: Sizes) -> Tensor:
-    """Input coordinates (B, *shape, d), (x, y[, z]), that every output pixel shows."""
+    """Input coordinates (B, *shape, d), (x, y[, z]), of every output pixel."""
     axes = [ops.cast(ops.arange(side), "float32") for side in shape]
     grid = ops.stack(ops.meshgrid(*axes, indexing="ij")[::-1], axis=-1)  # (*shape, d)
     moved = grid[None] + _elastic_on_grid(draw, shape) - _centre(shape)
@@ -138,7 +137,7 @@ def source_coordinates(draw: Draw, shape: Sizes) -> Tensor:
 
 
 def transform_points(draw: Draw, points: Tensor, shape: Sizes) -> Tensor:
-    """Where points of the input image lie in the augmented image: (B, N, d) -> (B, N, d)."""
+    """Map points of the input image to the augmented image: (B, N, d) -> (B, N, d)."""
     inverse = ops.linalg.inv(draw.linear)
     shifted = points - (draw.translation + _centre(shape))[:, None]
     target = ops.matmul(shifted, ops.transpose(inverse, (0, 2, 1))) + _centre(shape)  # = p + u(p)
@@ -149,15 +148,15 @@ def transform_points(draw: Draw, points: Tensor, shape: Sizes) -> Tensor:
 
 
 def warp_images(draw: Draw, images: Tensor) -> Tensor:
-    """The geometric part of a draw on images (B, [D,] H, W, C): one linear interpolation."""
+    """Apply the geometric part of a draw to images (B, [D,] H, W, C), by one linear interpolation."""
     return interpolate(images, source_coordinates(draw, tuple(images.shape[1:-1])))
 
 
 def interpolate(images: Tensor, coordinates: Tensor) -> Tensor:
-    """Bilinear or trilinear values of images at coordinates; the background outside.
+    """Bilinear or trilinear values of images at coordinates; background outside.
 
-    Equal to ``keras.ops.image.map_coordinates``, which takes one channel of one image at a time, and 1.6 (2D) to 2.7 (3D) times as
-    fast (``benchmarks/interpolation.py``).
+    Values equal those of ``keras.ops.image.map_coordinates``, which takes one channel of one image at a time. This is 1.6 (2D) to
+    2.7 (3D) times as fast (``benchmarks/interpolation.py``).
 
     Args:
         images: (B, [D,] H, W, C).
@@ -194,7 +193,7 @@ def interpolate(images: Tensor, coordinates: Tensor) -> Tensor:
 
 
 def change_intensities(draw: Draw, images: Tensor, *, seed: tf.Tensor | Sequence[int], config: AugmentConfig) -> Tensor:
-    """The photometric part of a draw: blur, gain, offset, noise; optional ones only where configured."""
+    """Apply the photometric part of a draw: blur, gain, offset, noise. Optional changes are applied only if configured."""
     shape = (-1, *[1] * (len(images.shape) - 1))
     if config.blur > 0:
         images = gaussian_blur(images, draw.blur, radius=math.ceil(3 * config.blur))
@@ -206,7 +205,7 @@ def change_intensities(draw: Draw, images: Tensor, *, seed: tf.Tensor | Sequence
 
 
 def gaussian_blur(images: Tensor, sigmas: Tensor, *, radius: int) -> Tensor:
-    """Separable Gaussian blur with one sigma an image, borders mirrored without repeating the edge.
+    """Separable Gaussian blur with one sigma per image; borders are mirrored without repeating the edge.
 
     Args:
         images: (B, [D,] H, W, C).
@@ -229,12 +228,12 @@ def gaussian_blur(images: Tensor, sigmas: Tensor, *, radius: int) -> Tensor:
 
 
 def exchange_sides(draw: Draw, values: Tensor, exchange: Sequence[int]) -> Tensor:
-    """Values (B, N, ...) of landmarks with left and right exchanged where an image is mirrored.
+    """Exchange left and right in values (B, N, ...) of landmarks of mirrored images.
 
     Args:
         draw: of the batch.
-        values: of the landmarks of the images as they were.
-        exchange: (N,) for each landmark the number of its counterpart, its own where it has none.
+        values: of the landmarks of the original images.
+        exchange: (N,) number of each landmark's counterpart, its own number if it has none.
     """
     mirrored = ops.reshape(draw.mirrored, (-1, *[1] * (len(values.shape) - 1)))
     return ops.where(mirrored, ops.take(values, list(exchange), axis=1), values)
@@ -249,19 +248,19 @@ def augment(
     seed: tf.Tensor | Sequence[int],
     exchange: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw once, apply to images and landmarks.
+    """Draw once and apply the draw to images and landmarks.
 
     Args:
         config: :class:`scn_tf.config.AugmentConfig`.
         images: (B, [D,] H, W, C).
         landmarks: (B, N, d) network pixels; any finite number where not visible.
         visible: (B, N), 1 or 0.
-        seed: (2,) integers; another one for every step and replica.
-        exchange: (N,) for each landmark the number of its counterpart on the other side, which it becomes in a mirrored image;
-            its own where it has none. None: all keep their own.
+        seed: (2,) integers, different for every step and replica.
+        exchange: (N,) number of each landmark's counterpart on the other side, which it becomes in a mirrored image. Landmarks
+            without one have their own number. None: no landmark changes.
 
     Returns:
-        (images, landmarks, visible): landmarks that left the image are no longer visible.
+        (images, landmarks, visible). Landmarks outside the augmented image are not visible.
     """
     shape = tuple(images.shape[1:-1])
     seeds = tf.unstack(tf.random.split(seed, 2))

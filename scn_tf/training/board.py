@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run."""
+"""TensorBoard output of a run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,18 +14,18 @@ UNPLOTTED = ("epoch", "seconds")
 
 
 class Board:
-    """Writes scalars and pictures of a run.
+    """Writer of scalars and pictures of a run.
 
     Args:
-        folder: of the event files.
-        names: of the network's maps.
+        folder: folder of the event files.
+        names: names of the network's maps.
     """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self.writer, self.names = tf.summary.create_file_writer(str(folder)), tuple(names)
 
     def scalars(self, row: Mapping[str, Any], objective: Objective) -> None:
-        """Write a row of the history, and what the objective learns."""
+        """Write a row of the history, and learned values of the objective."""
         values = {name: value for name, value in row.items() if name not in UNPLOTTED}
         with self.writer.as_default(step=row["epoch"]):
             for name, value in {**values, **objective.scalars(self.names)}.items():

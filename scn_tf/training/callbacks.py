@@ -1,4 +1,4 @@
-"""What happens around the steps of a training: the learning rate, and two guards."""
+"""Callbacks of a training: the learning rate, and two guards."""
 
 import collections
 import math
@@ -19,19 +19,19 @@ LEARNED, COLLAPSED, MAX_RETURNS = 0.3, 0.7, 10
 
 
 class Schedule(keras.callbacks.Callback):
-    """Learning rate by progress, and the end of the wall-clock budget.
+    """Set the learning rate by progress, and end the training with the wall-clock budget.
 
-    Progress runs from 0 to 1 and is the larger of steps done and budget spent: a run that time
-    will cut short decays to the same end as one that finishes its epochs.
+    Progress runs from 0 to 1, and is the larger share of steps done and budget spent. A run that the budget ends thus decays as far
+    as one that finishes its epochs.
 
     Args:
-        highest: learning rate at its highest.
+        highest: highest learning rate.
         decay: kind of its decay: ``cosine``, ``exponential`` or ``constant``.
-        epochs: of the run.
+        epochs: number of epochs of the run.
         minutes: wall-clock budget, None without one.
         steps: steps per epoch.
-        started: ``time.monotonic()`` at the start, moved back by what an earlier part took.
-        steps_done: steps of the earlier part.
+        started: ``time.monotonic()`` at the start, minus the time of earlier parts of the run.
+        steps_done: steps of earlier parts.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Schedule(keras.callbacks.Callback):
 
 
 def decay(schedule: str, progress: float) -> float:
-    """Factor of the learning rate at progress 0 to 1.
+    """Factor of the learning rate at a progress from 0 to 1.
 
-    The cosine rises over the first twenty-fifth: Adam's first steps are as large as its later
-    ones, and the product of two maps that are both near zero takes them badly.
+    The cosine rises over the first twenty-fifth of the run. Adam's first steps are as large as its later ones, and can ruin a
+    product of two maps that are both near zero.
     """
     if schedule == "cosine":
         return min(1.0, 0.02 + progress / WARMUP) * 0.5 * (1.0 + math.cos(math.pi * progress))
@@ -72,7 +72,7 @@ def decay(schedule: str, progress: float) -> float:
 
 
 def learning_rate(optimizer: keras.Optimizer) -> float:
-    """The present one. Mirrored variables are no numbers to Python; this reads the first replica's."""
+    """Present learning rate, read from the first replica, since Python cannot convert mirrored variables to numbers."""
     return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
 
 
@@ -92,17 +92,17 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
 
 class GoBackAfterCollapse(keras.callbacks.Callback):
-    """Take back an epoch that threw the network to where it predicts nothing.
+    """Undo an epoch after which the network predicts nothing.
 
-    One gradient can do that: both factors of the product go to zero together, and it takes a hundred epochs to come back.
-    The states of two epochs are kept in memory. Training continues from the older one, since what happened late in an epoch
-    does not show in its mean loss, and with other draws.
+    One gradient can cause this: both factors of the product go to zero together, and recovery takes a hundred epochs. The states of
+    two epochs are kept in memory. Training continues from the older one, with new draws: a collapse late in an epoch does not show
+    in its mean loss.
 
     Args:
-        trainer: :class:`scn_tf.training.trainer.Trainer`. Nothing is done where its objective watches no term
-            (``train.loss_scale paper``: a loss of 1 means nothing).
-        history: rows of the epochs before, of a resumed run.
-        annotated: share of the landmarks that the training images have, which is the loss of predicting nothing.
+        trainer: :class:`scn_tf.training.trainer.Trainer`. The guard is off if its objective watches no term (``train.loss_scale
+            paper``, where a loss of 1 has no meaning).
+        history: rows of earlier epochs of a resumed run.
+        annotated: share of landmarks that are annotated in the training images, which is the loss of predicting nothing.
     """
 
     def __init__(self, trainer: Trainer, history: Iterable[Mapping[str, Any]] = (), *, annotated: float = 1.0) -> None:

@@ -1,4 +1,4 @@
-"""Train a network: the loop that every system with a network shares, from its state on the disk to its end."""
+"""Train a network: the loop of all systems with a network, from the state on disk to the end."""
 
 import math
 import sys
@@ -24,14 +24,14 @@ from scn_tf.types import Array, Sizes
 
 
 class Task(NamedTuple):
-    """What differs between systems.
+    """The parts that differ between systems.
 
     Attributes:
         objective: function (config, number of maps, their size) -> :class:`scn_tf.training.objective.Objective`.
         measure: function of the trainer -> function without arguments -> :class:`scn_tf.training.validation.Measurement`.
         draw: function of the trainer -> function without arguments -> pictures (H, W, 3) by name, for TensorBoard.
-        facts: function of the trainer -> what the model file says of the kept weights beside their error.
-        annotated: share of the maps that the training images show: the watched loss of predicting nothing.
+        facts: function of the trainer -> facts of the kept weights for the model file, beside their error.
+        annotated: share of the maps that training images show, which is the watched loss of predicting nothing.
     """
 
     objective: Callable[[Config, int, Sizes], Objective]
@@ -47,7 +47,7 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
     Args:
         job: :class:`scn_tf.training.job.Job`.
         task: :class:`Task`.
-        greet: function of the lines about the network -> what is printed before the first epoch.
+        greet: function of the lines about the network -> text that is printed before the first epoch.
 
     Returns:
         best validation: dict with ``epoch``, ``error``, ``unit``.
@@ -85,7 +85,7 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
     )
     print(greet(_network_lines(job, trainer, batch_size)), flush=True)
     if progress["finished"]:
-        print("This run came to its end before; nothing is left to train. A longer one is a new run.", flush=True)
+        print("This run is already complete. A longer training is a new run.", flush=True)
         return progress["best"]
     bar = sys.stdout.isatty()
     trainer.fit(
@@ -109,7 +109,7 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
 
 
 def _keep(job: Job, task: Task, trainer: Trainer) -> Keep:
-    """Writers of the best model, and of the state with the history."""
+    """Functions that write the best model, and the state with the history."""
 
     def model(best: dict[str, Any]) -> None:
         info = job.info.model_copy(update={"validation": best, **task.facts(trainer)})

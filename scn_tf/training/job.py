@@ -1,4 +1,4 @@
-"""What a training begins with, checked."""
+"""The checked input of a training."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from scn_tf.runs.info import ModelInfo
 
 
 class Examples(NamedTuple):
-    """Examples of both splits, each a finite ``tf.data.Dataset`` of dicts with ``image`` and the truth, in the order of their IDs.
+    """Examples of both splits in the order of their IDs, each a finite ``tf.data.Dataset`` of dicts with ``image`` and the truth.
 
     ``untrained``: names of the landmarks, or labels, that no training image shows.
     """
@@ -22,17 +22,17 @@ class Examples(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A training that can start.
+    """A training that is ready to start.
 
     Attributes:
-        folder: of the run.
-        config: resolved.
-        dataset: that the images are of.
-        ids: of the training and of the validation images.
+        folder: folder of the run.
+        config: resolved configuration.
+        dataset: data set of the images.
+        ids: IDs of the training and of the validation images.
         examples: :class:`Examples` of both.
         info: :class:`scn_tf.runs.info.ModelInfo` that the model file will have.
         data: fingerprint of both splits.
-        changed: what of it was accepted as changed since the run was started.
+        changed: accepted changes of the data since the start of the run.
         started: ``time.monotonic()`` at the start.
     """
 

@@ -1,4 +1,4 @@
-"""The objective of landmarks: Gaussian targets, rendered on the device from the points that augmentation moved."""
+"""The objective of landmarks: Gaussian targets, rendered on the device from augmented points."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,12 +14,12 @@ from scn_tf.types import Array, Sizes, Tensor, known
 
 
 class LandmarkObjective(keras.layers.Layer):
-    """Heatmaps towards Gaussians whose widths may be learned (Payer et al. 2019, eq. 4); an :class:`scn_tf.training.objective.Objective`.
+    """Objective that trains heatmaps towards Gaussians (Payer et al. 2019, eq. 4), whose widths may be learned.
 
     Args:
         targets: :class:`scn_tf.heatmaps.targets.GaussianTargets`.
         loss: name in :data:`scn_tf.heatmaps.losses.LOSSES`.
-        cost_of_nothing: loss of one map of zeros, which the terms are divided by; None for the paper's plain sums.
+        cost_of_nothing: loss of one map of zeros, by which the terms are divided. None: the paper's plain sums.
         augmentation: ranges of the random changes.
         exchange: (N,) counterparts of the landmarks in mirrored images, see :func:`scn_tf.training.augment.augment`.
     """

@@ -1,4 +1,4 @@
-"""How long a piece of work will still take, in a line now and then."""
+"""Lines that report the remaining time of long work at intervals."""
 
 import sys
 import time
@@ -20,12 +20,12 @@ def clock(seconds: float) -> str:
 
 
 def estimate(steps_left: float, seconds_per_step: float, budget_left: float | None) -> tuple[float, str]:
-    """(seconds until a training ends, what ends it: ``epochs`` or ``train.minutes``), whichever is first.
+    """(seconds until a training ends, the limit that is reached first: ``epochs`` or ``train.minutes``).
 
     Args:
         steps_left: until the last epoch's end.
         seconds_per_step: so far, validation included.
-        budget_left: seconds; None without a budget.
+        budget_left: seconds of the budget; None without one.
     """
     by_steps = steps_left * seconds_per_step
     if budget_left is not None and budget_left < by_steps:
@@ -34,11 +34,11 @@ def estimate(steps_left: float, seconds_per_step: float, budget_left: float | No
 
 
 class RemainingTime(keras.callbacks.Callback):
-    """Print elapsed and remaining time of a training between epochs, at most every ``LINE_SECONDS``; in long epochs too, without a bar.
+    """Print elapsed and remaining time of a training between epochs, at most every ``LINE_SECONDS``.
 
     Args:
         schedule: the run's :class:`scn_tf.training.callbacks.Schedule`, which counts steps and seconds.
-        bar: whether Keras shows a bar, which must not be broken.
+        bar: whether Keras shows a progress bar. Without one, lines also appear within long epochs.
     """
 
     def __init__(self, schedule: Schedule, *, bar: bool) -> None:
@@ -77,14 +77,14 @@ class RemainingTime(keras.callbacks.Callback):
 
 
 class Lines:
-    """Lines for work in equal pieces where no terminal shows a bar: ``Study: 3 of 8 runs, 12:30 elapsed, about 21:00 remaining``.
+    """Lines for work in equal pieces, if no terminal shows a bar: ``Study: 3 of 8 runs, 12:30 elapsed, about 21:00 remaining``.
 
     Args:
-        title: of the work.
-        total: pieces.
-        unit: of them, plural.
-        done: pieces done before.
-        file: to print to; standard error if None. Nothing is printed where it is a terminal.
+        title: name of the work.
+        total: number of pieces.
+        unit: name of the pieces, plural.
+        done: pieces that are already done.
+        file: stream to print to; standard error if None. Nothing is printed to a terminal.
     """
 
     def __init__(self, title: str, total: int, unit: str, *, done: int = 0, file: TextIO | None = None) -> None:
@@ -92,7 +92,7 @@ class Lines:
         self.before, self.started, self.printed = done, time.monotonic(), float("-inf")
 
     def update(self) -> None:
-        """One more piece is done."""
+        """Count one more finished piece."""
         self.done += 1
         now = time.monotonic()
         if self.file.isatty() or (now - self.printed < LINE_SECONDS and self.done < self.total):

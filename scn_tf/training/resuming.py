@@ -1,6 +1,6 @@
-"""What a run that goes on begins with: its state, its model, its data, and that none of them belongs to another run.
+"""Resuming of runs: state, model and data, and checks that all belong to the same run.
 
-A model that exists is never replaced by a new beginning: what does not fit together is refused with what to do.
+An existing model is never replaced by a new start. Files that do not belong together are refused, with advice.
 """
 
 import csv
@@ -23,16 +23,16 @@ NEW = {"epoch": 0, "seconds": 0.0, "best": None, "finished": False}
 
 
 def check_outputs(run: RunFolder, settings: Config, *, resume: bool) -> None:
-    """Find out before any work whether a run may write its files; nothing of the user's is replaced.
+    """Check before any work that a run may write its files. Files of the user are never replaced.
 
     Raises:
-        ConfigError, WriteError: a file with one of their names is none of ours, or the settings are those of another run.
+        ConfigError, WriteError: another program wrote a file with one of these names, or the settings belong to another run.
     """
     path = run.settings
     if path.exists() and not resume:
         files.check_writable(path)
         if not run.lock.exists() and config.differences(settings, config.load(path)):
-            raise ConfigError(f"{path}: is there already, with other settings and no run beside it; choose another `run_dir`.")
+            raise ConfigError(f"{path}: already exists, with other settings and no run beside it; choose another `run_dir`.")
     # Of a run that is resumed, model, fingerprint and state are read before they are replaced, and refused with a better message.
     read = {run.model, run.data, run.state} if resume else set()
     for path in (*run.written(), run.state):
@@ -41,23 +41,23 @@ def check_outputs(run: RunFolder, settings: Config, *, resume: bool) -> None:
 
 
 def remove_leftovers(run: RunFolder) -> None:
-    """Remove temporary files of a process that was killed; call it with the run's lock."""
+    """Remove temporary files of killed processes. The caller must hold the run's lock."""
     files.remove_leftovers(run.path, [path.name for path in (*run.written(), *run.kept_models())])
     files.remove_leftovers(run.checkpoints, [run.state.name, run.older_state.name])
 
 
 def check_run(run: RunFolder, settings: Config) -> None:
-    """Whether a network's run can be resumed, before its data are read.
+    """Check that a network's run can be resumed, before its data are read.
 
     Raises:
-        ConfigError: a model without a state, unless the run came to its end; settings that no run wrote; a history alone.
+        ConfigError: there is a model without a state although the run is not complete, settings that no run wrote, or only a history.
     """
     if run.state.exists():
         return
     if run.model.exists():
         if finished_best(run, settings) is None:
             raise ConfigError(
-                f"{run}: holds {MODEL}, but not the state to resume it from ({STATE}), and does not show that it came to its end. "
+                f"{run}: holds {MODEL}, but not the state to resume it from ({STATE}), and is not complete. "
                 "The model can be used as it is; train anew with another `run_dir`."
             )
         return
@@ -70,7 +70,7 @@ def check_run(run: RunFolder, settings: Config) -> None:
 
 
 def finished_best(run: RunFolder, settings: Config) -> dict | None:
-    """Validation of the model of a run without a state, if model and history show that all epochs were trained; else None."""
+    """Validation of the model of a run without a state, if model and history show that all epochs were trained. Else None."""
     try:
         info = checkpoints.read_info(run.model)
         rows = list(csv.DictReader(run.history.read_text(encoding="utf-8").splitlines()))
@@ -81,16 +81,16 @@ def finished_best(run: RunFolder, settings: Config) -> dict | None:
 
 
 def changed_data(run: RunFolder, now: dict, where: Path, *, accept: bool) -> list[str]:
-    """What a run's data have otherwise than when it was started; a run of an older version is asked through its model.
+    """Changes of a run's data since its start. For a run of an older version, the model's facts are compared.
 
     Args:
         run: the run's folder.
         now: fingerprint of the data (:mod:`scn_tf.data.fingerprint`).
-        where: of the data, for messages.
-        accept: the user wants to continue with the changed ones.
+        where: place of the data, for messages.
+        accept: whether the user accepts the changes.
 
     Raises:
-        DatasetError: something differs and was not accepted, or landmarks stand in another order.
+        DatasetError: the data have changed and this was not accepted, or the landmarks have another order.
         CheckpointError: the fingerprint is damaged.
     """
     if run.data.exists():
@@ -112,14 +112,14 @@ def changed_data(run: RunFolder, now: dict, where: Path, *, accept: bool) -> lis
 
 
 def begin(variables: list, run: RunFolder, settings: Config, *, data: dict, changed: list[str]) -> dict:
-    """Assign the variables from a run's state, if it has one; returns its progress.
+    """Assign the variables from a run's state, if it has one, and return its progress.
 
     Args:
         variables: of :meth:`scn_tf.training.trainer.Trainer.state`.
         run: the run's folder, locked.
         settings: resolved configuration.
         data: fingerprint of the data.
-        changed: what of it was accepted as changed: errors start afresh, and the best model so far is kept under another name.
+        changed: accepted changes of the data. If any, earlier errors do not count, and the best model so far is kept under another name.
 
     Returns:
         dict with ``epoch``, ``seconds``, ``best``, ``history``, ``finished``, ``config``, ``accepted``.
@@ -151,16 +151,16 @@ def begin(variables: list, run: RunFolder, settings: Config, *, data: dict, chan
 
 
 def comparable(progress: dict) -> list[dict]:
-    """Rows of the history since the data were last changed: losses before are of other data."""
+    """Rows of the history since the last change of the data. Earlier losses are of other data."""
     last = max((entry["epoch"] for entry in progress["accepted"]), default=0)
     return [row for row in progress["history"] if row["epoch"] > last]
 
 
 def keep_settings(run: RunFolder, settings: Config, *, resume: bool) -> None:
-    """Write the settings, unless the file says the same already; one that was changed by hand is left as it is.
+    """Write the settings, unless the file already has them. A file that was changed by hand is not rewritten.
 
     Raises:
-        ConfigError: it was changed by hand and would have to be rewritten.
+        ConfigError: the file was changed by hand and would have to be rewritten.
     """
     path = run.settings
     if resume and path.exists() and config.load(path) == settings:
@@ -178,7 +178,7 @@ def keep_data(run: RunFolder, data: dict) -> None:
 
 
 def put_state_aside(run: RunFolder) -> None:
-    """Of a run whose model was removed: a new run begins without it, and it stays."""
+    """Rename the state of a run whose model was removed, so that a new run starts without it."""
     if run.state.exists():
         files.check_writable(run.older_state)
         run.state.replace(run.older_state)
@@ -199,12 +199,13 @@ def _read_fingerprint(path: Path) -> dict:
 
 
 def _foreign(other: Config, settings: Config) -> list[str]:
-    """Settings in which another run differs that cannot have been changed for this one."""
+    """Settings in which another run differs and which resuming cannot change."""
     return [name for name in config.differences(other, settings) if name == "model" or name.startswith(IDENTITY)]
 
 
 def _check_model(run: RunFolder, settings: Config, progress: dict, data: dict) -> None:
-    """Compare the model with the state that goes on: a better one on the disk is the best so far, none is a new beginning of the best."""
+    """Compare the model with the resumed state. A better model on the disk counts as the best so far. Without a model, the search
+    for the best starts again."""
     path = run.model
     if not path.exists():
         if progress["finished"]:
@@ -232,7 +233,7 @@ def _keep_history(path: Path, rows: list[dict]) -> None:
 
 
 def _start_afresh(variables: list, run: RunFolder, progress: dict, changed: list[str]) -> None:
-    """Errors of other data do not compare: the next validation is the first, and the best model before it stays under another name."""
+    """Start the errors again, since those of other data are not comparable. The best model so far is kept under another name."""
     if run.model.exists():
         target = run.unused_model()
         with files.replaced(target) as temporary:

@@ -1,4 +1,4 @@
-"""What ``model.fit`` trains: a network with its objective and a clipped step."""
+"""The model for ``model.fit``: a network with its objective and a clipped step."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -15,14 +15,14 @@ from scn_tf.types import Sizes, Tensor, known
 
 
 class Trainer(keras.Model):
-    """A network with what only training needs.
+    """A network with the parts that only training needs.
 
     Args:
         network: functional model, image to maps.
         objective: :class:`scn_tf.training.objective.Objective`, a Keras layer: augmentation, targets, loss.
         seed: of the augmentation.
         clip_norm: largest norm of the whole gradient.
-        weight_decay: factor of half the sum of the squared kernels in the loss.
+        weight_decay: factor in the loss of half the sum of the squared kernels.
     """
 
     def __init__(self, network: keras.Model, objective: Objective, *, seed: int, clip_norm: float, weight_decay: float = 0.0) -> None:
@@ -59,7 +59,7 @@ class Trainer(keras.Model):
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
     def loss_terms(self, predicted: Tensor, truth: Truth) -> dict[str, Tensor]:
-        """The terms of the loss by name: the objective's, and the weights'."""
+        """Terms of the loss by name, from the objective and the weight decay."""
         terms = self.objective.loss_terms(predicted, truth)
         if self.weight_decay > 0:
             kernels = [w for w in self.network.trainable_variables if w.path.endswith("kernel")]
@@ -68,10 +68,10 @@ class Trainer(keras.Model):
 
     @contextlib.contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Inside, the network has its averaged weights (``train.ema``), which are what is validated and kept.
+        """In the block, the network has its averaged weights (``train.ema``), which are validated and kept.
 
-        Keras' ``SwapEMAWeights`` leaves them in the network until the next epoch begins: a checkpoint written at the end of an
-        epoch would hold them in place of the weights that training continues with.
+        Keras' ``SwapEMAWeights`` leaves them in the network until the next epoch begins. A checkpoint at the end of an epoch would
+        then hold them instead of the weights that training needs.
         """
         if not self.optimizer.use_ema or not int(keras.ops.convert_to_numpy(self.optimizer.iterations)):
             yield
@@ -96,7 +96,7 @@ def _seed_states(network: keras.Model) -> list[keras.Variable]:
 
 
 def build_optimizer(config: TrainConfig) -> keras.Optimizer:
-    """Optimizer of a resolved :class:`scn_tf.config.TrainConfig`; it also keeps the averaged weights."""
+    """Build the optimizer of a resolved :class:`scn_tf.config.TrainConfig`. It also keeps the averaged weights."""
     averaging = dict(use_ema=config.ema > 0, ema_momentum=config.ema)
     if config.optimizer == "nesterov":
         return keras.optimizers.SGD(config.learning_rate, momentum=0.99, nesterov=True, **averaging)
@@ -104,10 +104,10 @@ def build_optimizer(config: TrainConfig) -> keras.Optimizer:
 
 
 def build_trainer(config: Config, objective: Callable[[Config, int, Sizes], Objective], *, num_maps: int, channels: int) -> Trainer:
-    """Compiled :class:`Trainer` with built optimizer, of a resolved configuration.
+    """Build a compiled :class:`Trainer` with its optimizer, from a resolved configuration.
 
     Args:
-        config: resolved.
+        config: resolved configuration.
         objective: function of (config, number of maps, their size ([D,] H, W)), such as
             :func:`scn_tf.training.landmarks.landmark_objective`.
         num_maps: number of landmarks or labels.

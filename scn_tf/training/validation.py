@@ -1,4 +1,4 @@
-"""Every few epochs and at the end: errors on the validation split, and what is kept of the run."""
+"""Validation every few epochs and at the end: errors on the validation split, and the files of the run."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,13 +14,13 @@ from scn_tf.types import Array
 
 
 class Measurement(NamedTuple):
-    """What a system measures on the validation split.
+    """Measurements of a system on the validation split.
 
     Attributes:
         values: columns of the history.
-        error: what the best epoch has least of.
+        error: value that is smallest at the best epoch.
         unit: of ``error``.
-        shown: what the progress bar shows, by name.
+        shown: values for the progress bar, by name.
     """
 
     values: dict[str, Any]
@@ -30,14 +30,14 @@ class Measurement(NamedTuple):
 
 
 class Keep(NamedTuple):
-    """What is written: ``model`` (best result so far as a JSON-like dict) and ``state`` (progress of the run)."""
+    """Functions that write ``model`` (best result so far as a JSON-like dict) and ``state`` (progress of the run)."""
 
     model: Callable[[dict[str, Any]], None]
     state: Callable[[dict[str, Any]], None]
 
 
 class Validation(keras.callbacks.Callback):
-    """Decide when to validate, and hand each result on: to the history, the board, the model file, the state.
+    """Decide when to validate, and pass each result to the history, the board, the model file and the state.
 
     Args:
         trainer: :class:`scn_tf.training.trainer.Trainer`.
@@ -48,7 +48,7 @@ class Validation(keras.callbacks.Callback):
         progress: dict with ``epoch``, ``seconds``, ``best``, ``history``, ``finished``; kept up to date here.
         schedule: the run's :class:`scn_tf.training.callbacks.Schedule`.
         every: epochs between two validations.
-        keep_last: keep the weights of the last validation, not the best.
+        keep_last: whether to keep the weights of the last validation instead of the best.
     """
 
     def __init__(
@@ -105,9 +105,9 @@ class Validation(keras.callbacks.Callback):
 
 
 def check_finite(trainer: Trainer, epoch: int) -> None:
-    """Raise TrainingDiverged for broken weights.
+    """Raise TrainingDiverged if weights are not finite.
 
-    The last step of an epoch may have broken them after its loss was seen; the maximum of NaN is a pixel like any other.
+    The last step of an epoch may break them after its loss was checked. Heatmaps of NaN would still give a maximum.
     """
     if not all(np.isfinite(keras.ops.convert_to_numpy(variable)).all() for variable in trainer.state()):
         raise TrainingDiverged(

@@ -85,7 +85,7 @@ def check_overlays(folder: Path, names: list[str]) -> None:
     if foreign:
         more = f", like {len(foreign) - 1} more of {len(names)}" if len(foreign) > 1 else ""
         raise files.WriteError(
-            f"{folder / foreign[0]}: is there already and was not written by scn_tf{more}. Pictures of versions before 0.3 carry no mark. "
+            f"{folder / foreign[0]}: already exists and was not written by scn_tf{more}. Pictures of versions before 0.3 carry no mark. "
             "Choose another --overlay folder, or remove them."
         )
     if names:  # the others are alike; each call looks through the folder

@@ -1,4 +1,4 @@
-"""Models that come with the package: a ``.keras`` file and its card, ``NAME.md``, beside this module."""
+"""Bundled models: a ``.keras`` file and its card, ``NAME.md``, beside this module."""
 
 import json
 import zipfile
@@ -15,12 +15,12 @@ def names() -> list[str]:
 
 
 def find(name: str | Path) -> Path | None:
-    """File of a model, or None. A file, run or export of the user's with that name comes first: callers look there before."""
+    """File of a bundled model, or None. Callers first look for a file, run or export of that name."""
     return FOLDER / f"{name}.keras" if str(name) in names() else None
 
 
 def describe(name: str) -> ModelInfo:
-    """What a model says of itself; unlike :mod:`scn_tf.runs.checkpoints` this needs no TensorFlow."""
+    """Facts of a model. Unlike :mod:`scn_tf.runs.checkpoints`, this does not need TensorFlow."""
     with zipfile.ZipFile(FOLDER / f"{name}.keras") as archive:
         return ModelInfo.from_json(json.loads(archive.read(ENTRY)))
 

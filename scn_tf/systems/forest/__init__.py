@@ -1,7 +1,7 @@
-"""Random regression forests that vote for landmarks: what the paper compares the networks with, in 2D and 3D.
+"""Random regression forests that vote for landmarks, in 2D and 3D. The paper compares the networks with them.
 
-Multi-scale patch features, displacement voting from coarse to fine (Ebner et al. 2014), and the same with a PCA shape
-model that chooses among the peaks of the votes (after Lindner et al. 2015, Stern et al. 2016, Urschler et al. 2018).
+They use multi-scale patch features and displacement voting from coarse to fine (Ebner et al. 2014). A PCA shape model may choose
+among the peaks of the votes (after Lindner et al. 2015, Stern et al. 2016, Urschler et al. 2018).
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from scn_tf.types import known
 
 
 def train(job: Job) -> dict[str, Any]:
-    """See :class:`scn_tf.systems.system.System`. There are no epochs: what was interrupted begins anew."""
+    """See :class:`scn_tf.systems.system.System`. There are no epochs, so an interrupted training starts again."""
     path = job.folder.forests
     if not path.exists():
         if job.changed:

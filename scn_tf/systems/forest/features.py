@@ -1,4 +1,4 @@
-"""What a forest sees at a pixel: differences of two box means, near and far, small and large."""
+"""Features of a forest at a pixel: differences of two box means, near and far, small and large."""
 
 from typing import NamedTuple
 
@@ -8,17 +8,18 @@ from scn_tf.types import Array
 
 
 class Features(NamedTuple):
-    """K features; ``offsets`` int (K, 2, d) (x, y[, z]) and ``radii`` int (K, 2) of the two boxes of each."""
+    """K features with two boxes each: ``offsets`` int (K, 2, d) (x, y[, z]) and ``radii`` int (K, 2)."""
 
     offsets: np.ndarray
     radii: np.ndarray
 
 
 def draw_features(count: int, dims: int, reach: float, rng: np.random.Generator) -> Features:
-    """Random features around a pixel.
+    """Draw random features around a pixel.
 
-    The first box lies anywhere up to ``reach`` away, more often near; the second is another such box or, for half of them, the
-    pixel's own neighbourhood. A box grows with its distance: far ones say where in the image the pixel is, near ones what it shows.
+    The first box lies up to ``reach`` away, more often near. The second is another such box or, for half of the features, the
+    pixel's own neighbourhood. Box sizes grow with distance: far boxes tell the pixel's position in the image, near ones its
+    appearance.
 
     Args:
         count: K.
@@ -34,7 +35,7 @@ def draw_features(count: int, dims: int, reach: float, rng: np.random.Generator)
 
 
 def integral(image: Array) -> Array:
-    """Sums over all pixels before each one: ([D,] H, W) -> float64 with every side one longer."""
+    """Sums over all preceding pixels: ([D,] H, W) -> float64 with every side one longer."""
     table = np.pad(np.asarray(image, "float64"), [(1, 0)] * np.ndim(image))
     for axis in range(table.ndim):
         table = np.cumsum(table, axis=axis)
@@ -42,7 +43,7 @@ def integral(image: Array) -> Array:
 
 
 def measure(table: Array, points: Array, features: Features) -> Array:
-    """Values of all features at some pixels.
+    """Values of all features at given pixels.
 
     Args:
         table: of :func:`integral`.
@@ -50,7 +51,7 @@ def measure(table: Array, points: Array, features: Features) -> Array:
         features: :class:`Features`.
 
     Returns:
-        float32 (P, K). A box is cut at the image's border, one beyond it moved there.
+        float32 (P, K). A box is cut at the image's border. A box beyond the border is moved to it.
     """
     size = np.array(table.shape[::-1]) - 1
     # (P, K, 2, d)

@@ -1,4 +1,4 @@
-"""A run's forests in one file: arrays and JSON, nothing that is executed when it is read."""
+"""Files of forests: arrays and JSON only, so reading executes nothing."""
 
 import io
 import json
@@ -23,7 +23,7 @@ from scn_tf.types import Locate, PathName
 
 
 def save(path: PathName, stages: Sequence[Stage], shape: ShapeModel | None, info: ModelInfo) -> None:
-    """Write stages, shape model (None without) and what they are, with a checksum (:mod:`scn_tf.storage.checksums`)."""
+    """Write stages, shape model (or None) and facts, with a checksum (:mod:`scn_tf.storage.checksums`)."""
     stated = json.dumps({**info.to_json(), **checksums.STATEMENT})
     arrays: dict[str, Any] = {"metadata": np.array(stated), "reaches": np.array([stage.reach for stage in stages])}
     for number, stage in enumerate(stages):
@@ -39,10 +39,10 @@ def save(path: PathName, stages: Sequence[Stage], shape: ShapeModel | None, info
 
 
 def load(path: PathName) -> tuple[list[Stage], ShapeModel | None, ModelInfo]:
-    """(stages, shape model or None, what the file says) of a file of :func:`save`.
+    """(stages, shape model or None, facts) from a file of :func:`save`.
 
     Raises:
-        CheckpointError: missing, damaged, written by another program, or with numbers that are not finite.
+        CheckpointError: the file is missing, damaged or of another program, or holds numbers that are not finite.
     """
     path = Path(path)
     try:
@@ -75,7 +75,7 @@ def load(path: PathName) -> tuple[list[Stage], ShapeModel | None, ModelInfo]:
 
 
 def _check(stages: Sequence[Stage], shape: ShapeModel | None, info: ModelInfo) -> None:
-    """Raise ValueError for arrays that would lead out of themselves, or round in a circle."""
+    """Raise ValueError if tree nodes point outside the arrays or form a cycle."""
     count, dims = len(info.landmarks), info.dims
     if info.config.heatmap.decoder not in DECODERS:
         raise ValueError("unknown decoder")
@@ -96,13 +96,13 @@ def _check(stages: Sequence[Stage], shape: ShapeModel | None, info: ModelInfo) -
                 and ((roots >= 0) & (roots < nodes)).all()
             )
             if not sound:
-                raise ValueError("a tree that is none")
+                raise ValueError("invalid tree")
     if shape is not None and (shape.mean.shape != (count, dims) or shape.modes.shape != (len(shape.deviations), count * dims)):
-        raise ValueError("misshapen shape model")
+        raise ValueError("shape model of wrong shape")
 
 
 def read_info(path: PathName) -> ModelInfo:
-    """What a file of :func:`save` says of its forests.
+    """Facts in a file of :func:`save`.
 
     Raises:
         CheckpointError: see :func:`load`.
@@ -111,7 +111,7 @@ def read_info(path: PathName) -> ModelInfo:
 
 
 def load_localizer(path: PathName) -> tuple[Locate, ModelInfo]:
-    """(function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, what the file says).
+    """(function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, facts of the file).
 
     Raises:
         CheckpointError: see :func:`load`.

@@ -1,4 +1,4 @@
-"""Landmarks of an image by the votes of forests, from coarse to fine."""
+"""Localization of landmarks by the votes of forests, from coarse to fine."""
 
 from collections.abc import Sequence
 
@@ -17,11 +17,11 @@ CANDIDATES = 5
 
 
 def build_locate(stages: Sequence[Stage], shape_model: ShapeModel | None, num_landmarks: int, decoder: str) -> Locate:
-    """Function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels.
+    """Build a function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels.
 
     Args:
-        stages: :class:`scn_tf.systems.forest.voting.Stage` from coarse to fine.
-        shape_model: :class:`scn_tf.systems.forest.shape.ShapeModel` that chooses among the peaks of the votes; None takes the highest.
+        stages: each a :class:`scn_tf.systems.forest.voting.Stage`, from coarse to fine.
+        shape_model: :class:`scn_tf.systems.forest.shape.ShapeModel` that chooses among the peaks of the votes. None: the highest peak.
         num_landmarks: number of landmarks N.
         decoder: name in :data:`scn_tf.heatmaps.decoders.DECODERS`. A score is the share of votes at the maximum of the smoothed map.
     """
@@ -51,7 +51,7 @@ def vote_maps(stages: Sequence[Stage], shape_model: ShapeModel | None, num_landm
 
 
 def _places(maps: Sequence[Array], shape_model: ShapeModel | None, *, distance: float) -> Array:
-    """Where the next stage looks for each landmark, (N, d)."""
+    """Centre (N, d) of the next stage's search for each landmark."""
     found = [voting.peaks(votes, CANDIDATES, distance) for votes in maps]
     centre = (np.array(maps[0].shape[::-1]) - 1) / 2  # of a landmark without a vote inside the image
     found = [(points, heights) if len(points) else (centre[None], np.ones(1)) for points, heights in found]

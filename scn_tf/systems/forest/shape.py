@@ -1,4 +1,4 @@
-"""A PCA model of where landmarks lie in relation to each other, and the choice among candidates that suits it."""
+"""A PCA model of relative landmark positions, and the choice of candidates that agrees with it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
@@ -15,7 +15,8 @@ Transform: TypeAlias = tuple[Array, Array]  # scale * rotation (d, d), shift (d,
 
 
 class ShapeModel(NamedTuple):
-    """``mean`` (N, d), ``modes`` (M, N * d) orthonormal, ``deviations`` (M,), ``residual``: rms distance of a point to it, pixels."""
+    """``mean`` (N, d), ``modes`` (M, N * d) orthonormal, ``deviations`` (M,), ``residual``: rms distance of points to the model,
+    pixels."""
 
     mean: np.ndarray
     modes: np.ndarray
@@ -24,7 +25,7 @@ class ShapeModel(NamedTuple):
 
 
 def learn(shapes: Array) -> ShapeModel:
-    """:class:`ShapeModel` of complete landmark sets (I, N, d), aligned to their mean by similarity transforms."""
+    """Learn a :class:`ShapeModel` from complete landmark sets (I, N, d), aligned to their mean by similarity transforms."""
     mean = shapes[0] - shapes[0].mean(axis=0)
     for _ in range(5):
         aligned = np.stack([apply(alignment(shape, mean), shape) for shape in shapes])
@@ -41,7 +42,8 @@ def learn(shapes: Array) -> ShapeModel:
 
 
 def alignment(points: Array, reference: Array, weights: Array | None = None) -> Transform:
-    """Similarity transform (scale * rotation (d, d), shift (d,)) that brings points closest to a reference (Umeyama 1991, eq. 40-42)."""
+    """Similarity transform (scale * rotation (d, d), shift (d,)) from points to a reference, by least squares (Umeyama 1991, eq.
+    40-42)."""
     weights = np.ones(len(points)) if weights is None else weights
     weights = weights / weights.sum()
     centre, target = weights @ points, weights @ reference
@@ -57,13 +59,13 @@ def alignment(points: Array, reference: Array, weights: Array | None = None) -> 
 
 
 def apply(transform: Transform, points: Array) -> Array:
-    """Points (..., d) after an :func:`alignment`."""
+    """Transform points (..., d) by an :func:`alignment`."""
     matrix, shift = transform
     return points @ matrix.T + shift
 
 
 def regularise(model: ShapeModel, points: Array, weights: Array) -> Array:
-    """The shape of the model nearest to points (N, d), in their own frame; ``weights`` (N,) say how much each is believed."""
+    """Shape of the model nearest to points (N, d), in their own frame. ``weights`` (N,) are the confidences of the points."""
     matrix, shift = alignment(points, model.mean, weights)
     offsets = (apply((matrix, shift), points) - model.mean).ravel()
     root = np.sqrt(np.repeat(weights / weights.max(), points.shape[1]))
@@ -77,10 +79,11 @@ def regularise(model: ShapeModel, points: Array, weights: Array) -> Array:
 
 
 def choose(model: ShapeModel, candidates: Sequence[Array], heights: Sequence[Array]) -> Array:
-    """For every landmark the candidate that is high and suits the others.
+    """Choose for every landmark a candidate that is high and agrees with the others.
 
-    In turns: the shape nearest to the chosen points, then for every landmark the candidate with the largest
-    log height - distance^2 / (2 s^2) to it, where s shrinks from a quarter of the shape's size to the model's own residual.
+    Two steps alternate. The first finds the shape nearest to the chosen points. The second chooses for every landmark the candidate
+    with the largest log height - distance^2 / (2 s^2). The distance is to the shape; s shrinks from a quarter of the shape's size
+    to the model's residual.
 
     Args:
         model: :class:`ShapeModel`.

@@ -28,7 +28,7 @@ def train(config: Config, examples: Sequence[Example], path: PathName, info: Mod
         config: resolved :class:`scn_tf.config.Config`.
         examples: list of training examples (see :mod:`scn_tf.data.pipeline`) as NumPy dicts.
         path: file to write.
-        info: goes into it.
+        info: facts for the file.
     """
     rng = np.random.default_rng(config.train.seed)
     examples = [example for example in examples if example["visible"].any()]  # the others say nothing
@@ -59,7 +59,8 @@ def train(config: Config, examples: Sequence[Example], path: PathName, info: Mod
 
 
 def impute(landmarks: Array, visible: Array) -> Array:
-    """Absent landmarks (I, N, d) put where they lie on average in relation to the image's others; never seen ones in the middle."""
+    """Fill in absent landmarks (I, N, d) at their mean position relative to the image's others. Landmarks that are never present go
+    to the middle."""
     weight = visible[..., None].astype(float)
     shift = np.zeros((len(landmarks), landmarks.shape[-1]))
     # Absence may depend on where an image lies, as in crops: means are of the images shifted on each other.

@@ -1,4 +1,4 @@
-"""Regression trees as arrays: grown by scikit-learn, stored and asked without it."""
+"""Regression trees as arrays. scikit-learn grows them; storing and applying them does not need it."""
 
 from typing import NamedTuple
 
@@ -9,14 +9,14 @@ from scn_tf.types import Array
 
 
 class Forest(NamedTuple):
-    """T trees, their M nodes one after the other.
+    """T trees, with their M nodes in sequence.
 
     Attributes:
         roots: int32 (T,) number of each tree's first node.
-        feature: int32 (M,) feature that a node asks for, -1 for a leaf.
-        threshold: float32 (M,); a value at most as large goes left.
+        feature: int32 (M,) feature that a node tests, -1 for a leaf.
+        threshold: float32 (M,); values up to it go left.
         children: int32 (M, 2) left and right.
-        values: float32 (M, V) answer of a leaf.
+        values: float32 (M, V) output of a leaf.
     """
 
     roots: np.ndarray
@@ -32,9 +32,9 @@ def grow(features: Array, targets: Array, *, trees: int, leaf: int, seed: int) -
     Args:
         features: float32 (P, K).
         targets: float32 (P, V).
-        trees: how many.
-        leaf: smallest number of samples in a leaf.
-        seed: of their randomness.
+        trees: number of trees.
+        leaf: smallest number of samples per leaf.
+        seed: seed of the random choices.
 
     Raises:
         MissingExtra: scikit-learn is not installed.
@@ -59,7 +59,7 @@ def grow(features: Array, targets: Array, *, trees: int, leaf: int, seed: int) -
 
 
 def answers(forest: Forest, features: Array) -> Array:
-    """Answers (T, P, V) of every tree to features (P, K)."""
+    """Outputs (T, P, V) of every tree for features (P, K)."""
     nodes = np.repeat(forest.roots[:, None], len(features), axis=1)
     samples = np.arange(len(features))[None]
     while True:

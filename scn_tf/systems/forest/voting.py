@@ -1,4 +1,4 @@
-"""From votes to landmarks, coarse to fine; the last votes are smoothed to heatmaps, so that the usual decoder ends it."""
+"""From votes to landmarks, coarse to fine. The last votes are smoothed to heatmaps for the usual decoder."""
 
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ FIRST_POINTS, NEAR_POINTS = 1600, 900  # pixels that vote in an image or region
 
 
 class Stage(NamedTuple):
-    """One step from coarse to fine.
+    """One stage from coarse to fine.
 
     Attributes:
-        reach: pixels around the point found so far that vote; 0 for the first stage, whose pixels are the whole image.
+        reach: distance of voting pixels from the point found so far. 0 for the first stage, in which the whole image votes.
         features: :class:`Features`.
-        forests: one for all landmarks (first stage), then one a landmark.
+        forests: one for all landmarks (first stage), then one per landmark.
     """
 
     reach: float
@@ -53,13 +53,13 @@ def vote_map(positions: Array, weights: Array, shape: Sizes, blur: float) -> Arr
     """Smoothed votes of one landmark.
 
     Args:
-        positions: (V, d) pixels; those outside do not count.
+        positions: (V, d) pixels. Votes outside the image are ignored.
         weights: (V,).
         shape: ([D,] H, W).
         blur: standard deviation, pixels.
 
     Returns:
-        float32 ([D,] H, W), its sum the weight of the votes.
+        float32 ([D,] H, W), which sums to the weight of the votes.
     """
     with needs_extra("random forests", "scikit-learn"):  # which brings SciPy
         from scipy import ndimage
@@ -70,7 +70,7 @@ def vote_map(positions: Array, weights: Array, shape: Sizes, blur: float) -> Arr
 
 
 def peaks(votes: Array, count: int, distance: float) -> tuple[Array, Array]:
-    """The ``count`` highest maxima of a map ([D,] H, W) at least ``distance`` pixels apart: points (K, d), heights (K,)."""
+    """The ``count`` highest maxima of a map ([D,] H, W), at least ``distance`` pixels apart: points (K, d), heights (K,)."""
     votes = votes.copy()
     found, heights = [], []
     index = np.indices(votes.shape)
@@ -85,7 +85,7 @@ def peaks(votes: Array, count: int, distance: float) -> tuple[Array, Array]:
 
 
 def _grid(low: Array, high: Array, count: int) -> Array:
-    """Points (P, d) of a regular grid between two corners, both (d,) ints, about ``count`` at most."""
+    """Points (P, d) of a regular grid between two corners, both (d,) ints; at most about ``count``."""
     step = max(1, int(np.ceil((np.prod(high - low + 1.0) / count) ** (1 / len(low)))))
     axes = [np.arange(a, b + 1, step) for a, b in zip(low, high, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))

@@ -1,6 +1,6 @@
-"""Label maps: an extension of the landmark networks (Payer et al., STACOM 2018) that shares their trainer, resume and evaluation folder.
+"""Label maps: an extension of the landmark networks (Payer et al., STACOM 2018) with the same trainer, resuming and evaluation folder.
 
-``train.loss cross_entropy`` takes a network's maps for the logits of a softmax, ``l2`` for shares of labels.
+``train.loss cross_entropy`` treats a network's maps as the logits of a softmax, ``l2`` as shares of labels.
 """
 
 import warnings
@@ -30,11 +30,11 @@ from scn_tf.types import Array
 
 
 def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> Examples:
-    """Images and label maps of both splits, in memory; examples have ``image`` and ``labels``.
+    """Read images and label maps of both splits into memory. Examples have ``image`` and ``labels``.
 
     Raises:
-        ConfigError: a loss that label maps do not have.
-        DatasetError: label maps that are missing, do not fit or are empty.
+        ConfigError: the loss is not available for label maps.
+        DatasetError: label maps are missing, do not fit or are empty.
     """
     if config.train.loss not in LOSSES:
         raise ConfigError(f"train.loss: segmentation has {' and '.join(LOSSES)}, received {config.train.loss}.")

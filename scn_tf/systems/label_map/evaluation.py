@@ -1,4 +1,4 @@
-"""Label maps of a split beside the true ones: Dice of every label."""
+"""Evaluation of label maps on a split: Dice of every label."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ FILES = ("summary.json", "dice.csv", "segmentation.png")
 
 
 def evaluate(find: Callable[[Array], Array], info: ModelInfo, dataset: Dataset, ids: Sequence[str], out: Path) -> dict[str, Any]:
-    """Dice of every label on a split; writes ``summary.json``, ``dice.csv`` and ``segmentation.png`` of the first image.
+    """Compute the Dice of every label on a split. Writes ``summary.json``, ``dice.csv`` and ``segmentation.png`` of the first image.
 
     Args:
         find: function of a network input ([D,] H, W, C) -> label map uint8 ([D,] H, W).
@@ -59,7 +59,7 @@ def evaluate(find: Callable[[Array], Array], info: ModelInfo, dataset: Dataset, 
 
 
 def dice(found: Array, truth: Array, count: int) -> Array:
-    """Dice coefficients 2 |A and B| / (|A| + |B|) of the labels but the background, NaN where neither map has one.
+    """Dice coefficients 2 |A and B| / (|A| + |B|) of all labels except the background. NaN if neither map has the label.
 
     Args:
         found, truth: label maps (I, [D,] H, W).

@@ -1,4 +1,4 @@
-"""Label maps on disk to arrays that fit the network's input, and a network's maps back to labels."""
+"""Label maps: from files to arrays that fit the network's input, and from the network's maps to labels."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,10 +23,10 @@ def read_examples(dataset: Dataset, ids: Sequence[str], model: ModelConfig) -> t
         model: resolved :class:`scn_tf.config.ModelConfig`.
 
     Returns:
-        images float32 (I, [D,] H, W, C) and label maps uint8 (I, [D,] H, W), 0 where the input shows no image.
+        images float32 (I, [D,] H, W, C) and label maps uint8 (I, [D,] H, W), 0 outside the image.
 
     Raises:
-        DatasetError: no label maps, or one that does not fit its image or holds an unknown label.
+        DatasetError: a label map is missing, does not fit its image or holds an unknown label.
     """
     description = dataset.description
     if not description.labels:
@@ -43,7 +43,7 @@ def read_examples(dataset: Dataset, ids: Sequence[str], model: ModelConfig) -> t
         frame, own = labels.physical_from_array, image.physical_from_array
         one_place = frame is not None and own is not None and np.allclose(frame, own, atol=1e-3)
         if not one_place and not np.allclose(labels.file_from_array[:-1, :-1], image.file_from_array[:-1, :-1]):
-            raise DatasetError(f"{found[image_id]}: its header turns the axes otherwise than that of its image; save both with one header.")
+            raise DatasetError(f"{found[image_id]}: its header orders the axes differently from that of its image; save both with one header.")
         values = np.unique(labels.array)
         if not set(values) <= set(range(len(description.labels))):
             received = ", ".join(f"{value:g}" for value in values)
@@ -61,7 +61,7 @@ def finder(network: keras.Model) -> Callable[[Array], Array]:
 
 
 def _nearest(labels: Array, fit: Fit, shape: Sizes) -> Array:
-    """Label map in the network's input: the nearest pixel's, 0 outside."""
+    """Label map in the network's input, by the nearest pixel; 0 outside."""
     index, inside = [], True
     for axis, side in enumerate(shape):
         coordinate = len(shape) - 1 - axis

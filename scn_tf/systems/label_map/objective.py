@@ -1,4 +1,4 @@
-"""The objective of label maps: shares of labels, moved with their image by the same draw."""
+"""The objective of label maps: shares of labels, augmented with the same draw as their image."""
 
 from collections.abc import Callable, Mapping
 
@@ -17,11 +17,11 @@ LOSSES: dict[str, Callable[[], keras.Loss]] = {
 
 
 class LabelObjective(keras.layers.Layer):
-    """Maps towards the shares of the labels: an :class:`scn_tf.training.objective.Objective`.
+    """Objective that trains maps towards the shares of the labels (:class:`scn_tf.training.objective.Objective`).
 
     Args:
-        num_labels: background included.
-        loss: ``"cross_entropy"`` takes maps for the logits of a softmax, ``"l2"`` for shares.
+        num_labels: number of labels, background included.
+        loss: ``"cross_entropy"`` treats maps as the logits of a softmax, ``"l2"`` as shares.
         augmentation: ranges of the random changes.
     """
 
@@ -51,12 +51,12 @@ class LabelObjective(keras.layers.Layer):
 
 
 def label_objective(config: Config, num_labels: int, size: Sizes) -> LabelObjective:
-    """The objective of a resolved configuration."""
+    """Objective of a resolved configuration."""
     return LabelObjective(num_labels, loss=config.train.loss, augmentation=config.augment)
 
 
 def warp_labels(draw: augment.Draw, maps: tf.Tensor, num_labels: int) -> tf.Tensor:
-    """The geometric part of a draw on label maps (B, [D,] H, W): shares float32 (B, [D,] H, W, count); background outside."""
+    """Apply the geometric part of a draw to label maps (B, [D,] H, W): shares float32 (B, [D,] H, W, count), background outside."""
     # The warp fills what was outside with the background of images: shifted, that is no label's share.
     shares = augment.warp_images(draw, tf.one_hot(maps, num_labels)[..., 1:] + BACKGROUND) - BACKGROUND
     return tf.concat([1.0 - tf.reduce_sum(shares, axis=-1, keepdims=True), shares], axis=-1)
