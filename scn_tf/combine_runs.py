@@ -42,7 +42,7 @@ def combine(paths: Sequence[PathName], out: PathName) -> Metadata:
     if out.suffix != ".keras":
         raise CheckpointError(f"{out}: expected the name of a new model file, such as {out.name or 'hands'}.keras.")
     if out.exists() or out.is_symlink():
-        raise CheckpointError(f"{out}: is there already; choose another file for out.")
+        raise CheckpointError(f"{out}: is there already; choose another file for `out`.")
     if len(paths) < 2:
         raise CheckpointError(f"{paths[0]}: expected at least two networks to combine.")
     found = [opening.network_file(path) for path in paths]

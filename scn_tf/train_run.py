@@ -63,7 +63,7 @@ def train(config: Config, run_dir: PathName, *, resume: bool = False, accept_cha
     devices.keep_large_blocks()
     run_dir = Path(run_dir)
     if accept_changed_data and not resume:
-        raise ConfigError("--accept-changed-data: is for --resume.")
+        raise ConfigError("`accept_changed_data`: is for `resume`.")
     job = prepare(config, run_dir, resume=resume, accept_changed_data=accept_changed_data)
     files.make_folder(run_dir / "checkpoints")
     with _locked(run_dir):
@@ -87,7 +87,7 @@ def _locked(run_dir: Path) -> Iterator[None]:
     except filelock.Timeout:
         raise ConfigError(f"{run_dir}: another process is training this run.") from None
     except (OSError, NotImplementedError) as error:
-        raise files.WriteError(f"{run_dir / LOCK}: cannot be locked ({error}); choose a --run-dir where files can be.") from None
+        raise files.WriteError(f"{run_dir / LOCK}: cannot be locked ({error}); choose a `run_dir` where files can be locked.") from None
     try:
         yield
     finally:
@@ -97,9 +97,9 @@ def _locked(run_dir: Path) -> Iterator[None]:
 def _check_unused(run_dir: Path) -> None:
     """Raises ConfigError if a folder holds the model of a run, or a data set."""
     if (run_dir / "dataset.yaml").is_file():
-        raise ConfigError(f"{run_dir}: holds a data set; choose another --run-dir.")
+        raise ConfigError(f"{run_dir}: holds a data set; choose another `run_dir`.")
     if run_dir.is_dir() and any((run_dir / name).is_file() for name in MODEL_FILES):
-        raise ConfigError(f"{run_dir}: already holds a run; pass --resume to go on with it, or choose another --run-dir.")
+        raise ConfigError(f"{run_dir}: already holds a run; pass `resume` to continue it, or choose another `run_dir`.")
 
 
 def _train(job: "Job", run_dir: Path, started: float) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def prepare(config: Config, run_dir: Path, *, resume: bool, accept_changed_data:
     """Open the data of a run and check it whole; see :func:`train`."""
     if resume:
         if not (run_dir / "config.yaml").is_file():
-            raise ConfigError(f"{run_dir}: no run there to go on with.")
+            raise ConfigError(f"{run_dir}: no run there to resume.")
         asked, config = config.data, load_config(run_dir / "config.yaml")
         moved: dict[str, Any] = {
             name: value for name in ("root", "missing") if name in asked.model_fields_set and (value := getattr(asked, name)) is not None
@@ -158,7 +158,7 @@ def prepare(config: Config, run_dir: Path, *, resume: bool, accept_changed_data:
     chosen, name = config.data, config.model.name
     if name not in forest.NAMES and (unused := models.unused(given, dataset.description.dims)):
         fields = ", ".join(f"model.{field}" for field in unused)
-        warnings.warn(f"{fields}: model.name {name} has no such thing, it is ignored.", ConfigWarning, stacklevel=2)
+        warnings.warn(f"{fields}: not used by model.name {name}.", ConfigWarning, stacklevel=2)
     train_ids = dataset.drawn(chosen.train_split, chosen.train_count, seed=config.train.seed, missing=chosen.missing)
     val_ids = dataset.split(chosen.val_split, missing=chosen.missing)
     warn_of_training_images(dataset, chosen.val_split, val_ids, train_ids)
@@ -172,7 +172,7 @@ def prepare(config: Config, run_dir: Path, *, resume: bool, accept_changed_data:
         raise ConfigError(f"train.batch_size: {batch_size} images cannot be shared equally by {replicas} replicas.")
     if name == "segmentation":
         if resume:
-            raise ConfigError(f"{run_dir}: runs of model.name segmentation cannot be resumed; choose another --run-dir.")
+            raise ConfigError(f"{run_dir}: runs of model.name segmentation cannot be resumed; choose another `run_dir`.")
         training, validation, untrained = segmentation.read(config, dataset, (train_ids, val_ids))
         return Job(config, dataset, (train_ids, val_ids), training, validation, data, changed, untrained)
     training, validation, untrained = _examples(dataset, train_ids, val_ids, config)

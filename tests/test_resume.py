@@ -44,7 +44,7 @@ def test_a_command_may_be_repeated_with_resume_and_no_other(hands_2d, run_2d, tm
     for others in (["--train.epochs", "3"], ["--model.levels", "7"], ["--model.image_size", "8,16,12"]):
         assert cli.main([*command, *others]) == 1
         message = f"which has others for {others[0][2:]}."
-        assert capsys.readouterr().err == f"error: --resume: goes on with the settings in {run / 'config.yaml'}, {message}\n"
+        assert capsys.readouterr().err == f"error: --resume: keeps the settings in {run / 'config.yaml'}, {message}\n"
     alone = ["train", "--run-dir", str(run), "--resume"]
     assert cli.main([*alone, "--train.epochs", "2", "--data.root", str(hands_2d)]) == 0
     # Of a file everything counts, what it leaves to a preset too; but where the data lie and what is missing there may change.
@@ -86,13 +86,13 @@ def test_a_finished_run_is_not_trained_further(run_2d, capsys):
 
 
 def test_a_second_run_does_not_overwrite_the_first(hands_2d, run_2d):
-    with pytest.raises(config.ConfigError, match="already holds a run; pass --resume"):
+    with pytest.raises(config.ConfigError, match="already holds a run; pass `resume`"):
         train_run.train(small_config(hands_2d), run_2d)
 
 
 def test_a_data_set_is_no_run_folder(hands_2d, tmp_path):
     root = shutil.copytree(hands_2d, tmp_path / "set")
-    with pytest.raises(config.ConfigError, match="holds a data set; choose another --run-dir"):
+    with pytest.raises(config.ConfigError, match="holds a data set; choose another `run_dir`"):
         train_run.train(small_config(root), root)
     assert not (root / "config.yaml").exists()
 
@@ -142,5 +142,5 @@ def test_a_folder_that_cannot_be_locked_is_one_clear_error(error, hands_2d, tmp_
         raise error
 
     monkeypatch.setattr(train_run.filelock.FileLock, "acquire", refuse)
-    with pytest.raises(files.WriteError, match=r"lock: cannot be locked .*(locks|flock).*--run-dir"):
+    with pytest.raises(files.WriteError, match=r"lock: cannot be locked .*(locks|flock).*`run_dir`"):
         train_run.train(small_config(hands_2d), tmp_path / "run")

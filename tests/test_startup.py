@@ -11,12 +11,12 @@ def imported(code):
 
 def test_a_prediction_of_a_jpeg_needs_no_library_of_another_format():
     heavy = {"pydicom", "gdcm", "nibabel", "nrrd", "tifffile"}
-    assert not heavy & imported("import scn_tf.predict, scn_tf.evaluate_run, scn_tf.cli.prediction")
+    assert not heavy & imported("import scn_tf.predict, scn_tf.evaluate_run, scn_tf.cli.commands.predict")
 
 
 def test_help_needs_neither_tensorflow_nor_numpy():
     assert not {"tensorflow", "numpy", "tqdm", "matplotlib"} & imported(
-        "from scn_tf.cli.arguments import build_parser\nbuild_parser('scn-tf')"
+        "from scn_tf.cli.parser import build_parser\nbuild_parser('scn-tf')"
     )
 
 

@@ -301,7 +301,7 @@ def test_an_interrupted_study_says_how_it_goes_on(hands_2d, tmp_path, monkeypatc
 
     monkeypatch.setattr(execute, "run_one", interrupted)
     assert cli.main(["study", str(write_study(tmp_path, hands_2d)), "--out", str(tmp_path / "out")]) == 130
-    assert "interrupted; the same command goes on." in capsys.readouterr().err
+    assert "interrupted; the same command resumes it." in capsys.readouterr().err
 
 
 def test_runs_at_a_time_share_the_cores_unless_the_user_says_otherwise(hands_2d, tmp_path, monkeypatch):

@@ -72,7 +72,7 @@ def test_a_run_says_the_precision_it_was_trained_in(hands_2d, tmp_path, monkeypa
 
 def test_settings_that_a_network_does_not_have_are_told(hands_2d, tmp_path):
     settings = small_config(hands_2d, model__name="payer2016", model__dropout=0.1, model__levels=2)
-    with pytest.warns(config.ConfigWarning, match=r"^model\.levels, model\.dropout: model\.name payer2016 has no such thing"):
+    with pytest.warns(config.ConfigWarning, match=r"^model\.levels, model\.dropout: not used by model\.name payer2016\."):
         train_run.prepare(settings, tmp_path / "run", resume=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -106,7 +106,7 @@ def test_a_diverging_loss_stops_with_advice_and_keeps_the_last_good_weights(hand
         return {**terms, "heatmap_loss": tf.where(late, float("nan"), terms["heatmap_loss"])}
 
     monkeypatch.setattr(train_step.Trainer, "loss_terms", diverge)
-    with pytest.raises(callbacks.TrainingDiverged, match=r"nan in epoch 2, step 2.*--train\.learning_rate"):
+    with pytest.raises(callbacks.TrainingDiverged, match=r"nan in epoch 2, step 2.*`train\.learning_rate`"):
         train_run.train(small_config(hands_2d), tmp_path / "run")
     assert all(np.isfinite(array).all() for array in (*weights(tmp_path / "run"), *state(tmp_path / "run")))
 
@@ -140,7 +140,7 @@ def test_a_collapse_is_taken_back(hands_2d, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(callbacks.GoBackAfterCollapse, "on_epoch_end", spoil)
     train_run.train(settings, tmp_path / "run")
-    assert "Epoch 5: the loss jumped from 0.24 to 0.97; going on as before that." in capsys.readouterr().out
+    assert "Epoch 5: the loss jumped from 0.24 to 0.97; continuing as before that." in capsys.readouterr().out
     size, steps = zip(*seen, strict=True)
     assert size[3] == 0
     assert size[4] == size[2]  # the weights of the third epoch again, whose end was still good

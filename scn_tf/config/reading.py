@@ -129,7 +129,7 @@ def override(values: dict[str, Any], assignments: Mapping[str, object]) -> dict[
     merged = {key: dict(section) if isinstance(section, dict) else section for key, section in values.items()}
     for name, text in assignments.items():
         if name not in field_names():
-            raise ConfigError(f"--{cut(visible(str(name)), 60)}: unknown field{nearest(str(name), field_names())}")
+            raise ConfigError(f"{cut(visible(str(name)), 60)}: unknown field{nearest(str(name), field_names())}")
         section, field = name.split(".")
         merged[section] = {**(merged.get(section) or {}), field: _parse(text, field_names()[name].annotation)}
     return merged

@@ -310,7 +310,7 @@ def open_dataset(root: PathName | None) -> Dataset:
         DatasetError: no folder, a missing or malformed ``dataset.yaml`` or table; names file and row.
     """
     if root is None:
-        raise DatasetError("The model does not say where its data set lies; name the folder with --data.root.")
+        raise DatasetError("The model does not say where its data set lies; name the folder with `root`.")
     root = Path(root)
     description = read_description(root / "dataset.yaml")
     landmarks, rows = read_table(root / description.annotations, description)

@@ -64,7 +64,7 @@ def read_description(path: Path) -> Description:
     if not os.path.isfile(path):  # pathlib's raises for a name that is too long
         raise DatasetError(
             f"{path}: not found. A data set is a folder with dataset.yaml, images/, landmarks.csv and splits/. "
-            "Was it moved? Pass --data.root."
+            "Was it moved? Pass `data.root`."
         )
     try:
         values = documents.read_yaml(path)

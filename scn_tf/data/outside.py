@@ -76,7 +76,7 @@ class Outside:
         shows = " x ".join(f"{side * spacing_mm:g}" for side in sides)
         return (
             f"An input of {sides.tolist()} pixels of {spacing_mm:g} mm shows {shows} mm. "
-            f"--model.image_size {','.join(map(str, size))} or --model.spacing_mm {rounded:g} holds them."
+            f"`model.image_size` {','.join(map(str, size))} or `model.spacing_mm` {rounded:g} holds them."
         )
 
 

@@ -93,7 +93,7 @@ def _check_folder(out: Path, pages: list[str]) -> None:
     files.check_folder(out, ["model.json", "model.tflite", *pages], witness="model.json")
     vendor = out / "vendor"
     if vendor.is_dir() and any(vendor.iterdir()) and not (vendor / "@litertjs").is_dir():
-        raise files.WriteError(f"{vendor}: is there already and was not written by scn_tf; choose another folder for out.")
+        raise files.WriteError(f"{vendor}: is there already and was not written by scn_tf; choose another folder for `out`.")
 
 
 def page_model(metadata: Metadata) -> dict[str, object]:

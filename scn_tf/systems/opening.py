@@ -38,7 +38,7 @@ def existing_file(path: PathName) -> Path:
         raise checkpoints.CheckpointError(f"{path}: no model there yet (expected {' or '.join(MODEL_FILES)}).")
     if not file.exists():
         raise checkpoints.CheckpointError(
-            f"{path}: no such file; expected a run folder, its model file, or a model that comes along: {', '.join(pretrained.names())}."
+            f"{path}: no such file; expected a run folder, its model file, or a bundled model: {', '.join(pretrained.names())}."
         )
     return file
 

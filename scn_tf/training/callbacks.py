@@ -86,8 +86,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
         if not np.isfinite(logs["loss"]):
             raise TrainingDiverged(
                 f"The loss became {logs['loss']} in epoch {self.epoch + 1}, step {batch + 1}. Weights of the last validation stay. "
-                f"Lower --train.learning_rate (now at most {_rate(self.model.optimizer):.2g}), "
-                "or lower --train.clip_norm; with --train.loss_scale paper rates near 1e-6 are usual."
+                f"Lower `train.learning_rate` (now at most {_rate(self.model.optimizer):.2g}), "
+                "or lower `train.clip_norm`; with `train.loss_scale` paper rates near 1e-6 are usual."
             )
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
@@ -134,7 +134,7 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
             # The step's number seeds the augmentation: the same draws would lead to the same place.
             self.trainer.optimizer.iterations.assign(step)
             self.kept = collections.deque([self.kept[0]], maxlen=2)
-            print(f"Epoch {epoch + 1}: the loss jumped from {self.lowest:.2f} to {loss:.2f}; going on as before that.", flush=True)
+            print(f"Epoch {epoch + 1}: the loss jumped from {self.lowest:.2f} to {loss:.2f}; continuing as before that.", flush=True)
             return
         self.lowest = min(self.lowest, loss)
         self._keep()

@@ -38,7 +38,7 @@ def check_outputs(run_dir: Path, settings: Config, *, resume: bool) -> None:
     if path.exists() and not resume:
         files.check_writable(path)
         if not (run_dir / LOCK).exists() and config.differences(settings, config.load(path)):
-            raise ConfigError(f"{path}: is there already, with other settings and no run beside it; choose another --run-dir.")
+            raise ConfigError(f"{path}: is there already, with other settings and no run beside it; choose another `run_dir`.")
     # Of a run that is resumed, model, fingerprint and state are read before they are replaced, and refused with a better message.
     read = {MODEL, DATA, STATE} if resume else set()
     for name in (*WRITTEN, STATE):
@@ -64,15 +64,15 @@ def check_run(run_dir: Path, settings: Config) -> None:
         if finished_best(run_dir, settings) is None:
             raise ConfigError(
                 f"{run_dir}: holds {MODEL}, but not the state to resume it from ({STATE}), and does not show that it came to its end. "
-                "The model can be used as it is; train anew with another --run-dir."
+                "The model can be used as it is; train again with another `run_dir`."
             )
         return
     if not ownership.is_ours(run_dir / SETTINGS):
         raise ConfigError(
-            f"{run_dir / SETTINGS}: was not written by a run, and there is none to resume; pass it as --config with another --run-dir."
+            f"{run_dir / SETTINGS}: was not written by a run, and there is none to resume; pass it as `config` with another `run_dir`."
         )
     if (run_dir / HISTORY).exists():
-        raise ConfigError(f"{run_dir}: its model and the state to resume it from ({STATE}) are gone; train anew with another --run-dir.")
+        raise ConfigError(f"{run_dir}: its model and the state to resume it from ({STATE}) are gone; train again with another `run_dir`.")
 
 
 def finished_best(run_dir: Path, settings: Config) -> dict | None:
@@ -112,7 +112,7 @@ def changed_data(run_dir: Path, now: dict, where: Path, *, accept: bool) -> list
     if found and not accept:
         raise DatasetError(
             f"{where}: the data are not those that {run_dir} was started with: {'; '.join(found)}. Put them back, start a new run, or "
-            "pass --accept-changed-data: then errors before and after are not compared."
+            "pass `accept_changed_data`: then errors before and after are not compared."
         )
     return found
 
@@ -144,7 +144,7 @@ def begin(variables: list, run_dir: Path, settings: Config, *, data: dict, chang
         progress = {**fresh, **checkpoints.load_state(variables, run_dir / STATE)}
     except CheckpointError as error:
         kept = "The model can be used as it is; train" if (run_dir / MODEL).exists() else "Train"
-        raise CheckpointError(f"{error} {kept} anew with another --run-dir.") from None
+        raise CheckpointError(f"{error} {kept} again with another `run_dir`.") from None
     if other := _foreign(progress["config"], settings):
         raise CheckpointError(f"{run_dir / STATE}: belongs to another run, with another {', '.join(other)} than {run_dir / SETTINGS}.")
     progress["config"] = fresh["config"]
@@ -216,7 +216,7 @@ def _check_model(run_dir: Path, settings: Config, progress: dict, data: dict) ->
     if not path.exists():
         if progress["finished"]:
             raise CheckpointError(
-                f"{run_dir}: came to its end, but its {MODEL} is gone; put it back, or train anew with another --run-dir."
+                f"{run_dir}: came to its end, but its {MODEL} is gone; put it back, or train again with another `run_dir`."
             )
         if progress["best"] is not None:
             warnings.warn(f"{path}: is gone; the best of the following epochs takes its place.", ConfigWarning, stacklevel=4)
