@@ -84,3 +84,10 @@ def test_links_that_leave_the_documents_become_paths_and_pictures_stay():
 
 def test_stars_and_bars_of_a_docstring_are_no_markup():
     assert reference.escape("* (x - 1)*2 and |A|, ``a*b``, **kwargs") == r"* (x - 1)\*2 and \|A\|, ``a*b``, \*\*kwargs"
+
+
+def test_the_files_of_make_quick_exist():
+    listed = re.search(r"^QUICK := (.*?[^\\])$", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), flags=re.S | re.M)[1]
+    names = listed.replace("\\\n", " ").split()
+    assert len(names) > 20
+    assert [name for name in names if not (REPOSITORY / "tests" / f"test_{name}.py").is_file()] == []

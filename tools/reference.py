@@ -95,7 +95,11 @@ def _value(action: argparse.Action) -> str:
 def _row_classes() -> set[object]:
     """Classes of what the functions ``register_*`` take."""
     functions = [getattr(scn_tf, name) for name in scn_tf.__all__ if name.startswith("register_")]
-    return {next(iter(typing.get_type_hints(function).values())) for function in functions}
+    # Some are the method of a registry itself, which is generic.
+    return {
+        function.__self__.kind if inspect.ismethod(function) else next(iter(typing.get_type_hints(function).values()))
+        for function in functions
+    }
 
 
 def public() -> dict[str, list[str]]:
@@ -230,7 +234,9 @@ def _starts(target: str, module: str | None, owner: str | None) -> Iterator[tupl
         tried += _for_checkers(module).get(target, [])
         tried += [f"{module}.{name}.{target}" for name in _classes(module)]
     if module == "scn_tf":  # docstrings of public objects mean names of the module that has them
-        tried += [f"{place.rpartition('.')[0]}.{target}" for place in _public_places()]
+        homes = [place.rpartition(".")[0] for place in _public_places()]
+        tried += [f"{home}.{target}" for home in homes]
+        tried += [name for home in homes for name in _for_checkers(home).get(target, [])]
     tried += [f"{home}.{target}" for home in ANNOTATING]
     for name in tried:
         value = find(name)
