@@ -73,6 +73,11 @@ def test_pages_from_the_code_name_every_public_object_setting_and_command():
     commands = reference.fill((DOCS / "commands.md").read_text(encoding="utf-8"))
     assert {"train", "evaluate", "predict", "export", "study"} <= set(re.findall(r"^## (\S+)$", commands, flags=re.M))
     assert "| `--split NAME` |" in commands or "| `--split SPLIT` |" in commands
+    evaluate = commands.split("## evaluate\n")[1].split("\n## ")[0]
+    assert "--data.root DIR" in evaluate
+    train = commands.split("## train\n")[1].split("\n## ")[0]
+    assert "--resume" in train
+    assert "--train.epochs" not in train  # a setting: another page
     with pytest.raises(KeyError):
         reference.fill("<!-- generated: nothing -->")
 

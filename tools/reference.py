@@ -8,7 +8,7 @@ import pkgutil
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -69,14 +69,16 @@ def command_tables() -> str:
 
     parser = build_parser("scn-tf")
     commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return "\n\n".join(f"## {name}\n\n{_command(chosen)}" for name, chosen in commands.choices.items())
+    return "\n\n".join(
+        f"## {name}\n\n{_command(chosen, without=config.field_names() if name == 'train' else ())}"
+        for name, chosen in commands.choices.items()
+    )
 
 
-def _command(parser: argparse.ArgumentParser) -> str:
-    settings = config.field_names()
+def _command(parser: argparse.ArgumentParser, without: Collection[str]) -> str:
     rows = []
     for action in parser._actions:
-        names = [name for name in action.option_strings or [str(action.metavar or action.dest)] if name.lstrip("-") not in settings]
+        names = [name for name in action.option_strings or [str(action.metavar or action.dest)] if name.lstrip("-") not in without]
         if not names or action.help == argparse.SUPPRESS or "--help" in names:
             continue
         value = "" if not action.option_strings or action.nargs == 0 else f" {_value(action)}"
