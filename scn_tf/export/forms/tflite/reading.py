@@ -22,7 +22,7 @@ FLOATS = {schema.TensorType.FLOAT16: "<f2", schema.TensorType.FLOAT32: "<f4", sc
 
 
 def read_info(path: PathName) -> ModelInfo:
-    """What a file of :func:`export_tflite` says of itself.
+    """What a file of :func:`scn_tf.export.export_tflite` says of itself.
 
     Raises:
         ConversionError: no TFLite model, one that another program wrote, or a damaged one.
