@@ -90,9 +90,7 @@ class DataConfig(Section):
     root: Path | None = Field(None, description="folder of the data set; none: the embedded synthetic hands")
     train_split: str = Field("train", description="name of the split to train on")
     val_split: str = Field("val", description="name of the split that picks the best weights")
-    train_count: int | None = Field(
-        None, ge=1, le=MAX_COUNT, description="number of training images to use, drawn by the seed; none: all"
-    )
+    train_count: int | None = Field(None, ge=1, le=MAX_COUNT, description="number of training images to use, drawn by the seed; none: all")
     missing: Literal["refuse", "skip"] = Field("refuse", description="what to do about missing images of a split")
     cache: Literal["memory", "none"] = Field("memory", description="keep prepared images in memory, or read them every epoch")
     workers: int = Field(2, ge=1, le=256, description="images decoded in parallel")

@@ -259,8 +259,10 @@ def run_one(out: PathName, run: Run, *, threads: int | None = None, stop: thread
 
 
 def _waited_for(process: subprocess.Popen, stop: threading.Event | None) -> int:
-    """Wait for a process and return its exit status. If this thread is interrupted or ``stop`` is set, the process is asked to save
-    and end."""
+    """Wait for a process and return its exit status.
+
+    If this thread is interrupted or ``stop`` is set, the process is asked to save and end.
+    """
     try:
         while process.poll() is None and not (stop and stop.is_set()):
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -204,8 +204,10 @@ def _foreign(other: Config, settings: Config) -> list[str]:
 
 
 def _check_model(run: RunFolder, settings: Config, progress: dict, data: dict) -> None:
-    """Compare the model with the resumed state. A better model on the disk counts as the best so far. Without a model, the search
-    for the best starts again."""
+    """Compare the model with the resumed state.
+
+    A better model on the disk counts as the best so far. Without a model, the search for the best starts again.
+    """
     path = run.model
     if not path.exists():
         if progress["finished"]:

@@ -43,7 +43,9 @@ def read_examples(dataset: Dataset, ids: Sequence[str], model: ModelConfig) -> t
         frame, own = labels.physical_from_array, image.physical_from_array
         one_place = frame is not None and own is not None and np.allclose(frame, own, atol=1e-3)
         if not one_place and not np.allclose(labels.file_from_array[:-1, :-1], image.file_from_array[:-1, :-1]):
-            raise DatasetError(f"{found[image_id]}: its header orders the axes differently from that of its image; save both with one header.")
+            raise DatasetError(
+                f"{found[image_id]}: its header orders the axes differently from that of its image; save both with one header."
+            )
         values = np.unique(labels.array)
         if not set(values) <= set(range(len(description.labels))):
             received = ", ".join(f"{value:g}" for value in values)
