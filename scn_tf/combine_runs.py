@@ -13,6 +13,7 @@ from scn_tf.data import pixels
 from scn_tf.environment.backend import keras, layers
 from scn_tf.errors import CheckpointError
 from scn_tf.heatmaps.gaussians import gaussian_height
+from scn_tf.heatmaps.losses import LOSSES
 from scn_tf.models.parts.layers import CubicResizing
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
@@ -91,7 +92,7 @@ def weighted_sum(networks: Sequence[keras.Model], factors: Sequence[float | Sequ
 def _heights(info: ModelInfo) -> Array:
     """Heights (N,) of a network's targets. They are 1 for an ensemble, whose maps are already relative, and for logits."""
     count, settings = len(info.landmarks), info.config
-    if info.members or settings.train.loss == "cross_entropy":
+    if info.members or LOSSES[settings.train.loss].logits:
         return np.ones(count)
     heatmap = settings.heatmap
     # Learned ones are what training made of them; of a file that does not tell, the start is the best guess.
@@ -111,7 +112,7 @@ def _check_same_question(path: PathName, info: ModelInfo, other_path: PathName, 
         )
     pair = (info.config, other.config)
     fixed = all(settings.heatmap.sigma_mode == "fixed" for settings in pair)
-    logits = [settings.train.loss == "cross_entropy" for settings in pair]
+    logits = [LOSSES[settings.train.loss].logits for settings in pair]
     if logits[0] != logits[1] or not (fixed or pair[0].heatmap == pair[1].heatmap):
         raise CheckpointError(
             f"{other_path}: its maps do not compare with those of {path}: train.loss must be cross_entropy in all or none, "

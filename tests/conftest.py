@@ -179,6 +179,33 @@ def label_run_2d(hands_2d, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def saved_2d(run_2d, tmp_path_factory):
+    """SavedModel of ``run_2d``, folder of version 1; for reading alone."""
+    from scn_tf import export
+
+    return export.export_saved_model(run_2d, tmp_path_factory.mktemp("saved_2d") / "hands")
+
+
+@pytest.fixture(scope="session")
+def saved_3d(run_3d, tmp_path_factory):
+    """SavedModel of ``run_3d``, folder of version 1; for reading alone."""
+    from scn_tf import export
+
+    return export.export_saved_model(run_3d, tmp_path_factory.mktemp("saved_3d") / "hands")
+
+
+@pytest.fixture(scope="session")
+def files_2d(run_2d, tmp_path_factory):
+    """Every TFLite form and ONNX of ``run_2d``, by name; for reading alone."""
+    from scn_tf import export
+    from scn_tf.export import tflite
+
+    folder = tmp_path_factory.mktemp("files_2d")
+    made = {form: export.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in tflite.QUANTIZATIONS}
+    return {**made, "onnx": export.export_onnx(run_2d, folder / "run.onnx")}
+
+
+@pytest.fixture(scope="session")
 def real_data():
     """Folder of real radiographs and volumes; see CONTRIBUTING.md."""
     root = Path(os.environ.get("SCN_TF_DATA", REPOSITORY.parent / "shared" / "data"))

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 import tensorflow as tf
 
 import scn_tf
-from scn_tf import export, geometry
+from scn_tf import geometry
 from scn_tf.data import arrays, images
 from scn_tf.errors import ImageError
 from scn_tf.export import orientation
@@ -38,8 +38,8 @@ def volume(hands_3d):
 
 
 @pytest.fixture(scope="module")
-def module(run_3d, tmp_path_factory):
-    folder = export.export_saved_model(run_3d, tmp_path_factory.mktemp("export") / "hands")
+def module(saved_3d):
+    folder = saved_3d
     return folder, tf.saved_model.load(str(folder)).signatures
 
 

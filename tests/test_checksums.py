@@ -27,7 +27,7 @@ ERRORS = (CheckpointError, ConversionError)
 
 
 @pytest.fixture(scope="module")
-def forms(run_2d, hands_2d, tmp_path_factory):
+def forms(run_2d, saved_2d, files_2d, hands_2d, tmp_path_factory):
     """Path of every form by name."""
     folder = tmp_path_factory.mktemp("forms")
     train_run.train(small_config(hands_2d, model__name="forest", **FOREST), folder / "forests")
@@ -38,9 +38,8 @@ def forms(run_2d, hands_2d, tmp_path_factory):
         "halved": folder / "half.keras",
         "ensemble": folder / "pair.keras",
         "forests": folder / "forests" / "model.npz",
-        "onnx": export.export_onnx(run_2d, folder / "run.onnx"),
-        "saved_model": export.export_saved_model(run_2d, folder / "served"),
-        **{form: export.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in ("none", "dynamic", "int8")},
+        "saved_model": saved_2d,
+        **files_2d,
     }
 
 

@@ -19,12 +19,10 @@ from scn_tf.runs import checkpoints
 from tests.conftest import EXACT, small_config
 
 
-@pytest.fixture(scope="module")
-def files(run_2d, tmp_path_factory):
+@pytest.fixture
+def files(files_2d):
     """Every TFLite form and ONNX of one run, by name."""
-    folder = tmp_path_factory.mktemp("forms")
-    made = {form: export.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in tflite.QUANTIZATIONS}
-    return {**made, "onnx": export.export_onnx(run_2d, folder / "run.onnx")}
+    return files_2d
 
 
 def expected(run, images):
@@ -139,12 +137,12 @@ def test_an_onnx_file_that_is_not_there_is_named(tmp_path):
         reading.localizer(tmp_path / "none.onnx")
 
 
-def test_parity_passes_for_exports_of_the_run_and_says_how_far_they_are(files, run_2d, tmp_path, capsys):
-    saved = export.export_saved_model(run_2d, tmp_path / "saved").parent
+def test_parity_passes_for_exports_of_the_run_and_says_how_far_they_are(files, run_2d, saved_2d, capsys):
+    saved = saved_2d.parent
     status = cli.main(["check_parity", str(run_2d), str(saved), str(files["none"]), str(files["onnx"])])
     lines = capsys.readouterr().out.splitlines()
     assert status == 0
-    assert [line.split()[0] for line in lines] == ["form", "Keras", "saved", "saved,", "none.tflite", "run.onnx"]
+    assert [line.split()[0] for line in lines] == ["form", "Keras", "hands", "hands,", "none.tflite", "run.onnx"]
     assert all(line.endswith("  largest 0.05   ok") for line in lines[1:])
 
 

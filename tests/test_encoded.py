@@ -11,7 +11,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from scn_tf import export
 from scn_tf.data import encoded
 from scn_tf.export import signatures
 from scn_tf.runs import checkpoints
@@ -63,8 +62,8 @@ def decoded(run_2d):
 
 
 @pytest.fixture(scope="module")
-def model(run_2d, tmp_path_factory):
-    return servable.load(export.export_saved_model(run_2d, tmp_path_factory.mktemp("served")))
+def model(saved_2d):
+    return servable.load(saved_2d)
 
 
 def graph_refuses(decoded, content):

@@ -11,6 +11,7 @@ from scn_tf import config, train_run
 from scn_tf.data import evidence, pipeline, synthetic
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import DatasetError, DataWarning
+from scn_tf.runs.folder import RunFolder
 from tests.conftest import small_config
 
 
@@ -82,7 +83,7 @@ def test_the_warning_names_cause_and_fix(tmp_path):
         cells[2::2] = [str(255 - float(value)) for value in cells[2::2]]
     (root / "landmarks.csv").write_text("\n".join(map(",".join, lines)))
     with pytest.warns(DataWarning, match=r"y seems to be counted from the bottom\..*Replace y by height - 1 - y.*annotations\.png"):
-        train_run.prepare(small_config(root, model__image_size=[64, 48]), tmp_path / "run", resume=False)
+        train_run.prepare(small_config(root, model__image_size=[64, 48]), RunFolder(tmp_path / "run"), resume=False)
 
 
 @pytest.mark.parametrize("images", [1, 3])

@@ -178,7 +178,7 @@ def test_accepted_data_start_the_errors_afresh_and_keep_the_best_model_before(ha
     best = (run / "model.keras").read_bytes()
     describe(moved, spacing_mm=[1.8, 1.8])
     settings = config.from_dict({"data": {"root": str(moved)}})
-    with pytest.raises(DatasetError, match="accept-changed-data"):
+    with pytest.raises(DatasetError, match="accept_changed_data"):
         train_run.train(settings, run, resume=True)
 
     def full(source, target):

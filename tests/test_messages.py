@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
-from scn_tf import cli, messages
+from scn_tf import messages
+from scn_tf.cli import reporting
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import DatasetError, DataWarning
@@ -41,7 +42,7 @@ def test_warnings_of_several_threads_beside_a_bar_are_a_line_each(monkeypatch):
     with tqdm(total=40, file=stream, mininterval=0) as bar:
 
         def warn(number):
-            cli._show_warning(DataWarning(f"number {number}\nsecond part"), DataWarning, "file", 1)
+            reporting.show_warning({}, DataWarning(f"number {number}\nsecond part"), DataWarning, "file", 1)
             bar.update()
 
         threads = [threading.Thread(target=warn, args=(number,)) for number in range(40)]
@@ -148,7 +149,7 @@ def test_landmarks_outside_the_input_are_counted_with_the_sizes_that_hold_them(h
     (text,) = read(dataset, ids, settings)
     found = re.search(
         r"(\d+) landmarks of 7 images outside the network input: not trained on.* An input of \[48, 32\] pixels of 2.5 mm shows "
-        r"120 x 80 mm\. --model\.image_size (\d+),(\d+) or --model\.spacing_mm ([\d.]+) holds them\.",
+        r"120 x 80 mm\. `model\.image_size` (\d+),(\d+) or `model\.spacing_mm` ([\d.]+) holds them\.",
         text,
     )
     assert int(found[1]) > 7

@@ -13,8 +13,8 @@ from scn_tf.storage import checksums, files
 
 
 @pytest.fixture(scope="module")
-def version(run_2d, tmp_path_factory):
-    return export.export_saved_model(run_2d, tmp_path_factory.mktemp("served"))
+def version(saved_2d):
+    return saved_2d
 
 
 @pytest.mark.parametrize("name", ["a" * 5000, "a" * 5000 + ".keras", "a\0b", "a\0b.onnx"])

@@ -187,3 +187,17 @@ def test_an_installed_package_adds_a_form_and_a_broken_one_leaves_the_others(run
     failed = run("export", run_2d, tmp_path / "other.toy")
     assert failed.returncode == 1
     assert "form of export toy: the plug-in that offers it cannot be imported (RuntimeError: broken)" in failed.stderr
+
+
+def test_the_tables_of_the_serving_page_are_those_of_the_rows():
+    page = (REPOSITORY / "docs" / "serving.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
+    for form in FORMS.values():
+        target = f"`FILE{form.suffix}`" if form.suffix else "a folder"
+        options = [f"`--{'data.root' if option.name == 'root' else option.name}`" for option in form.options if option.kind != "value"]
+        assert [f"`{form.name}`", target, form.description, ", ".join(options)] in rows
+    limits = [(row[0], row[1].split(",")[0], row[3]) for row in rows if row[2:3] == ["growth of the mean error"]]
+    assert limits == [(form.title, kind, f"{growth:g} mm") for form in FORMS.values() for kind, growth in form.more_error.items()]
+    quantize = FORMS["tflite"].option("quantize")
+    start = next(number for number, row in enumerate(rows) if row[0] == "`--quantize`")
+    assert {row[0].strip("`") for row in rows[start + 2 : start + 2 + len(quantize.choices)]} == set(quantize.choices)

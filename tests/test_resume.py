@@ -47,7 +47,7 @@ def test_a_command_may_be_repeated_with_resume_and_no_other(hands_2d, run_2d, tm
     for others in (["--train.epochs", "3"], ["--model.levels", "7"], ["--model.image_size", "8,16,12"]):
         assert cli.main([*command, *others]) == 1
         message = f"which has others for {others[0][2:]}."
-        assert capsys.readouterr().err == f"error: --resume: goes on with the settings in {run / 'config.yaml'}, {message}\n"
+        assert capsys.readouterr().err == f"error: --resume: keeps the settings in {run / 'config.yaml'}, {message}\n"
     alone = ["train", "--run-dir", str(run), "--resume"]
     assert cli.main([*alone, "--train.epochs", "2", "--data.root", str(hands_2d)]) == 0
     # Of a file everything counts, what it leaves to a preset too; but where the data lie and what is missing there may change.
@@ -58,7 +58,7 @@ def test_a_command_may_be_repeated_with_resume_and_no_other(hands_2d, run_2d, tm
     (tmp_path / "other.yaml").write_text(moved.to_yaml())
     assert cli.main([*alone, "--config", str(tmp_path / "other.yaml")]) == 1
     assert f"{tmp_path / 'moved'}" in capsys.readouterr().err
-    resumed = train_run.prepare(config.from_dict({"data": {"missing": "skip", "root": None}}), run, resume=True).config.data
+    resumed = train_run.prepare(config.from_dict({"data": {"missing": "skip", "root": None}}), RunFolder(run), resume=True).config.data
     assert (resumed.missing, resumed.root) == ("skip", hands_2d.resolve())
 
 

@@ -20,15 +20,15 @@ import pytest
 import tensorflow as tf
 
 import scn_tf
-from scn_tf import cli, config, export
+from scn_tf import cli, config
 from scn_tf.serving import batching, requests, routes, servable, server
 from tests.conftest import REPOSITORY, SUBPIXEL
 from tests.serving_client import JPEG, SMALL_PNG, ask, b64, eventually, metric, refused, running
 
 
 @pytest.fixture(scope="module")
-def exported(run_2d, tmp_path_factory):
-    return export.export_saved_model(run_2d, tmp_path_factory.mktemp("served")).parent
+def exported(saved_2d):
+    return saved_2d.parent
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +93,8 @@ def test_pixels_as_numbers_give_the_same(port, pictures, expected):
         np.testing.assert_allclose(answer["predictions"][0]["landmarks"], expected[1], atol=SUBPIXEL)
 
 
-def test_two_inputs_are_an_object_in_either_form(run_3d, tmp_path):
-    model = servable.load(export.export_saved_model(run_3d, tmp_path / "volume"))
+def test_two_inputs_are_an_object_in_either_form(run_3d, saved_3d):
+    model = servable.load(saved_3d)
     volume = np.random.default_rng(3).normal(size=(9, 14, 11, 1)).round(3)
     wanted = scn_tf.load(run_3d).predict(volume[..., 0].astype("float32"), spacing=(1.0, 1.5, 2.0)).landmarks
     with running(model) as port:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf import export
 from scn_tf.serving import headers, servable
 from tests.serving_client import GIF, JPEG, NOISE, SMALL_PNG, ask, b64, bmp, chunk, png_header, running
 
@@ -19,8 +18,8 @@ SCAN = JPEG[JPEG.index(b"\xff\xda") : JPEG.index(b"\xff\xda") + 14]
 
 
 @pytest.fixture(scope="module")
-def port(run_2d, tmp_path_factory):
-    model = servable.load(export.export_saved_model(run_2d, tmp_path_factory.mktemp("served")))
+def port(saved_2d):
+    model = servable.load(saved_2d)
     with running(model, max_batch=4, max_body_mb=6, max_megapixels=1) as number:
         yield number
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import zlib
 
-from scn_tf import export
 from tests.conftest import REPOSITORY
 from tests.serving_client import SMALL_PNG, ask, b64, chunk, eventually, metric
 
@@ -21,8 +20,8 @@ def large_png(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def test_memory_comes_back_after_images_of_63_megapixels(run_2d, tmp_path):
-    out = export.export_saved_model(run_2d, tmp_path / "served").parent
+def test_memory_comes_back_after_images_of_63_megapixels(saved_2d):
+    out = saved_2d.parent
     command = [sys.executable, str(REPOSITORY / "export" / "serve.py"), str(out), "--port", "0"]
     with subprocess.Popen(command, env=dict(os.environ), stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-from scn_tf import export
 from scn_tf.serving import pace, routes, servable, server
 from tests.serving_client import SMALL_PNG, ask, b64, eventually, metric, running
 
@@ -20,8 +19,8 @@ SOON = 5  # seconds
 
 
 @pytest.fixture(scope="module")
-def model(run_2d, tmp_path_factory):
-    loaded = servable.load(export.export_saved_model(run_2d, tmp_path_factory.mktemp("served")))
+def model(saved_2d):
+    loaded = servable.load(saved_2d)
     servable.warm_up(loaded)
     return loaded
 

@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from scn_tf import export
 from scn_tf.serving import routes, servable, server
 from tests.serving_client import SMALL_PNG, b64
 
@@ -14,8 +13,8 @@ PREDICT = b"POST /v1/models/scn:predict HTTP/1.1\r\nHost: x\r\n"
 
 
 @pytest.fixture(scope="module")
-def model(run_2d, tmp_path_factory):
-    loaded = servable.load(export.export_saved_model(run_2d, tmp_path_factory.mktemp("served")))
+def model(saved_2d):
+    loaded = servable.load(saved_2d)
     servable.warm_up(loaded)
     return loaded
 

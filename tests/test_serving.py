@@ -22,8 +22,9 @@ PNG, JPEG = tf.io.encode_png(GREY).numpy(), tf.io.encode_jpeg(GREY).numpy()
 
 
 @pytest.fixture(scope="module")
-def exported(run_2d, tmp_path_factory):
-    return export.export_saved_model(run_2d, tmp_path_factory.mktemp("export") / "hands")
+def exported(saved_2d, tmp_path_factory):
+    """A copy, to which a test may add a version."""
+    return shutil.copytree(saved_2d, tmp_path_factory.mktemp("export") / "hands" / saved_2d.name)
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +72,9 @@ def test_colour_jpegs_are_decoded_near_the_training_side(run_2d, hands_2d, tmp_p
 
 
 @pytest.mark.parametrize(("kind", "dims"), [("run_2d", 2), ("run_3d", 3)])
-def test_serve_input_equals_keras(kind, dims, request, tmp_path, rng):
+def test_serve_input_equals_keras(kind, dims, request, rng):
     run = request.getfixturevalue(kind)
-    module = tf.saved_model.load(str(export.export_saved_model(run, tmp_path / "out")))
+    module = tf.saved_model.load(str(request.getfixturevalue(kind.replace("run", "saved"))))
     network, _ = checkpoints.load_model(run / "model.keras")
     images = rng.normal(size=(3, *network.input_shape[1:])).astype("float32")
     result = module.signatures["serve_input"](image=images)
@@ -166,8 +167,8 @@ def test_serve_heatmaps_gives_the_product_of_its_two_other_maps(signatures, run_
     np.testing.assert_allclose(tf.reduce_max(maps["product"], axis=(1, 2)), scores, rtol=1e-5)
 
 
-def test_serve_volume_answers_in_the_volumes_voxels(run_3d, hands_3d, tmp_path, rng):
-    module = tf.saved_model.load(str(export.export_saved_model(run_3d, tmp_path / "out")))
+def test_serve_volume_answers_in_the_volumes_voxels(run_3d, saved_3d, hands_3d, rng):
+    module = tf.saved_model.load(str(saved_3d))
     volumes = rng.normal(size=(2, 9, 21, 14, 1)).astype("float32")
     spacings = np.array([[1.0, 1.5, 2.0], [2.0, 1.0, 1.0]], "float32")
     result = module.signatures["serve_volume"](volume=volumes, spacing=spacings)

@@ -12,6 +12,7 @@ import yaml
 
 from scn_tf import cli, config, study
 from scn_tf.errors import DatasetError, DataWarning
+from scn_tf.runs.folder import RunFolder
 from scn_tf.storage import files
 from scn_tf.study import cluster, execute, plan, report, statistics
 from tests.conftest import REPOSITORY, Here, errors_table, small_config
@@ -301,7 +302,7 @@ def test_an_interrupted_study_says_how_it_goes_on(hands_2d, tmp_path, monkeypatc
 
     monkeypatch.setattr(execute, "run_one", interrupted)
     assert cli.main(["study", str(write_study(tmp_path, hands_2d)), "--out", str(tmp_path / "out")]) == 130
-    assert "interrupted; the same command goes on." in capsys.readouterr().err
+    assert "interrupted; the same command resumes it." in capsys.readouterr().err
 
 
 def test_runs_at_a_time_share_the_cores_unless_the_user_says_otherwise(hands_2d, tmp_path, monkeypatch):
@@ -410,13 +411,13 @@ def test_a_seed_draws_nested_training_sets(hands_2d, tmp_path):
     drawn = {}
     for count, seed in ((2, 0), (5, 0), (5, 1), (5, 2)):
         settings = small_config(hands_2d, data__train_count=count, train__seed=seed, train__batch_size=2)
-        job = train_run.prepare(settings, tmp_path / "run", resume=False)
-        drawn[count, seed] = frozenset(tuple(example["landmarks"].numpy().ravel()) for example in job.training)
+        job = train_run.prepare(settings, RunFolder(tmp_path / "run"), resume=False)
+        drawn[count, seed] = frozenset(tuple(example["landmarks"].numpy().ravel()) for example in job.examples.training)
         assert len(drawn[count, seed]) == count
     assert drawn[2, 0] < drawn[5, 0]
     assert len({drawn[5, seed] for seed in range(3)}) > 1
     with pytest.raises(DatasetError, match=r"data\.train_count: 8 images, but split train .* has 7"):
-        train_run.prepare(small_config(hands_2d, data__train_count=8), tmp_path / "8", resume=False)
+        train_run.prepare(small_config(hands_2d, data__train_count=8), RunFolder(tmp_path / "8"), resume=False)
 
 
 def test_names_of_runs_are_safe_file_names():

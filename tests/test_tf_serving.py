@@ -30,12 +30,12 @@ def read_records(path):
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("run_2d", [("serve_input", (1, 48, 32, 1)), ("serving_default", (1,)), ("serving_default", (8,))]),
-        ("run_3d", [("serve_input", (1, 8, 16, 12, 1))]),
+        ("saved_2d", [("serve_input", (1, 48, 32, 1)), ("serving_default", (1,)), ("serving_default", (8,))]),
+        ("saved_3d", [("serve_input", (1, 8, 16, 12, 1))]),
     ],
 )
-def test_warm_up_requests_run_on_the_exported_model(kind, expected, request, tmp_path):
-    version = export.export_saved_model(request.getfixturevalue(kind), tmp_path / "out")
+def test_warm_up_requests_run_on_the_exported_model(kind, expected, request):
+    version = request.getfixturevalue(kind)
     path = version / "assets.extra" / "tf_serving_warmup_requests"
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     assert path.stat().st_size < 2_000_000

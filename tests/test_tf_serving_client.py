@@ -20,15 +20,15 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
 import scn_tf
-from scn_tf import evaluate_run, export
 from scn_tf.export import warmup
 from scn_tf.serving import client
+from scn_tf.storage import tables
 from tests.conftest import REPOSITORY, SUBPIXEL
 
 
 @pytest.fixture(scope="module")
-def exported(run_2d, tmp_path_factory):
-    return export.export_saved_model(run_2d, tmp_path_factory.mktemp("export") / "hands")
+def exported(saved_2d):
+    return saved_2d
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +306,7 @@ def test_the_script_writes_the_table_of_scn_tf_predict(remote, exported, picture
     found, names = predict(server, pictures), scn_tf.load(run_2d).names
     ids = [path.stem for path in pictures]
     columns = [np.stack(column) for column in zip(*found, strict=True)]
-    assert out.read_text() == evaluate_run.predictions_csv(ids, names, *columns)
+    assert out.read_text() == tables.points(ids, names, *columns)
     assert client.predictions_csv(ids, found).splitlines()[2].startswith("hand_007,1,")
     with pytest.raises(client.ClientError, match="names: expected 21"):
         client.predictions_csv(ids, found, names=names[:2])

@@ -21,21 +21,19 @@ FORMS = ("run", "halved", "ensemble", "forests", "saved_model", "onnx", *tflite.
 
 
 @pytest.fixture(scope="module")
-def forms(run_2d, hands_2d, tmp_path_factory):
+def forms(run_2d, saved_2d, files_2d, hands_2d, tmp_path_factory):
     """Path of every form by name."""
     folder = tmp_path_factory.mktemp("forms")
     train_run.train(small_config(hands_2d, model__name="forest", **FOREST), folder / "forests")
     combine_runs.combine([run_2d, run_2d], folder / "pair.keras")
     checkpoints.halve(run_2d / "model.keras", folder / "half.keras", checkpoints.read_info(run_2d / "model.keras"))
-    lite = {form: export.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in tflite.QUANTIZATIONS}
     return {
         "run": run_2d,
         "halved": folder / "half.keras",
         "ensemble": folder / "pair.keras",
         "forests": folder / "forests" / "model.npz",
-        "saved_model": export.export_saved_model(run_2d, folder / "served"),
-        "onnx": export.export_onnx(run_2d, folder / "run.onnx"),
-        **lite,
+        "saved_model": saved_2d,
+        **files_2d,
     }
 
 

@@ -1,6 +1,7 @@
 """What the documentation site takes from the code: the menu, tables of settings and commands, the public API, and one page per package."""
 
 import argparse
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -226,6 +227,7 @@ def _starts(target: str, module: str | None, owner: str | None) -> Iterator[tupl
         tried.append(f"{module}.{owner}.{target}")
     if module:
         tried.append(f"{module}.{target}")
+        tried += _for_checkers(module).get(target, [])
         tried += [f"{module}.{name}.{target}" for name in _classes(module)]
     if module == "scn_tf":  # docstrings of public objects mean names of the module that has them
         tried += [f"{place.rpartition('.')[0]}.{target}" for place in _public_places()]
@@ -247,6 +249,24 @@ def escape(line: str) -> str:
     start = re.match(r"\s*(\* )?", line)
     parts = re.split(r"(`+[^`]*`+)", line[start.end() :] if start else line)
     return (start.group() if start else "") + "".join(part if part.startswith("`") else re.sub(r"([*|])", r"\\\1", part) for part in parts)
+
+
+@cache
+def _for_checkers(module: str) -> dict[str, list[str]]:
+    """Names that a module has for type checkers alone (``if TYPE_CHECKING``) -> what they stand for."""
+    try:
+        tree = ast.parse(inspect.getsource(importlib.import_module(module)))
+    except OSError:
+        return {}
+    found: dict[str, list[str]] = {}
+    for block in (node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
+        for node in ast.walk(block):
+            if isinstance(node, ast.ImportFrom):
+                found |= {alias.asname or alias.name: [f"{node.module}.{alias.name}"] for alias in node.names}
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                found |= {target.id: [module] for target in targets if isinstance(target, ast.Name)}
+    return found
 
 
 ANNOTATING = ("builtins", "types", "annotated_types", "pydantic", "pydantic.fields")  # what annotations name without its home

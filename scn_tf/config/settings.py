@@ -293,7 +293,7 @@ class Config(Section):
         )
 
     def to_yaml(self) -> str:
-        """YAML text from which :func:`load` reads an equal configuration."""
+        """YAML text from which :func:`scn_tf.config.load` reads an equal configuration."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 

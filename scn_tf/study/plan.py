@@ -9,6 +9,7 @@ import pydantic
 
 from scn_tf import config
 from scn_tf.messages import cut, short, visible
+from scn_tf.models import MODELS
 from scn_tf.types import PathName
 
 Overrides = dict[str, object]
@@ -116,8 +117,10 @@ class Study(pydantic.BaseModel):
             except config.ConfigError as error:
                 raise config.ConfigError(f"run {name}: {str(error).removeprefix('--')}") from None
             settings = config.from_dict(values, source=f"run {name}")
-            if settings.model.name == "segmentation":
-                raise config.ConfigError(f"run {name}: model.name: segmentation finds no landmarks, a study compares their errors.")
+            if MODELS[settings.model.name].maps != "landmarks":
+                raise config.ConfigError(
+                    f"run {name}: model.name: {settings.model.name} finds no landmarks, a study compares their errors."
+                )
             other = alike.setdefault((system, size, settings.to_yaml()), fold)
             if other != fold:  # their images would count twice
                 raise config.ConfigError(

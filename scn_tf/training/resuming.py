@@ -115,7 +115,7 @@ def begin(variables: list, run: RunFolder, settings: Config, *, data: dict, chan
     """Assign the variables from a run's state, if it has one, and return its progress.
 
     Args:
-        variables: of :meth:`scn_tf.training.train_step.Trainer.state`.
+        variables: of :meth:`scn_tf.training.trainer.Trainer.state`.
         run: the run's folder, locked.
         settings: resolved configuration.
         data: fingerprint of the data.
