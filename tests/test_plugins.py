@@ -139,7 +139,7 @@ def test_registered_rows_are_used_by_the_command_line(registered, hands_2d, tmp_
 
 
 def test_a_name_can_be_registered_once(registered):
-    with pytest.raises(scn_tf.ConfigError, match="model toy_net: is registered already"):
+    with pytest.raises(scn_tf.ConfigError, match="model toy_net: is already registered"):
         scn_tf.register_model(registered["NET"])
     with pytest.raises(scn_tf.ConfigError, match="decoder: expected a Decoder, received Loss"):
         scn_tf.register_decoder(registered["LOSS"])

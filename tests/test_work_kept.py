@@ -34,7 +34,7 @@ def test_a_finished_run_without_its_state_says_that_it_is_finished(run, capsys):
     (run / "checkpoints" / "last.npz").unlink()
     before = contents(run)
     best = resume(run)
-    assert "nothing is left to train" in capsys.readouterr().out
+    assert "This run is already complete" in capsys.readouterr().out
     assert best == checkpoints.read_info(run / "model.keras").validation
     assert contents(run) == before
 
