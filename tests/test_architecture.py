@@ -1,5 +1,6 @@
 """House rules that a program can check."""
 
+import argparse
 import ast
 import re
 

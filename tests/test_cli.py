@@ -1,3 +1,4 @@
+import argparse
 import csv
 import os
 import re
@@ -10,6 +11,9 @@ import pytest
 
 import scn_tf
 from scn_tf import cli
+from scn_tf.cli import reporting, spelling
+from scn_tf.cli.command import COMMANDS
+from scn_tf.errors import DataWarning
 from scn_tf.figures import pictures
 from tests.conftest import REPOSITORY
 
@@ -192,3 +196,27 @@ def test_options_and_commands_are_spelled_with_hyphens_or_underscores(hands_2d, 
     shown = capsys.readouterr().out
     assert "--run-dir DIR" in shown
     assert "--run_dir" not in shown
+
+
+def typed_names(command):
+    parser = argparse.ArgumentParser()
+    COMMANDS[command].add_arguments(parser)
+    spelling.accept_hyphens(parser)
+    return spelling.typed_names(parser)
+
+
+def test_messages_name_options_as_they_are_typed(hands_2d, tmp_path, capsys):
+    """Marked arguments only: a folder may be called run_dir, and ``out`` and ``images`` are words."""
+    train = typed_names("train")
+    assert (train["run_dir"], train["resume"], train["train.clip_norm"]) == ("--run-dir", "--resume", "--train.clip_norm")
+    text = "run_dir/x: pass `resume`, or choose another `run_dir` than out; `nothing` is left, `train.clip_norm` too."
+    typed = "run_dir/x: pass --resume, or choose another --run-dir than out; `nothing` is left, --train.clip_norm too."
+    assert spelling.as_typed(text, train) == typed
+    assert (typed_names("evaluate")["root"], typed_names("evaluate")["data.root"]) == ("--data.root", "--data.root")
+    assert (typed_names("export")["out"], typed_names("demo")["out"]) == ("OUT", "--out")
+
+    run = shutil.copytree(hands_2d, tmp_path / "run_dir")
+    assert cli.main(["train", "--data.root", str(hands_2d), "--run-dir", str(run)]) == 1
+    assert capsys.readouterr().err == f"error: {run}: holds a data set; choose another --run-dir.\n"
+    reporting.show_warning(train, DataWarning("`model.spacing_mm` 0.5 holds them."), DataWarning, "file", 1)
+    assert capsys.readouterr().err.lstrip("\r") == "warning: --model.spacing_mm 0.5 holds them.\n"

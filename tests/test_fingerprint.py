@@ -255,7 +255,9 @@ def test_the_command_takes_the_consent(moved, run, capsys):
     describe(moved, spacing_mm=[0.1, 0.1])
     command = ["train", "--resume", "--run-dir", str(run), "--data.root", str(moved)]
     assert cli.main(command) == 1
-    assert "spacing_mm was [0.9, 0.9], is [0.1, 0.1]" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "spacing_mm was [0.9, 0.9], is [0.1, 0.1]" in error
+    assert "start a new run, or pass --accept-changed-data: " in error
     model = (run / "model.keras").read_bytes()
     assert cli.main([*command, "--accept-changed-data"]) == 0
     assert "This run is already complete" in capsys.readouterr().out

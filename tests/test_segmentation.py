@@ -125,7 +125,7 @@ def test_mistakes_in_label_maps_are_named(hands_2d, tmp_path):
     with pytest.raises(DatasetError, match=r"hand_002\.\*: missing label map"):
         maps.read_examples(opened, ["hand_002"], model)
     (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text().split("labels:")[0] + "coordinates: pixel\n")
-    with pytest.raises(DatasetError, match="segmentation needs `labels`"):
+    with pytest.raises(DatasetError, match="segmentation needs the key labels"):
         maps.read_examples(open_dataset(root), ["hand_001"], model)
     with pytest.raises(config.ConfigError, match="segmentation has l2 and cross_entropy, received huber"):
         train_run.train(small_config(hands_2d, **{**SETTINGS, "train__loss": "huber"}), tmp_path / "run")

@@ -1,6 +1,7 @@
 """The prediction server, talked to over real connections; tests/test_server_input.py sends it what is wrong."""
 
 import contextlib
+import dataclasses
 import gc
 import importlib
 import json
@@ -320,6 +321,11 @@ def test_a_stopped_server_answers_what_it_has_takes_nothing_new_and_writes_nothi
 def test_mistakes_on_the_command_line_are_named(arguments, words, tmp_path, capsys):
     assert cli.main(["serve", str(tmp_path), *(arguments or ["--port", "0"])]) == 1
     assert words in capsys.readouterr().err
+
+
+def test_the_options_of_the_command_are_the_limits_of_the_server():
+    defaults = {field.name: field.default for field in dataclasses.fields(server.Limits)}
+    assert {name: usual for name, (_, usual, _) in serve.LIMITS.items()} == defaults
 
 
 def test_a_taken_port_is_named(port, exported, capsys):

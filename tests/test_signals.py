@@ -16,13 +16,13 @@ from scn_tf.cli import command as registry
 from scn_tf.cli.interruption import sigterm_as_ctrl_c
 from scn_tf.study import execute
 
-COMMANDS = {
+LONG = {
     "train": ["train"],
     "predict": ["predict", "hand_xray", "a.png"],
     "evaluate": ["evaluate", "run"],
     "study": ["study", "study.yaml"],
     "export": ["export", "run", "out"],
-    "check_parity": ["check_parity", "run", "out"],
+    "check-parity": ["check_parity", "run", "out"],
     "combine": ["combine", "a", "b", "--out", "pair.keras"],
 }
 
@@ -48,8 +48,9 @@ def test_every_long_command_ends_with_status_130_and_one_line(command, monkeypat
 
     does(monkeypatch, command, work)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    assert cli.main(COMMANDS[command]) == 130
-    assert capsys.readouterr().err.startswith("error: interrupted")
+    assert cli.main(LONG[command]) == 130
+    remedy = COMMANDS[command].after_interruption
+    assert capsys.readouterr().err == f"error: interrupted{'; ' if remedy else ''}{remedy}.\n"
     assert saved == [command]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 

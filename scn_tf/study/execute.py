@@ -66,7 +66,7 @@ def check_settings(out: PathName, runs: Sequence[Run]) -> None:
         if fields := differences(stored, run.config):
             raise ConfigError(
                 f"{path}: the study's folder holds this run with other settings ({', '.join(fields)}); "
-                f"choose another folder for out, or remove it and runs/{run.name}."
+                f"choose another folder for `out`, or remove it and runs/{run.name}."
             )
         if stored.model.image_size:  # it tells how many dimensions: what cannot be is said now
             _resolved(run, len(stored.model.image_size))
@@ -92,7 +92,7 @@ def _check_stored(out: Path, runs: list[Run]) -> None:
         if run.name in stored and (fields := differences(stored[run.name], run.config)):
             raise ConfigError(
                 f"{out / error_table.NAME}: the study's folder holds this run with other settings ({run.name}: {', '.join(fields)}); "
-                f"choose another folder for out, or remove that file: it is written again from the folders in runs/."
+                f"choose another folder for `out`, or remove that file: it is written again from the folders in runs/."
             )
 
 

@@ -30,7 +30,9 @@ def read_examples(dataset: Dataset, ids: Sequence[str], model: ModelConfig) -> t
     """
     description = dataset.description
     if not description.labels:
-        raise DatasetError(f"{dataset.root / 'dataset.yaml'}: segmentation needs `labels`, the names of the labels, background first.")
+        raise DatasetError(
+            f"{dataset.root / 'dataset.yaml'}: segmentation needs the key labels, the names of the labels, background first."
+        )
     found = {images.stem(path): path for path in (dataset.root / "labels").glob("*") if images.is_image(path)}
     arrays, maps, shape = [], [], known(model.image_size)
     for image_id in ids:
