@@ -144,12 +144,12 @@ def test_an_epoch_that_comes_again_replaces_no_better_model(epoch, hands_2d, tmp
 
 def test_a_run_whose_model_was_removed_gets_a_model_again_or_says_that_it_cannot(run, hands_2d, tmp_path, monkeypatch):
     (run / "model.keras").unlink()
-    with pytest.raises(CheckpointError, match=r"came to its end, but its model\.keras is gone"):
+    with pytest.raises(CheckpointError, match=r"is complete, but its model\.keras is missing"):
         resume(run)
     other = tmp_path / "other"
     interrupted(small_config(hands_2d, train__epochs=2), other, monkeypatch, epoch=1, errors=[0.5])
     (other / "model.keras").unlink()
-    with pytest.warns(ConfigWarning, match=r"model\.keras: is gone; the best of the following epochs"):
+    with pytest.warns(ConfigWarning, match=r"model\.keras: is missing; the best of the following epochs"):
         assert resume(other)["epoch"] == 2
     assert (other / "model.keras").is_file()
 
