@@ -6,6 +6,9 @@ import re
 
 import pytest
 
+from scn_tf.cli import spelling
+from scn_tf.cli.command import COMMANDS
+from scn_tf.cli.parser import build_parser
 from scn_tf.runs import folder
 from tests.conftest import REPOSITORY
 
@@ -68,26 +71,62 @@ def test_nothing_is_pickled():
         assert "pickle" not in path.read_text().replace("allow_pickle=False", ""), path
 
 
-def texts(path):
-    """Texts of a module's code, docstrings left out; ``X`` in place of what is filled in."""
-    tree = ast.parse(path.read_text())
-    documented = [node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body]
-    docstrings = {id(node.body[0].value) for node in documented if isinstance(node.body[0], ast.Expr)}
+def texts(source):
+    """Texts of a module but its docstrings, ``X`` in place of what is filled in."""
+    tree = ast.parse(source)
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings | parts:
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (alone | parts):
             yield node.value
 
 
+LIBRARY = [path for path in MODULES if "cli" not in path.relative_to(REPOSITORY / "scn_tf").parts]
+# Of modules that start programs or write job files: words of their command lines, and those files.
+STARTING = {"serving/demo.py", "study/cluster.py", "study/execute.py"}
+COMMAND_LINE = re.compile(r"--[\w.-]+|#.*|X --run .*", flags=re.S)
+
+
+def with_options(source, *, starting=False):
+    """Texts that name an option of a command line."""
+    found = [text for text in texts(source) if re.search(r"(?<![\w-])--\w", text.replace("tensorboard --logdir", ""))]
+    return [text for text in found if not (starting and COMMAND_LINE.fullmatch(text))]
+
+
 def test_messages_of_the_library_name_arguments_and_not_options_of_the_command_line():
-    """Who calls ``serve(port=70000)`` has no ``--port``; only ``cli`` writes options: it has them in place of marked arguments."""
-    commands_of_others = {"study/cluster.py", "study/execute.py", "serving/demo.py"}  # sbatch, kubectl, npm, our own command line
-    library = [path for path in MODULES if "cli" not in path.parts and "/".join(path.parts[-2:]) not in commands_of_others]
-    assert len(library) > 100
-    found = {text: path for path in library for text in texts(path) if re.search(r"(?<![\w-])--\w", text)}
-    assert {text: path for text, path in found.items() if "tensorboard --logdir" not in text} == {}
+    """Who calls ``serve(port=70000)`` has no ``--port``; only ``cli`` speaks of such."""
+    assert len(LIBRARY) > 100
+    paths = {path.relative_to(REPOSITORY / "scn_tf").as_posix(): path for path in LIBRARY}
+    found = {name: with_options(path.read_text(), starting=name in STARTING) for name, path in paths.items()}
+    assert {name: those for name, those in found.items() if those} == {}
+
+
+def test_options_are_found_in_errors_warnings_and_what_is_printed():
+    source = """def f(x):
+    \"\"\"Docstrings may speak of --port.\"\"\"
+    raise ValueError(f"{x}: pass --port.")
+    warnings.warn("lower " "--train.learning_rate")
+    print(f"see --{x}", "a - b -- c", "--port")
+    """
+    assert set(with_options(source)) == {"X: pass --port.", "see --X", "lower --train.learning_rate", "--port"}
+    assert set(with_options(source, starting=True)) == {"X: pass --port.", "see --X", "lower --train.learning_rate"}
+
+
+def test_every_argument_that_messages_mark_can_be_typed():
+    """The command line prints ``--run-dir`` for the `run_dir` of a message; a misspelt mark would stay as it is."""
+    commands = next(action.choices for action in build_parser("scn-tf")._actions if isinstance(action, argparse._SubParsersAction))
+    typed = {name for parser in commands.values() for name in spelling.typed_names(parser)}
+    marked = {name: path for path in LIBRARY for text in texts(path.read_text()) for name in spelling.MARKED.findall(text)}
+    assert {"run_dir", "accept_changed_data", "train.learning_rate"} <= set(marked)
+    assert {name: path for name, path in marked.items() if name not in typed} == {}
+
+
+def test_every_command_is_a_module_with_one_row():
+    modules = {path.stem for path in (REPOSITORY / "scn_tf" / "cli" / "commands").glob("[!_]*.py")}
+    assert len(modules) > 12
+    assert {name.replace("-", "_") for name in COMMANDS} == modules
 
 
 def test_public_errors_are_one_family():

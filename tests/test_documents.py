@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scn_tf.cli import spelling
 from scn_tf.cli.parser import build_parser
 from tests.conftest import REPOSITORY
 from tools import prose

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 import scn_tf
 from scn_tf import cli, config
+from scn_tf.cli.commands import serve
 from scn_tf.serving import batching, requests, routes, servable, server
 from tests.conftest import REPOSITORY, SUBPIXEL
 from tests.serving_client import JPEG, SMALL_PNG, ask, b64, eventually, metric, refused, running

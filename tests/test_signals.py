@@ -12,7 +12,7 @@ import time
 import pytest
 
 from scn_tf import cli
-from scn_tf.cli import command as registry
+from scn_tf.cli.command import COMMANDS
 from scn_tf.cli.interruption import sigterm_as_ctrl_c
 from scn_tf.study import execute
 
@@ -27,13 +27,12 @@ LONG = {
 }
 
 
-def does(monkeypatch, command, work):
-    """Exchange what a command does."""
-    rows, command = registry.COMMANDS._loaded(), command.replace("_", "-")
-    monkeypatch.setitem(rows, command, dataclasses.replace(rows[command], run=work))
+def replace_action(monkeypatch, name, run):
+    """A command that does something else, with all else of its row."""
+    monkeypatch.setitem(COMMANDS._loaded(), name, dataclasses.replace(COMMANDS[name], run=run))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", LONG)
 def test_every_long_command_ends_with_status_130_and_one_line(command, monkeypatch, capsys):
     saved = []
 
@@ -46,7 +45,7 @@ def test_every_long_command_ends_with_status_130_and_one_line(command, monkeypat
             time.sleep(0.05)
             saved.append(command)
 
-    does(monkeypatch, command, work)
+    replace_action(monkeypatch, command, work)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     assert cli.main(LONG[command]) == 130
     remedy = COMMANDS[command].after_interruption
@@ -57,8 +56,7 @@ def test_every_long_command_ends_with_status_130_and_one_line(command, monkeypat
 
 @pytest.mark.parametrize("command", [["serve", "out"], ["demo", "run"]])
 def test_servers_keep_their_own_handling(command, monkeypatch):
-    does(monkeypatch, command[0], lambda options: 0 if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL else 1)
-    monkeypatch.setattr(signal, "getsignal", signal.getsignal)
+    replace_action(monkeypatch, command[0], lambda options: 0 if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL else 1)
     assert cli.main(command) == 0
 
 
