@@ -115,7 +115,7 @@ def _check_same_question(path: PathName, info: ModelInfo, other_path: PathName, 
     logits = [LOSSES[settings.train.loss].logits for settings in pair]
     if logits[0] != logits[1] or not (fixed or pair[0].heatmap == pair[1].heatmap):
         raise CheckpointError(
-            f"{other_path}: its maps do not compare with those of {path}: train.loss must be cross_entropy in all or none, "
+            f"{other_path}: its maps cannot be averaged with those of {path}: train.loss must be cross_entropy in all or none, "
             "and the section heatmap the same unless heatmap.sigma_mode is fixed."
         )
 

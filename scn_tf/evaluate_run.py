@@ -65,8 +65,10 @@ def check_out(out: Path) -> None:
 
 
 def _trained_on(info: ModelInfo, dataset: Dataset) -> list[str]:
-    """IDs of a data set that a model, or a member of it, was trained on. This compares the name of the set, and reads its present
-    lists."""
+    """IDs of a data set that a model, or a member of it, was trained on.
+
+    This compares the name of the set, and reads its present lists.
+    """
     if info.name != dataset.description.name:
         return []
     found: list[str] = []

@@ -23,7 +23,7 @@ from scn_tf.systems import opening
 from scn_tf.types import Array, Locate, PathName, Vector
 
 FORKED = (
-    "this process was forked from one that had used TensorFlow, which would wait here without end. "
+    "this process was forked from one that had used TensorFlow, which would wait forever here. "
     'Start processes with multiprocessing.get_context("spawn") and call scn_tf.load in each.'
 )
 
@@ -120,7 +120,7 @@ class Predictor:
         physical = from_file and self.info.coordinates == "physical"
         if physical and (loaded.spacing is None or spacing is not None):
             raise images.ImageError(
-                f"{name}: this model answers in mm of the frame that the header of a file states, "
+                f"{name}: this model gives landmarks in mm of the frame in a file's header, "
                 + ("and this file states none; pass an array for pixels." if loaded.spacing is None else "so spacing cannot be given.")
             )
         pixel = loaded.spacing

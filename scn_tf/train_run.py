@@ -73,7 +73,7 @@ def _locked(run: RunFolder) -> Iterator[None]:
     except filelock.Timeout:
         raise ConfigError(f"{run}: another process is training this run.") from None
     except (OSError, NotImplementedError) as error:
-        raise WriteError(f"{run.lock}: cannot be locked ({error}); choose a `run_dir` where files can be.") from None
+        raise WriteError(f"{run.lock}: cannot be locked ({error}); choose a `run_dir` on a file system with locks.") from None
     try:
         yield
     finally:

@@ -66,7 +66,7 @@ def test_a_name_beside_a_file_of_the_same_name_is_warned_of(tmp_path):
         ("hand_xray_tuning", r"hand_xray_tuning is a bundled study, expected a configuration\.$"),
         ("studies/hand_xray_official", r"hand_xray_official is a bundled study"),
         (".", r"\.: cannot be read \(Is a directory\)"),
-        ("a\0b", "no name of a file"),
+        ("a\0b", "invalid file name"),
         ("x" * 5000, "File name too long"),
     ],
 )

@@ -72,13 +72,13 @@ def with_statement(source, target, text):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ("{}", "is damaged: what it says of itself is not whole"),
-        ("[]", "is damaged: what it says of itself is not whole"),
+        ("{}", "is damaged: its facts are incomplete"),
+        ("[]", "is damaged: its facts are incomplete"),
         ("[" * 100_000, "cannot be loaded"),
-        ({"landmarks": []}, "is damaged: what it says of itself is not whole"),
+        ({"landmarks": []}, "is damaged: its facts are incomplete"),
         ({"landmarks": ["one"]}, r"its network answers with \(48, 32, 21\), its settings say \(48, 32, 1\)"),
-        ({"dims": 3}, "is damaged: what it says of itself is not whole"),
-        ({"config": {"heatmap": {"decoder": "guess"}}}, "is damaged: what it says of itself is not whole"),
+        ({"dims": 3}, "is damaged: its facts are incomplete"),
+        ({"config": {"heatmap": {"decoder": "guess"}}}, "is damaged: its facts are incomplete"),
     ],
 )
 def test_a_model_file_that_says_nonsense_of_itself_is_refused(changes, message, run_2d, tmp_path):

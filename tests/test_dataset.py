@@ -104,7 +104,7 @@ def volume(root):
     ("spoil", "message"),
     [
         (break_row, r"landmarks\.csv, line 3 \(hand_002\): expected 42 values \(21 landmarks x 2, all in one row\), received 43"),
-        (double_row, r"landmarks\.csv, line 11: hand_001 stands there twice \(first in line 2\)"),
+        (double_row, r"landmarks\.csv, line 11: hand_001 appears twice \(first in line 2\)"),
         (spoil_number, r"landmarks\.csv, line 4 \(hand_003\): x of landmark thumb_tip: expected a number, received '1O\.5'\.$"),
         (throw_far, r"landmarks\.csv, line 4: landmark thumb_tip of hand_003 lies far outside"),
         (
@@ -118,7 +118,7 @@ def volume(root):
         (volume, r"hand_004\.mha: expected a 2D image, received 3D"),
         (lambda root: (root / "images" / "hand_001.png").unlink(), r"hand_001\.\*: missing image \(.*landmarks\.csv, line 2\)"),
         (lambda root: edit(root / "splits" / "train.txt", "hand_005", "hand_555"), r"train\.txt, line 6: unknown ID hand_555"),
-        (lambda root: edit(root / "splits" / "train.txt", "hand_005", "hand_004"), r"train\.txt, line 6: hand_004 stands there twice"),
+        (lambda root: edit(root / "splits" / "train.txt", "hand_005", "hand_004"), r"train\.txt, line 6: hand_004 appears twice"),
         (lambda root: (root / "splits" / "train.txt").write_text("\n"), "split train is empty"),
         (lambda root: (root / "splits" / "train.txt").unlink(), r"train\.txt: no such split; there are: val"),
         (lambda root: edit(root / "dataset.yaml", "dims: 2", "dims: 4"), r"dataset\.yaml: dims"),
@@ -374,7 +374,7 @@ def test_a_list_elsewhere_in_the_set_is_a_split_too(hands):
     (hands / "official" / "cv" / "fold.txt").write_text("hand_003\nhand_001\n")
     assert open_dataset(hands).split("official/cv/fold") == ["hand_003", "hand_001"]
     assert open_dataset(hands).split("official/cv/fold+val")[:3] == ["hand_003", "hand_001", *open_dataset(hands).split("val")[:1]]
-    with pytest.raises(DatasetError, match=r"fold\.txt, line 1: hand_003 stands there twice"):
+    with pytest.raises(DatasetError, match=r"fold\.txt, line 1: hand_003 appears twice"):
         open_dataset(hands).split("train+official/cv/fold")
 
 

@@ -141,8 +141,8 @@ def test_what_cannot_be_combined_is_said(run_2d, larger, run_3d, hands_2d, tmp_p
     train_run.train(small_config(hands_2d, model__image_size=[48, 48], train__epochs=1), square)
     refused([run_2d, square], r"sees images at \[48, 48\] pixels, .*same proportion")
     refused([run_2d, changed(model__spacing_mm=2.0)], "same proportion")
-    refused([run_2d, changed(heatmap__sigma=1.0)], "do not compare")
-    refused([run_2d, changed(train__loss="cross_entropy", heatmap__sigma_mode="fixed")], "do not compare")
+    refused([run_2d, changed(heatmap__sigma=1.0)], "cannot be averaged")
+    refused([run_2d, changed(train__loss="cross_entropy", heatmap__sigma_mode="fixed")], "cannot be averaged")
 
 
 def test_an_ensemble_in_memory_needs_no_files(rng):

@@ -180,7 +180,7 @@ def test_missing_images_are_left_out_of_an_evaluation_on_request(run_2d, hands_2
 def test_mm_need_the_frame_of_a_file_and_no_other_spacing(run_3d, hands_3d, tmp_path):
     predictor = scn_tf.load(run_3d)
     path = hands_3d / "images" / "hand_003.nii.gz"
-    with pytest.raises(ImageError, match="so it takes no other spacing"):
+    with pytest.raises(ImageError, match="so spacing cannot be given"):
         predictor.predict(path, spacing=(1, 1, 1))
     flat = scn_tf.load(run_3d)
     flat.info = flat.info.model_copy(update={"dims": 2})

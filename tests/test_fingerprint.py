@@ -260,6 +260,6 @@ def test_the_command_takes_the_consent(moved, run, capsys):
     assert "start a new run, or pass --accept-changed-data: " in error
     model = (run / "model.keras").read_bytes()
     assert cli.main([*command, "--accept-changed-data"]) == 0
-    assert "nothing is left to train" in capsys.readouterr().out
+    assert "This run is already complete" in capsys.readouterr().out
     assert (run / "model.keras").read_bytes() == model
     np.testing.assert_array_equal(json.loads((run / "data.json").read_text())["spacing_mm"], [0.9, 0.9])

@@ -142,7 +142,7 @@ def test_a_link_stays_and_the_file_that_it_names_is_written(tmp_path):
     with pytest.raises(files.WriteError, match=r"chain\.csv: already exists"):
         files.write_text(chain, "ours")
     (tmp_path / "round.csv").symlink_to("round.csv")
-    with pytest.raises(files.WriteError, match="round in a circle"):
+    with pytest.raises(files.WriteError, match="symbolic links form a cycle"):
         files.check_writable(tmp_path / "round.csv")
 
 

@@ -205,7 +205,7 @@ def test_the_longest_ending_decides_and_headers_take_their_pixels_along(tmp_path
     [
         ({"isolated": True}, "isolated is for rows of entry points"),
         ({"endings": (".grey", ".png")}, r"files ending in \.png are PNG"),
-        ({"name": "PNG"}, "PNG: is registered already"),
+        ({"name": "PNG"}, "PNG: is already registered"),
     ],
 )
 def test_an_image_format_that_cannot_work_is_refused(changes, match):

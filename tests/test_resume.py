@@ -43,7 +43,7 @@ def test_a_command_may_be_repeated_with_resume_and_no_other(hands_2d, run_2d, tm
     (tmp_path / "hands.yaml").write_text(small_config(hands_2d).to_yaml())
     command = ["train", "--config", str(tmp_path / "hands.yaml"), "--run-dir", str(run), "--resume"]
     assert cli.main(command) == 0
-    assert "came to its end before" in capsys.readouterr().out
+    assert "already complete" in capsys.readouterr().out
     for others in (["--train.epochs", "3"], ["--model.levels", "7"], ["--model.image_size", "8,16,12"]):
         assert cli.main([*command, *others]) == 1
         message = f"which has others for {others[0][2:]}."
@@ -83,7 +83,7 @@ def test_a_new_run_never_goes_on_with_what_is_left_of_an_older_one(hands_2d, run
 def test_a_finished_run_is_not_trained_further(run_2d, capsys):
     before = state(run_2d)
     train_run.train(config.Config(), run_2d, resume=True)
-    assert "nothing is left to train" in capsys.readouterr().out
+    assert "This run is already complete" in capsys.readouterr().out
     for first, second in zip(before, state(run_2d), strict=True):
         np.testing.assert_array_equal(first, second)
 

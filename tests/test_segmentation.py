@@ -127,7 +127,7 @@ def test_mistakes_in_label_maps_are_named(hands_2d, tmp_path):
     (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text().split("labels:")[0] + "coordinates: pixel\n")
     with pytest.raises(DatasetError, match="segmentation needs the key labels"):
         maps.read_examples(open_dataset(root), ["hand_001"], model)
-    with pytest.raises(config.ConfigError, match="segmentation has l2 and cross_entropy, received huber"):
+    with pytest.raises(config.ConfigError, match="expected l2 or cross_entropy for segmentation, received huber"):
         train_run.train(small_config(hands_2d, **{**SETTINGS, "train__loss": "huber"}), tmp_path / "run")
 
 
@@ -146,7 +146,7 @@ def test_it_follows_the_settings_of_the_shared_trainer(hands_2d):
 
 
 def test_mirrored_labels_are_refused(hands_2d, tmp_path):
-    with pytest.raises(config.ConfigError, match=r"augment\.mirror: segmentation has 0, received 0\.5"):
+    with pytest.raises(config.ConfigError, match=r"augment\.mirror: expected 0 for segmentation, received 0\.5"):
         train_run.train(small_config(hands_2d, **SETTINGS, augment__mirror=0.5), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -161,7 +161,7 @@ def test_a_label_map_whose_header_turns_it_otherwise_is_refused(hands_3d, tmp_pa
     np.testing.assert_array_equal(labels, intact)
     turned.SetDirection((-1, 0, 0, 0, 1, 0, 0, 0, 1))  # the same voxels
     sitk.WriteImage(turned, str(path))
-    with pytest.raises(DatasetError, match=r"hand_001\.nii\.gz: its header turns the axes otherwise than that of its image"):
+    with pytest.raises(DatasetError, match=r"hand_001\.nii\.gz: its header orders the axes differently from that of its image"):
         maps.read_examples(opened, ["hand_001"], model)
 
 

@@ -68,7 +68,7 @@ def test_the_bundled_studies_can_be_read(name):
         ({"systems": ["SCN"]}, "systems: expected names with settings"),
         ({"sizes": [4, "al"]}, "sizes: expected numbers of training images or all"),
         ({"sizes": 4}, "sizes: expected names with settings, received 4"),
-        ({"folds": ["one", "two"]}, "one and two differ in nothing"),
+        ({"folds": ["one", "two"]}, "one and two have equal settings"),
         ({"seeds": [0, 0]}, "every seed once"),
         ({"systems": {"SCN": {"model.name": "scm"}}}, "run SCN_4_split_seed0: model.name"),
         ({"folds": {"one": {"data.val_split": "{flod}"}}}, "only {size}, {fold} and {seed}"),
@@ -76,7 +76,7 @@ def test_the_bundled_studies_can_be_read(name):
         ({"systems": {"a b": {}, "a-b": {}}}, "same name"),
         ({"systems": {}}, "at least 1 item"),
         ({"seeds": []}, "at least 1 item"),
-        ({"sizes_figure": ["SNC"]}, r"study\.yaml: sizes_figure: 'SNC' is none of the systems SCN, forest"),
+        ({"sizes_figure": ["SNC"]}, r"study\.yaml: sizes_figure: 'SNC' is not among the systems SCN, forest"),
         ({"systems": {"labels": {"model.name": "segmentation"}}}, "segmentation finds no landmarks"),
     ],
 )
@@ -378,7 +378,7 @@ def test_names_of_jobs_are_what_clusters_allow():
 def test_an_image_of_two_folds_would_count_twice(hands_2d, tmp_path):
     folds = {"a": {"augment.rotation": 0.1}, "b": {"augment.rotation": 0.2}}
     runs = study.read_study(write_study(tmp_path, hands_2d, folds=folds)).runs()
-    with pytest.raises(config.ConfigError, match="judged in folds a and b"):
+    with pytest.raises(config.ConfigError, match="validated in folds a and b"):
         study.check_data(tmp_path / "out", runs)
     other = shutil.copytree(hands_2d, tmp_path / "other")  # another set may use the same IDs
     folds["b"] = {"data.root": str(other)}

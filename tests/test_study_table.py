@@ -163,8 +163,8 @@ MALFORMED = {
     "no gzip": (f"{HEADER}\n{ROW}".encode(), "cannot be unpacked"),
     "cut": (packed(f"{HEADER}\n{ROW * 50}")[:-9], "its end is missing"),
     "checksum": (packed(f"{HEADER}\n{ROW}")[:-8] + bytes(8), "cannot be unpacked"),
-    "two members": (packed(HEADER + "\n") + packed(ROW), "something follows its end"),
-    "zeros after it": (packed(f"{HEADER}\n{ROW}") + bytes(70_000), "something follows its end"),
+    "two members": (packed(HEADER + "\n") + packed(ROW), "data follow its end"),
+    "zeros after it": (packed(f"{HEADER}\n{ROW}") + bytes(70_000), "data follow its end"),
     "another table": (packed("a,b\n1,2\n"), "line 1: expected the columns system,size"),
     "columns exchanged": (packed(HEADER.replace("size,fold", "fold,size") + "\n" + ROW), "line 1: expected the columns"),
     "no UTF-8": (packed(HEADER.encode() + b"\n\xff\xfe" + ROW.encode()), "line 2: no line of a table"),
@@ -250,7 +250,7 @@ def test_errors_too_many_for_one_table_leave_the_report_and_a_warning(rng, tmp_p
     for run in runs:
         write_errors(out, run, rng)
     monkeypatch.setattr(error_table, "MAX_BYTES", 100)
-    with pytest.warns(DataWarning, match=r"errors\.csv\.gz: not written, the errors of this study are too many"):
+    with pytest.warns(DataWarning, match=r"errors\.csv\.gz: not written: this study has too many errors"):
         assert "24 of 24 runs" in study.write_report(out, runs)
     assert not (out / error_table.NAME).exists()
 

@@ -92,7 +92,7 @@ def test_one_landmark_alone_is_refused_by_what_places_landmarks_by_each_other(na
     rows = [line.split(",")[:3] for line in (root / "landmarks.csv").read_text().splitlines()]
     (root / "landmarks.csv").write_text("\n".join(map(",".join, rows)))
     (root / "dataset.yaml").write_text("{name: one, dims: 2, landmarks: 1}")
-    with pytest.raises(config.ConfigError, match=f"{name} places landmarks by each other"):
+    with pytest.raises(config.ConfigError, match=f"{name} locates landmarks relative to each other"):
         train_run.train(small_config(root, model__name=name), tmp_path / "run")
 
 
@@ -162,7 +162,7 @@ def test_a_collapse_is_taken_back(hands_2d, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(callbacks.GoBackAfterCollapse, "on_epoch_end", spoil)
     train_run.train(settings, tmp_path / "run")
-    assert "Epoch 5: the loss jumped from 0.24 to 0.97; continuing from before that." in capsys.readouterr().out
+    assert "Epoch 5: the loss jumped from 0.24 to 0.97; training continues from an earlier state." in capsys.readouterr().out
     size, steps = zip(*seen, strict=True)
     assert size[3] == 0
     assert size[4] == size[2]  # the weights of the third epoch again, whose end was still good

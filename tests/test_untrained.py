@@ -122,7 +122,7 @@ def test_nothing_to_measure_but_what_was_never_seen_is_refused(hands_2d, tmp_pat
     root = without(hands_2d, tmp_path / "set", [0])
     lines = [line.split(",") for line in (root / "landmarks.csv").read_text().splitlines()]
     (root / "landmarks.csv").write_text("\n".join(",".join(c if n < 7 else [*c[:3], *[""] * 40]) for n, c in enumerate(lines)))
-    with pytest.raises(DatasetError, match=r"split val has no landmark that a training image shows.*Only thumb_mcp are annotated there"):
+    with pytest.raises(DatasetError, match=r"split val has no landmark that training images show.*Only thumb_mcp are annotated there"):
         train_run.prepare(small_config(root), RunFolder(tmp_path / "run"), resume=False)
 
 

@@ -34,7 +34,7 @@ def test_a_finished_run_without_its_state_says_that_it_is_finished(run, capsys):
     (run / "checkpoints" / "last.npz").unlink()
     before = contents(run)
     best = resume(run)
-    assert "nothing is left to train" in capsys.readouterr().out
+    assert "This run is already complete" in capsys.readouterr().out
     assert best == checkpoints.read_info(run / "model.keras").validation
     assert contents(run) == before
 
@@ -144,12 +144,12 @@ def test_an_epoch_that_comes_again_replaces_no_better_model(epoch, hands_2d, tmp
 
 def test_a_run_whose_model_was_removed_gets_a_model_again_or_says_that_it_cannot(run, hands_2d, tmp_path, monkeypatch):
     (run / "model.keras").unlink()
-    with pytest.raises(CheckpointError, match=r"came to its end, but its model\.keras is gone"):
+    with pytest.raises(CheckpointError, match=r"is complete, but its model\.keras is missing"):
         resume(run)
     other = tmp_path / "other"
     interrupted(small_config(hands_2d, train__epochs=2), other, monkeypatch, epoch=1, errors=[0.5])
     (other / "model.keras").unlink()
-    with pytest.warns(ConfigWarning, match=r"model\.keras: is gone; the best of the following epochs"):
+    with pytest.warns(ConfigWarning, match=r"model\.keras: is missing; the best of the following epochs"):
         assert resume(other)["epoch"] == 2
     assert (other / "model.keras").is_file()
 

@@ -30,8 +30,10 @@ def differences(first: Config, second: Config) -> list[str]:
 
 
 def _values(config: Config, dims: int) -> tuple[dict[str, object], bool]:
-    """(value by ``section.field``, whether these are all). A configuration that is invalid in this dimension gives only the fields
-    that are set."""
+    """(value by ``section.field``, whether these are all).
+
+    A configuration that is invalid in this dimension gives only the fields that are set.
+    """
     try:
         config, complete = config.resolved(dims), True
     except ValueError:

@@ -67,7 +67,7 @@ def locate(path: str | Path, *, study: bool = False, beside: str | Path = "") ->
     except OSError as error:
         reason = error.strerror or str(error)
     except ValueError:  # a null character
-        reason = "no name of a file"
+        reason = "invalid file name"
     named = file if ".." in Path(path).parts else path
     found = bundled.find_study(named) if study else bundled.find(named)
     if found is None:

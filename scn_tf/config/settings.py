@@ -312,7 +312,7 @@ def warn_if_too_narrow(model: ModelConfig, landmarks: int) -> None:
     if MODELS[model.name].filters_per_landmark and known(model.filters) < landmarks:
         warnings.warn(
             f"model.filters: {model.filters} channels for {landmarks} landmarks: "
-            f"the head of model.name {model.name} needs as many at least, or some landmarks are never found.",
+            f"the head of model.name {model.name} needs at least as many channels, or some landmarks are never found.",
             ConfigWarning,
             stacklevel=3,
         )

@@ -66,7 +66,7 @@ class Dataset:
         misspelt: list[Misspelt] = []
         for path, line, image_id in self._lines(name):
             if image_id in ids or image_id in absent:
-                raise DatasetError(f"{path}, line {line}: {_shown(image_id)} stands there twice.")
+                raise DatasetError(f"{path}, line {line}: {_shown(image_id)} appears twice.")
             if image_id in self.files and image_id not in self.landmarks:
                 row = next((row for row in self.landmarks if row.startswith(f"{image_id}.")), None)
                 hint = f" An ID has no ending: the row there is of {_shown(row)}. Remove the endings from the table." if row else ""

@@ -36,7 +36,7 @@ def build_payer2016(
         ValueError: there is only one landmark.
     """
     if landmarks < 2:
-        raise ValueError("payer2016: expected at least 2 landmarks, each is placed by the others; received 1.")
+        raise ValueError("payer2016: expected at least 2 landmarks, since each is located relative to the others; received 1.")
     dims = len(image_shape) - 1
     image = keras.Input(image_shape, name="image")
     tensor = image

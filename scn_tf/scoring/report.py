@@ -26,7 +26,8 @@ class Evaluated(NamedTuple):
     """Result of an evaluation.
 
     ``own``: points (I, N, d) in the set's own coordinates. ``errors``: (I, N) in ``unit``, NaN for points that are not annotated.
-    ``trained``: (N,) bool. ``percent``: errors (I, N) relative to a length of the image."""
+    ``trained``: (N,) bool. ``percent``: errors (I, N) relative to a length of the image.
+    """
 
     ids: Sequence[str]
     names: Sequence[str]

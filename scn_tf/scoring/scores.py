@@ -43,7 +43,7 @@ def summarize(
     errors, errors_px = errors[:, trained], errors_px[:, trained]
     points = errors[np.isfinite(errors)]
     if points.size == 0:
-        raise DatasetError("The split has no annotated landmark to compare with that the model was trained on.")
+        raise DatasetError("The split has no annotation of a landmark that the model was trained on.")
     with_points = np.isfinite(errors).any(axis=1)
     per_image = np.nanmean(errors[with_points], axis=1)
     mm = {

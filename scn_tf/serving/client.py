@@ -153,7 +153,7 @@ def predictions_csv(paths: Iterable[PathName], found: Sequence[Found], *, names:
     labels = range(len(found[0].scores) if found else 0) if names is None else names
     for one in found:
         if len(labels) != len(one.scores):
-            raise ClientError(f"names: expected {len(one.scores)}, as many as the server finds landmarks, received {len(labels)}.")
+            raise ClientError(f"names: expected {len(one.scores)} names, one per landmark of the server's model, received {len(labels)}.")
     return tables.points([Path(path).stem for path in paths], labels, [one.landmarks for one in found], [one.scores for one in found])
 
 
@@ -215,7 +215,7 @@ def _post(endpoint: str, body: object, timeout: float) -> Any:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             raise ClientError(f"{endpoint}: no answer within {timeout:g} s; raise the timeout or send fewer images at once.") from None
-        raise ClientError(f"{endpoint}: cannot be reached ({reason}); is the server running, and its REST port this one?") from None
+        raise ClientError(f"{endpoint}: cannot be reached ({reason}); is the server running, and is this its REST port?") from None
     if len(content) > MAX_ANSWER:
         raise ClientError(f"{endpoint}: the answer is longer than {MAX_ANSWER} bytes; send fewer images at once.")
     with contextlib.suppress(ValueError, RecursionError):
@@ -238,7 +238,7 @@ def _grpc_message(address: str, error: Any, codes: Any, timeout: float) -> str:
     code, details = error.code(), str(error.details())[:MAX_REFUSAL]
     if code == codes.UNAVAILABLE:
         # Also the answer of a server whose queue of batches is full.
-        return f"{address}: cannot be reached or is overloaded ({details}); is the server running, and its gRPC port this one?"
+        return f"{address}: cannot be reached or is overloaded ({details}); is the server running, and is this its gRPC port?"
     if code == codes.DEADLINE_EXCEEDED:
         return f"{address}: no answer within {timeout:g} s; raise the timeout or send fewer images at once."
     return f"{address}: refused with {code.name}: {details}"

@@ -204,7 +204,7 @@ class Application:
                     self.bodies.grow(body, len(part))
                     parts += part
         except TimeoutError:
-            late = f"the request did not come in within {self.limits.body_seconds:g} s, or too slowly while others wait."
+            late = f"the request did not arrive within {self.limits.body_seconds:g} s, or arrived too slowly while others waited."
             raise HTTPException(408, late, {"Connection": "close"}) from None
         except ClientDisconnect:
             raise _gone() from None

@@ -188,7 +188,7 @@ def serve(out: PathName, *, host: str = "127.0.0.1", port: int = 8501, name: str
         CheckpointError: the folder holds no exported model.
     """
     if not name or set(name) & set("/:?#% "):
-        raise ConfigError(f"name: expected a word that can stand in a URL, received {name!r}.")
+        raise ConfigError(f"name: expected a word that is valid in a URL, received {name!r}.")
     limits = limits or Limits()
     _allow_open_files()
     memory.prepare()

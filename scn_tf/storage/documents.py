@@ -28,7 +28,7 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
             if event.anchor in self.anchors and not hasattr(self.anchors[event.anchor], "weight"):
-                raise DocumentError(f"line {event.start_mark.line + 1}: the alias {event.anchor[:40]} stands inside what it names")
+                raise DocumentError(f"line {event.start_mark.line + 1}: the alias {event.anchor[:40]} refers to a value that contains it")
             named = super().compose_node(parent, index)
             self._count(getattr(named, "weight", 1))
             return named
@@ -55,7 +55,7 @@ class _Loader(yaml.SafeLoader):
                 name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
                 if name in seen:
                     line = key.start_mark.line + 1
-                    raise DocumentError(f"line {line}: {short(key.value, 60)} stands there twice, first in line {seen[name]}")
+                    raise DocumentError(f"line {line}: {short(key.value, 60)} appears twice, first in line {seen[name]}")
                 if name is not None and key.tag != "tag:yaml.org,2002:merge":
                     seen[name] = key.start_mark.line + 1
         return super().construct_mapping(node, deep)
@@ -101,7 +101,7 @@ def read_text(path: str | Path, *, most: int = MAX_TABLE_BYTES) -> str:
     except OSError as error:
         raise DocumentError(f"cannot be read ({error.strerror})") from None
     except ValueError:  # a null character in the name
-        raise DocumentError("cannot be read (no name of a file)") from None
+        raise DocumentError("cannot be read (invalid file name)") from None
     if len(content) > most:
         raise DocumentError(f"has more than {most:,} bytes")
     if content.startswith(UTF_16_32):

@@ -115,7 +115,7 @@ def _claimed(path: Path) -> int | None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock an open file or folder. Fails if another process holds the lock, or the file system has no locks."""
+    """Lock an open file or folder. False if another process holds the lock, or the file system has no locks."""
     if fcntl is None:
         return False
     try:

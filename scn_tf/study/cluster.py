@@ -29,7 +29,7 @@ def slurm_script(command: Sequence[str], count: int, *, name: str) -> str:
 
 KUBERNETES_NOTE = """\
 # kubectl apply -f THIS_FILE; when all pods have ended: the same scn-tf study command with --report.
-# Put in: image, a container image with scn_tf and its extras; claimName, a volume with the study's file, its base and the data set.
+# Fill in: image, a container image with scn_tf and its extras; claimName, a volume with the study's file, its base and the data set.
 # The command runs in that volume, mounted at /study: its paths must be relative to it, or begin with /study.
 """
 

@@ -95,7 +95,7 @@ def write(path: str | Path, from_folders: dict[Key, Path], stored: dict[Key, Run
             parts.append(stored[key].lines)
     points = sum(part.count(b"\n") for part in parts[1:])
     if sum(map(len, parts)) > MAX_BYTES or points > MAX_POINTS or len(parts) - 1 > MAX_RUNS:
-        warnings.warn(f"{path}: not written, the errors of this study are too many for one table; keep runs/.", DataWarning, stacklevel=3)
+        warnings.warn(f"{path}: not written: this study has too many errors for one table; keep runs/.", DataWarning, stacklevel=3)
         return
     with (
         files.replaced(path, ours=ownership.anything) as temporary,
@@ -133,7 +133,7 @@ def _unpacked(path: str | Path) -> Iterator[bytes]:
                     yield piece
                     content = unpacking.unconsumed_tail
                 if unpacking.unused_data or content:
-                    raise _refused(path, "something follows its end")
+                    raise _refused(path, "data follow its end")
     except (OSError, zlib.error) as error:
         raise _refused(path, f"it cannot be unpacked ({getattr(error, 'strerror', None) or error})") from None
     if not unpacking.eof:

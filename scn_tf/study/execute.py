@@ -134,11 +134,11 @@ def check_data(out: PathName, runs: Sequence[Run]) -> list[Run]:
         for image_id in judging:
             fold = judged.setdefault((run.system, run.size, data.root, image_id), run.fold)
             if fold != run.fold:
-                raise ConfigError(f"{image_id}: judged in folds {fold} and {run.fold}, it would count twice; folds must not overlap.")
+                raise ConfigError(f"{image_id}: validated in folds {fold} and {run.fold}, so it would count twice; folds must not overlap.")
         if training and judging:
             possible.append(run)
     for first, absent in missing.values():
-        raise DatasetError(f"{first} In all lists of the study {counted(len(absent), 'image')} of this set are missing.")
+        raise DatasetError(f"{first} In total, lists of the study name {counted(len(absent), 'missing image')} of this set.")
     names = {run.name for run in possible}
     left_out = [run.name for run in runs if run.name not in names]
     if left_out:
@@ -259,8 +259,10 @@ def run_one(out: PathName, run: Run, *, threads: int | None = None, stop: thread
 
 
 def _waited_for(process: subprocess.Popen, stop: threading.Event | None) -> int:
-    """Wait for a process and return its exit status. If this thread is interrupted or ``stop`` is set, the process is asked to save
-    and end."""
+    """Wait for a process and return its exit status.
+
+    If this thread is interrupted or ``stop`` is set, the process is asked to save and end.
+    """
     try:
         while process.poll() is None and not (stop and stop.is_set()):
             with contextlib.suppress(subprocess.TimeoutExpired):

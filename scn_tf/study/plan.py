@@ -85,7 +85,7 @@ class Study(pydantic.BaseModel):
     def _figure_shows_known_systems(self) -> "Study":
         for name in self.sizes_figure or []:
             if name not in self.systems:
-                raise ValueError(f"sizes_figure: {short(name, 60)} is none of the systems {cut(', '.join(self.systems))}")
+                raise ValueError(f"sizes_figure: {short(name, 60)} is not among the systems {cut(', '.join(self.systems))}")
         return self
 
     def runs(self, root: PathName | None = None, *, missing: str | None = None) -> list[Run]:
@@ -124,7 +124,7 @@ class Study(pydantic.BaseModel):
             other = alike.setdefault((system, size, settings.to_yaml()), fold)
             if other != fold:  # their images would count twice
                 raise config.ConfigError(
-                    f"folds: {other} and {fold} differ in nothing; give them settings, "
+                    f"folds: {other} and {fold} have equal settings; give them different ones, "
                     "or write {fold} into data.train_split and data.val_split."
                 )
             found.append(Run(name, system, size, fold, seed, settings))

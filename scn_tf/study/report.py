@@ -111,7 +111,7 @@ def _errors_of_runs(out: Path, runs: Sequence[Run], stored: dict[error_table.Key
     kept = {run.name: stored[key_of(run)] for run in runs if run.name not in done and key_of(run) in stored}
     if done and kept:
         warnings.warn(
-            f"{out / error_table.NAME}: the errors of {counted(len(kept), 'run')} are from this file, their folders have none.",
+            f"{out / error_table.NAME}: the errors of {counted(len(kept), 'run')} are from this file, since their folders have none.",
             DataWarning,
             stacklevel=3,
         )

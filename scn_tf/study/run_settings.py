@@ -54,7 +54,7 @@ def write(path: str | Path, settings: dict[str, config.Config]) -> None:
     text = f"{TITLE}\n{yaml.safe_dump({'shared': shared}, sort_keys=False)}runs:\n"
     text += "".join(f"  {_flow(run)}: {_flow(fields)}\n" for run, fields in runs.items())
     if len(text) > documents.MAX_BYTES:
-        warnings.warn(f"{path}: not written, these are the settings of too many runs; keep configs/.", DataWarning, stacklevel=3)
+        warnings.warn(f"{path}: not written: this study has too many runs for one file; keep configs/.", DataWarning, stacklevel=3)
         text = f"{TITLE}\nshared: {{}}\nruns: {{}}\n"
     files.write_text(path, text, ours=is_ours)
 

@@ -26,7 +26,7 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
     least = MODELS[config.model.name].min_landmarks
     if len(names) < least:
         raise ConfigError(
-            f"model.name: {config.model.name} places landmarks by each other and needs {least}, {dataset.root} has {len(names)}."
+            f"model.name: {config.model.name} locates landmarks relative to each other and needs {least}, {dataset.root} has {len(names)}."
         )
     shown, annotated = np.zeros(len(names), int), np.zeros(len(names), int)
     surroundings = evidence.Surroundings(dataset.description.coordinates)
@@ -47,7 +47,7 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
         raise DatasetError(f"{table}: split {chosen.val_split} has no annotated landmark to measure errors with.")
     if not annotated[shown > 0].any():
         raise DatasetError(
-            f"{table}: split {chosen.val_split} has no landmark that a training image shows, so nothing measures errors. "
+            f"{table}: split {chosen.val_split} has no landmark that training images show, so errors cannot be measured. "
             f"Only {coverage.listed(untrained)} are annotated there."
         )
     coverage.warn_of_coverage(table, names, shown, len(ids[0]), annotated=annotated)

@@ -67,7 +67,7 @@ class LandmarkObjective(keras.layers.Layer):
 
 
 def landmark_objective(config: Config, num_landmarks: int, size: Sizes, *, exchange: Sequence[int] | None = None) -> LandmarkObjective:
-    """The objective of a resolved configuration for maps (\\*size, N); ``exchange`` as in :class:`LandmarkObjective`."""
+    """Objective of a resolved configuration for maps (\\*size, N). ``exchange`` is as in :class:`LandmarkObjective`."""
     heatmap, train = config.heatmap, config.train
     gamma = known(heatmap.gamma)
     targets = GaussianTargets(num_landmarks, size, sigma=heatmap.sigma, mode=heatmap.sigma_mode, gamma=gamma, alpha=known(heatmap.alpha))

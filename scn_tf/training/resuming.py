@@ -58,7 +58,7 @@ def check_run(run: RunFolder, settings: Config) -> None:
         if finished_best(run, settings) is None:
             raise ConfigError(
                 f"{run}: holds {MODEL}, but not the state to resume it from ({STATE}), and is not complete. "
-                "The model can be used as it is; train anew with another `run_dir`."
+                "The model can be used as it is; start a new run with another `run_dir`."
             )
         return
     if not ownership.is_ours(run.settings):
@@ -66,7 +66,9 @@ def check_run(run: RunFolder, settings: Config) -> None:
             f"{run.settings}: was not written by a run, and there is none to resume; pass it as `config` with another `run_dir`."
         )
     if run.history.exists():
-        raise ConfigError(f"{run}: its model and the state to resume it from ({STATE}) are gone; train anew with another `run_dir`.")
+        raise ConfigError(
+            f"{run}: its model and the state to resume it from ({STATE}) are missing; start a new run with another `run_dir`."
+        )
 
 
 def finished_best(run: RunFolder, settings: Config) -> dict | None:
@@ -194,7 +196,7 @@ def _read_fingerprint(path: Path) -> dict:
         return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
-            f"{path}: cannot be read ({files.first_line(error)}); remove it to compare the data with what the model says."
+            f"{path}: cannot be read ({files.first_line(error)}); remove it to compare the data with the facts of the model."
         ) from None
 
 
@@ -204,14 +206,16 @@ def _foreign(other: Config, settings: Config) -> list[str]:
 
 
 def _check_model(run: RunFolder, settings: Config, progress: dict, data: dict) -> None:
-    """Compare the model with the resumed state. A better model on the disk counts as the best so far. Without a model, the search
-    for the best starts again."""
+    """Compare the model with the resumed state.
+
+    A better model on the disk counts as the best so far. Without a model, the search for the best starts again.
+    """
     path = run.model
     if not path.exists():
         if progress["finished"]:
-            raise CheckpointError(f"{run}: came to its end, but its {MODEL} is gone; put it back, or train anew with another `run_dir`.")
+            raise CheckpointError(f"{run}: is complete, but its {MODEL} is missing; restore it, or start a new run with another `run_dir`.")
         if progress["best"] is not None:
-            warnings.warn(f"{path}: is gone; the best of the following epochs takes its place.", ConfigWarning, stacklevel=4)
+            warnings.warn(f"{path}: is missing; the best of the following epochs replaces it.", ConfigWarning, stacklevel=4)
             progress["best"] = None
         return
     try:

@@ -35,8 +35,8 @@ COMMAND = Command(
     aliases=("check_parity",),
     help="compare exports with the run they were made from",
     description=(
-        "Send the same images through Keras and every export: largest and mean difference in pixels of the original images, time, size, "
-        "mean error. Exit status 1 if an export is too far off."
+        "Run the same images through Keras and every export. Print the largest and mean difference in pixels of the original images, "
+        "time, size and mean error. The exit status is 1 if an export differs too much."
     ),
     add_arguments=add_arguments,
     run=run,

@@ -40,7 +40,7 @@ COMMAND = Command(
     name="demo",
     help="find landmarks in the browser, with a local web page",
     description=(
-        "Build a page that runs the network in the browser, serve it on this machine alone, and open it. "
+        "Build a page that runs the network in the browser, serve it on this machine only, and open it. "
         "Images stay in the browser. The first time, npm fetches LiteRT.js."
     ),
     add_arguments=add_arguments,

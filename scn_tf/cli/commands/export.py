@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
 COMMAND = Command(
     name="export",
     help="write a model for TF Serving, devices or other runtimes",
-    description="Write a run in another form, which the name of OUT decides. The decoder is inside each of them.",
+    description="Write a run in another form, chosen by the name of OUT. Every form includes the decoder.",
     add_arguments=add_arguments,
     run=run,
     rank=80,

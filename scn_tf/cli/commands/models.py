@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> None:
 
     if options.name is not None:
         if options.name not in pretrained.names():
-            raise config.ConfigError(f"models: {options.name}: no such model{config.nearest(options.name, pretrained.names())}")
+            raise config.ConfigError(f"models: {options.name}: unknown model{config.nearest(options.name, pretrained.names())}")
         print(pretrained.card(options.name), end="")
         return
     for name in pretrained.names():

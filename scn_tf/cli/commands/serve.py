@@ -20,7 +20,7 @@ LIMITS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the export, its address and the limits."""
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of an exported SavedModel; the highest version in it is served")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)")
     parser.add_argument("--port", type=int, default=8501, help="default: 8501; 0 takes any free one")
     parser.add_argument("--name", default="scn", help="name of the model in the routes (default: scn)")
     for name, (kind, usual, text) in LIMITS.items():

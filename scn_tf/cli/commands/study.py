@@ -109,7 +109,7 @@ COMMAND = Command(
     name="study",
     help="compare systems, training sizes, folds and seeds",
     description=(
-        "Carry out every run of a study, each an ordinary run folder in OUT/runs; what is finished is not done again. "
+        "Carry out every run of a study, each an ordinary run folder in OUT/runs. Finished runs are not repeated. "
         "Ends with OUT/results.md, the figures systems.png and sizes.png, and tables."
     ),
     add_arguments=add_arguments,

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder to write (default: a new one in runs/)")
     parser.add_argument("--resume", action="store_true", help="resume the run in --run-dir with its own settings")
     parser.add_argument("--accept-changed-data", action="store_true", help="with --resume: continue although the data have changed since "
-        "the run's start; errors start afresh, the best model before stays as model.before-data-change.keras")  # fmt: skip
+        "the run's start; earlier errors no longer count, and the best model so far is kept as model.before-data-change.keras")  # fmt: skip
     parser.usage = "%(prog)s [-h] [--config FILE] [--run-dir DIR] [--resume] [--accept-changed-data] [--SECTION.FIELD VALUE ...]"
     sections = {name: parser.add_argument_group(f"settings, section {name}", config.about(name)) for name in config.Config.model_fields}
     for name, field in config.field_names().items():

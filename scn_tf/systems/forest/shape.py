@@ -15,8 +15,7 @@ Transform: TypeAlias = tuple[Array, Array]  # scale * rotation (d, d), shift (d,
 
 
 class ShapeModel(NamedTuple):
-    """``mean`` (N, d), ``modes`` (M, N * d) orthonormal, ``deviations`` (M,), ``residual``: rms distance of points to the model,
-    pixels."""
+    """``mean`` (N, d), ``modes`` (M, N * d) orthonormal, ``deviations`` (M,), ``residual``: rms distance of points to it, pixels."""
 
     mean: np.ndarray
     modes: np.ndarray
@@ -42,8 +41,7 @@ def learn(shapes: Array) -> ShapeModel:
 
 
 def alignment(points: Array, reference: Array, weights: Array | None = None) -> Transform:
-    """Similarity transform (scale * rotation (d, d), shift (d,)) from points to a reference, by least squares (Umeyama 1991, eq.
-    40-42)."""
+    """Least-squares similarity transform (scale * rotation (d, d), shift (d,)) from points to a reference (Umeyama 1991, eq. 40-42)."""
     weights = np.ones(len(points)) if weights is None else weights
     weights = weights / weights.sum()
     centre, target = weights @ points, weights @ reference

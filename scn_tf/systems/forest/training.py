@@ -59,8 +59,10 @@ def train(config: Config, examples: Sequence[Example], path: PathName, info: Mod
 
 
 def impute(landmarks: Array, visible: Array) -> Array:
-    """Fill in absent landmarks (I, N, d) at their mean position relative to the image's others. Landmarks that are never present go
-    to the middle."""
+    """Fill in absent landmarks (I, N, d) at their mean position relative to the image's others.
+
+    Landmarks that are never present go to the middle.
+    """
     weight = visible[..., None].astype(float)
     shift = np.zeros((len(landmarks), landmarks.shape[-1]))
     # Absence may depend on where an image lies, as in crops: means are of the images shifted on each other.

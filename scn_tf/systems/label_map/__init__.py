@@ -37,23 +37,23 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
         DatasetError: label maps are missing, do not fit or are empty.
     """
     if config.train.loss not in LOSSES:
-        raise ConfigError(f"train.loss: segmentation has {' and '.join(LOSSES)}, received {config.train.loss}.")
+        raise ConfigError(f"train.loss: expected {' or '.join(LOSSES)} for segmentation, received {config.train.loss}.")
     if config.augment.mirror:
         raise ConfigError(
-            f"augment.mirror: segmentation has 0, received {config.augment.mirror:g}; labels of left and right would not be exchanged."
+            f"augment.mirror: expected 0 for segmentation, received {config.augment.mirror:g}; "
+            "left and right labels would not be exchanged."
         )
     training, validation = (maps.read_examples(dataset, split, config.model) for split in ids)
     where, chosen, labels = dataset.root / "labels", config.data, dataset.description.labels
     if not validation[1].any():
-        raise DatasetError(f"{where}: split {chosen.val_split} has no label but the background.")
+        raise DatasetError(f"{where}: split {chosen.val_split} has only the background label.")
     seen = set(np.unique(training[1]).tolist())
     untrained = tuple(label for number, label in enumerate(labels) if number > 0 and number not in seen)
     if not set(np.unique(validation[1]).tolist()) & seen - {0}:
-        raise DatasetError(f"{where}: split {chosen.val_split} has no label that a training image has.")
+        raise DatasetError(f"{where}: split {chosen.val_split} has no label that training images show.")
     if untrained:
         warnings.warn(
-            f"{where}: no training image has {listed(untrained)}. The network cannot learn what it looks like, and it "
-            "is left out of the mean Dice that chooses and reports.",
+            f"{where}: no training image has {listed(untrained)}. The network cannot learn it, and it is left out of the mean Dice.",
             DataWarning,
             stacklevel=3,
         )

@@ -52,7 +52,7 @@ def read(path: Path, expected: Expected) -> Annotations:
                 f"received {len(values)}.{_hint(line, row, count * dims)}"
             )
         if image_id in landmarks:
-            raise DatasetError(f"{path}, line {line}: {shown} stands there twice (first in line {rows[image_id]}).")
+            raise DatasetError(f"{path}, line {line}: {shown} appears twice (first in line {rows[image_id]}).")
         wrong = next((column for column, value in enumerate(values) if value.strip() and not _is_number(value)), None)
         if wrong is not None:
             name = cut(visible(names[wrong // dims]), 60)
