@@ -92,7 +92,7 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nod
     """
     if node.get("refdomain") != "py":
         return None
-    names = reference.names(node["reftarget"], node.get("py:module"), node.get("py:class"))
+    names = reference.names(node["reftarget"], node.get("py:module") or "scn_tf", node.get("py:class"))
     domain = env.domains["py"]
     for name in names:
         if name in domain.objects:  # type: ignore[attr-defined]
