@@ -166,7 +166,7 @@ def test_a_label_map_whose_header_turns_it_otherwise_is_refused(hands_3d, tmp_pa
     np.testing.assert_array_equal(labels, intact)
     turned.SetDirection((-1, 0, 0, 0, 1, 0, 0, 0, 1))  # the same voxels
     sitk.WriteImage(turned, str(path))
-    with pytest.raises(DatasetError, match=r"hand_001\.nii\.gz: its header turns the axes otherwise than that of its image"):
+    with pytest.raises(DatasetError, match=r"hand_001\.nii\.gz: its header orders the axes differently from that of its image"):
         maps.read_examples(opened, ["hand_001"], model)
 
 
