@@ -205,7 +205,7 @@ def test_accepted_data_start_the_errors_afresh_and_keep_the_best_model_before(ha
 
 def test_a_model_says_in_a_warning_that_a_set_has_other_units(run_2d, moved, tmp_path):
     describe(moved, spacing_mm=[0.1, 0.3])
-    message = r"other units than the data that the model was trained on: spacing_mm \[0\.1, 0\.3\] \(the model: \[0\.9, 0\.9\]\)"
+    message = r"other units than the training data of the model: spacing_mm \[0\.1, 0\.3\] \(the model: \[0\.9, 0\.9\]\)"
     with pytest.warns(DataWarning, match=message):
         evaluate_run.evaluate(run_2d, "val", root=moved, out=tmp_path / "out")
     info = checkpoints.read_info(run_2d / "model.keras")

@@ -175,7 +175,7 @@ def test_a_metaimage_of_another_program_is_read(tmp_path, fields, data, end):
         ("ElementToIntensityFunctionSlope = -1\n", "a.raw", "bright as dark"),
         ("ElementSpacing = 1 1 1\n", "a.raw", "twice"),
         ("ElementNumberOfChannels = 2\n", "a.raw", "2 numbers per pixel"),
-        ("", "link.raw", "is a link out of the folder"),
+        ("", "link.raw", "is a link that leads outside the folder"),
         ("", "a%03d.raw 1 5 1", "several files"),
     ],
 )

@@ -235,7 +235,7 @@ def test_the_browser_page_refuses_such_a_model(run):
     assert demo.page_model(info.model_copy(update={"spacing_mm": (0.9, 2.7)}))["pixel_size"] == [0.9, 2.7]
 
 
-@pytest.mark.filterwarnings("ignore:.*has other units than the data")
+@pytest.mark.filterwarnings("ignore:.*has other units than the training data")
 def test_a_set_that_states_no_pixel_size_is_not_evaluated_with_such_a_model(run, hands_2d, tmp_path):
     root = flattened(hands_2d, tmp_path / "plain", spacing=(1.0, 1.0), suffix=".png")
     with pytest.raises(DatasetError, match=r"dataset\.yaml: spacing_mm: is missing\. .* not square"):

@@ -19,7 +19,7 @@ from scn_tf.scoring import localization, report, scores
 from scn_tf.study import report as study_report
 from scn_tf.study import statistics
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*has other units than the data")
+pytestmark = pytest.mark.filterwarnings("ignore:.*has other units than the training data")
 
 
 def without_mm(root, out, extra=""):

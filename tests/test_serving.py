@@ -102,7 +102,7 @@ def test_a_version_is_on_the_disk_before_it_has_its_name(run_2d, tmp_path, monke
 
 
 def test_a_run_folder_takes_no_export(run_2d):
-    with pytest.raises(files.WriteError, match="is a run folder; choose a folder of its own"):
+    with pytest.raises(files.WriteError, match="is a run folder; choose another folder"):
         export.export_saved_model(run_2d, run_2d)
 
 

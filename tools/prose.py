@@ -31,6 +31,25 @@ RETIRED = {
     r"\b(numbers in the range they have|preparation takes it out)\b": "pass raw intensities",
     r"\bturns nothing\b": "is ignored",
 }
+# Of docstrings and messages as well: documents may use these words in their plain sense.
+RETIRED_IN_CODE = {
+    **RETIRED,
+    r"\b(says?|states?) of (itself|themselves)\b": "facts of the file",
+    r"\b(is|are|be) (there already|there yet)\b": "already exists",
+    r"\b(lies?|stands?|nothing) there\b": "exists",
+    r"\b(?<!has )no such (name|one|model|form|format|loss)\b": "unknown",
+    r"\bnone of ours\b": "was not written by scn_tf",
+    r"\botherwise than\b": "different from",
+    r"\bas (it|they|he) ha(s|ve) (it|them)\b": "as in",
+    r"\b(afresh|anew)\b": "again",
+    r"\bFind out before\b": "Check before",
+    r"\b(whoever|nobody|somebody)\b": "the caller, no process",
+    r"\bcomes? with the package\b": "bundled",
+    r"\b(a|one) \w+ an? (axis|level|system|pixel|label|path|task|channel|step)\b": "per",
+    r"\b(settings?|values?|frame|spacing) that cannot be\b": "invalid",
+    r"\bof it the\b|\bof them the\b": "",
+    r"\bwhat cannot be\b": "unsupported",
+}
 
 
 def sentences(text: str) -> list[str]:
@@ -53,11 +72,11 @@ def lengths(text: str) -> list[int]:
     return [len(re.findall(r"[\w'%.,/+-]+", sentence)) for sentence in sentences(text)]
 
 
-def retired(text: str) -> list[tuple[int, str, str]]:
+def retired(text: str, phrases: dict[str, str] = RETIRED) -> list[tuple[int, str, str]]:
     """(line, phrase, better word) of every retired phrase."""
     rows = []
     for number, line in enumerate(text.splitlines(), start=1):
-        for pattern, better in RETIRED.items():
+        for pattern, better in phrases.items():
             rows += [(number, match.group(), better) for match in re.finditer(pattern, line, flags=re.I)]
     return rows
 
@@ -99,7 +118,7 @@ def docstring_sentences(text: str) -> list[str]:
     """Sentences of a docstring: of its paragraphs, and of each described argument, result and error."""
     text = re.sub(r":(?:func|class|meth|mod|data|attr|exc):`[^`]*`|``[^`]*``", "`code`", text)
     text = re.sub(rf"^ *(?:{SECTIONS}):\n", "\n", text, flags=re.M)
-    text = re.sub(r"^ +(?:[\w*]+(?:, )?)+: ", "\n\n", text, flags=re.M)
+    text = re.sub(r"^ +[\w*]+(?:, [\w*]+)*: ", "\n\n", text, flags=re.M)
     return sentences(text)
 
 

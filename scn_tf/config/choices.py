@@ -22,7 +22,7 @@ class OneOf:
         """Return the value unchanged.
 
         Raises:
-            PydanticCustomError: the registry has no such name.
+            PydanticCustomError: the registry lacks the name.
         """
         if value not in self.registry:
             names = [repr(name) for name in self.registry]

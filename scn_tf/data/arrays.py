@@ -1,7 +1,7 @@
-"""Arrays that callers hand over: what can be an image of the model's dimension, and the order of a volume's axes.
+"""Arrays from callers: check that they are images of the model's dimension, and of the axes' order.
 
-The axes of an array are ([z,] y, x); as files do, a volume may say by a direction matrix where they point. Without one it is
-taken to be in LPS order: x towards the patient's left, y towards the back, z towards the head.
+The axes of an array are ([z,] y, x). A direction matrix may state the orientation of a volume, as in files. Without one, LPS order
+is assumed: x towards the patient's left, y towards the back, z towards the head.
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ AXES = {2: "(height, width) or (height, width, channels)", 3: "(depth, height, w
 
 
 def checked_array(array: object, dims: int) -> np.ndarray:
-    """An array as float32 ([D,] H, W, C).
+    """Convert an array to float32 ([D,] H, W, C).
 
     Raises:
-        ValueError: no numbers, another rank, channels that are not last, NaN or infinite values.
+        ValueError: the array has no numbers, a wrong rank, channels that are not last, or NaN or infinite values.
     """
     if isinstance(array, sitk.Image):
         raise ValueError("expected an array, received a SimpleITK image; pass GetArrayFromImage(image) with its spacing and direction.")
@@ -38,7 +38,7 @@ def checked_array(array: object, dims: int) -> np.ndarray:
 
 
 def _misfit(shape: tuple[int, ...], dims: int) -> str | None:
-    """Why a shape cannot be that of an image; None if it can."""
+    """Reason why a shape is not that of an image; None if it is."""
     if len(shape) == dims + 2:
         return "a batch axis? Pass one image at a time"
     if len(shape) not in (dims, dims + 1):
@@ -56,16 +56,16 @@ def _misfit(shape: tuple[int, ...], dims: int) -> str | None:
 
 
 def check_sides(shape: tuple[int, ...], dims: int) -> None:
-    """Raise ValueError for a side of one pixel: it is a channel or batch axis, or a slice, in the place of a side."""
+    """Raise ValueError for a side of one pixel, which is a channel or batch axis, or a slice."""
     if min(shape[:dims]) < 2:
         raise ValueError(f"expected {AXES[dims]}, received shape {shape}: every side of an image has at least 2 pixels.")
 
 
 def checked_direction(direction: object, dims: int) -> np.ndarray:
-    """Direction cosines (d, d); columns are the array's axes x, y[, z]; identity for None.
+    """Direction cosines (d, d), with the array's axes x, y[, z] as columns. The identity for None.
 
     Raises:
-        ValueError: not d x d or d * d finite numbers, or columns that are not of length 1 at right angles.
+        ValueError: there are not d x d or d * d finite numbers, or the columns are not orthonormal.
     """
     if direction is None:
         return np.eye(dims)
@@ -80,10 +80,10 @@ def checked_direction(direction: object, dims: int) -> np.ndarray:
 
 
 def checked_origin(origin: object, dims: int) -> np.ndarray:
-    """mm (d,) of the centre of the array's first pixel, LPS; 0 for None.
+    """Position (d,) in mm, LPS, of the centre of the array's first pixel; 0 for None.
 
     Raises:
-        ValueError: not d finite numbers.
+        ValueError: there are not d finite numbers.
     """
     values = np.zeros(dims) if origin is None else _numbers(origin)
     if values.shape != (dims,) or not np.isfinite(values).all():
@@ -92,7 +92,7 @@ def checked_origin(origin: object, dims: int) -> np.ndarray:
 
 
 def _numbers(values: object) -> np.ndarray:
-    """As float array; an empty one for what is none."""
+    """Convert to a float array; the result is empty if that fails."""
     try:
         array = np.asarray(values)
         return array.astype(float) if array.dtype.kind in "biuf" else np.empty(0)
@@ -101,7 +101,7 @@ def _numbers(values: object) -> np.ndarray:
 
 
 def frame(spacing: np.ndarray | None, direction: np.ndarray, origin: np.ndarray) -> np.ndarray:
-    """Homogeneous matrix from pixels of an array to mm, LPS; 1 mm per pixel without a spacing."""
+    """Homogeneous matrix from pixels of an array to mm, LPS. Without a spacing, a pixel is 1 mm."""
     matrix = np.eye(len(origin) + 1)
     matrix[:-1, :-1] = direction * (1.0 if spacing is None else spacing)
     matrix[:-1, -1] = origin

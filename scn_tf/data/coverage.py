@@ -1,4 +1,4 @@
-"""Which landmarks the training images show: what none of them shows cannot be learned, and its errors say nothing."""
+"""Coverage of landmarks by training images. A landmark that none of them shows cannot be learned, and its errors are meaningless."""
 
 import warnings
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def untrained(names: Sequence[str], counts: np.ndarray) -> list[str]:
 
 
 def warn_of_coverage(table: PathName, names: Sequence[str], counts: np.ndarray, images: int, *, annotated: np.ndarray) -> None:
-    """:class:`DataWarning` for landmarks that cannot be learned, that hardly can, or that nothing measures.
+    """Warn (:class:`DataWarning`) about landmarks that are not trained, hardly trained, or not validated.
 
     Args:
         table: path of the landmark table.
@@ -59,10 +59,10 @@ def warn_of_coverage(table: PathName, names: Sequence[str], counts: np.ndarray, 
 
 
 def warn_of_untrained(model: str, never: Sequence[str]) -> None:
-    """:class:`DataWarning` if a model has landmarks that none of its training images showed.
+    """Warn (:class:`DataWarning`) if a model has landmarks that none of its training images showed.
 
     Args:
-        model: its name.
+        model: name of the model.
         never: names of these landmarks.
     """
     if never:
@@ -74,7 +74,7 @@ def warn_of_untrained(model: str, never: Sequence[str]) -> None:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for a message, the first ones where there are many."""
+    """Names for a message, only the first ones if there are many."""
     text = cut(visible(", ".join(names[:MAX_NAMED])), 1500)
     return f"{text} and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else text
 

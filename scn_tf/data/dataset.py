@@ -27,15 +27,15 @@ Misspelt: TypeAlias = tuple[Path, int, str, str]  # list, line, ID as written, I
 
 @dataclass(frozen=True)
 class Dataset:
-    """An opened data set. Nothing of an image is read yet.
+    """An opened data set. No image is read yet.
 
     Attributes:
-        root: its folder.
-        description: its ``dataset.yaml``.
-        landmarks: ID -> (N, d) in the set's own coordinates, NaN where absent.
+        root: folder of the set.
+        description: contents of ``dataset.yaml``.
+        landmarks: ID -> (N, d) in the set's own coordinates, NaN if absent.
         rows: ID -> line of the table, for messages.
         files: ID -> image file.
-        spacings: ID -> (d,) mm per array pixel by the header, None where it states none; of the images that were read so far.
+        spacings: ID -> (d,) mm per array pixel by the header, None if it states none. Only images that were read have an entry.
     """
 
     root: Path
@@ -51,15 +51,15 @@ class Dataset:
         return self.root / self.description.annotations
 
     def split(self, name: str, *, missing: Literal["refuse", "skip"] = "refuse") -> list[str]:
-        """IDs of ``splits/NAME.txt``, or of the list NAME (``.txt``) elsewhere in the set's folder, each with image and row.
+        """IDs of a list, ``splits/NAME.txt`` or elsewhere in the set's folder. Each has an image and a row.
 
         Args:
             name: ``val``, a path such as ``official/cv/set1/test``, or several joined: ``train+val``.
-            missing: ``"refuse"`` images that are not there, or ``"skip"`` them with a warning that counts them.
+            missing: ``"refuse"`` missing images, or ``"skip"`` them with a warning that counts them.
 
         Raises:
-            DatasetError: no such split, an unknown, doubled or unannotated ID, missing images.
-            NoImageLeftError: all of its images are missing, and were to be skipped.
+            DatasetError: the split does not exist, an ID is unknown, duplicate or not annotated, or images are missing.
+            NoImageLeftError: missing images are skipped, and none is left.
         """
         ids: list[str] = []
         absent: dict[str, str] = {}  # ID -> what is missing
@@ -97,7 +97,10 @@ class Dataset:
         return ids
 
     def _meant(self, image_id: str) -> str | None:
-        """ID of the image that an entry of a list means: with an ending, a folder or quotation marks, or in other capitals; else None."""
+        """ID of the image that a misspelt entry of a list means: one with an ending, a folder, quotation marks or other capitals.
+
+        Else None.
+        """
         bare = image_id.strip("\"'").replace("\\", "/").rsplit("/", 1)[-1]
         for name in (bare, images.stem(bare), bare.split(",")[0]):
             if name in self.files:
@@ -109,7 +112,7 @@ class Dataset:
         return {image_id.lower(): image_id for image_id in self.files}
 
     def _about_misspelt(self, entries: list[Misspelt], total: int) -> str:
-        """The message about entries of a split that are no IDs, but whose image is there."""
+        """Message about entries of a split that are misspelt IDs of existing images."""
         path, line, image_id, meant = entries[0]
         endings = all(entry.startswith(own) and images.stem(entry) == own for _, _, entry, own in entries)
         reason = "an ID has no ending" if endings else "an ID is the name of the image file without folder and ending, in the same capitals"
@@ -120,15 +123,15 @@ class Dataset:
         )
 
     def drawn(self, name: str, count: int | None, *, seed: int, missing: Literal["refuse", "skip"] = "refuse") -> list[str]:
-        """``count`` IDs of a split, drawn by a seed, in the split's order; a larger count of the same seed holds a smaller one's.
+        """Draw ``count`` IDs of a split by a seed, in the split's order. A larger count includes the IDs of a smaller one.
 
         Args:
             name, missing: see :meth:`split`.
-            count: None for all.
-            seed: of the draw.
+            count: number of IDs; None for all.
+            seed: seed of the draw.
 
         Raises:
-            DatasetError: as :meth:`split`, or fewer images than asked for.
+            DatasetError: as in :meth:`split`, or the split has fewer images than ``count``.
         """
         ids = self.split(name, missing=missing)
         if count is None:
@@ -139,7 +142,7 @@ class Dataset:
         return [ids[index] for index in sorted(order[:count])]
 
     def _lines(self, name: str) -> Iterator[tuple[Path, int, str]]:
-        """(file, line, ID) of the lists that a split's name stands for."""
+        """(file, line, ID) of all lists of a split's name."""
         for part in name.split("+"):
             # Files of an evaluation go into a folder of this name.
             if Path(part).is_absolute() or ".." in Path(part).parts:
@@ -156,16 +159,17 @@ class Dataset:
                     yield path, line, text.strip()
 
     def read(self, image_id: str) -> Image:
-        """:class:`scn_tf.data.images.Image` of an ID."""
+        """Read the Read the Read the :class:`scn_tf.data.images.Image` of an ID."""
         image = images.read_image(self.files[image_id], dims=self.description.dims, channels=self.description.channels)
         self.spacings[image_id] = image.spacing
         return image
 
     def truth_in_array(self, image_id: str, image: Image) -> Array:
-        """Landmarks (N, d) of an ID in array pixels of its image, NaN where absent.
+        """Landmarks (N, d) of an ID in array pixels of its image, NaN if absent.
 
         Raises:
-            DatasetError: a landmark more than one image size outside, or most of them outside: wrong units, frame or image size.
+            DatasetError: a landmark is more than one image size outside, or most are outside, which means wrong units, frame or
+                image size.
         """
         landmarks = geometry.apply(self.array_from_own(image), self.landmarks[image_id])
         with np.errstate(invalid="ignore"):
@@ -205,14 +209,14 @@ class Dataset:
         return np.linalg.inv(image.own_from_array(self.description.coordinates))
 
     def pixel_size(self, image: Image) -> Array | None:
-        """(d,) mm per array pixel by ``spacing_mm`` or the header; None where neither states it."""
+        """Pixel size (d,) in mm per array pixel, by ``spacing_mm`` or the header; None if neither states it."""
         if self.description.spacing_mm is None:
             return image.spacing
         return image.along_array_axes(self.description.spacing_mm)
 
     @functools.cached_property
     def unit(self) -> Literal["mm", "px"]:
-        """Of errors: ``"mm"`` where the description or the header of the set's first image gives a spacing, else ``"px"``."""
+        """Unit of errors: ``"mm"`` if the description or the header of the set's first image gives a spacing, else ``"px"``."""
         description = self.description
         known = description.normalization is not None and description.normalization.distance_mm is not None
         if description.spacing_mm or known or description.coordinates == "physical":
@@ -226,16 +230,16 @@ class Dataset:
 
     @property
     def _first(self) -> str:
-        """ID of the first image that has a row: others may lie in the folder and concern nobody."""
+        """ID of the first image that has a row. The folder may hold further images, which are ignored."""
         return next(image_id for image_id in self.files if image_id in self.landmarks)
 
     def mm_per_pixel(self, image_id: str, image: Image) -> Array | None:
-        """(d,) mm per array pixel, or None where no spacing is known.
+        """Pixel size (d,) in mm per array pixel, or None if no spacing is known.
 
-        By ``spacing_mm``, by the known distance of two landmarks, by the header, in this order.
+        The sources are, in this order: ``spacing_mm``, the known distance of two landmarks, the header.
 
         Raises:
-            DatasetError: no distance of the two landmarks; a pixel size where the set's first image has none, or the other way round.
+            DatasetError: the two landmarks have no distance, or only one of this image and the set's first image states a pixel size.
         """
         spacing = self.pixel_size(image)
         rule = self.description.normalization
@@ -264,19 +268,19 @@ class Dataset:
 
 
 def warn_of_training_images(dataset: Dataset, split: str, ids: Sequence[str], trained: Iterable[str]) -> None:
-    """Warn if IDs of a split to be measured are among those to train on: ``train+val`` on purpose, or lists that overlap by mistake."""
+    """Warn if IDs to be measured are also trained on: on purpose (``train+val``), or because lists overlap."""
     shared = sorted(set(ids) & set(trained), key=list(ids).index)
     if shared:
         warnings.warn(
             f"{dataset.root}: {len(shared)} of the {len(ids)} images of split {split} are, by the settings, trained on, too (the first: "
-            f"{shared[0]}); their errors say nothing about new images.",
+            f"{shared[0]}); their errors do not represent new images.",
             DataWarning,
             stacklevel=2,
         )
 
 
 def _shown(name: object) -> str:
-    """A name of the user's, short and in one line."""
+    """A user's name, short and in one line."""
     return cut(visible(str(name)), 80)
 
 
@@ -284,10 +288,10 @@ def open_dataset(root: PathName | None) -> Dataset:
     """Open a data set folder and check its description and table.
 
     Raises:
-        DatasetError: no folder, a missing or malformed ``dataset.yaml`` or table; names file and row.
+        DatasetError: the folder, ``dataset.yaml`` or the table is missing or malformed; the message names file and row.
     """
     if root is None:
-        raise DatasetError("The model does not say where its data set lies; name the folder with `data.root`.")
+        raise DatasetError("The model does not state the folder of its data set; name it with `data.root`.")
     root = Path(root)
     description = read_description(root / "dataset.yaml")
     found = read_annotations(
@@ -300,9 +304,9 @@ def open_dataset(root: PathName | None) -> Dataset:
 
 
 def _find_images(folder: Path, dims: int) -> dict[str, Path]:
-    """Image files by ID; of volumes also folders, each with the slices of a DICOM series."""
+    """Image files by ID. For volumes also folders, each with the slices of a DICOM series."""
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; the images of a data set lie there.")
+        raise DatasetError(f"{folder}: no such folder; expected the images of the data set.")
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):  # macOS leaves ._hand01.png beside hand01.png

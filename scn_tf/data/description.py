@@ -1,4 +1,4 @@
-"""``dataset.yaml``: what a data set says of itself."""
+"""``dataset.yaml``: the description of a data set."""
 
 import os
 from collections.abc import Sequence
@@ -22,15 +22,17 @@ Millimetres = Annotated[float, pydantic.Field(ge=MIN_MM, le=MAX_MM)]
 
 
 class Part(pydantic.BaseModel):
-    """Base of what stands in a description: frozen, nothing unknown, no NaN, no boolean for a number."""
+    """Base of the parts of a description: frozen, without unknown keys, NaN, or booleans as numbers."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     _no_booleans = pydantic.field_validator("*", mode="before")(refuse_booleans)
 
 
 class Normalization(Part):
-    """The distance of two landmarks (0-based): with ``distance_mm`` it gives mm per pixel of each image, without it errors are shown
-    relative to it, too."""
+    """The distance of two landmarks (0-based numbers).
+
+    With ``distance_mm``, it gives mm per pixel of each image. Without, errors are also reported relative to it.
+    """
 
     landmarks: tuple[int, int]
     distance_mm: Millimetres | None = None
@@ -53,12 +55,15 @@ class Description(Part):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Landmark names; their 0-based numbers where the set names none."""
+        """Landmark names; their 0-based numbers if the set has no names."""
         return self.landmarks if isinstance(self.landmarks, tuple) else tuple(map(str, range(self.landmarks)))
 
     @property
     def exchange(self) -> tuple[int, ...]:
-        """(N,) numbers of the landmarks' counterparts on the other side by ``flip_pairs``; its own for a landmark in no pair."""
+        """Numbers (N,) of the landmarks' counterparts on the other side, from ``flip_pairs``.
+
+        A landmark in no pair has its own number.
+        """
         numbers = list(range(len(self.names)))
         for first, second in self.flip_pairs:
             numbers[first], numbers[second] = second, first
@@ -66,10 +71,10 @@ class Description(Part):
 
 
 def read_description(path: Path) -> Description:
-    """:class:`Description` of a ``dataset.yaml``.
+    """Read the Read the Read the :class:`Description` of a ``dataset.yaml``.
 
     Raises:
-        DatasetError: missing or malformed; names the key.
+        DatasetError: the file is missing or malformed; the message names the key.
     """
     if not os.path.isfile(path):  # pathlib's raises for a name that is too long
         raise DatasetError(
@@ -92,7 +97,7 @@ def read_description(path: Path) -> Description:
 
 
 def _mistake(description: Description) -> str | None:
-    """What fields that are of the right kind say together or cannot say, one sentence; None if all is well."""
+    """Sentence about fields of the right type with contradictory or invalid values; None if all are valid."""
     count, rule = len(description.names), description.normalization
     for key, names in (("landmarks", description.names), ("labels", description.labels)):
         if wrong := _bad_names(names):
@@ -130,7 +135,7 @@ def _bad_names(names: Sequence[str]) -> str | None:
 
 
 def _bad_place(text: str) -> str | None:
-    """What is wrong with the path of a file inside the data set, on any system."""
+    """Reason why a path inside the data set is invalid on some system; None if it is valid."""
     parts = PurePosixPath(text.replace("\\", "/")).parts
     outside = PurePosixPath(text).is_absolute() or PureWindowsPath(text).drive or text.startswith("\\") or ".." in parts
     if outside or not parts or UNPRINTABLE.search(text) or len(text) > 1000:
@@ -139,7 +144,7 @@ def _bad_place(text: str) -> str | None:
 
 
 def _explain(errors: Sequence[ErrorDetails]) -> str:
-    """One line about the first of a description's mistakes; a misspelt key comes before the one that is missing without it."""
+    """Line about the first mistake in a description. A misspelt key precedes the missing key that results from it."""
     item = next((item for item in errors if item["type"] == "extra_forbidden"), errors[0])
     key = ".".join(cut(str(part), 60) for part in item["loc"][: 2 if item["loc"][0] == "normalization" else 1])
     if item["type"] == "extra_forbidden":

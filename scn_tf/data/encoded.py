@@ -1,7 +1,7 @@
-"""Whether the bytes of a PNG, JPEG or BMP file are whole, and how EXIF says they should be turned.
+"""Checks that the bytes of a PNG, JPEG or BMP file are complete, and their EXIF orientation.
 
-Decoders fill what is missing with zeros or grey. A point found on such a picture is wrong without an error, so the reader of
-files and the prediction server ask here first. Memory stays below a few times the file's size, whatever its header promises.
+Decoders fill missing parts with zeros or grey. Points found in such an image are wrong, without an error. So the reader of files
+and the prediction server check here first. Memory stays below a few times the file's size, whatever its header states.
 """
 
 import re
@@ -32,7 +32,7 @@ Missing: TypeAlias = dict[int, list[int | None]]  # component of a JPEG -> bits 
 
 
 def check(content: bytes) -> None:
-    """:func:`check_png`, :func:`check_jpeg` or :func:`check_bmp`, by the first bytes; other formats pass.
+    """Check a file by :func:`check_png`, :func:`check_jpeg` or :func:`check_bmp`, chosen by its first bytes. Other formats pass.
 
     Raises:
         ValueError: the file is cut short or damaged; the message says where, without the file's name.
@@ -43,11 +43,11 @@ def check(content: bytes) -> None:
 
 
 def check_png(content: bytes, *, unpack: bool = True) -> None:
-    """Every chunk is whole, and the pixels are as many as the header promises.
+    """Check that every chunk is complete, and that the pixels match the header.
 
     Args:
-        content: of the file.
-        unpack: False leaves the count of the pixels to a decoder that refuses too few of them.
+        content: bytes of the file.
+        unpack: whether to count the pixels. False leaves this to a decoder that refuses missing pixels.
 
     Raises:
         ValueError: the file is cut short, damaged, animated, or no PNG.
@@ -84,7 +84,7 @@ def check_png(content: bytes, *, unpack: bool = True) -> None:
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """(kind, body) of each chunk up to and with the last one, its checksum compared."""
+    """(kind, body) of each chunk, including the last one, after comparison of its checksum."""
     if not content.startswith(PNG):
         raise ValueError("it is a damaged PNG: its first eight bytes are wrong")
     view, position, kind = memoryview(content), len(PNG), b""
@@ -105,7 +105,7 @@ def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _png_rows(header: memoryview) -> list[tuple[int, int]]:
-    """(number of rows, bytes of each with its filter) of each pass that a PNG's header promises."""
+    """(number of rows, bytes per row with its filter) of each pass in a PNG's header."""
     width, height, depth, colour, packing, filtering, interlaced = struct.unpack(">IIBBBBB", header)
     if not (0 < width < 2**31 and 0 < height < 2**31):
         raise ValueError(f"it is a damaged PNG: its size is {width} x {height}")
@@ -118,7 +118,7 @@ def _png_rows(header: memoryview) -> list[tuple[int, int]]:
 
 
 class _Pixels:
-    """Unpacks the pixels of a PNG in pieces and counts them; nothing is kept."""
+    """Unpacks the pixels of a PNG in pieces and counts them, without keeping them."""
 
     def __init__(self, rows: list[tuple[int, int]]) -> None:
         self.rows, self.promised, self.count = rows, sum(number * length for number, length in rows), 0
@@ -143,13 +143,13 @@ class _Pixels:
             )
 
     def take_rest(self) -> None:
-        """What the unpacker holds back at the end of the input."""
+        """Take the bytes that the unpacker holds back until the end of the input."""
         while not self.unpacker.eof and (piece := self.unpacker.decompress(b"", MAX_UNPACKED)):
             self._check_filters(piece)
             self.count += len(piece)
 
     def _check_filters(self, piece: bytes) -> None:
-        """The first byte of a row, 0 to 4, says how it was packed."""
+        """Check the first byte of each row, its filter, which is 0 to 4."""
         first = 0
         for number, length in self.rows:
             begin = self.count - first
@@ -162,7 +162,7 @@ class _Pixels:
 
 
 def check_bmp(content: bytes) -> None:
-    """The file is as long as its header promises, and its pixels are stored plainly.
+    """Check that the file is as long as its header states, and that its pixels are not packed.
 
     Raises:
         ValueError: the file is cut short, damaged, packed, of a kind that decoders read differently, or no BMP.
@@ -186,7 +186,7 @@ def check_bmp(content: bytes) -> None:
 
 
 def check_jpeg(content: bytes) -> None:
-    """All segments and scans are there (:func:`check_jpeg_segments`), and the decoder has nothing to complain of.
+    """Check that all segments and scans exist (:func:`check_jpeg_segments`), and that the decoder has no complaint.
 
     Raises:
         ValueError: the file is cut short, damaged, CMYK or of another kind that decoders do not share, or no JPEG.
@@ -202,10 +202,10 @@ def check_jpeg(content: bytes) -> None:
 
 
 def check_jpeg_segments(content: bytes) -> None:
-    """What :func:`check_jpeg` checks without decoding: segments, the frame, the scans it needs, and the end.
+    """Checks of :func:`check_jpeg` without decoding: segments, frame, required scans, and end.
 
     Raises:
-        ValueError: as there.
+        ValueError: as in :func:`check_jpeg`.
     """
     if not content.startswith(JPEG):
         raise ValueError("it is a damaged JPEG: its first three bytes are wrong")
@@ -230,7 +230,7 @@ def check_jpeg_segments(content: bytes) -> None:
 
 
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """(marker, what follows its length) of each segment up to the end marker, which must be there; pixels are skipped."""
+    """(marker, content after its length) of each segment up to the end marker, which must exist. Pixels are skipped."""
     cut = f"it is a JPEG cut short: it ends after {len(content)} bytes without its end marker"
     position = 2
     while True:
@@ -277,7 +277,7 @@ def _jpeg_frame(body: bytes, size: int) -> list[int]:
 
 
 def _jpeg_scan(body: bytes, missing: Missing) -> None:
-    """Note what a scan brings: of each component and coefficient, the bits that are still missing."""
+    """Record a scan: update the missing bits of each component and coefficient."""
     if not missing or not body or len(body) != 4 + 2 * body[0]:
         raise ValueError("it is a damaged JPEG: a scan has no frame or length")
     first, last, low = body[-3], body[-2], body[-1] & 15
@@ -289,9 +289,9 @@ def _jpeg_scan(body: bytes, missing: Missing) -> None:
 
 
 def exif_orientation(content: bytes) -> int:
-    """How a viewer that follows EXIF would turn a JPEG or PNG: 1 (as stored) to 8; 1 where nothing or nothing readable says so.
+    """EXIF orientation of a JPEG or PNG: 1 (as stored) to 8; 1 if there is none or it is unreadable.
 
-    Pixels and landmarks are in the file's own rows and columns; nobody here turns them. Never raises.
+    Pixels and landmarks are in the file's own rows and columns and are never turned. This function never raises.
     """
     try:
         return next((_orientation(block) for block in _exif_blocks(content)), 1)
@@ -300,7 +300,7 @@ def exif_orientation(content: bytes) -> int:
 
 
 def _exif_blocks(content: bytes) -> Iterator[bytes]:
-    """EXIF data, without what stands before its byte order."""
+    """EXIF data, from its byte order mark on."""
     if content.startswith(JPEG):
         for marker, body in _jpeg_segments(content):
             if marker == 0xE1 and body.startswith(b"Exif\0"):

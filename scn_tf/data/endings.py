@@ -1,4 +1,4 @@
-"""Which format a file's name means, among rows that have ``endings``."""
+"""Choice of a format by the ending of a file name, among rows with ``endings``."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 
 class HasEndings(Protocol):
-    """What a row of a format has."""
+    """Attributes of a format's row."""
 
     @property
     def endings(self) -> tuple[str, ...]: ...
@@ -16,14 +16,14 @@ Row = TypeVar("Row", bound=HasEndings)
 
 
 def check(endings: tuple[str, ...]) -> None:
-    """Raise ValueError for endings that no file name is compared with: capitals, no dot."""
+    """Raise ValueError for endings that can never match: those with capitals or without a dot."""
     for ending in endings:
         if not ending.startswith(".") or ending != ending.lower():
             raise ValueError(f"endings: expected lower case with a dot, such as '.csv', received {ending!r}.")
 
 
 def fitting(rows: Iterable[Row], path: Path) -> Row | None:
-    """The row with the longest ending of a path's name, the first of equals; None if it has none of theirs."""
+    """The row with the longest matching ending of a path, the first of equal ones. None if no ending matches."""
     name = path.name.lower()
     found = [(len(ending), row) for row in rows for ending in row.endings if name.endswith(ending)]
     return max(found, key=lambda pair: pair[0])[1] if found else None

@@ -1,8 +1,8 @@
-"""Do points and images belong to one frame? Cheap evidence from the training images, before anything is trained on them.
+"""Evidence from training images that points and images share one frame. It is cheap and precedes the training.
 
-Where the frame is right, the surroundings of a landmark look alike in all images. So points are moved to where they would lie if another
-frame had been meant (y from the bottom, x and y exchanged, fractions of the image, RAS, ...). If they agree much better there, that is
-the likely mistake. One-based pixels differ too little to be found.
+In the right frame, the surroundings of a landmark look alike in all images. Points are therefore also tried in other frames (y from
+the bottom, x and y exchanged, fractions of the image, RAS, ...). If the surroundings agree much better there, this is the likely
+mistake. One-based pixels differ too little to be found.
 """
 
 import itertools
@@ -31,10 +31,10 @@ Frame: TypeAlias = tuple[str, tuple[Any, ...]]  # kind of frame, and what of it:
 
 
 class Surroundings:
-    """What lies around the landmarks of training images, where the points say and where other frames would have them.
+    """Surroundings of the landmarks of training images, in the stated frame and in other frames.
 
     Args:
-        coordinates: ``pixel`` or ``physical``, as the data set says.
+        coordinates: ``pixel`` or ``physical``, as the data set states.
     """
 
     def __init__(self, coordinates: str) -> None:
@@ -44,7 +44,7 @@ class Surroundings:
         self._corners: list[bool] = []
 
     def add(self, example: Example) -> None:
-        """Look at one more example (see :mod:`scn_tf.data.pipeline`), dict of arrays."""
+        """Add one example (see :mod:`scn_tf.data.pipeline`), a dict of arrays."""
         if self.images >= MAX_IMAGES:
             return
         self.images += 1
@@ -59,11 +59,11 @@ class Surroundings:
             self._patches.setdefault(frame, []).append(found)
 
     def agreement(self) -> dict[Frame | None, np.ndarray]:
-        """Frame (None: as the set says) -> (N,) mean correlation of a landmark's surroundings over pairs of images."""
+        """Frame (None: as stated) -> (N,) mean correlation of a landmark's surroundings over pairs of images."""
         return {frame: correlation(np.stack(found)) for frame, found in self._patches.items()}
 
     def better_frame(self) -> tuple[Frame, float, float] | None:
-        """(frame in which the points agree much better, mean correlation as the set says, and in that frame); None: no evidence."""
+        """(frame with much better agreement, mean correlation as stated, mean correlation in that frame). None: no evidence."""
         if self.coordinates == "pixel" and self._fractions and all(self._fractions):
             return ("fraction", ()), np.nan, np.nan
         points = self.images * len(self._patches[None][0]) if self.images else 0
@@ -91,7 +91,7 @@ class Surroundings:
 
 
 def warn_of_frame(surroundings: Surroundings, table: PathName) -> None:
-    """:class:`DataWarning` with the likely cause and the fix if the points seem to belong to another frame.
+    """Warn (:class:`DataWarning`) with the likely cause and the fix if the points seem to belong to another frame.
 
     Args:
         surroundings: of the training images.
@@ -107,7 +107,7 @@ def warn_of_frame(surroundings: Surroundings, table: PathName) -> None:
 
 
 def explain(frame: Frame, coordinates: str) -> tuple[str, str]:
-    """(Likely cause, fix) of points that belong to another frame than the set says; two sentences."""
+    """(likely cause, fix) of points in another frame than stated, as two sentences."""
     kind, detail = frame
     axes = " and ".join("xyz"[axis] for axis in detail) if kind in ("flip", "reverse", "negate") else ""
     sides = {0: "width", 1: "height", 2: "depth"}
@@ -148,7 +148,7 @@ def explain(frame: Frame, coordinates: str) -> tuple[str, str]:
 
 
 def other_frames(example: Example, coordinates: str) -> Iterator[tuple[Frame, np.ndarray]]:
-    """Frames that people confuse, and the points (N, d) in network pixels as they would lie in each of them."""
+    """Commonly confused frames, with the points (N, d) in network pixels for each of them."""
     points = example["landmarks"].astype(float)
     dims = points.shape[-1]
     subsets = [axes for count in range(1, dims + 1) for axes in itertools.combinations(range(dims), count)]
@@ -173,7 +173,7 @@ def other_frames(example: Example, coordinates: str) -> Iterator[tuple[Frame, np
 
 
 def _changed(points: np.ndarray, axes: tuple[int, ...], by: np.ndarray) -> np.ndarray:
-    """Points (N, d) with some of their coordinates taken from ``by``."""
+    """Points (N, d) with some coordinates replaced by those of ``by``."""
     changed = points.copy()
     changed[:, axes] = by[:, axes]
     return changed
@@ -189,7 +189,7 @@ def _to_input(example: Example, pixels: np.ndarray) -> np.ndarray:
 
 
 def _first_pixel(example: Example) -> np.ndarray:
-    """Where in the input the centre of an image's first pixel lies, (d,): images are centred."""
+    """Position (d,) in the input of the centre of an image's first pixel. Images are centred."""
     last = np.array(example["image"].shape[-2::-1]) - 1.0
     return (last - (example["size"].astype(float) - 1) / example["file_per_pixel"]) / 2
 
@@ -202,9 +202,10 @@ def _borders(example: Example) -> tuple[np.ndarray, np.ndarray]:
 
 
 def patches(image: np.ndarray, points: np.ndarray, present: np.ndarray, borders: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Surroundings of points (N, d) in an image ([D,] H, W), less their mean and of length 1: (N, P).
+    """Surroundings (N, P) of points (N, d) in an image ([D,] H, W), with zero mean and length 1.
 
-    Shorter where there is little contrast, as in the background; 0 where they cross the image's border, which looks alike in all images.
+    Patches with little contrast, as in the background, are shorter. Patches across the image's border are 0, since the border looks
+    alike in all images.
     """
     radius = RADIUS[image.ndim]
     centres = np.round(np.clip(points[:, ::-1], -1e6, 1e6)).astype(int)
@@ -220,6 +221,6 @@ def patches(image: np.ndarray, points: np.ndarray, present: np.ndarray, borders:
 
 
 def correlation(found: np.ndarray) -> np.ndarray:
-    """Mean correlation (N,) over pairs of images of patches (I, N, P); a pair that lacks one counts as none."""
+    """Mean correlation (N,) of patches (I, N, P) over pairs of images. A pair without a patch counts as zero."""
     count = len(found)
     return ((found.sum(axis=0) ** 2).sum(axis=-1) - (found**2).sum(axis=(0, 2))) / max(count * (count - 1), 1)

@@ -1,6 +1,6 @@
-"""What data a model was trained on, in a few lines: kept with a run, and compared wherever data meet a model.
+"""Fingerprint of training data. A run keeps it, and it is compared when data and model are used together.
 
-A set that was moved or copied has the same fingerprint; one whose names, units, table, lists or images changed has another.
+A moved or copied set keeps its fingerprint. Changed names, units, table, lists or images give another one.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ Fingerprint: TypeAlias = dict[str, Any]  # JSON, see :func:`fingerprint`
 
 
 class Model(Protocol):
-    """What is asked of a model that data meet; :class:`scn_tf.runs.info.ModelInfo` has it."""
+    """Facts of a model that are compared with data; :class:`scn_tf.runs.info.ModelInfo` has them."""
 
     @property
     def dims(self) -> int: ...
@@ -50,7 +50,7 @@ class Model(Protocol):
 
 
 def fingerprint(dataset: Dataset, training_ids: list[str], validation_ids: list[str]) -> Fingerprint:
-    """JSON-like: what the set says of itself, and for each ID of a split digests of its landmarks and its image file.
+    """Fingerprint, JSON-like: the set's description, and digests of landmarks and image file for each ID of a split.
 
     Raises:
         DatasetError: an image file cannot be read.
@@ -70,13 +70,13 @@ def fingerprint(dataset: Dataset, training_ids: list[str], validation_ids: list[
 
 
 def short(found: Fingerprint) -> dict[str, Any]:
-    """What a model file says of the data it was trained on: rule of mm, number of images and digest of each split."""
+    """Short fingerprint for a model file: rule of mm, number of images and digest of each split."""
     counts = {split: {"images": len(found[split]), "digest": _digest(repr(sorted(found[split].items())).encode())} for split in SPLITS}
     return {"normalization": found["normalization"], **counts}
 
 
 def of_model(model: Model) -> Fingerprint:
-    """What a model says of the data it was trained on: names and units, but no single image; mm of the rule only if it has them."""
+    """Fingerprint from a model's facts: names and units, but no single image. The rule of mm is included only if known."""
     rule = {} if model.data is None else {"normalization": model.data["normalization"]}
     return {
         "dims": model.dims,
@@ -90,7 +90,7 @@ def of_model(model: Model) -> Fingerprint:
 
 
 def changes(before: Fingerprint, now: Fingerprint) -> list[str]:
-    """What differs between two fingerprints, a sentence for each, with the old and the new value."""
+    """Differences between two fingerprints, one sentence each, with the old and the new value."""
     found = _changed_names(before["landmarks"], now["landmarks"]) + _changed_units(before, now)
     if "flip_pairs" in before and before["flip_pairs"] != now["flip_pairs"]:  # older runs did not use them
         found.append(f"flip_pairs was {_shown(before['flip_pairs'])}, is {_shown(now['flip_pairs'])}")
@@ -100,14 +100,14 @@ def changes(before: Fingerprint, now: Fingerprint) -> list[str]:
 
 
 def check_meaning(before: Fingerprint, now: Fingerprint, where: PathName) -> None:
-    """Raise :class:`DatasetError` if the weights belong to other landmarks: names in another order, another number, dimension, channels.
+    """Raise :class:`DatasetError` if the weights belong to other data: order or number of landmarks, dimension or channels differ.
 
-    A new name alone may be the old one spelt better: :func:`changes` has it.
+    A new name alone may be a corrected spelling. :func:`changes` reports it.
 
     Args:
-        before: fingerprint, or that :func:`of_model`.
+        before: fingerprint, also one of :func:`of_model`.
         now: fingerprint of the data.
-        where: of the data, for the message.
+        where: place of the data, for the message.
     """
     for name in MEANING:
         if before[name] != now[name]:
@@ -126,7 +126,7 @@ def check_meaning(before: Fingerprint, now: Fingerprint, where: PathName) -> Non
 
 
 def changes_for_model(model: Model, now: Fingerprint) -> list[str]:
-    """:func:`changes` as far as a model tells, which knows units but no single image."""
+    """Like :func:`changes`, for the facts of a model, which has units but no single image."""
     before, data = of_model(model), model.data or {}
     found = _changed_names(before["landmarks"], now["landmarks"]) + _changed_units(before, now)
     for split, digest in short(now).items():
@@ -137,12 +137,12 @@ def changes_for_model(model: Model, now: Fingerprint) -> list[str]:
 
 
 def check_against_model(dataset: Dataset, model: Model) -> None:
-    """What data must have in common with a model that is used on them: landmarks, dimension and channels.
+    """Check that data and model have the same landmarks, dimension and channels.
 
-    Other data may have other units; since errors and coordinates follow them, they are warned of by name.
+    Units may differ. A warning names them, since errors and coordinates are in the units of the data.
 
     Raises:
-        DatasetError: other landmarks, dimension or channels.
+        DatasetError: landmarks, dimension or channels differ.
     """
     _check_fits(dataset, model)
     now, known = _units(dataset), of_model(model)
@@ -150,7 +150,7 @@ def check_against_model(dataset: Dataset, model: Model) -> None:
     found = [f"{name} {_shown(now[name])} (the model: {_shown(known[name])})" for name in names]
     if found:
         warnings.warn(
-            f"{dataset.root / 'dataset.yaml'}: has other units than the data that the model was trained on: {', '.join(found)}. "
+            f"{dataset.root / 'dataset.yaml'}: has other units than the training data of the model: {', '.join(found)}. "
             "Coordinates and errors are in those of this set.",
             DataWarning,
             stacklevel=3,
@@ -158,10 +158,11 @@ def check_against_model(dataset: Dataset, model: Model) -> None:
 
 
 def _check_fits(dataset: Dataset, model: Model) -> None:
-    """Raise :class:`DatasetError` if a model has another dimension, other landmarks or channels, or needs pixels of a shape that the
-    set does not state.
+    """Raise :class:`DatasetError` if a model does not fit the data.
 
-    Landmarks that only one side names, while the other counts them, are taken to be in the same order.
+    Reasons are another dimension, other landmarks or channels, or a pixel size that the model needs and the set does not state.
+
+    If only one side names its landmarks, they are assumed to be in the same order.
     """
     description, found = dataset.description, list(model.landmarks)
     names, where = list(description.names), dataset.root / "dataset.yaml"
@@ -189,7 +190,7 @@ def _units(dataset: Dataset) -> dict[str, Any]:
 
 
 def _only_named(old: list[str], new: list[str]) -> bool:
-    """Whether one side counts the landmarks that the other one names."""
+    """Whether only one side names the landmarks and the other counts them."""
     return len(old) == len(new) and (_are_numbers(old) or _are_numbers(new))
 
 
@@ -250,7 +251,7 @@ def _digest(content: bytes) -> str:
 
 
 def _file_digest(path: Path) -> str:
-    """Of the size of an image file and three parts of it; with the file of pixels beside a header of MetaImage."""
+    """Digest of an image file's size and three parts. It includes the file of pixels beside a MetaImage header."""
     digest = hashlib.sha256()
     parts = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
     if path.suffix.lower() == ".mhd":

@@ -1,4 +1,4 @@
-"""Why points lie outside their image: the frames that people confuse, tried on one image."""
+"""Reasons for points outside their image: commonly confused frames, tried on one image."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,12 @@ from scn_tf.data.images import Image
 
 
 def likely_frame(image: Image, own: np.ndarray, coordinates: str) -> str:
-    """The likely cause and the fix, two sentences, of points that lie outside an image; empty if no frame would hold them.
+    """Likely cause and fix, two sentences, for points outside an image. Empty if they fit in no frame.
 
     Args:
         image: the image.
         own: (P, d) points as in the table, without absent ones.
-        coordinates: ``pixel`` or ``physical``, as the data set says.
+        coordinates: ``pixel`` or ``physical``, as the data set states.
     """
     if len(own) == 0:
         return ""
@@ -25,7 +25,7 @@ def likely_frame(image: Image, own: np.ndarray, coordinates: str) -> str:
 
 
 def _frames(image: Image, own: np.ndarray, coordinates: str) -> Iterator[tuple[str, str, np.ndarray]]:
-    """(cause, fix, points (P, d) in array pixels) of every frame that may have been meant."""
+    """(cause, fix, points (P, d) in array pixels) for every possible frame."""
     dims = own.shape[-1]
     stated = image.physical_from_array
     array_from_physical = np.linalg.inv(image.file_from_array if stated is None else stated)

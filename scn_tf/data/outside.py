@@ -1,4 +1,4 @@
-"""Landmarks that their image or the network's input does not show: which, how many, and the input that would hold them."""
+"""Landmarks outside their image or the network's input: their names, number, and an input that would contain them."""
 
 import math
 import warnings
@@ -16,11 +16,11 @@ MAX_NAMED = 3  # images
 
 
 class Outside:
-    """What lies outside in the examples of a split.
+    """Landmarks that lie outside in the examples of a split.
 
     Args:
         dataset: the data set of the split.
-        model: resolved.
+        model: resolved settings of the network.
     """
 
     def __init__(self, dataset: Dataset, model: ModelConfig) -> None:
@@ -30,7 +30,7 @@ class Outside:
         self.reach = np.zeros(dataset.description.dims)
 
     def add(self, image_id: str, example: Example) -> None:
-        """Look at one more example (see :mod:`scn_tf.data.pipeline`), dict of arrays."""
+        """Add one example (see :mod:`scn_tf.data.pipeline`), a dict of arrays."""
         missed = (example["annotated"] > 0) & (example["visible"] == 0)
         if not missed.any():
             return
@@ -46,7 +46,7 @@ class Outside:
             self.reach = np.maximum(self.reach, away[cut_off].max(axis=0))
 
     def warn(self) -> None:
-        """A :class:`DataWarning` for images, and one for the input with the sizes that would hold all."""
+        """Warn (:class:`DataWarning`) about landmarks outside images, and outside the input with sizes that would contain all."""
         if self.image:
             warnings.warn(
                 f"{self._listed(self.image, 'their image')} If they are absent, leave their fields empty.", DataWarning, stacklevel=3
@@ -81,7 +81,7 @@ class Outside:
 
 
 def _next_side(model: ModelConfig, axis: int, side: int) -> int:
-    """The smallest side from ``side`` that the network's poolings divide."""
+    """Smallest side of at least ``side`` that the network's poolings divide."""
     for longer in range(side, side + 1024):
         shape = list(known(model.image_size))
         shape[axis] = longer

@@ -1,15 +1,15 @@
-"""tf.data: files to fitted examples, and examples to shuffled, endless batches.
+"""tf.data pipelines: files to fitted examples, and examples to shuffled, endless batches.
 
-An example is a dict; landmarks are in network pixels, heatmaps never leave the device:
+An example is a dict. Landmarks are in network pixels; heatmaps exist only on the device:
 
 * ``image`` float32 ([D,] H, W, C), see :func:`scn_tf.data.preprocess.network_input`
-* ``landmarks`` float32 (N, d), 0 where absent
-* ``visible`` float32 (N,): annotated and inside image and input, what the loss counts
-* ``annotated`` float32 (N,): what errors count, a landmark that the input cuts off included
-* ``unit_per_pixel`` float32 (d,): mm (or file pixels) per network pixel, for errors; NaN in examples to train on alone
+* ``landmarks`` float32 (N, d), 0 if absent
+* ``visible`` float32 (N,): annotated and inside image and input; the loss counts these
+* ``annotated`` float32 (N,): errors count these, including landmarks outside the input
+* ``unit_per_pixel`` float32 (d,): mm (or file pixels) per network pixel, for errors; NaN in examples that are only trained on
 * ``file_per_pixel`` float32 (d,): file pixels per network pixel
 * ``size`` float32 (d,): pixels of the image, axes as loaded
-* ``spacing`` float32 (d,): mm of such a pixel, NaN where the set states none
+* ``spacing`` float32 (d,): mm of such a pixel, NaN if the set states none
 * ``own_from_input`` float32 (d + 1, d + 1): network pixels to the set's own coordinates
 """
 
@@ -31,7 +31,7 @@ from scn_tf.types import Array, Vector, known
 
 
 def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bool = True) -> dict[str, Array]:
-    """Read one image and place it in the network's input (host).
+    """Read one image and fit it into the network's input, on the host.
 
     Args:
         dataset: the data set.
@@ -40,7 +40,7 @@ def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bo
         measured: see :func:`examples`.
 
     Returns:
-        ``array``, ``scale``, ``translation``, and the example's values but ``image``.
+        ``array``, ``scale``, ``translation``, and all values of the example except ``image``.
     """
     image = dataset.read(image_id)
     if image.array.max() == image.array.min():
@@ -71,13 +71,13 @@ def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bo
 
 
 def fit_image(image: Image, pixel_size: Vector | None, model: ModelConfig, *, name: str) -> geometry.Fit:
-    """Where an image lies in the input under a model's settings.
+    """Fit of an image to the input, by a model's settings.
 
     Args:
         image: as loaded.
-        pixel_size: (d,) extent of an array pixel; None if nothing is known: pixels are square.
+        pixel_size: (d,) extent of an array pixel. None if unknown; pixels are then square.
         model: resolved.
-        name: of the image, for messages.
+        name: name of the image, for messages.
 
     Raises:
         ImageError: ``model.spacing_mm`` is set but the image has no spacing.
@@ -97,22 +97,22 @@ def examples(
     measured: bool = True,
     observe: Callable[[dict[str, Array]], None] | None = None,
 ) -> tf.data.Dataset:
-    """Fitted examples of a split, in order, decoded in parallel, cached.
+    """Fitted examples of a split, in order. They are decoded in parallel and cached.
 
-    Errors are raised here, before training starts: the whole split is read once.
+    The whole split is read once, so errors are raised here, before training starts.
 
     Args:
         dataset: the data set.
-        ids: of the split's images.
+        ids: IDs of the split's images.
         config: resolved.
-        measured: errors will be measured, so that mm must be known; images to train on may lack the landmarks that give them.
-        observe: called with every example of the first pass, in order.
+        measured: whether errors will be measured, which needs mm. Training images may lack the landmarks that define mm.
+        observe: function that receives every example of the first pass, in order.
 
     Returns:
         finite ``tf.data.Dataset`` of examples.
 
     Raises:
-        ImageError, DatasetError: with the file and row.
+        ImageError, DatasetError: an image or annotation is invalid; the message names file and row.
     """
     model, shapes = config.model, _shapes(dataset)
     reader = _Reader(lambda number: prepare(dataset, ids[number], model, measured=measured), shapes)
@@ -141,7 +141,7 @@ def examples(
 
 
 def _shapes(dataset: Dataset) -> dict[str, list[int | None]]:
-    """Shapes of what :func:`prepare` returns."""
+    """Shapes of the results of :func:`prepare`."""
     dims, count = dataset.description.dims, len(dataset.description.names)
     return dict(
         array=[*[None] * dims, dataset.description.channels],
@@ -159,9 +159,9 @@ def _shapes(dataset: Dataset) -> dict[str, list[int | None]]:
 
 
 class _Reader:
-    """Reads examples for ``tf.numpy_function``; failures of the first pass are collected, and raised when it ends.
+    """Reads examples for ``tf.numpy_function``. Errors of the first pass are collected, and raised when it ends.
 
-    Inside TensorFlow an error would become a traceback in a string, and the other threads would read on while Python ends, which
+    Inside TensorFlow, an error would become a traceback in a string. Other threads would continue to read while Python ends, which
     aborts the process.
     """
 
@@ -171,7 +171,7 @@ class _Reader:
         self.blank = [np.ones([length or 1 for length in shape], "float32") for shape in shapes.values()]
 
     def read(self, index: np.integer) -> Sequence[Array]:
-        """Values of an example; blank ones after a failure of the first pass."""
+        """Values of an example; blank ones after an error in the first pass."""
         if self.checking and self.failures:
             return self.blank
         try:
@@ -183,21 +183,21 @@ class _Reader:
             return self.blank
 
     def finish_check(self) -> None:
-        """End the first pass; raise its first failure."""
+        """End the first pass, and raise its first error."""
         if self.failures:
             raise self.failures[0]
         self.checking = False
 
 
 def training_batches(data: tf.data.Dataset, *, count: int, batch_size: int, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
-    """Endless shuffled batches; epoch e has the same order however training got there.
+    """Endless shuffled batches. The order of an epoch does not depend on interruptions.
 
     Args:
         data: finite dataset of examples.
         count: number of examples.
-        batch_size: at most ``count``; the last incomplete batch of an epoch is left out.
-        seed: base of every epoch's order.
-        first_epoch: where to start, after a resume.
+        batch_size: at most ``count``. The last incomplete batch of an epoch is left out.
+        seed: seed of the order of all epochs.
+        first_epoch: first epoch, after a resume.
     """
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
@@ -207,7 +207,7 @@ def training_batches(data: tf.data.Dataset, *, count: int, batch_size: int, seed
 
 
 def without_autotune(data: tf.data.Dataset) -> tf.data.Dataset:
-    """Nothing here is left to tune, and the thread that would do it sleeps up to a minute, which the end of a program waits for."""
+    """Options that turn off autotuning. There is nothing to tune, and its thread can delay the end of a program by up to a minute."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return data.with_options(options)

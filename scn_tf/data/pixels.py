@@ -1,4 +1,4 @@
-"""Whether a model must know the shape of an image's pixels: what training records; :mod:`scn_tf.runs.info` asks it of a model."""
+"""Record whether a model needs the shape of an image's pixels. Training records it, and :mod:`scn_tf.runs.info` uses it."""
 
 from collections.abc import Iterable
 from typing import Literal, TypeAlias
@@ -14,12 +14,13 @@ WHY = "The model was trained on images whose headers state pixels that are not s
 
 
 def aspect(spacing_mm: tuple[float, ...] | None, spacings: Iterable[np.ndarray | None]) -> Aspect:
-    """``"fixed"`` where ``dataset.yaml`` states the pixel size, ``"header"`` where a header states pixels that are not square, else
-    ``"square"``.
+    """Known shape of the pixels.
+
+    ``"fixed"`` if ``dataset.yaml`` states the pixel size, ``"header"`` if a header states pixels that are not square, else ``"square"``.
 
     Args:
-        spacing_mm: of ``dataset.yaml``.
-        spacings: (d,) mm per pixel of each training image by its header; None where it states none.
+        spacing_mm: spacing in ``dataset.yaml``.
+        spacings: (d,) mm per pixel of each training image by its header; None if it states none.
     """
     if spacing_mm:
         return FIXED

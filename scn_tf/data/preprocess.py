@@ -1,4 +1,4 @@
-"""What happens to an image before the network sees it: one TensorFlow function for training and serving."""
+"""Preparation of images for the network: one TensorFlow function for training and serving."""
 
 import tensorflow as tf
 
@@ -11,7 +11,7 @@ GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma of red, green, blue
 
 
 def network_input(array: tf.Tensor | Array, scale: tf.Tensor | Array, translation: tf.Tensor | Array, input_shape: Sizes) -> tf.Tensor:
-    """Resample an image into the network's input and normalise its intensities.
+    """Resample an image to the network's input and normalise its intensities.
 
     Args:
         array: (H, W, C) or (D, H, W, C), any numeric dtype; C is 1 or the network's channels.
@@ -19,9 +19,8 @@ def network_input(array: tf.Tensor | Array, scale: tf.Tensor | Array, translatio
         input_shape: static (H, W) or (D, H, W), array order.
 
     Returns:
-        float32 (*input_shape, C): the 1st percentile of the image is -1, the 99th +1, clipped
-        to [-2, 2]; -1 outside the image. Minimum and maximum take the percentiles' place where those
-        are the same. A constant image becomes 0.
+        float32 (*input_shape, C): the 1st percentile of the image becomes -1, the 99th +1, clipped to [-2, 2]; -1 outside the
+        image. If the percentiles are equal, minimum and maximum replace them. A constant image becomes 0.
     """
     dims = len(input_shape)
     scale, translation = tf.cast(scale, tf.float32), tf.cast(translation, tf.float32)
@@ -36,7 +35,7 @@ def network_input(array: tf.Tensor | Array, scale: tf.Tensor | Array, translatio
 
 
 def resample(array: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, input_shape: Sizes) -> tf.Tensor:
-    """Antialiased linear resampling, axis by axis, 0 outside: (*shape, C) -> (*input_shape, C)."""
+    """Resample linearly with antialiasing, axis by axis: (*shape, C) -> (*input_shape, C), 0 outside."""
     dims = len(input_shape)
     if dims == 2:
         return _scale_two_axes(array[tf.newaxis], scale[::-1], translation[::-1], input_shape)[0]

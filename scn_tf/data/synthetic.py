@@ -1,8 +1,7 @@
-"""The embedded data set: hands drawn from geometry, in the folder format, from a seed.
+"""The embedded data set: synthetic hands in the folder format, drawn by a seed.
 
-Bones are soft capsules that overlap at the joints and add up as absorption does in a
-radiograph. All joints of all fingers look alike, only their arrangement tells them apart.
-Pose, size, contrast, noise and collimation vary from image to image.
+Bones are soft capsules that overlap at the joints and add up like absorption in a radiograph. All joints of all fingers look alike;
+only their arrangement distinguishes them. Pose, size, contrast, noise and collimation vary from image to image.
 """
 
 import math
@@ -126,7 +125,7 @@ def _draw(rng: np.random.Generator, size: tuple[int, ...], spacing: float) -> tu
 
 
 def _label(bone: int, dims: int) -> int:
-    """Label of a bone by its number: one a finger, radius and ulna."""
+    """Label of a bone by its number: one per finger, radius and ulna."""
     lengths = [len(FINGERS[finger][1]) for finger in (FINGERS if dims == 2 else FINGERS_3D)]
     last = np.cumsum(lengths)
     finger = int(np.searchsorted(last, bone, side="right"))
@@ -134,13 +133,13 @@ def _label(bone: int, dims: int) -> int:
 
 
 def generate(root: PathName, *, dims: int = 2, train: int = 60, val: int = 20, seed: int = 0) -> None:
-    """Write a synthetic data set, landmarks and label maps.
+    """Write a synthetic data set with landmarks and label maps.
 
     Args:
-        root: folder to write; ``dataset.yaml`` comes last, so a folder that has it is whole.
+        root: folder to write. ``dataset.yaml`` is written last, so a folder that has it is complete.
         dims: 2 (PNG, 21 landmarks, pixel coordinates) or 3 (NIfTI, 12 landmarks, physical coordinates).
         train, val: images of the two splits.
-        seed: of everything drawn.
+        seed: seed of all random values.
     """
     root = Path(root)
     names, size, spacing = (NAMES_2D, SIZE_2D, SPACING_2D) if dims == 2 else (NAMES_3D, SIZE_3D, SPACING_3D)
@@ -170,7 +169,7 @@ def generate(root: PathName, *, dims: int = 2, train: int = 60, val: int = 20, s
 
 
 def ensure(root: PathName) -> Path:
-    """The default set's folder, generated if it is not there yet; several processes may ask for it at a time."""
+    """Folder of the default set, generated if missing. Several processes may call this at the same time."""
     root = Path(f"{root}_v{VERSION}")
     if (root / "dataset.yaml").exists():
         return root
@@ -181,5 +180,5 @@ def ensure(root: PathName) -> Path:
             os.replace(Path(temporary) / "set", root)
         except OSError:
             if not (root / "dataset.yaml").exists():  # else another process was faster
-                raise DatasetError(f"{root}: holds something else than a whole synthetic set; remove it.") from None
+                raise DatasetError(f"{root}: holds something other than a complete synthetic set; remove it.") from None
     return root

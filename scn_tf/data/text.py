@@ -10,7 +10,7 @@ def read_text(path: Path) -> str:
     """Text of a file of a data set.
 
     Raises:
-        DatasetError: missing, unreadable, no UTF-8.
+        DatasetError: the file is missing, unreadable or not UTF-8.
     """
     try:
         return documents.read_text(path)

@@ -1,4 +1,4 @@
-"""Trained networks in the forms that other programs call, one row per form in ``forms``."""
+"""Export of trained networks to forms for other programs, with one row per form in ``forms``."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Import on first use: a client needs no TensorFlow."""
+        """Import on first use, so that a client does not import TensorFlow."""
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""What a network's maps become inside an export: landmarks or labels."""
+"""Conversion of a network's maps inside an export: to landmarks or labels."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,10 +10,10 @@ from scn_tf.runs.info import ModelInfo
 
 
 class Answer(NamedTuple):
-    """The outputs of every form but the heatmaps themselves.
+    """Outputs of every form except the heatmaps.
 
-    ``outputs``: their names. ``of_maps``: function of maps (B, [D,] H, W, N) -> outputs by name.
-    ``has_points``: whether they are landmarks in network pixels, so that signatures can answer in the pixels of a caller's image.
+    ``outputs``: names of the outputs. ``of_maps``: function of maps (B, [D,] H, W, N) -> outputs by name. ``has_points``: whether
+    they are landmarks in network pixels, which signatures can convert to pixels of the caller's image.
     """
 
     outputs: tuple[str, ...]
@@ -22,7 +22,7 @@ class Answer(NamedTuple):
 
 
 def answer_of(info: ModelInfo) -> Answer:
-    """The answer of a model: ``landmarks`` (B, N, d) and ``scores`` (B, N), or ``labels`` uint8 (B, [D,] H, W)."""
+    """Outputs of a model: ``landmarks`` (B, N, d) and ``scores`` (B, N), or ``labels`` uint8 (B, [D,] H, W)."""
     return LABELS if info.finds_labels else _landmarks(info.config.heatmap.decoder)
 
 

@@ -1,4 +1,4 @@
-"""Which form is meant: by its name, by the ending of a file, or by what a folder holds. Cheap to import, for help texts."""
+"""Choice of a form by its name, the ending of a file, or the content of a folder. Cheap to import, for help texts."""
 
 import contextlib
 import re
@@ -12,7 +12,7 @@ VERSIONED = re.compile(r"(\.v?\d+)?")  # hands-1.2 is a folder's name
 
 
 def rows() -> list[ExportForm]:
-    """Every form; without those of plug-ins that cannot be imported, which must not stop the others."""
+    """All forms, without broken plug-ins, which must not disable the others."""
     found = []
     for name in FORMS:
         with contextlib.suppress(ConfigError):
@@ -21,10 +21,10 @@ def rows() -> list[ExportForm]:
 
 
 def form_of(out: Path, name: str | None = None) -> ExportForm:
-    """The form that is named, or that the target's name means.
+    """Form by its name, or else by the name of the target.
 
     Raises:
-        ConfigError: no such form, or an ending that is none's.
+        ConfigError: the form is unknown, or no form has the ending.
     """
     if name is not None:
         return FORMS[name]
@@ -39,7 +39,7 @@ def form_of(out: Path, name: str | None = None) -> ExportForm:
 
 
 def form_at(path: Path) -> ExportForm | None:
-    """The form of an export that is there: a file's by its ending, a folder's by what it holds; None if it is no export."""
+    """Form of an existing export: of a file by its ending, of a folder by its content. None if it is no export."""
     return _by_suffix(path) or next((form for form in rows() if form.is_there is not None and form.is_there(path)), None)
 
 
@@ -61,7 +61,7 @@ def options() -> dict[str, list[tuple[ExportForm, Option]]]:
 
 
 def misfit(form: ExportForm, name: str, value: object, out: object) -> str | None:
-    """What is wrong with an option that was given for a form, without its name; None if nothing is."""
+    """Reason why an option is invalid for a form, without the option's name; None if it is valid."""
     option = form.option(name)
     if option is None:
         having = options().get(name, [])
@@ -76,10 +76,10 @@ def misfit(form: ExportForm, name: str, value: object, out: object) -> str | Non
 
 
 def checked(form: ExportForm, out: object, given: Mapping[str, object]) -> dict[str, object]:
-    """The given options that a form takes.
+    """Given options that a form takes, after checks.
 
     Raises:
-        ConversionError: an option of other forms, or a value that it does not have.
+        ConversionError: an option belongs to other forms, or its value is invalid.
     """
     for name, value in given.items():
         if problem := misfit(form, name, value, out):
@@ -88,7 +88,7 @@ def checked(form: ExportForm, out: object, given: Mapping[str, object]) -> dict[
 
 
 def targets() -> str:
-    """What can be written: "FILE.tflite, FILE.onnx or a folder"."""
+    """Possible targets: "FILE.tflite, FILE.onnx or a folder"."""
     files = [f"FILE{form.suffix}" for form in rows() if form.suffix]
     return listed([*files, "a folder"] if _folder_form() else files, "or")
 

@@ -1,7 +1,7 @@
-"""What an encoded image would cost to decode, asked inside the exported graph: the twin of :mod:`scn_tf.serving.headers`.
+"""Cost of decoding an image, computed inside the exported graph: the counterpart of :mod:`scn_tf.serving.headers`.
 
-A few bytes can promise gigabytes: who decodes before asking can be made to run out of memory. For the same reason the other
-formats that TensorFlow decodes stay outside.
+A few bytes can state gigabytes of pixels, so decoding without this check can exhaust the memory. For the same reason, other formats
+that TensorFlow decodes are refused.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ PADDING = 32  # bytes past the end read as zero: a number of a truncated header 
 
 
 def pixel_count(encoded: tf.Tensor) -> tf.Tensor:
-    """Pixels that decoding would fill, float32.
+    """Number of decoded pixels, float32.
 
     Args:
-        encoded: scalar string: bytes of a PNG, JPEG or BMP file. Errors are another format, an animated PNG, a JPEG of other than one
-            or three colours, and a BMP that is packed, has a palette of colours or is shorter than it says. What the decoders themselves
-            find is theirs to refuse.
+        encoded: scalar string: bytes of a PNG, JPEG or BMP file. Other formats, animated PNG, and JPEG with other than one or three
+            colours are errors. So is a BMP that is packed, has a palette of colours or is too short. The decoders refuse other
+            damage.
     """
 
     def starts(magic: bytes) -> tf.Tensor:
@@ -53,7 +53,7 @@ def pixel_count(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _bytes(encoded: tf.Tensor, most: int) -> tf.Tensor:
-    """The first ``most`` bytes, all if -1, and the padding: int32."""
+    """First ``most`` bytes, all if -1, and the padding: int32."""
     return tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 0, most) + b"\0" * PADDING, tf.uint8), tf.int32)
 
 
@@ -65,7 +65,7 @@ def _number(data: tf.Tensor, start: int, size: int, *, big: bool = False) -> tf.
 
 
 def _integer(data: tf.Tensor, start: int, size: int) -> tf.Tensor:
-    """The same, int64: exact."""
+    """Unsigned number of ``size`` bytes, int64: exact."""
     return tf.reduce_sum(tf.cast(data[start : start + size], tf.int64) * [256**power for power in range(size)])
 
 
@@ -76,7 +76,7 @@ def _refused(words: Sequence[str | tf.Tensor]) -> tf.Tensor:
 
 
 def _animated(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether a PNG has the chunk that makes it a film; it stands before the pixels."""
+    """Whether a PNG has the chunk of an animation, which precedes the pixels."""
     length = tf.strings.length(encoded)
 
     def kind(position: tf.Tensor) -> tf.Tensor:
@@ -94,7 +94,7 @@ def _animated(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _unless(problems: Sequence[tuple[tf.Tensor, str]], value: tf.Tensor) -> tf.Tensor:
-    """The value, or an error with the words of the first problem that there is."""
+    """The value, or an error with the text of the first problem found."""
     return tf.case([(problem, lambda words=words: _refused([words])) for problem, words in problems], default=lambda: value)
 
 

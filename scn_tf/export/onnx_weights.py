@@ -1,4 +1,4 @@
-"""The constants of an ONNX file, read without the package onnx, which ONNX Runtime does not need.
+"""Constants of an ONNX file, read without the package onnx, which ONNX Runtime does not need.
 
 Field numbers are those of onnx.proto, which never change.
 """
@@ -25,14 +25,14 @@ MAX_DEPTH = 50
 
 
 class ExternalWeights(ValueError):
-    """A model keeps weights in other files."""
+    """The model keeps weights in other files."""
 
 
 def find_strange(content: bytes) -> str | None:
     """Name of the first constant with a number that is not finite; None if there is none.
 
     Raises:
-        ValueError: no ONNX model, or one whose weights are in other files.
+        ValueError: the file is no ONNX model, or its weights are in other files.
     """
     for tensor in _tensors(memoryview(content), "model", 0):
         name, values = _values(tensor)
@@ -77,7 +77,7 @@ def _values(tensor: memoryview) -> tuple[str, list[Array]]:
 
 
 def _block(value: int | memoryview) -> memoryview:
-    """The bytes of a field that must have some. As a number it would stand for so many zero bytes, and take that much memory."""
+    """Bytes of a field that must hold bytes. A number would stand for as many zero bytes, and take that much memory."""
     if isinstance(value, int):
         raise ValueError("a number in place of bytes")
     return value

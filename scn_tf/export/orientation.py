@@ -1,4 +1,4 @@
-"""Axes of a volume turned to LPS inside an exported graph: the twin of :func:`scn_tf.data.images.image.turned`."""
+"""Turning of a volume's axes to LPS inside an exported graph: the counterpart of :func:`scn_tf.data.images.image.turned`."""
 
 import tensorflow as tf
 
@@ -6,7 +6,7 @@ from scn_tf.data.arrays import SKEW
 
 
 def checked(direction: tf.Tensor) -> tf.Tensor:
-    """Direction cosines (B, 9) as (B, 3, 3), columns the axes x, y, z; an error where they are none."""
+    """Check direction cosines (B, 9), and return them as (B, 3, 3) with the axes x, y, z as columns."""
     matrices = tf.reshape(tf.debugging.check_numerics(direction, "direction: expected finite numbers"), [-1, 3, 3])
     skew = tf.abs(tf.matmul(matrices, matrices, transpose_a=True) - tf.eye(3))
     orthonormal = tf.debugging.Assert(
@@ -18,9 +18,9 @@ def checked(direction: tf.Tensor) -> tf.Tensor:
 
 
 def nearest_axes(matrices: tf.Tensor) -> tf.Tensor:
-    """Of directions (B, 3, 3) the nearest ones along the axes: 1, 0 and -1; rows are x, y, z of LPS, columns those of the volume.
+    """Round directions (B, 3, 3) to the nearest axes: 1, 0 and -1. Rows are x, y, z of LPS, columns those of the volume.
 
-    As ITK chooses them: the largest cosine first, of equal ones the last; then the largest of the other rows and columns.
+    The choice is that of ITK: first the largest cosine, the last of equal ones; then the largest of the other rows and columns.
     """
     left, chosen = tf.abs(matrices), tf.zeros_like(matrices)
     for _ in range(3):
@@ -33,7 +33,7 @@ def nearest_axes(matrices: tf.Tensor) -> tf.Tensor:
 
 
 def turned(volume: tf.Tensor, axes: tf.Tensor) -> tf.Tensor:
-    """A volume (D, H, W, C) in LPS order; ``axes`` (3, 3) of :func:`nearest_axes`."""
+    """Turn a volume (D, H, W, C) to LPS order; ``axes`` (3, 3) are those of :func:`nearest_axes`."""
     source = 2 - tf.argmax(tf.abs(axes), axis=1, output_type=tf.int32)  # dimension of the volume for x, y, z
     turned = tf.transpose(volume, tf.concat([source[::-1], [3]], axis=0))
     flipped = tf.boolean_mask(tf.constant([2, 1, 0]), tf.reduce_sum(axes, axis=1) < 0)
@@ -41,7 +41,7 @@ def turned(volume: tf.Tensor, axes: tf.Tensor) -> tf.Tensor:
 
 
 def turned_back(landmarks: tf.Tensor, axes: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
-    """Landmarks (B, N, 3) of volumes in LPS order as voxels of the volumes as given.
+    """Convert landmarks (B, N, 3) of volumes in LPS order to voxels of the volumes as given.
 
     Args:
         landmarks: x y z.

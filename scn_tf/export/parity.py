@@ -1,4 +1,4 @@
-"""The same images through Keras and every export: how far apart, how fast, how large."""
+"""Parity of Keras and exports on the same images: differences, time, size."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,7 +30,10 @@ Find: TypeAlias = Callable[[Fitted], Array]  # -> landmarks (N, d) in network pi
 
 
 class Row(NamedTuple):
-    """One form beside Keras: differences in pixels of the original images, ``error`` in the data set's unit, whether ``limit`` was kept."""
+    """Comparison of one form with Keras.
+
+    Differences are in pixels of the original images, ``error`` in the data set's unit. ``passed`` tells whether ``limit`` was kept.
+    """
 
     form: str
     largest: float
@@ -45,8 +48,8 @@ class Row(NamedTuple):
 class Compared(NamedTuple):
     """One way to run a network.
 
-    ``path``: what ``megabytes`` counts. ``more_error``: how much the mean error may grow; None: every point must be that of Keras.
-    ``find``: function of an example -> landmarks (N, d) in network pixels.
+    ``path``: file or folder whose size ``megabytes`` states. ``more_error``: permitted growth of the mean error; None: every point
+    must equal that of Keras. ``find``: function of an example -> landmarks (N, d) in network pixels.
     """
 
     name: str
@@ -56,7 +59,7 @@ class Compared(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """What is sent to exports: a data set, its images' files, and the resolved settings that fit them into the network's input."""
+    """Input for exports: a data set, its images' files, and the resolved settings that fit them into the network's input."""
 
     dataset: Dataset
     model: config.ModelConfig
@@ -72,22 +75,22 @@ def check(
     images: int | None = None,
     tolerance: float | None = None,
 ) -> tuple[list[Row], str]:
-    """Compare exports with the run that they were made of.
+    """Compare exports with the run that they were made from.
 
     Args:
         run: run folder or ``.keras`` file.
         exports: paths, of any form.
         split: split of the run's data set; its validation split if None.
         root: data set folder; the run's own if None.
-        images: at most so many images; all if None.
-        tolerance: largest difference in px of every form, instead of each form's own limit
-            (``EXACT`` for float forms, ``more_error`` of its row on the mean error for the others).
+        images: largest number of images; all if None.
+        tolerance: largest difference in px of every form. It replaces each form's own limit: ``EXACT`` for float forms,
+            ``more_error`` of its row for the mean error of others.
 
     Returns:
-        (rows, the first of them Keras itself; unit of ``error``).
+        (rows, the first one for Keras itself; unit of ``error``).
 
     Raises:
-        CheckpointError, ConversionError, DatasetError, ImageError: with the file.
+        CheckpointError, ConversionError, DatasetError, ImageError: a file cannot be used; the message names it.
     """
     if images is not None and images < 1:
         raise ConversionError(f"images: expected at least 1, received {images}.")
@@ -115,13 +118,13 @@ def check(
 def measure(
     forms: Sequence[Compared], examples: Sequence[Fitted], *, tolerance: float | None = None, compared: Array | slice = slice(None)
 ) -> list[Row]:
-    """A :class:`Row` of each form; the first one is what the others are compared with.
+    """Measure a :class:`Row` for each form. The others are compared with the first one.
 
     Args:
         forms: list of :class:`Compared`.
         examples: list of fitted examples (:mod:`scn_tf.data.pipeline`), each with its ``file``.
         tolerance: see :func:`check`.
-        compared: (N,) bool, or a slice: landmarks whose differences count.
+        compared: (N,) bool, or a slice: landmarks whose differences are measured.
     """
     points, seconds = _run(forms, examples)
     per_pixel = np.stack([example["file_per_pixel"] for example in examples])[:, np.newaxis]
@@ -154,16 +157,16 @@ def table(rows: Sequence[Row], unit: str) -> str:
 
 
 def on_input(locate: Locate) -> Find:
-    """``find`` of a :class:`Compared` from a localizer of images of the network's size."""
+    """Build ``find`` of a :class:`Compared` from a localizer for images of the network's size."""
     return lambda example: np.asarray(locate(example["image"][tf.newaxis])[0])[0]
 
 
 def open_forms(export: Path, info: ModelInfo, sent: Sent) -> list[Compared]:
-    """What is compared of a file or folder: its network, and where its form has some, further ways to ask it.
+    """Open the ways to call a file or folder: its network, and further ones if its form has any.
 
     Args:
         export: path.
-        info: of the run it must have been made of.
+        info: facts of the run from which it must have been made.
         sent: :class:`Sent`.
     """
     form = reading.form_at(export)

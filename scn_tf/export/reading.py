@@ -1,4 +1,4 @@
-"""Exports opened by what they are, whatever form that is."""
+"""Opening of exports in any form."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from scn_tf.types import Locate, PathName, Tensor
 
 
 def form_at(path: PathName) -> ExportForm:
-    """:func:`scn_tf.export.choice.form_at`; what is no export is an error.
+    """Form of an export as in :func:`scn_tf.export.choice.form_at`, which must exist.
 
     Raises:
-        CheckpointError: no export there.
+        CheckpointError: there is no export.
     """
     form = choice.form_at(Path(path))
     if form is None:
@@ -27,16 +27,16 @@ def localizer(path: PathName, form: ExportForm | None = None) -> tuple[Locate, M
     """Open an export to find landmarks in images of the network's size.
 
     Args:
-        path: of the export.
-        form: of it, if it is known.
+        path: path of the export.
+        form: form of the export, if known.
 
     Returns:
-        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), what the export says).
+        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), facts of the export).
 
     Raises:
-        CheckpointError: no export there, a damaged one, or one that finds label maps.
-        ConversionError: a file that scn_tf did not write.
-        MissingExtra: the library for it is not installed.
+        CheckpointError: there is no export, a damaged one, or one that finds label maps.
+        ConversionError: scn_tf did not write the file.
+        MissingExtra: the library of its form is not installed.
     """
     respond, info = (form or form_at(path)).open(path)
     system = systems.of(info.config)

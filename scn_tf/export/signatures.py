@@ -1,6 +1,6 @@
-"""The functions that become signatures: the caller's image in, landmarks in the caller's pixels out, or labels of the network's.
+"""Functions for signatures: from the caller's image to landmarks in its pixels, or to labels of the network's pixels.
 
-Preparation and decoder are inside; they are the functions that training and evaluation use.
+They include preparation and decoder, with the functions that training and evaluation use.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,11 +27,11 @@ IMAGE_SIGNATURES = {"serve_image": tf.float32, "serve_image_uint8": tf.uint8, "s
 
 
 class Service(tf.Module):
-    """A network with what happens before and after it.
+    """A network with its preparation and decoding.
 
     Args:
         network: of :func:`scn_tf.runs.checkpoints.load_model`.
-        info: of the run's model file.
+        info: facts of the run's model file.
     """
 
     def __init__(self, network: keras.Model, info: ModelInfo) -> None:
@@ -52,26 +52,26 @@ class Service(tf.Module):
         return (*self._size, self._channels)
 
     def respond(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """float32 (B, [D,] H, W, C) as the network takes it -> outputs of :func:`scn_tf.export.answers.answer_of`."""
+        """Prepared images float32 (B, [D,] H, W, C) -> outputs of :func:`scn_tf.export.answers.answer_of`."""
         return self.answer.of_maps(self._network(image, training=False))
 
     def with_heatmaps(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """:meth:`respond`, and the heatmaps (B, [D,] H, W, N) that it looked at."""
+        """Outputs of :meth:`respond`, and the heatmaps (B, [D,] H, W, N)."""
         heatmaps = self._network(image, training=False)
         return {"heatmaps": heatmaps, **self.answer.of_maps(heatmaps)}
 
     def serve_input(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """:meth:`respond`; an image with NaN or infinite values is an error."""
+        """Outputs of :meth:`respond`. An image with NaN or infinite values is an error."""
         return self.respond(self._own_sized(image))
 
     def serve_heatmaps(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """float32 (B, [D,] H, W, C) as the network takes it -> its maps (B, [D,] H, W, N) by name."""
+        """Prepared images float32 (B, [D,] H, W, C) -> maps (B, [D,] H, W, N) by name."""
         return {PART_NAMES[title]: maps for title, maps in self._parts(self._own_sized(image), training=False).items()}
 
     def serve_bytes(self, image_bytes: tf.Tensor, spacing: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        """string (B,), encoded PNG, JPEG or BMP of any size -> landmarks (B, N, 2) pixels x y of each, scores (B, N).
+        """Encoded PNG, JPEG or BMP of any size, string (B,) -> landmarks (B, N, 2) pixels x y of each, scores (B, N).
 
-        ``spacing`` float32 (B, 2), mm per pixel x y, of models whose ``needs_spacing`` is set; so in :meth:`serve_image`.
+        ``spacing`` float32 (B, 2), mm per pixel x y, is for models whose ``needs_spacing`` is set; also in :meth:`serve_image`.
         """
         if spacing is None:
             return self._prepared(lambda encoded: self._fitted(self._decoded(encoded)), image_bytes)
@@ -79,7 +79,7 @@ class Service(tf.Module):
         return self._prepared(lambda pair: self._fitted(self._decoded(pair[0]), pair[1]), (image_bytes, spacing))
 
     def serve_image(self, image: tf.Tensor, spacing: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        """(B, H, W, C), any size from 2 and number type -> landmarks (B, N, 2) pixels x y, scores (B, N)."""
+        """Images (B, H, W, C) of any number type, with sides of at least 2 -> landmarks (B, N, 2) pixels x y, scores (B, N)."""
         image = self._with_sides(tf.cast(image, tf.float32), "image")
         if spacing is None:
             return self._prepared(self._fitted, image)
@@ -87,18 +87,19 @@ class Service(tf.Module):
         return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (image, spacing))
 
     def serve_volume(self, volume: tf.Tensor, spacing: tf.Tensor) -> dict[str, tf.Tensor]:
-        """float32 (B, D, H, W, C) in LPS order, mm per voxel (B, 3) x y z -> landmarks (B, N, 3) voxels x y z, scores (B, N).
+        """Volumes float32 (B, D, H, W, C) in LPS order, mm per voxel (B, 3) x y z -> landmarks (B, N, 3) voxels x y z, scores (B, N).
 
-        LPS order: x grows to the patient's left, y to the back, z to the head. :meth:`serve_volume_oriented` takes any other.
+        LPS order: x increases to the patient's left, y to the back, z to the head. :meth:`serve_volume_oriented` takes any order.
         """
         volume = self._with_sides(volume, "volume")
         spacing = _checked_spacing(spacing, 3, tf.shape(volume)[0])
         return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (volume, spacing))
 
     def serve_volume_oriented(self, volume: tf.Tensor, spacing: tf.Tensor, direction: tf.Tensor) -> dict[str, tf.Tensor]:
-        """:meth:`serve_volume` of a volume in any order of axes, answered in its own voxels.
+        """As :meth:`serve_volume`, for volumes with any order of axes. Landmarks are in their own voxels.
 
-        ``direction`` float32 (B, 9): direction cosines of its axes in LPS, row by row, columns x y z: SimpleITK's ``GetDirection()``.
+        ``direction`` float32 (B, 9): direction cosines of its axes in LPS, row by row with columns x y z, as SimpleITK's
+        ``GetDirection()``.
         """
         volume = self._with_sides(volume, "volume")
         rows = tf.shape(volume)[0]
@@ -110,11 +111,11 @@ class Service(tf.Module):
         return {**result, "landmarks": orientation.turned_back(result["landmarks"], axes, sizes)}
 
     def _own_sized(self, image: tf.Tensor) -> tf.Tensor:
-        """An image that must be finite and of the network's size."""
+        """Check that an image is finite and of the network's size."""
         return _finite(tf.ensure_shape(image, [None, *self.input_shape], name="image"))
 
     def _with_sides(self, images: tf.Tensor, name: str) -> tf.Tensor:
-        """Finite images (B, [D,] H, W, C) of any size from 2 pixels: a side of one is another axis in its place."""
+        """Check images (B, [D,] H, W, C): values must be finite and sides at least 2 pixels. A side of one pixel is another axis."""
         images = tf.ensure_shape(images, [None] * (len(self._size) + 1) + [self._channels], name=name)
         shape = tf.shape(images)
         large = tf.debugging.Assert(
@@ -124,7 +125,7 @@ class Service(tf.Module):
             return _finite(tf.identity(images))
 
     def _prepared(self, prepare: Callable[[Any], tuple[tf.Tensor, tf.Tensor, tf.Tensor]], inputs: Any) -> dict[str, tf.Tensor]:
-        """Prepare one image after the other, find landmarks in all, and go back to the pixels of each."""
+        """Prepare the images one by one, find landmarks in all, and convert them to the pixels of each image."""
         # Two at a time: ten, the default, of the largest images would take 8 GB and more.
         images, scales, translations = tf.map_fn(prepare, inputs, fn_output_signature=(tf.float32,) * 3, parallel_iterations=2)
         result = self.respond(tf.ensure_shape(images, [None, *self.input_shape]))
@@ -165,10 +166,10 @@ class Service(tf.Module):
 
 
 def load_service(run: PathName) -> tuple[Service, ModelInfo]:
-    """The :class:`Service` of a run folder or ``.keras`` file, and what the file says.
+    """Load the :class:`Service` of a run folder or ``.keras`` file, and the facts of the file.
 
     Raises:
-        CheckpointError: no network there.
+        CheckpointError: there is no network.
     """
     network, info = checkpoints.load_model(opening.network_file(run))
     return Service(network, info), info
@@ -177,9 +178,9 @@ def load_service(run: PathName) -> tuple[Service, ModelInfo]:
 def signatures(service: Service, info: ModelInfo) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Concrete functions by signature name; docs/serving.md has the table.
 
-    Only landmarks have a place in a caller's image: label maps have the network's own signatures alone.
-    A 2D model that needs mm per pixel (``model.spacing_mm``) which only a file's header tells has the network's own signatures
-    alone. One that was trained on pixels whose headers say that they are not square has an input ``spacing`` more.
+    Some models have only the signatures for prepared images. These are models of label maps, since only landmarks have positions in
+    a caller's image. They are also 2D models that need mm per pixel (``model.spacing_mm``) from a file's header. A model that was
+    trained on non-square pixels by their headers has an additional input ``spacing``.
     """
 
     def trace(function: Callable[..., dict[str, tf.Tensor]], **inputs: tuple[Shape, tf.DType]) -> tf.types.experimental.ConcreteFunction:
@@ -211,7 +212,7 @@ def _finite(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _checked_spacing(spacing: tf.Tensor, dims: int, count: tf.Tensor) -> tf.Tensor:
-    """Positive mm (B, d) of as many images."""
+    """Check positive mm (B, d), one row per image."""
     finite = tf.debugging.check_numerics(_rows(spacing, dims, count, "spacing"), "spacing: expected finite numbers")
     unit = {2: "pixel", 3: "voxel"}[dims]
     positive = tf.debugging.Assert(
@@ -222,7 +223,7 @@ def _checked_spacing(spacing: tf.Tensor, dims: int, count: tf.Tensor) -> tf.Tens
 
 
 def _rows(values: tf.Tensor, length: int, count: tf.Tensor, name: str) -> tf.Tensor:
-    """Numbers (B, length), a row for each of ``count`` images. What a signature says of shapes TensorFlow does not check."""
+    """Check numbers (B, length), one row for each of ``count`` images. TensorFlow does not check the shapes of a signature."""
     values = tf.ensure_shape(values, [None, length], name=name)
     found = tf.shape(values)[0]
     equal = tf.debugging.Assert(found == count, [f"{name}: expected one row per image,", count, "received", found])
@@ -235,13 +236,16 @@ def _float(image: tf.Tensor) -> tf.Tensor:
 
 
 def _is_deep_png(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether it is a PNG of 16 bits a channel."""
+    """Whether it is a PNG of 16 bits per channel."""
     head = encoded + b"\0" * 32
     return (tf.strings.substr(head, 0, 4) == b"\x89PNG") & (tf.strings.substr(head, 24, 1) == b"\x10")
 
 
 def _with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """(H, W, 1 to 4) -> (H, W, channels), as :func:`scn_tf.data.images.image.to_channels` has it: a second or fourth channel is opacity."""
+    """Convert (H, W, 1 to 4) to (H, W, channels), as :func:`scn_tf.data.images.image.to_channels`.
+
+    A second or fourth channel is opacity.
+    """
     colour = tf.shape(image)[-1] >= 3
     if channels == 1:
         image = tf.cond(colour, lambda: tf.tensordot(image[..., :3], tf.constant(GREY_WEIGHTS), 1)[..., tf.newaxis], lambda: image[..., :1])

@@ -1,4 +1,4 @@
-"""Warm-up requests: TensorFlow Serving replays them while it loads a version, so the first caller need not wait.
+"""Warm-up requests. TensorFlow Serving replays them while it loads a version, so that the first caller does not wait.
 
 The format is documented at https://www.tensorflow.org/tfx/serving/saved_model_warmup.
 """
@@ -27,21 +27,21 @@ class WarmupWarning(UserWarning):
 
 
 def write_warmup(version_folder: PathName, *, batch_sizes: Sequence[int] = (1, MAX_BATCH), model: str = "scn") -> Path | None:
-    """Write ``assets.extra/tf_serving_warmup_requests`` into an exported version, whole or not at all.
+    """Write ``assets.extra/tf_serving_warmup_requests`` into an exported version, completely or not at all.
 
-    TF Serving reads the file once, when it finds the version: call this before the folder is moved to where it watches.
-    A request that fails makes it refuse the version, so no batch may be larger than its ``max_batch_size``.
+    TF Serving reads the file once, when it finds the version. Call this before the folder is moved to the watched place. TF Serving
+    refuses a version if a request fails, so no batch may be larger than its ``max_batch_size``.
 
     Args:
         version_folder: folder with ``saved_model.pb``.
-        batch_sizes: of the requests for ``serving_default``; ``serve_input`` gets one image.
+        batch_sizes: batch sizes of the requests for ``serving_default``. ``serve_input`` gets one image.
         model: name under which the model is served.
 
     Returns:
-        path of the file; None, with one warning, where tensorflow-serving-api is not installed.
+        path of the file. None, with one warning, if tensorflow-serving-api is not installed.
 
     Raises:
-        CheckpointError: no SavedModel of this package there.
+        CheckpointError: the folder holds no SavedModel of this package.
         WriteError: the disk is full or the folder not writable.
     """
     try:
@@ -85,7 +85,7 @@ def _requests(folder: Path, batch_sizes: Sequence[int]) -> list[tuple[str, dict[
 
 
 def _signatures(folder: Path) -> Mapping[str, Any]:
-    """Signatures as the file states them: reading it takes milliseconds, loading the model seconds."""
+    """Signatures from the file. Reading it takes milliseconds; loading the model takes seconds."""
     saved = saved_model_pb2.SavedModel()
     try:
         saved.ParseFromString((folder / "saved_model.pb").read_bytes())
@@ -98,7 +98,7 @@ def _signatures(folder: Path) -> Mapping[str, Any]:
 
 
 def _picture(height: int, width: int) -> bytes:
-    """A bright spot as PNG, grey: smooth, so it takes few bytes."""
+    """A bright spot as a grey PNG. It is smooth, so it takes few bytes."""
     y, x = np.linspace(-2, 2, height)[:, None], np.linspace(-2, 2, width)
     grey = 255 * np.exp(-(x**2) - y**2)
     return tf.io.encode_png(grey[..., None].astype("uint8")).numpy()

@@ -1,4 +1,4 @@
-"""A run in any form: what all forms share when they are written."""
+"""Writing of runs in any form: the parts that all forms share."""
 
 from pathlib import Path
 
@@ -10,21 +10,21 @@ from scn_tf.types import PathName
 
 
 def write(run: PathName, out: PathName, form: ExportForm | None = None, **options: object) -> Path:
-    """Write a run in a form; a file appears whole or not at all.
+    """Write a run in a form. A file is written completely or not at all.
 
     Args:
         run: run folder or model file.
-        out: file to write, replaced if scn_tf wrote it, or folder.
-        form: that which the name of ``out`` means if None.
-        options: those of the form.
+        out: file to write, which is replaced if scn_tf wrote it, or folder.
+        form: form to write; None: chosen by the name of ``out``.
+        options: options of the form.
 
     Returns:
-        path of what was written.
+        path of the result.
 
     Raises:
-        CheckpointError: no network in the run.
-        ConfigError: an ending that is no form's.
-        ConversionError: an option that the form does not have, or a network that it cannot hold.
+        CheckpointError: the run holds no network.
+        ConfigError: no form has the ending.
+        ConversionError: the form does not have an option, or cannot represent the network.
         WriteError: the target cannot be written.
     """
     out = Path(out)

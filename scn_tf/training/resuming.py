@@ -140,7 +140,7 @@ def begin(variables: list, run: RunFolder, settings: Config, *, data: dict, chan
         progress = {**fresh, **checkpoints.load_state(variables, run.state)}
     except CheckpointError as error:
         kept = "The model can be used as it is; train" if run.model.exists() else "Train"
-        raise CheckpointError(f"{error} {kept} anew with another `run_dir`.") from None
+        raise CheckpointError(f"{error} {kept} again with another `run_dir`.") from None
     if other := _foreign(config.from_dict(progress["config"], source="checkpoint"), settings):
         raise CheckpointError(f"{run.state}: belongs to another run, with another {', '.join(other)} than {run.settings}.")
     progress["config"] = fresh["config"]

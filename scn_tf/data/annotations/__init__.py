@@ -1,4 +1,4 @@
-"""Annotation files: one row per format, and how a data set finds and reads its own.
+"""Annotation files: one row per format, and the reading of a data set's annotations.
 
 A format is one module in ``formats/`` with its row, or a row that another package registers (:func:`register_annotation_format`,
 entry-point group ``scn_tf.annotation_formats``).

@@ -1,4 +1,4 @@
-"""The annotations of a data set: its format chosen, its file read, and the result checked."""
+"""Annotations of a data set: choose the format, read the file, check the result."""
 
 import os
 import warnings
@@ -18,16 +18,16 @@ ANNOTATIONS = Registry("annotation format", AnnotationFormat, home="scn_tf.data.
 
 
 def register_annotation_format(row: AnnotationFormat) -> None:
-    """Add a format for this program; an installed package offers its row in the entry-point group ``scn_tf.annotation_formats``.
+    """Add a format for this program. Installed packages declare entry points in the group ``scn_tf.annotation_formats`` instead.
 
     Raises:
-        ConfigError: no :class:`AnnotationFormat`, or its name is taken.
+        ConfigError: the row is not an :class:`AnnotationFormat`, or its name is taken.
     """
     ANNOTATIONS.register(row)
 
 
 def format_of(path: Path, name: str | None = None) -> AnnotationFormat:
-    """The format of a name, else that whose ending fits the path best, else the default."""
+    """Format of a name; without a name, the one with the longest matching ending, else the default."""
     if name is not None:
         return ANNOTATIONS[name]
     return endings.fitting(ANNOTATIONS.values(), path) or ANNOTATIONS[DEFAULT]
@@ -39,19 +39,21 @@ def read_annotations(path: Path, expected: Expected, *, coordinates: str, name: 
     Args:
         path: the file, or the folder of a format that has one file per image.
         expected: names and dimension of the landmarks.
-        coordinates: ``"pixel"`` or ``"physical"``, as ``dataset.yaml`` says.
-        name: of the format; None: by the ending of the path.
+        coordinates: ``"pixel"`` or ``"physical"``, as stated in ``dataset.yaml``.
+        name: name of the format; None: chosen by the ending of the path.
 
     Returns:
         :class:`Annotations` with the landmarks in the order of ``expected``.
 
     Raises:
-        DatasetError: missing or malformed, other landmarks or coordinates than ``dataset.yaml`` has.
-        ConfigError: no such format, or its plug-in cannot be imported.
+        DatasetError: the file is missing or malformed, or its landmarks or coordinates differ from those of ``dataset.yaml``.
+        ConfigError: the format is unknown, or its plug-in cannot be imported.
     """
     row = format_of(path, name)
     if not os.path.exists(path):  # pathlib's raises for a name that is too long
-        raise DatasetError(f"{path}: no such file; the table of the landmarks lies there, or where annotations in dataset.yaml says.")
+        raise DatasetError(
+            f"{path}: no such file; expected the table of the landmarks, here or at the path of annotations in dataset.yaml."
+        )
     found = _checked(_read(row, path, expected), expected, coordinates, row, path)
     _warn_of_placeholders(path, found.points)
     return found
@@ -68,7 +70,7 @@ def _read(row: AnnotationFormat, path: Path, expected: Expected) -> Annotations:
 
 
 def _checked(found: Annotations, expected: Expected, coordinates: str, row: AnnotationFormat, path: Path) -> Annotations:
-    """The same annotations in the order of the data set, absent points as NaN in every coordinate."""
+    """Annotations in the order of the data set, with NaN in every coordinate of absent points."""
     if not found.points:
         raise DatasetError(f"{path}: the table is empty.")
     if found.frame not in ("stated", coordinates):
@@ -91,7 +93,7 @@ def _checked(found: Annotations, expected: Expected, coordinates: str, row: Anno
 
 
 def _order(found: tuple[str, ...] | None, names: tuple[str, ...], path: Path) -> list[int]:
-    """Places in the file of the landmarks of a data set; a set that only counts its landmarks takes the file's order."""
+    """Positions in the file of a data set's landmarks. A set without names takes the file's order."""
     if found is None or (len(found) == len(names) and names == tuple(map(str, range(len(names))))):
         return list(range(len(names)))
     if sorted(found) != sorted(names):
@@ -102,7 +104,7 @@ def _order(found: tuple[str, ...] | None, names: tuple[str, ...], path: Path) ->
 
 
 def _warn_of_placeholders(path: Path, landmarks: dict[str, Array]) -> None:
-    """Warn of points such as 0,0 or -1,-1 that come more than once: other programs write absent landmarks so."""
+    """Warn about repeated points such as 0,0 or -1,-1, which other programs write for absent landmarks."""
     points = np.concatenate(list(landmarks.values()))
     suspects = points[(points <= 0).all(axis=1) & (points == points[:, :1]).all(axis=1) & (points == np.rint(points)).all(axis=1)]
     for value, times in zip(*np.unique(suspects[:, 0], return_counts=True), strict=True):

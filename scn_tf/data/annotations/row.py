@@ -1,4 +1,4 @@
-"""The row of an annotation format, and what its reader gives."""
+"""The row of an annotation format, and the result of its reader."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Frame = Literal["stated", "pixel", "physical"]
 
 
 class Expected(NamedTuple):
-    """What a data set says of its landmarks: ``names`` of all N in order, and ``dims``, 2 or 3."""
+    """Landmarks as stated by a data set: ``names`` of all N in order, and ``dims``, 2 or 3."""
 
     names: tuple[str, ...]
     dims: int
@@ -24,10 +24,11 @@ class Annotations:
     """Points of many images.
 
     Attributes:
-        points: image ID -> (N, d) float64, (x, y[, z]) with integers at pixel centres and y from the top, or mm in LPS; NaN where absent.
-        rows: image ID -> line of the file, for messages; 1 where a format has no lines.
-        names: of the N landmarks, where the file states them; None: they are in the order of ``dataset.yaml``.
-        frame: what the numbers are, where the file states it.
+        points: image ID -> (N, d) float64, NaN if absent. Either pixels (x, y[, z]) with integers at pixel centres and y from the
+            top, or mm in LPS.
+        rows: image ID -> line of the file, for messages; 1 if a format has no lines.
+        names: names of the N landmarks, if the file states them. None: they are in the order of ``dataset.yaml``.
+        frame: kind of the coordinates, if the file states it.
     """
 
     points: dict[str, Array]
@@ -41,12 +42,12 @@ class AnnotationFormat:
     """One row of the annotation formats.
 
     Attributes:
-        name: for ``annotation_format`` of ``dataset.yaml``.
-        endings: of its files, in lower case, with the dot. The longest that fits a file name decides.
+        name: value of ``annotation_format`` in ``dataset.yaml``.
+        endings: endings of its files, in lower case, with the dot. The longest match decides.
         description: one line for the table in docs/data.md.
-        read: reads a file, or the folder of a format with one file per image. It raises :class:`scn_tf.DatasetError` for what is wrong.
+        read: reads a file, or the folder of a format with one file per image. It raises :class:`scn_tf.DatasetError` for invalid files.
         write: writes :class:`Annotations` to a path; None for formats that are only read.
-        rank: place in lists; of two formats with one ending the first is used.
+        rank: place in lists. If two formats share an ending, the first is used.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""Image files of every format, and the DICOM series of folders, with the frames that they state.
+"""Image files of all formats and DICOM series of folders, with the frames that they state.
 
-One module in ``readers/`` per family of formats reads pixels as stored (:class:`Stored`) and has its rows; ``formats`` chooses one,
-``image`` turns, checks and converts. Other packages register rows (:func:`register_image_format`, entry-point group
+``readers/`` has one module per family of formats, which reads pixels as stored (:class:`Stored`) and defines its rows. ``formats``
+chooses a row; ``image`` turns, checks and converts. Other packages register rows (:func:`register_image_format`, entry-point group
 ``scn_tf.image_formats``).
 """
 

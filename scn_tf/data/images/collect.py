@@ -1,4 +1,4 @@
-"""Which images lie in a list of files and folders, and what each is called."""
+"""Images in a list of files and folders, and their IDs."""
 
 import os
 from collections import Counter, defaultdict
@@ -25,19 +25,19 @@ class Source(NamedTuple):
 
 
 def collect(paths: Iterable[str | os.PathLike[str]], *, dims: int) -> tuple[list[Source], list[str]]:
-    """The images of files and folders, folders in folders too, in order.
+    """Find the images of files and folders, including nested folders, in order.
 
-    Of volumes, a folder of DICOM slices is one image.
+    For volumes, a folder of DICOM slices is one image.
 
     Args:
         paths: files and folders.
-        dims: 2 or 3, what the model expects.
+        dims: 2 or 3, as the model expects.
 
     Returns:
-        (sources with distinct IDs; a line for each file that was left out: of a format that is not read).
+        (sources with distinct IDs, one line per file that was left out because its format is not read).
 
     Raises:
-        ImageError: a path that does not exist, or nothing found.
+        ImageError: a path does not exist, or there is no image.
     """
     paths = check_exist(paths)
     found: list[Path] = []
@@ -54,10 +54,10 @@ def collect(paths: Iterable[str | os.PathLike[str]], *, dims: int) -> tuple[list
 
 
 def check_exist(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The paths, all of which exist.
+    """Return the paths, all of which must exist.
 
     Raises:
-        ImageError: one does not.
+        ImageError: a path does not exist.
     """
     found = [Path(path) for path in paths]
     for path in found:
@@ -96,7 +96,7 @@ def _search(folder: Path, dims: int, found: list[Path], left_out: list[str], dep
 
 
 def _slices(folder: Path) -> list[Path]:
-    """The DICOM files of a folder that hold one slice each; files of several frames are volumes of their own."""
+    """DICOM files of a folder that hold one slice each. Files with several frames are volumes by themselves."""
     found = []
     for path in dicom_files(folder):
         from scn_tf.data.images.dicom.file import open_file  # pydicom takes a third of a second, and most folders hold none
@@ -113,7 +113,10 @@ def _slices(folder: Path) -> list[Path]:
 
 
 def distinct_ids(paths: list[Path]) -> list[str]:
-    """An ID per path: its stem, or its whole name beside a file of the same stem, behind as many of the folders above it as it takes."""
+    """One ID per path: its stem, or its whole name if another file has the same stem.
+
+    Parent folders are prepended until all IDs differ.
+    """
     absolute = [path.absolute() for path in paths]
     lasts = [path.name if path.is_dir() else stem(path) for path in absolute]
     beside = Counter((path.parent, last) for path, last in zip(absolute, lasts, strict=True))

@@ -1,4 +1,4 @@
-"""Which format a file has, and how it is read: one row per format."""
+"""Choice of a file's format, and reading: one row per format."""
 
 import contextlib
 import os
@@ -19,10 +19,11 @@ IMAGE_FORMATS = Registry("image format", ImageFormat, home="scn_tf.data.images.r
 
 
 def register_image_format(row: ImageFormat) -> None:
-    """Add a format for this program; an installed package offers its row in the entry-point group ``scn_tf.image_formats``.
+    """Add a format for this program. Installed packages declare entry points in the group ``scn_tf.image_formats`` instead.
 
     Raises:
-        ConfigError: no :class:`ImageFormat`; its name or an ending is taken; ``isolated``, since the other process would not know it.
+        ConfigError: the row is not an :class:`ImageFormat`, its name or an ending is taken, or it is ``isolated``: the other
+            process would not know it.
     """
     if isinstance(row, ImageFormat):
         if row.isolated:
@@ -34,7 +35,7 @@ def register_image_format(row: ImageFormat) -> None:
 
 
 def stem(path: str | os.PathLike[str]) -> str:
-    """File name without its image extension: ``a/b.nii.gz`` -> ``b``; without one the whole name, which may have dots (a DICOM UID)."""
+    """File name without its image extension: ``a/b.nii.gz`` -> ``b``. Other names stay whole, since they may have dots (a DICOM UID)."""
     name = Path(path).name
     endings_ = (ending for row in IMAGE_FORMATS.values() for ending in row.endings)
     for ending in sorted(endings_, key=len, reverse=True):
@@ -44,7 +45,7 @@ def stem(path: str | os.PathLike[str]) -> str:
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:
-    """Whether a file has the ending of an image format, or the first bytes of one whose files need none: archives export DICOM so."""
+    """Whether a file has the ending of an image format, or the first bytes of one whose files may lack an ending, as exported DICOM."""
     if endings.fitting(IMAGE_FORMATS.values(), Path(path)) is not None:
         return True
     try:
@@ -63,15 +64,15 @@ def read_image(path: str | os.PathLike[str], *, dims: int, channels: int = 1) ->
     or a volume one pixel deep counts as 2D. Colour becomes grey unless ``channels`` is 3.
 
     Args:
-        path: the file; for volumes also a folder that holds the slices of one DICOM series.
-        dims: 2 or 3, what the data set or model expects.
+        path: file, or for volumes also a folder with the slices of one DICOM series.
+        dims: 2 or 3, as the data set or model expects.
         channels: 1 or 3.
 
     Returns:
         :class:`Image`.
 
     Raises:
-        ImageError: missing, cut short, damaged, of the other dimension, with NaN or infinite pixels, or with tags that cannot be honoured.
+        ImageError: the file is missing, cut short, damaged or of the other dimension, has NaN or infinite pixels, or unsupported tags.
     """
     path = Path(path)
     name = shown(path)
@@ -83,7 +84,7 @@ def read_image(path: str | os.PathLike[str], *, dims: int, channels: int = 1) ->
 
 
 def read_stored(path: Path) -> Stored:
-    """:class:`Stored` of a file or of the DICOM series of a folder, read in this process.
+    """Read a file, or the DICOM series of a folder, in this process.
 
     Raises:
         ImageError: see :func:`read_image`.
@@ -94,7 +95,7 @@ def read_stored(path: Path) -> Stored:
 
 @contextlib.contextmanager
 def _errors_named(name: str) -> Iterator[None]:
-    """Whatever a reader raises becomes an :class:`ImageError` that names the file."""
+    """In the block, every error of a reader becomes an :class:`ImageError` that names the file."""
     try:
         yield
     except ImageError as error:
@@ -110,7 +111,7 @@ def _errors_named(name: str) -> Iterator[None]:
 
 
 def shown(value: object) -> str:
-    """Text of a path, ID or error that every terminal and file can hold, in one line; see :func:`scn_tf.messages.visible`."""
+    """Text of a path, ID or error, in one printable line; see :func:`scn_tf.messages.visible`."""
     return visible(str(value))
 
 
@@ -119,19 +120,19 @@ def _is_isolated(path: Path) -> bool:
 
 
 def _head(path: Path) -> bytes:
-    """As many first bytes of a file as tell its format."""
+    """First bytes of a file, enough to recognise its format."""
     with open(path, "rb") as file:
         return file.read(max(row.head_size for row in IMAGE_FORMATS.values()))
 
 
 def _by_first_bytes(head: bytes) -> ImageFormat | None:
-    """The format that a file begins with; of a file with two, that which leaves room for the other at its start."""
+    """Format by the first bytes of a file. If two match, the one that leaves room for the other at the start."""
     fitting = [row for row in IMAGE_FORMATS.values() if row.begins(head)]
     return max(fitting, key=lambda row: row.magic_at, default=None)
 
 
 def _format(path: Path) -> ImageFormat:
-    """The format of a file, by its name, else by its first bytes; the two must agree."""
+    """Format of a file, by its name, else by its first bytes. The two must agree."""
     if not path.is_file():
         raise ImageError(f"{path}: {'is no regular file' if path.exists() else 'no such file'}.")
     head = _head(path)

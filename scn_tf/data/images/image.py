@@ -20,12 +20,12 @@ IN_PLANE = 0.5  # smallest determinant of a slice's directions in x and y, at wh
 
 
 class Stored(NamedTuple):
-    """What a reader finds in a file; axes and pixels as the file has them.
+    """Content of a file, with axes and pixels as stored.
 
     Attributes:
-        array: ([D,] H, W, C), any real dtype; what a viewer shows bright is large.
-        spacing: (d,) mm per pixel (x, y[, z]); None where the file states none.
-        frame: homogeneous matrix (d + 1, d + 1) from pixels of the file to mm, LPS; None where the file states none.
+        array: ([D,] H, W, C), any real dtype. Large values are bright in a viewer.
+        spacing: (d,) mm per pixel (x, y[, z]); None if the file states none.
+        frame: homogeneous matrix (d + 1, d + 1) from pixels of the file to mm, LPS; None if the file states none.
     """
 
     array: np.ndarray
@@ -39,10 +39,10 @@ class Image:
 
     Attributes:
         array: float32 ([D,] H, W, C).
-        spacing: (d,) mm per array pixel, (x, y[, z]); None where the format states none.
-        physical_from_array: homogeneous matrix to mm, LPS; None where the file states no frame, or a plane without (x, y) of its own.
+        spacing: (d,) mm per array pixel, (x, y[, z]); None if the format states none.
+        physical_from_array: homogeneous matrix to mm, LPS; None if the file states no frame, or a plane without its own (x, y).
         file_from_array: homogeneous matrix to pixels of the file as stored.
-        name: of the file, for messages.
+        name: name of the file, for messages.
     """
 
     array: np.ndarray
@@ -57,14 +57,14 @@ class Image:
         return np.array(self.array.shape[-2::-1])
 
     def along_array_axes(self, file_spacing: Vector) -> np.ndarray:
-        """mm per pixel (d,) stated for the file's axes, in the order of the array's axes, a permutation of them."""
+        """Reorder mm per pixel (d,) from the file's axes to the array's axes."""
         return np.abs(np.linalg.inv(self.file_from_array)[:-1, :-1]) @ np.asarray(file_spacing, float)
 
     def own_from_array(self, coordinates: str) -> np.ndarray:
         """Matrix from array pixels to ``"pixel"`` (of the file) or ``"physical"`` (mm, LPS) coordinates.
 
         Raises:
-            ImageError: physical coordinates of a file that states no frame.
+            ImageError: the file states no frame for physical coordinates.
         """
         if coordinates != "physical":
             return self.file_from_array
@@ -82,15 +82,15 @@ class Image:
 
 
 def check_count(values: int, name: str, *, planes: int = 1) -> None:
-    """Refuse a header that promises more than fits into memory, before anything is read.
+    """Refuse a header that states more pixels than fit into memory, before reading them.
 
     Args:
-        values: numbers of the whole image.
+        values: number of values of the whole image.
         name: of the file.
-        planes: of the image.
+        planes: number of planes of the image.
 
     Raises:
-        ImageError: more than ``MAX_VALUES`` in all or ``MAX_PLANE_VALUES`` per plane, or none.
+        ImageError: there are more than ``MAX_VALUES`` in total or ``MAX_PLANE_VALUES`` per plane, or none.
     """
     if values < 1 or planes < 1:
         raise ImageError(f"{name}: its header states an image without pixels.")
@@ -102,17 +102,17 @@ def check_count(values: int, name: str, *, planes: int = 1) -> None:
 
 
 def check_channels(count: int, name: str) -> None:
-    """Refuse several numbers per pixel that are no colours, in formats that know no opacity beside grey.
+    """Refuse several values per pixel that are no colours, for formats without opacity beside grey.
 
     Raises:
-        ImageError: neither one, nor three (RGB) or four (RGB and opacity).
+        ImageError: there are neither one, three (RGB) nor four (RGB and opacity) values per pixel.
     """
     if count not in (1, 3, 4):
         raise ImageError(f"{name}: holds {count} numbers per pixel; expected 1, or colours as 3 or 4. Save the one to use by itself.")
 
 
 def frame(origin: Vector, spacing: Vector, direction: np.ndarray, name: str) -> np.ndarray:
-    """Homogeneous matrix from pixels to mm of a header.
+    """Homogeneous matrix from pixels to mm, from a header.
 
     Args:
         origin: (d,) mm of the centre of pixel 0.
@@ -121,7 +121,7 @@ def frame(origin: Vector, spacing: Vector, direction: np.ndarray, name: str) -> 
         name: of the file.
 
     Raises:
-        ImageError: directions that scale or shear, or are not finite.
+        ImageError: directions scale or shear, or are not finite.
     """
     dims = len(origin)
     direction, origin = np.asarray(direction, float).reshape(dims, dims), np.asarray(origin, float)
@@ -138,13 +138,13 @@ def frame(origin: Vector, spacing: Vector, direction: np.ndarray, name: str) -> 
 
 
 def from_stored(stored: Stored, *, dims: int, channels: int, name: str) -> Image:
-    """:class:`Image` of what a reader found.
+    """Build an :class:`Image` from the result of a reader.
 
     A volume's axes are turned to LPS (permuted and flipped, never resampled). A volume one pixel deep counts as 2D and keeps its place in
     the frame. Colour becomes grey unless ``channels`` is 3.
 
     Raises:
-        ImageError: of the other dimension, pixels that are not finite, a spacing that cannot be.
+        ImageError: the dimension is wrong, pixels are not finite, or the spacing is invalid.
     """
     array, found = stored.array, stored.array.ndim - 1
     spacing = None if stored.spacing is None else checked_spacing(stored.spacing, found, name)
@@ -179,7 +179,7 @@ def _as_float(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def lps_turn(physical: np.ndarray) -> np.ndarray:
-    """Signed permutation (4, 4): column k holds the file axis that array axis k follows, and its sign; without shifts.
+    """Signed permutation (4, 4) without shifts: column k holds the file axis of array axis k, and its sign.
 
     Args:
         physical: homogeneous matrix (4, 4) from pixels of the file to mm, LPS.
@@ -195,11 +195,11 @@ def lps_turn(physical: np.ndarray) -> np.ndarray:
 
 
 def turned(array: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Array ([D,] H, W, C) with its axes permuted and flipped, and the matrix from its pixels to those it had.
+    """Permute and flip the axes of an array ([D,] H, W, C). Returns it with the matrix from its pixels to the original pixels.
 
     Args:
-        array: as stored.
-        turn: of :func:`lps_turn`, (d + 1, d + 1).
+        array: array as stored.
+        turn: matrix of :func:`lps_turn`, (d + 1, d + 1).
     """
     dims = len(turn) - 1
     sources = np.abs(turn[:-1, :-1]).argmax(axis=0)  # file axis (x, y[, z]) of each array axis
@@ -216,7 +216,7 @@ def turned(array: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _plane(physical: np.ndarray | None) -> np.ndarray | None:
-    """Matrix (3, 3) from pixels of a slice to its (x, y) mm, LPS; None where the slice's points differ in z instead."""
+    """Matrix (3, 3) from pixels of a slice to its (x, y) mm, LPS. None if points of the slice differ in z."""
     if physical is None:
         return None
     axes = physical[:2, :2]
@@ -236,16 +236,16 @@ def from_array(
     direction: ArrayLike | None = None,
     origin: ArrayLike | None = None,
 ) -> Image:
-    """:class:`Image` of a numpy array ([D,] H, W) or ([D,] H, W, C), a volume turned to LPS as that of a file.
+    """Build an :class:`Image` from a NumPy array ([D,] H, W) or ([D,] H, W, C). A volume is turned to LPS, as from a file.
 
     Args:
-        array: any real numbers; a volume without ``direction`` is taken to be in LPS order.
+        array: any real numbers. A volume without ``direction`` is assumed to be in LPS order.
         dims, channels: see :func:`scn_tf.data.images.read_image`.
-        spacing: (d,) mm per pixel, direction: (d * d,) or (d, d) cosines, origin: (d,) mm, as in the header of a file: of the
-            array's axes x, y[, z].
+        spacing: (d,) mm per pixel, direction: (d * d,) or (d, d) cosines, origin: (d,) mm. They are as in the header of a file, for
+            the array's axes x, y[, z].
 
     Raises:
-        ImageError: wrong rank, order of axes or channels, NaN or infinite values, a frame that cannot be.
+        ImageError: rank, order of axes or channels are wrong, values are NaN or infinite, or the frame is invalid.
     """
     if spacing is not None:
         spacing = checked_spacing(spacing, dims, "array: spacing")
@@ -266,10 +266,10 @@ def from_array(
 
 
 def checked_spacing(spacing: ArrayLike, dims: int, name: str) -> np.ndarray:
-    """mm per pixel as (d,) float.
+    """Check mm per pixel, and return it as (d,) float.
 
     Raises:
-        ImageError: not d finite positive numbers.
+        ImageError: there are not d finite positive numbers.
     """
     try:
         values = np.asarray(spacing, float)
@@ -281,7 +281,7 @@ def checked_spacing(spacing: ArrayLike, dims: int, name: str) -> np.ndarray:
 
 
 def to_channels(array: np.ndarray, channels: int, name: str) -> np.ndarray:
-    """([D,] H, W, 1 to 4) -> ([D,] H, W, channels); a second or fourth channel is opacity and is ignored."""
+    """Convert ([D,] H, W, 1 to 4) to ([D,] H, W, channels). A second or fourth channel is opacity and is ignored."""
     found = array.shape[-1]
     if found == channels:
         return array

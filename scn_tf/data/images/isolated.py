@@ -1,6 +1,6 @@
-"""Readers in a process of their own: a file that crashes a decoder, or that it never finishes, costs that process alone.
+"""Readers in separate processes. A file that crashes a decoder, or never finishes, ends only that process.
 
-GDCM, ITK and the codecs of TIFF are C and C++ that a damaged file can crash. A few such processes are kept and used again.
+GDCM, ITK and the codecs of TIFF are C and C++ libraries that damaged files can crash. A few processes are kept and reused.
 """
 
 import atexit
@@ -37,14 +37,14 @@ Answer: TypeAlias = tuple[Head, np.ndarray | None]  # first line, and the pixels
 
 
 def read(path: Path, name: str) -> Stored:
-    """:class:`Stored` of a file or folder, read by another process.
+    """Read a file or folder in another process.
 
     Args:
-        path: of the file.
-        name: for messages.
+        path: path of the file.
+        name: name of the file, for messages.
 
     Raises:
-        ImageError: what the reader raises; the reader crashed, or took longer than ``SECONDS``.
+        ImageError: the reader raised it, crashed, or took longer than ``SECONDS``.
     """
     process, used_before = _taken(name)
     answer = _asked(process, path)
@@ -68,7 +68,7 @@ def read(path: Path, name: str) -> Stored:
 
 
 def _asked(process: subprocess.Popen[bytes], path: Path) -> Answer | None:
-    """A process's answer about a path; None, and the process gone, where there is none."""
+    """Answer of a process about a path. None if there is no answer; the process is then gone."""
     whole = False
     paths, answers = _pipes(process)
     try:
@@ -88,7 +88,7 @@ def _asked(process: subprocess.Popen[bytes], path: Path) -> Answer | None:
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], BufferedReader]:
-    """Input and output of a process, both of which are pipes."""
+    """Input and output of a process, which are both pipes."""
     return known(process.stdin), cast(BufferedReader, process.stdout)
 
 
@@ -105,7 +105,7 @@ def _array(head: Head, stream: BufferedReader) -> np.ndarray | None:
 
 
 def _taken(name: str) -> tuple[subprocess.Popen[bytes], bool]:
-    """A process that waits for a path, and whether it had one before."""
+    """Take a process that waits for a path. Returns it, and whether it was used before."""
     with _lock:
         while _idle:
             process = _idle.pop()
@@ -116,10 +116,10 @@ def _taken(name: str) -> tuple[subprocess.Popen[bytes], bool]:
 
 
 def _started(name: str) -> subprocess.Popen[bytes]:
-    """A new process, which has written its first line.
+    """Start a process and wait for its first line.
 
     Raises:
-        ImageError: none can be started, which is not the file's fault.
+        ImageError: no process can be started, which is not the file's fault.
     """
     # The working folder may hold another scn_tf: this process' search path counts, and -P keeps the folder out of it.
     search_path = [str(Path(__file__).parents[3]), *sys.path[0 if sys.flags.safe_path else 1 :]]
@@ -156,7 +156,7 @@ def _watched(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Close a process, which ends with its input."""
+    """Close the input of a process, which ends it."""
     with contextlib.suppress(OSError):
         for pipe in _pipes(process):
             pipe.close()
@@ -174,7 +174,7 @@ def _end_all() -> None:
 
 
 def _forget_all() -> None:
-    """In a forked child: the processes belong to its parent."""
+    """Forget all processes in a forked child, since they belong to its parent."""
     global _lock
     _lock = threading.Lock()
     _idle.clear()
@@ -185,7 +185,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def serve(reader: Callable[[Path], Stored]) -> None:
-    """Answer paths on standard input, one JSON text a line, until it ends: a line of JSON, then the bytes of the pixels."""
+    """Answer paths from standard input, one JSON text per line, until it ends.
+
+    An answer is a line of JSON, then the bytes of the pixels.
+    """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints may run into the answers
     with contextlib.suppress(ImportError, ValueError, OSError):
@@ -206,7 +209,7 @@ def serve(reader: Callable[[Path], Stored]) -> None:
 
 
 def _answer(reader: Callable[[Path], Stored], path: Path) -> Answer:
-    """What a reader finds in a file."""
+    """Result of a reader for a file."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", DataWarning)

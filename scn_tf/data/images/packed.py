@@ -1,4 +1,4 @@
-"""Pixels that are packed, or lie in another file that a header names."""
+"""Pixels that are packed, or stored in another file that a header names."""
 
 import bz2
 import re
@@ -11,10 +11,10 @@ SEVERAL = re.compile(r"%\d*[di]|^LIST\b|\n")  # patterns and lists of files
 
 
 def beside(header: Path, named: str) -> Path:
-    """The one data file that a header names, in the header's own folder or below it.
+    """Data file that a header names, in the header's own folder or below it.
 
     Raises:
-        ImageError: a list or pattern of files, a path out of the folder, or nothing there.
+        ImageError: the header names a list or pattern of files, a path outside the folder, or a missing file.
     """
     if SEVERAL.search(named):
         raise ImageError(f"{header}: its pixels lie in several files ({named[:80]}); save it as one.")
@@ -22,21 +22,23 @@ def beside(header: Path, named: str) -> Path:
     try:
         place = (folder / named).resolve()
     except (OSError, ValueError, RuntimeError):
-        raise ImageError(f"{header}: names a data file that cannot be ({named[:80]!r}).") from None
+        raise ImageError(f"{header}: names an invalid data file ({named[:80]!r}).") from None
     if not place.is_relative_to(folder):
         if (folder / named).is_symlink():
-            raise ImageError(f"{header}: its data file {named[:80]} is a link out of the folder; put the file itself there.")
+            raise ImageError(f"{header}: its data file {named[:80]} is a link that leads outside the folder; put the file itself there.")
         raise ImageError(f"{header}: names a data file outside its own folder ({named[:80]}).")
     if not place.is_file():
-        raise ImageError(f"{header}: its data file {named[:80]} is not there.")
+        raise ImageError(f"{header}: its data file {named[:80]} is missing.")
     return place
 
 
 def unpacked(packed: bytes, size: int, name: str, *, bzip2: bool = False) -> bytes:
-    """The ``size`` bytes that a header states of a zlib, gzip or bzip2 stream, which must end there: its end holds its checksum.
+    """Unpack the ``size`` bytes that a header states from a zlib, gzip or bzip2 stream.
+
+    It must end there, since its end holds its checksum.
 
     Raises:
-        ImageError: cut short, damaged, or with more than that; no more than that is unpacked.
+        ImageError: the stream is cut short, damaged or longer. No more than ``size`` bytes are unpacked.
     """
     unpacker = bz2.BZ2Decompressor() if bzip2 else zlib.decompressobj(47)
     try:

@@ -13,16 +13,16 @@ class ImageFormat:
     """One row of the image formats.
 
     Attributes:
-        name: for people.
-        endings: of its files, in lower case, with the dot. The longest that fits a file name decides.
-        read: gives the :class:`scn_tf.data.images.Stored` of a file, or raises :class:`scn_tf.ImageError` for what is wrong.
-        magic: bytes of which a file has one at ``magic_at``; none: not asked.
-        magic_at: their place.
-        magic_required: whether a file with the ending must have them.
+        name: name for messages and tables.
+        endings: endings of its files, in lower case, with the dot. The longest match decides.
+        read: gives the :class:`scn_tf.data.images.Stored` of a file, or raises :class:`scn_tf.ImageError`.
+        magic: byte strings of which a file has one at ``magic_at``. Empty: not checked.
+        magic_at: position of these bytes.
+        magic_required: whether a file with the ending must have these bytes.
         without_ending: whether files without an ending are found in folders by these bytes.
-        headers: those of its endings whose files may name a second one for the pixels, which is no image by itself.
-        isolated: whether it runs in a process of its own, since a damaged file can crash the libraries that it calls. That process
-            finds rows of this package and of entry points, but none that a program registered.
+        headers: endings of header files, which may name a second file for the pixels. That file is no image by itself.
+        isolated: whether it runs in its own process, because damaged files can crash its libraries. That process finds rows of this
+            package and of entry points, but no registered ones.
         rank: place in lists.
     """
 
@@ -46,5 +46,5 @@ class ImageFormat:
 
     @property
     def head_size(self) -> int:
-        """Bytes of a file that :meth:`begins` needs."""
+        """Number of bytes of a file that :meth:`begins` needs."""
         return self.magic_at + max(map(len, self.magic), default=0)

@@ -1,6 +1,6 @@
-"""Every form that a network can be exported in: one package or file and one row per form.
+"""Forms of export, with one package or file and one row per form.
 
-A row is imported when help lists the forms: it must not import TensorFlow itself, so its functions import what they need.
+Help texts import the rows, so these must not import TensorFlow. Their functions import what they need.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class Option(NamedTuple):
-    """Something to choose when a form is written: a keyword of ``write``, and of ``scn-tf export``.
+    """An option of a form: a keyword of ``write``, and an option of ``scn-tf export``.
 
     Args:
-        name: keyword.
-        description: for help texts.
-        kind: ``"choice"`` of ``choices``; ``"switch"``, off unless given; ``"folder"``, a path that other forms need not know;
-            ``"value"``, from Python alone.
-        choices: the first one is taken where none is given.
+        name: name of the keyword.
+        description: text for help.
+        kind: ``"choice"``, one of ``choices``; ``"switch"``, off unless given; ``"folder"``, a path that other forms may ignore;
+            ``"value"``, only from Python.
+        choices: possible values; the first one is the default.
     """
 
     name: str
@@ -37,33 +37,34 @@ class Option(NamedTuple):
 
     @property
     def default(self) -> str | bool | None:
-        """The value of an option that is not given."""
+        """Value of an option that is not given."""
         return {"choice": self.choices[0] if self.choices else None, "switch": False}.get(self.kind)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportForm:
-    """One form: how it is written, recognised, opened and judged.
+    """One form of export: how it is written, recognised, opened and compared.
 
     Args:
-        name: of the form in options and tables.
-        title: as its makers spell it, for messages: "TFLite".
-        description: what it is for, a few words for help texts and tables.
-        suffix: of its file, in lower case, such as ``".tflite"``; empty: it is a folder.
-        write: function (run, path, **options) -> path of what it wrote. Of a file form ``path`` is a new file, which is moved to its
-            place when ``write`` returns; a folder form sees to that itself. The run is a folder or model file
-            (:func:`scn_tf.export.signatures.load_service` reads it). The result must carry ``ModelInfo.public().to_json()`` as JSON.
-        open: function path -> (function of images float32 (B, [D,] H, W, C) as the network takes them -> outputs by name, what the
-            file says of itself). The outputs are those of :func:`scn_tf.export.answers.answer_of`. Several threads may call it.
-        is_there: function of a folder: whether it holds such an export. A folder form has one.
-        is_ours: function of a file that is there already: whether ``write`` may replace it. By default it must contain
+        name: name of the form in options and tables.
+        title: official spelling for messages, such as "TFLite".
+        description: its purpose, a few words for help texts and tables.
+        suffix: ending of its file in lower case, such as ``".tflite"``. Empty for a folder.
+        write: function (run, path, **options) -> path of the result. For a file, ``path`` is a temporary file, which is moved when
+            ``write`` returns. A folder form must do this itself. The run is a folder or model file
+            (:func:`scn_tf.export.signatures.load_service` reads it). The result must contain ``ModelInfo.public().to_json()`` as
+            JSON.
+        open: function path -> (function of prepared images float32 (B, [D,] H, W, C) -> outputs by name, facts of the file). The
+            outputs are those of :func:`scn_tf.export.answers.answer_of`. Several threads may call it.
+        is_there: function that tells whether a folder holds such an export. Required for folder forms.
+        is_ours: function that tells whether ``write`` may replace an existing file. By default, the file must contain
             ``scn_tf.json``, the name under which forms keep the JSON.
-        options: that ``write`` takes.
-        instead: what to do in place of an option of other forms, by its name.
-        more_error: growth of the mean error that parity allows, by ``ModelInfo.quantize`` or by the kind of what ``callers`` sends.
-            What is not named must repeat Keras' arithmetic.
-        callers: function (path, :class:`scn_tf.export.parity.Sent`) -> further ways to ask this export, which parity compares.
-        rank: place in lists; of several folder forms the first one is taken for a folder without ``--form``.
+        options: options that ``write`` takes.
+        instead: advice by name of an option that only other forms have.
+        more_error: growth of the mean error that parity allows, by ``ModelInfo.quantize`` or by the kind of input that ``callers``
+            sends. All others must repeat Keras' arithmetic.
+        callers: function (path, :class:`scn_tf.export.parity.Sent`) -> further ways to call this export, which parity compares.
+        rank: place in lists. The first folder form is the default for a folder without ``--form``.
     """
 
     name: str
@@ -81,7 +82,7 @@ class ExportForm:
     rank: int = 100
 
     def option(self, name: str) -> Option | None:
-        """Its option of that name."""
+        """Option of that name."""
         return next((option for option in self.options if option.name == name), None)
 
 
@@ -89,9 +90,9 @@ FORMS: Registry[ExportForm] = Registry("form of export", ExportForm, home="scn_t
 
 
 def register_export_form(form: ExportForm) -> None:
-    """Add a value of ``scn-tf export --form``; packages offer theirs by an entry point instead (docs/extending.md).
+    """Add a value of ``scn-tf export --form``. Installed packages declare an entry point instead (docs/extending.md).
 
     Raises:
-        ConfigError: it is no :class:`ExportForm`, or its name is taken.
+        ConfigError: the row is not an :class:`ExportForm`, or its name is taken.
     """
     FORMS.register(form)

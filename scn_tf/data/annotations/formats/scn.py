@@ -1,4 +1,4 @@
-"""The landmark table: a row per image, its ID and then the coordinates of every landmark; no header."""
+"""The landmark table: one row per image, with its ID and the coordinates of every landmark. There is no header."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ def read(path: Path, expected: Expected) -> Annotations:
         expected: names and dimension of the landmarks.
 
     Raises:
-        DatasetError: malformed; names line, ID and landmark.
+        DatasetError: the table is malformed; the message names line, ID and landmark.
     """
     names, dims = expected
     count = len(names)
@@ -66,7 +66,7 @@ def read(path: Path, expected: Expected) -> Annotations:
 
 
 def write(path: Path, annotations: Annotations) -> None:
-    """Write a landmark table; fields of absent points stay empty.
+    """Write a landmark table. Fields of absent points stay empty.
 
     Raises:
         WriteError: the file cannot be written.
@@ -79,7 +79,7 @@ def write(path: Path, annotations: Annotations) -> None:
 
 
 def _hint(line: int, row: Sequence[str], expected: int) -> str:
-    """What is often wrong with a table whose row does not fit, and the fix, as the end of a message."""
+    """End of a message about an invalid row: a common cause and its fix."""
     text = ",".join(row)
     separator = next((mark for mark in ";\t|" if mark in text), None)
     if separator is not None:

@@ -1,1 +1,1 @@
-"""DICOM: single files, frames in space, and the series of a folder. Its row is in ``readers/dicom.py``."""
+"""DICOM: single files, frames in space, and series of a folder. The row is in ``readers/dicom.py``."""

@@ -1,7 +1,7 @@
-"""DICOM: one file with one image or several frames, through pydicom; every tag that changes brightness or place is honoured or refused.
+"""DICOM files with one image or several frames, read by pydicom. Every tag that changes brightness or position is applied or refused.
 
-The decoders of packed pixels are those of python-gdcm. Both libraries, and ITK's reader, take the lowest bits of a pixel whatever HighBit
-states; here unpacked pixels are cut out of their words by it.
+python-gdcm decodes packed pixels. Both libraries, and ITK's reader, take the lowest bits of a pixel and ignore HighBit. Here,
+HighBit selects the bits of unpacked pixels.
 """
 
 import logging
@@ -33,10 +33,10 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
 def read(path: Path) -> Stored:
-    """:class:`Stored` of a DICOM file: (1, H, W, C) of a single frame, (D, H, W, C) of several, in the order of their places.
+    """Read a DICOM file: (1, H, W, C) for a single frame, (D, H, W, C) for several, in the order of their positions.
 
     Raises:
-        ImageError: damaged, cut short, without pixels, of a kind whose brightness or place is not known.
+        ImageError: the file is damaged, cut short or without pixels, or its brightness or position is unknown.
     """
     data = open_file(path)
     element = data.get_item("PixelData") if "PixelData" in data else None
@@ -51,10 +51,10 @@ def read(path: Path) -> Stored:
 
 
 def open_file(path: Path, *, headers: bool = False) -> pydicom.Dataset:
-    """A file's data set; with ``headers`` without pixels.
+    """DICOM data set of a file; ``headers`` reads it without pixels.
 
     Raises:
-        ImageError: no DICOM file, or a deflated one, whose size nothing states.
+        ImageError: the file is no DICOM file, or a deflated one, whose size is unknown.
     """
     try:
         with warnings.catch_warnings():
@@ -72,7 +72,7 @@ def open_file(path: Path, *, headers: bool = False) -> pydicom.Dataset:
 
 
 def _is_bare(path: Path) -> bool:
-    """Whether a file has no preamble, as very old ones, and begins with a tag of group 2 or 8."""
+    """Whether a file begins with a tag of group 2 or 8 instead of a preamble, as very old files do."""
     with open(path, "rb") as file:
         head = file.read(132)
     return head[128:] != b"DICM" and head[:2] in (b"\x02\x00", b"\x08\x00")
@@ -89,7 +89,7 @@ def stored(data: pydicom.Dataset, name: str) -> Stored:
 
 
 def _check_header(data: pydicom.Dataset, name: str) -> int:
-    """Number of frames of a data set whose pixels can be understood."""
+    """Number of frames. Refuses data sets with unsupported pixels."""
     missing = [key for key in ("Rows", "Columns", "BitsAllocated", "PhotometricInterpretation") if data.get(key) in (None, "")]
     if missing or not any(key in data for key in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise ImageError(f"{name}: is a DICOM file without an image, or cut short ({', '.join(missing) or 'no pixels'}).")
@@ -120,7 +120,7 @@ def _check_header(data: pydicom.Dataset, name: str) -> int:
 
 
 def _falls(table: pydicom.Dataset) -> bool:
-    """Whether a table of brightness, of numbers or of bytes as its VR has it, ends darker than it begins."""
+    """Whether a brightness table, of numbers or bytes by its VR, ends darker than it begins."""
     values = table.get("LUTData")
     if isinstance(values, bytes):
         count = int(table.LUTDescriptor[0]) or 2**16
@@ -131,7 +131,7 @@ def _falls(table: pydicom.Dataset) -> bool:
 
 
 def _check_jpeg_colours(frame: bytes, kind: str, name: str) -> None:
-    """Refuse a JPEG whose own markers state other colours than the file's PhotometricInterpretation: decoders believe one or the other."""
+    """Refuse a JPEG whose markers contradict the file's PhotometricInterpretation, since decoders follow one or the other."""
     adobe = frame.find(b"Adobe")
     transform = frame[adobe + 11] if 0 < adobe < len(frame) - 11 else None
     is_ycc = transform == 1 or (transform is None and b"JFIF\0" in frame[:64])
@@ -157,7 +157,7 @@ def _is_packed(data: pydicom.Dataset, name: str) -> bool:
 
 
 def _values(data: pydicom.Dataset, count: int, name: str) -> np.ndarray:
-    """Pixels (F, H, W, C) after rescaling, large is bright."""
+    """Pixels (F, H, W, C) after rescaling; large values are bright."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -180,12 +180,12 @@ def _values(data: pydicom.Dataset, count: int, name: str) -> np.ndarray:
 
 
 def _decoded_to_rgb(data: pydicom.Dataset) -> bool:
-    """JPEG 2000 decoders undo its own colour transforms."""
+    """Whether the decoder gives RGB: JPEG 2000 decoders undo the format's colour transforms."""
     return str(data.PhotometricInterpretation) in ("YBR_ICT", "YBR_RCT")
 
 
 def _words(data: pydicom.Dataset, name: str) -> tuple[np.ndarray, float, float]:
-    """(pixels as stored, their least and largest possible value)."""
+    """(pixels as stored, their smallest and largest possible value)."""
     if "PixelData" not in data:
         array = pixels.pixel_array(data, raw=True)
         return array, float(np.nanmin(array)), float(np.nanmax(array))
@@ -208,7 +208,7 @@ def _words(data: pydicom.Dataset, name: str) -> tuple[np.ndarray, float, float]:
 
 
 def _rescaled(data: pydicom.Dataset, array: np.ndarray, name: str) -> np.ndarray:
-    """Grey values after the modality's table, or its slopes, of the whole file or of single frames."""
+    """Grey values after the modality table or the slopes of the whole file or of single frames."""
     if data.get("ModalityLUTSequence"):
         if str(data.PhotometricInterpretation) == "MONOCHROME1":
             raise ImageError(f"{name}: has a modality table and MONOCHROME1; save it rescaled.")

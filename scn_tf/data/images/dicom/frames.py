@@ -1,4 +1,4 @@
-"""Where the pixels of a DICOM file lie: pixel size, orientation and place of single images, frames and slices."""
+"""Geometry of DICOM files: pixel size, orientation and position of single images, frames and slices."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ EVEN = 0.02  # how much the distances of neighbouring slices may differ, as a sh
 
 
 def functional_group(data: pydicom.Dataset, number: int, key: str) -> pydicom.Dataset | None:
-    """The functional group of a frame, its own or the one that all share."""
+    """Functional group of a frame, its own or the shared one."""
     own, shared = data.get("PerFrameFunctionalGroupsSequence"), data.get("SharedFunctionalGroupsSequence")
     for groups, index in ((own, number), (shared, 0)):
         if groups and index < len(groups) and groups[index].get(key):
@@ -26,7 +26,7 @@ def functional_group(data: pydicom.Dataset, number: int, key: str) -> pydicom.Da
 
 
 def pixel_spacing(data: pydicom.Dataset) -> tuple[float, float] | None:
-    """mm per pixel (x, y) by the first tag that states it, on its own or in the functional groups; None where none does."""
+    """Pixel size in mm (x, y) from the first tag that states it, at top level or in the functional groups. None if no tag does."""
     places = [data.get(key) for key in SPACING]
     if (measures := functional_group(data, 0, "PixelMeasuresSequence")) is not None:
         places.insert(0, measures.get("PixelSpacing"))
@@ -41,7 +41,7 @@ def pixel_spacing(data: pydicom.Dataset) -> tuple[float, float] | None:
 
 
 def pixel_aspect(data: pydicom.Dataset, spacing: tuple[float, ...] | None, name: str) -> tuple[float, float]:
-    """(height, width) of a pixel that PixelAspectRatio states, (1, 1) where it does not; refused where the pixel size contradicts it."""
+    """(height, width) of a pixel by PixelAspectRatio, (1, 1) without one. A contradiction to the pixel size is refused."""
     try:
         height, width = map(float, data.get("PixelAspectRatio") or (1, 1))
     except (TypeError, ValueError):
@@ -57,7 +57,7 @@ def pixel_aspect(data: pydicom.Dataset, spacing: tuple[float, ...] | None, name:
 
 
 def orientation(data: pydicom.Dataset, number: int, name: str) -> np.ndarray:
-    """(3, 3) directions of x, y and the normal of a frame, as columns; those of the axes where none are stated."""
+    """Directions (3, 3) of x, y and the normal of a frame, as columns. The identity if none are stated."""
     group = functional_group(data, number, "PlaneOrientationSequence")
     value = (data if group is None else group).get("ImageOrientationPatient")
     if not value:
@@ -72,7 +72,7 @@ def orientation(data: pydicom.Dataset, number: int, name: str) -> np.ndarray:
 
 
 def position(data: pydicom.Dataset, number: int) -> np.ndarray | None:
-    """(3,) mm of the first pixel of a frame; None where it is not stated."""
+    """Position (3,) in mm of the first pixel of a frame; None if it is not stated."""
     group = functional_group(data, number, "PlanePositionSequence")
     try:
         place = np.array([float(one) for one in (data if group is None else group).ImagePositionPatient])
@@ -85,13 +85,13 @@ def stack(places: Sequence[np.ndarray], directions: np.ndarray, names: Sequence[
     """(order of slices along their normal, distance of neighbours in mm).
 
     Args:
-        places: (3,) mm of the first pixel of each slice.
+        places: position (3,) in mm of the first pixel of each slice.
         directions: (3, 3), see :func:`orientation`.
-        names: of the slices, for messages.
-        name: of the volume.
+        names: names of the slices, for messages.
+        name: name of the volume.
 
     Raises:
-        ImageError: two slices at one place, gaps, slices that are shifted against each other.
+        ImageError: two slices have one position, there are gaps, or slices are shifted against each other.
     """
     points = np.array(places)
     along = points @ directions[:, 2]

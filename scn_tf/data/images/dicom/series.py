@@ -16,7 +16,7 @@ MAX_SLICES = 2**14
 
 
 class Slice(NamedTuple):
-    """What a file states of its slice."""
+    """Facts of a slice, from its file."""
 
     path: Path
     series: str
@@ -27,7 +27,10 @@ class Slice(NamedTuple):
 
 
 def dicom_files(folder: Path) -> list[Path]:
-    """The DICOM files of a folder, in order: by their first bytes or, as some are cut short, by names like those of the others."""
+    """DICOM files of a folder, in order.
+
+    They are recognised by their first bytes, or by names like those of the others, since some may be cut short.
+    """
     files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file()]
     begins = {path for path in files if _is_dicom(path)}
     patterns = {_pattern(path) for path in begins} - {"DICOMDIR"}
@@ -35,7 +38,7 @@ def dicom_files(folder: Path) -> list[Path]:
 
 
 def _pattern(path: Path) -> str:
-    """What the names of slices have in common: ``IM#.dcm``."""
+    """Common pattern of the names of slices: ``IM#.dcm``."""
     return re.sub(r"\d+", "#", path.name)
 
 
@@ -58,10 +61,10 @@ def _is_dicom(path: Path) -> bool:
 
 
 def read(folder: Path) -> Stored:
-    """:class:`Stored` of the one series of a folder, sorted by the places of its slices.
+    """Read the single series of a folder, sorted by the positions of its slices.
 
     Raises:
-        ImageError: no series, several of them, gaps, two slices at one place, slices of different sizes; or see
+        ImageError: the folder has no series or several, gaps, two slices at one position or slices of different sizes. Also as in
             :func:`scn_tf.data.images.dicom.file.read`.
     """
     from scn_tf.data.images.dicom import file, frames  # pydicom takes a third of a second, which most images do not need
@@ -106,7 +109,7 @@ def _slice(path: Path) -> Slice:
 
 
 def _check_alike(slices: list[Slice], name: str) -> None:
-    """Refuse slices that do not make one volume, by the names of the files that differ."""
+    """Refuse slices that do not form one volume. The message names the files that differ."""
     first = slices[len(slices) // 2]  # rather one of the many than the odd one
     by_series: dict[str, list[str]] = {}
     for one in slices:

@@ -7,7 +7,7 @@ from scn_tf.data.images.row import ImageFormat
 
 
 def read(path: Path) -> Stored:
-    """:class:`Stored` of a DICOM file; see :func:`scn_tf.data.images.dicom.file.read`."""
+    """Read a DICOM file; see :func:`scn_tf.data.images.dicom.file.read`."""
     from scn_tf.data.images.dicom import file  # pydicom takes a third of a second, which most images do not need
 
     return file.read(path)

@@ -1,4 +1,7 @@
-"""GIPL and VTK structured points: headers are checked here, pixels are read by SimpleITK, which fills what is missing with anything."""
+"""GIPL and VTK structured points.
+
+This module checks the headers, and SimpleITK reads the pixels; it fills missing ones with arbitrary values.
+"""
 
 import math
 import struct
@@ -22,7 +25,7 @@ GIPL_BYTES = {7: 1, 8: 1, 15: 2, 16: 2, 31: 4, 32: 4, 64: 4, 65: 8}
 
 
 class Header(NamedTuple):
-    """``sides`` (x, y, z); ``values`` in all; ``size`` bytes of the pixels from ``start``; whether mm are stated."""
+    """``sides`` (x, y, z); number of ``values``; ``size`` bytes of the pixels from ``start``; whether mm are stated."""
 
     sides: list[int]
     values: int
@@ -32,20 +35,20 @@ class Header(NamedTuple):
 
 
 def read_gipl(path: Path) -> Stored:
-    """:class:`Stored` of a ``.gipl`` file; see :func:`_read`."""
+    """Read a ``.gipl`` file; see :func:`_read`."""
     return _read(path, _gipl)
 
 
 def read_vtk(path: Path) -> Stored:
-    """:class:`Stored` of a ``.vtk`` file of structured points; see :func:`_read`."""
+    """Read a ``.vtk`` file of structured points; see :func:`_read`."""
     return _read(path, _vtk)
 
 
 def _read(path: Path, parse: Callable[[Path], Header]) -> Stored:
-    """Check the header, then read.
+    """Check the header, then read the pixels.
 
     Raises:
-        ImageError: damaged or cut short.
+        ImageError: the file is damaged or cut short.
     """
     header = parse(path)
     check_count(header.values, str(path), planes=header.sides[2])

@@ -1,6 +1,6 @@
-"""MetaImage, with its pixels in the same file or in one beside it.
+"""MetaImage, with its pixels in the same file or in a second one.
 
-Read here, not by ITK: its reader prints lines without a file's name, and takes matrices that scale or shear.
+ITK's reader is not used. It prints lines without a file's name, and accepts matrices that scale or shear.
 """
 
 import math
@@ -36,10 +36,10 @@ class Header(NamedTuple):
 
 
 def read(path: Path) -> Stored:
-    """:class:`Stored` of a ``.mha`` or ``.mhd`` file.
+    """Read a ``.mha`` or ``.mhd`` file.
 
     Raises:
-        ImageError: damaged, cut short, pixels as text or in several files, a frame that scales or shears.
+        ImageError: the file is damaged or cut short, its pixels are text or in several files, or its frame scales or shears.
     """
     header = _header(path)
     sides, fields = header.sides, header.fields

@@ -1,6 +1,6 @@
-"""NIfTI-1 and NIfTI-2, single files and pairs of header and data; through nibabel's headers.
+"""NIfTI-1 and NIfTI-2, single files and pairs of header and data, with nibabel's headers.
 
-ITK's reader opens ``x.nii`` where ``x.nii.gz`` was named and fills what is missing with zeros.
+ITK's reader is not used. It opens ``x.nii`` instead of ``x.nii.gz``, and fills missing pixels with zeros.
 """
 
 import gzip
@@ -27,10 +27,11 @@ LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read(path: Path) -> Stored:
-    """:class:`Stored` of a ``.nii``, ``.nii.gz`` or ``.hdr`` file.
+    """Read a ``.nii``, ``.nii.gz`` or ``.hdr`` file.
 
     Raises:
-        ImageError: damaged, cut short, Analyze without orientation, several volumes, complex pixels, a frame that scales or shears.
+        ImageError: the file is damaged or cut short, an Analyze file without orientation, or has several volumes, complex pixels,
+            or a frame that scales or shears.
     """
     name = str(path)
     header = _header(path)
@@ -57,7 +58,7 @@ def read(path: Path) -> Stored:
 
 
 def _unpacked(path: Path, size: int, *, to_end: bool = False) -> bytes:
-    """At most ``size`` bytes of a file, unpacked; ``to_end``: the rest of a packed one is read too, which tests its checksum."""
+    """At most ``size`` unpacked bytes of a file. With ``to_end``, the rest of a packed file is also read, which tests its checksum."""
     try:
         with open(path, "rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
@@ -102,7 +103,7 @@ def _values(path: Path, header: "nibabel.Nifti1Header", size: int) -> memoryview
 
 
 def _partner(path: Path) -> Path:
-    """The data file of a ``.hdr``."""
+    """Data file of a ``.hdr``."""
     found = [place for ending in (".img", ".img.gz") if (place := path.with_suffix(ending)).is_file()]
     if len(found) != 1:
         raise ImageError(f"{path}: expected its pixels in {path.stem}.img or {path.stem}.img.gz, found {len(found)} of them.")
@@ -110,7 +111,7 @@ def _partner(path: Path) -> Path:
 
 
 def _frame(header: "nibabel.Nifti1Header", name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Spacing (3,) and matrix (4, 4) to mm, LPS; of the two transforms that a file may state the one that ITK and 3D Slicer take."""
+    """Spacing (3,) and matrix (4, 4) to mm, LPS. A file may state two transforms; the choice is that of ITK and 3D Slicer."""
     unit = header.get_xyzt_units()[0]
     if unit not in MM_PER_UNIT:
         raise ImageError(f"{name}: its header states lengths in {unit!r}; expected mm.")

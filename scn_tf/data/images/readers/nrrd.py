@@ -1,4 +1,4 @@
-"""NRRD, with its pixels in the same file or in one beside it; through pynrrd's headers."""
+"""NRRD, with its pixels in the same file or in a second one, with pynrrd's headers."""
 
 import math
 from pathlib import Path
@@ -27,10 +27,11 @@ CHANNEL_KINDS = {"rgb-color", "rgba-color", "list", "vector", "3-color", "4-colo
 
 
 def read(path: Path) -> Stored:
-    """:class:`Stored` of a ``.nrrd`` or ``.nhdr`` file.
+    """Read a ``.nrrd`` or ``.nhdr`` file.
 
     Raises:
-        ImageError: damaged, cut short, text encodings, several data files, a frame that scales or shears, units that are no lengths.
+        ImageError: the file is damaged or cut short, has a text encoding, several data files, a frame that scales or shears, or
+            units that are no lengths.
     """
     name = str(path)
     with open(path, "rb") as file:
@@ -85,7 +86,7 @@ def _values(path: Path, header: dict[str, Any], start: int, size: int) -> bytes:
 
 
 def _frame(header: dict[str, Any], axes: list[int], name: str) -> tuple[tuple[float, ...] | None, np.ndarray | None]:
-    """(spacing, matrix to mm) of the axes in space, of three for a plane in space; (None, None) where the header states no pixel size."""
+    """(spacing, matrix to mm) of the axes in space; three axes for a plane in space. (None, None) if the header states no pixel size."""
     dims = len(axes)
     scale = _scales(header, axes, name)
     directions = header.get("space directions")

@@ -1,4 +1,4 @@
-"""PNG, JPEG and BMP: checked whole first, then decoded as the exported graph decodes them."""
+"""PNG, JPEG and BMP: checked for completeness, then decoded as in the exported graph."""
 
 import functools
 import io
@@ -20,7 +20,7 @@ MAX_BYTES = 2**30
 
 
 def read_png(path: Path) -> Stored:
-    """:class:`Stored` of a PNG file of any colour type and depth; see :func:`_content`."""
+    """Read a PNG file of any colour type and depth; see :func:`_content`."""
     content = _content(path)
     if len(content) >= 26:
         width, height = struct.unpack_from(">II", content, 16)
@@ -36,7 +36,7 @@ def read_png(path: Path) -> Stored:
 
 
 def read_jpeg(path: Path) -> Stored:
-    """:class:`Stored` of a JPEG file, grey or colour; see :func:`_content`."""
+    """Read a JPEG file, grey or colour; see :func:`_content`."""
     content = _content(path)
     _check(path, encoded.check_jpeg_segments, content)
     try:
@@ -53,7 +53,7 @@ def read_jpeg(path: Path) -> Stored:
 
 
 def read_bmp(path: Path) -> Stored:
-    """:class:`Stored` of a BMP file, plain or with a palette; see :func:`_content`."""
+    """Read a BMP file, plain or with a palette; see :func:`_content`."""
     content = _content(path)
     _check(path, encoded.check_bmp, content)
     width, height = struct.unpack_from("<ii", content, 18)
@@ -64,10 +64,10 @@ def read_bmp(path: Path) -> Stored:
 
 
 def _content(path: Path) -> bytes:
-    """Bytes of a file; warns where EXIF would turn the picture.
+    """Bytes of a file. Warns if EXIF would turn the image.
 
     Raises:
-        ImageError: larger than an image can be.
+        ImageError: the file is larger than any valid image.
     """
     if (size := path.stat().st_size) > MAX_BYTES:
         raise ImageError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are read.")

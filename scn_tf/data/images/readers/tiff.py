@@ -1,4 +1,4 @@
-"""TIFF of any layout, through tifffile: what its tags say of brightness is honoured, what cannot be is refused."""
+"""TIFF of any layout, read by tifffile. Tags about brightness are applied; unsupported ones are refused."""
 
 import logging
 import math
@@ -24,10 +24,10 @@ ALPHA = ("ASSOCALPHA", "UNASSALPHA")
 
 
 def read(path: Path) -> Stored:
-    """:class:`Stored` of a TIFF file; the pages of a stack are slices. It states no frame: its resolution is that of a printer.
+    """Read a TIFF file; the pages of a stack are slices. TIFF has no frame, since its resolution is for printing.
 
     Raises:
-        ImageError: damaged, cut short, turned by its orientation tag, of a colour space or sample format that is not known.
+        ImageError: the file is damaged, cut short or turned by its orientation tag, or its colour space or sample format is unknown.
     """
     import tifffile
 
@@ -47,7 +47,7 @@ def read(path: Path) -> Stored:
 
 
 def _pages(file: "tifffile.TiffFile", name: str) -> "list[tifffile.TiffPage]":
-    """The pages to read: of full resolution, all alike."""
+    """Pages to read: those of full resolution, which must be alike."""
     if file.is_ome or file.is_lsm or file.is_stk or file.is_svs:
         raise ImageError(f"{name}: is a microscope's TIFF of several planes; save the plane to use as a plain one.")
     if len(file.pages) > 2**14:
@@ -73,7 +73,7 @@ def _pages(file: "tifffile.TiffFile", name: str) -> "list[tifffile.TiffPage]":
 
 
 def _check_stack(file: "tifffile.TiffFile", count: int, name: str) -> None:
-    """Refuse what only the descriptions of ImageJ and tifffile state: planes along several axes, a falling table of brightness."""
+    """Refuse stacks whose ImageJ or tifffile description states planes along several axes or an inverted brightness table."""
     described = (file.imagej_metadata if file.is_imagej else None) or {}
     axes = [int(described.get(axis, 1)) for axis in ("channels", "slices", "frames")]
     planes = int(described.get("images", 1))
@@ -93,7 +93,7 @@ def _check_stack(file: "tifffile.TiffFile", count: int, name: str) -> None:
 
 
 def _check_whole(file: "tifffile.TiffFile", pages: "list[tifffile.TiffPage]", name: str) -> None:
-    """Every strip or tile and every list of tags lies in the file, and there are as many as the size needs."""
+    """Check that the file contains every strip or tile and every list of tags, and as many as its size needs."""
     end = file.filehandle.size
     for page in pages:
         count, tags_end = _list_of_tags(file, page)
@@ -112,7 +112,7 @@ def _check_whole(file: "tifffile.TiffFile", pages: "list[tifffile.TiffPage]", na
 
 
 def _list_of_tags(file: "tifffile.TiffFile", page: "tifffile.TiffPage") -> tuple[int, int]:
-    """Number of a page's tags as the file states it, and the place behind their list, which ends with the place of the next one."""
+    """Number of a page's tags, and the position after their list, which ends with the position of the next list."""
     layout = file.tiff
     file.filehandle.seek(page.offset)
     count = int.from_bytes(file.filehandle.read(layout.tagnosize), "little" if layout.byteorder == "<" else "big")
@@ -120,13 +120,13 @@ def _list_of_tags(file: "tifffile.TiffFile", page: "tifffile.TiffPage") -> tuple
 
 
 def _bytes(page: "tifffile.TiffPage") -> int:
-    """Bytes of the pixels unpacked, rows rounded up to whole ones; tiles may hold more."""
+    """Bytes of the unpacked pixels, with rows rounded up to whole bytes. Tiles may hold more."""
     row = -(-page.imagewidth * (page.samplesperpixel if page.planarconfig == 1 else 1) * page.bitspersample // 8)
     return row * page.imagelength * (1 if page.planarconfig == 1 else page.samplesperpixel)
 
 
 def _grey_or_colour(page: "tifffile.TiffPage", array: np.ndarray, name: str) -> np.ndarray:
-    """Pixels (H, W, C) as a viewer shows them: large is bright."""
+    """Pixels (H, W, C) as a viewer shows them: large values are bright."""
     import tifffile
 
     photometric = tifffile.PHOTOMETRIC(page.photometric).name

@@ -1,4 +1,4 @@
-"""ONNX files of scn_tf: whether they are whole, what they say of themselves, and what they answer."""
+"""Reading of scn_tf's ONNX files: checks, facts and outputs."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A trained network as one ONNX file: network-size images in, landmarks out, decoder inside."""
+"""Writing of one ONNX file: from images of the network's size to landmarks, with the decoder inside."""
 
 import json
 from pathlib import Path
@@ -21,22 +21,22 @@ OPSET = 18
 def export_onnx(run: PathName, out: PathName, *, heatmaps: bool = False) -> Path:
     """Write an ONNX model.
 
-    Input ``image`` float32 (B, [D,] H, W, C) as the network takes it; outputs ``landmarks`` float32
-    (B, N, d) network pixels and ``scores`` (B, N), or ``labels`` uint8 (B, [D,] H, W). Landmark names, configuration and validation error
-    stand as JSON in the model's metadata property ``scn_tf.json``; the last property is the checksum of :mod:`scn_tf.storage.checksums`.
+    The input is ``image`` float32 (B, [D,] H, W, C), already prepared. The outputs are ``landmarks`` float32 (B, N, d) in network
+    pixels and ``scores`` (B, N), or ``labels`` uint8 (B, [D,] H, W). The metadata property ``scn_tf.json`` holds landmark names,
+    configuration and validation error as JSON. The last property is the checksum of :mod:`scn_tf.storage.checksums`.
 
     Args:
         run: run folder or ``.keras`` file.
-        out: file to write, replaced whole.
+        out: file to write; it is replaced completely.
         heatmaps: also give ``heatmaps`` (B, [D,] H, W, N).
 
     Returns:
         path of the file.
 
     Raises:
-        CheckpointError: no model in the run.
+        CheckpointError: the run holds no model.
         MissingExtra: tf2onnx is not installed.
-        ConversionError: it has no counterpart of an operation.
+        ConversionError: ONNX has no counterpart of an operation.
     """
     return write(run, out, ONNX, heatmaps=heatmaps)
 

@@ -1,4 +1,4 @@
-"""SavedModel: a folder of versions, as TF Serving watches it."""
+"""SavedModel: a folder of versions for TF Serving."""
 
 from __future__ import annotations
 

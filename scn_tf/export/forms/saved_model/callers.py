@@ -1,4 +1,4 @@
-"""A SavedModel asked as callers do: with encoded images, pixels or volumes of any size. Parity compares it with Keras."""
+"""Calls of a SavedModel as clients make them: with encoded images, pixels or volumes of any size. Parity compares them with Keras."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ ENCODED = {".png", ".bmp", *JPEG}  # what serving_default decodes
 
 
 def callers(path: Path, sent: Sent) -> list[Compared]:
-    """The signature for images as callers have them, where the export has one."""
+    """Way to call the signature for original images, if the export has one."""
     module, info = open_model(path)
     name, what, find = _way(module, info.dims, sent)
     if name not in module.signatures:
@@ -29,7 +29,7 @@ def callers(path: Path, sent: Sent) -> list[Compared]:
 
 
 def _way(module: tf.Module, dims: int, sent: Sent) -> tuple[str, str, Find]:
-    """(signature, what is sent to it, ``find`` of :class:`Compared`) for the files of a data set."""
+    """(signature, kind of input, ``find`` of :class:`Compared`) for the files of a data set."""
     if sent.dataset.description.coordinates == "pixel" and {file.suffix.lower() for file in sent.files} <= ENCODED:
         return "serving_default", "encoded images", _on_bytes(module, sent)
     if dims == 2:
@@ -42,7 +42,7 @@ def _is_colour_jpeg(path: Path) -> bool:
 
 
 def _call(module: tf.Module, name: str, inputs: dict[str, Any], pixel: Vector) -> tf.Tensor:
-    """Landmarks (N, d) that a signature finds in one image; ``pixel`` (d,), mm, goes to those that ask for it."""
+    """Landmarks (N, d) that a signature finds in one image. ``pixel`` (d,), mm, is sent if the signature has this input."""
     function: Callable[..., dict[str, tf.Tensor]] = module.signatures[name]
     if "spacing" in module.signatures[name].structured_input_signature[1]:
         inputs["spacing"] = np.asarray(pixel, np.float32)[np.newaxis]
@@ -59,7 +59,7 @@ def _on_bytes(module: tf.Module, sent: Sent) -> Find:
 
 
 def _on_pixels(module: tf.Module, name: str, array_name: str, sent: Sent) -> Find:
-    """``find`` that reads a file and sends its pixels, and its pixel size where the signature asks for one."""
+    """Build ``find``, which reads a file and sends its pixels, with the pixel size if the signature has this input."""
 
     def find(example: Fitted) -> Array:
         image = sent.dataset.read(example["id"])

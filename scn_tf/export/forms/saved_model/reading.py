@@ -1,4 +1,4 @@
-"""Exported SavedModels: which version there is, whether it is whole, and what it answers."""
+"""Reading of exported SavedModels: version, checks and outputs."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from scn_tf.types import PathName, Respond, Tensor
 
 
 def check_name(path: Path, error: type[Exception]) -> None:
-    """TensorFlow takes paths as UTF-8."""
+    """Refuse a folder name that is not UTF-8, which TensorFlow needs."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -25,10 +25,10 @@ def check_name(path: Path, error: type[Exception]) -> None:
 
 
 def newest_version(path: PathName) -> Path:
-    """Folder of the highest version in a folder of exports; a version's own folder stays as it is.
+    """Folder of the highest version in a folder of exports. The folder of a version is returned unchanged.
 
     Raises:
-        CheckpointError: no SavedModel there.
+        CheckpointError: the folder holds no SavedModel.
     """
     path = Path(path)
     if (path / "saved_model.pb").is_file():
@@ -37,20 +37,18 @@ def newest_version(path: PathName) -> Path:
     if not versions:
         if not path.exists():
             raise CheckpointError(f"{path}: no such file or folder; expected an exported SavedModel.")
-        raise CheckpointError(
-            f"{path}: is no exported SavedModel; write one of a run or model file with scn-tf export RUN FOLDER, and name that FOLDER."
-        )
+        raise CheckpointError(f"{path}: is no exported SavedModel; write one with scn-tf export RUN FOLDER, and name that FOLDER.")
     return max(versions, key=lambda folder: int(folder.name))
 
 
 def open_model(path: PathName) -> tuple[tf.Module, ModelInfo]:
-    """Load a SavedModel of :func:`scn_tf.export.export_saved_model`, its folder or a version in it.
+    """Load a SavedModel of :func:`export_saved_model`, by its folder or a version in it.
 
     Returns:
-        (module with ``signatures``, what the export says). Keep the module: its functions do not keep its variables alive.
+        (module with ``signatures``, facts of the export). Keep the module: its functions do not keep its variables alive.
 
     Raises:
-        CheckpointError: no SavedModel there, one of another program, a damaged one, or weights that are not finite.
+        CheckpointError: the folder holds no SavedModel, one of another program or a damaged one, or weights that are not finite.
     """
     folder = newest_version(path)
     check_whole(folder)
@@ -66,10 +64,10 @@ def open_model(path: PathName) -> tuple[tf.Module, ModelInfo]:
 
 
 def check_whole(folder: Path) -> None:
-    """Compare a version's files with their checksums; an export of an earlier version has none, and says nothing of any.
+    """Compare a version's files with their checksums. Exports of earlier versions neither have nor state checksums.
 
     Raises:
-        CheckpointError: a file that differs or is missing, or a folder whose name is no UTF-8.
+        CheckpointError: a file differs or is missing, or the folder's name is not UTF-8.
     """
     check_name(folder, CheckpointError)
     if checksums.check_folder(folder, CheckpointError):

@@ -1,4 +1,4 @@
-"""A trained network as a versioned SavedModel, as TF Serving wants it."""
+"""Writing of a versioned SavedModel for TF Serving."""
 
 import json
 import os
@@ -22,13 +22,13 @@ def export_saved_model(run: PathName, out: PathName) -> Path:
 
     Args:
         run: run folder or ``.keras`` file.
-        out: folder; the model goes to ``out/1``, or the next free number.
+        out: folder; the model is written to ``out/1``, or the next free number.
 
     Returns:
         path of the version's folder.
 
     Raises:
-        CheckpointError: no model in the run.
+        CheckpointError: the run holds no model.
         WriteError: the folder cannot be written.
     """
     return write(run, out, SAVED_MODEL)
@@ -62,15 +62,15 @@ def write_version(run: PathName, out: Path) -> Path:
 
 
 def check_folder(out: Path) -> None:
-    """Find out before long work whether a folder can take an export; makes it.
+    """Check before long work that an export can be written to a folder, and create the folder.
 
     Raises:
-        WriteError: it holds a run, other things, or the exports of another program, has a name that is no UTF-8, or cannot be made.
+        WriteError: the folder holds a run, other files or exports of another program, has a name that is not UTF-8, or cannot be created.
     """
     check_name(out, files.WriteError)
     try:
         if RunFolder(out).settings.is_file():
-            raise files.WriteError(f"{out}: is a run folder; choose a folder of its own for the export.")
+            raise files.WriteError(f"{out}: is a run folder; choose another folder for the export.")
         _versions(out)
     except files.WriteError:
         raise
@@ -79,11 +79,11 @@ def check_folder(out: Path) -> None:
 
 
 def _versions(out: Path) -> list[int]:
-    """Numbers of the versions in a folder for exports, which is made if it is not there.
+    """Numbers of the versions in a folder for exports, which is created if missing.
 
     Raises:
-        WriteError: other things are there, or exports that we did not write.
-        OSError: it cannot be made or looked into.
+        WriteError: the folder holds other files, or exports of another program.
+        OSError: the folder cannot be created or listed.
     """
     out.mkdir(parents=True, exist_ok=True)
     inside = [path for path in out.iterdir() if not path.name.startswith(".")]
@@ -92,7 +92,7 @@ def _versions(out: Path) -> list[int]:
     if foreign is not None:
         raise files.WriteError(f"{foreign}: was not written by scn_tf; choose another folder for the export than {out}.")
     if inside and not numbered:
-        raise files.WriteError(f"{out}: holds other things ({inside[0].name}); choose a folder of its own for the export.")
+        raise files.WriteError(f"{out}: holds other things ({inside[0].name}); choose another folder for the export.")
     return [int(path.name) for path in numbered]
 
 

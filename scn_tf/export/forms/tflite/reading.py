@@ -1,4 +1,4 @@
-"""TFLite files of scn_tf: whether they are whole, what they say of themselves, and what they answer."""
+"""Reading of scn_tf's TFLite files: checks, facts and outputs."""
 
 import json
 import threading
@@ -22,16 +22,16 @@ FLOATS = {schema.TensorType.FLOAT16: "<f2", schema.TensorType.FLOAT32: "<f4", sc
 
 
 def read_info(path: PathName) -> ModelInfo:
-    """What a file of :func:`scn_tf.export.export_tflite` says of itself.
+    """Facts in a file of :func:`export_tflite`.
 
     Raises:
-        ConversionError: no TFLite model, one that another program wrote, or a damaged one.
+        ConversionError: the file is no TFLite model, one of another program, or damaged.
     """
     return _read(path)[1]
 
 
 def _read(path: PathName) -> tuple[bytes, ModelInfo]:
-    """(content, what it says) of a file, its checksum compared; see :func:`read_info`."""
+    """(content, facts) of a file, after comparison of its checksum; see :func:`read_info`."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -51,7 +51,7 @@ def _read(path: PathName) -> tuple[bytes, ModelInfo]:
 
 
 def _check_finite(content: bytes, path: PathName) -> None:
-    """Raise ConversionError for weights, or scales of integers, that are not finite."""
+    """Raise ConversionError if weights, or scales of integers, are not finite."""
     try:
         model = schema.Model.GetRootAs(content, 0)
         for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
@@ -72,7 +72,7 @@ def _check_finite(content: bytes, path: PathName) -> None:
 def open_file(path: PathName, *, threads: int = 2) -> tuple[Respond, ModelInfo]:
     """See :class:`scn_tf.export.forms.ExportForm`. The function runs image by image.
 
-    Several threads may call it: an interpreter has one set of tensors, so that they wait for each other.
+    Several threads may call it. They wait for each other, since an interpreter has one set of tensors.
 
     Raises:
         MissingExtra: ai-edge-litert is not installed.

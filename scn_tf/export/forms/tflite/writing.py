@@ -1,4 +1,4 @@
-"""A trained network as one TFLite file: network-size image in, landmarks out, decoder inside, builtins only."""
+"""Writing of one TFLite file: from an image of the network's size to landmarks, with the decoder inside. It uses only builtins."""
 
 import json
 import re
@@ -41,13 +41,13 @@ def export_tflite(
 ) -> Path:
     """Write a TFLite model with one signature ``serve_input``.
 
-    Input ``image`` float32 (1, [D,] H, W, C) as the network takes it; outputs ``landmarks`` float32
-    (1, N, d) network pixels and ``scores`` (1, N), or ``labels`` uint8 (1, [D,] H, W). Landmark names, configuration and validation error
-    stand as JSON in the file's metadata ``scn_tf.json``; the checksum of :mod:`scn_tf.storage.checksums` follows the model.
+    The input is ``image`` float32 (1, [D,] H, W, C), already prepared. The outputs are ``landmarks`` float32 (1, N, d) in network
+    pixels and ``scores`` (1, N), or ``labels`` uint8 (1, [D,] H, W). The file's metadata ``scn_tf.json`` hold landmark names,
+    configuration and validation error as JSON. The checksum of :mod:`scn_tf.storage.checksums` follows the model.
 
     Args:
         run: run folder or ``.keras`` file.
-        out: file to write, replaced whole.
+        out: file to write; it is replaced completely.
         quantize: ``none`` float32; ``float16`` and ``dynamic`` (int8) store the weights smaller;
             ``int8`` computes the convolutions in integers, calibrated on images of the run's training split.
         heatmaps: also give ``heatmaps`` (1, [D,] H, W, N).
@@ -58,8 +58,8 @@ def export_tflite(
         path of the file.
 
     Raises:
-        CheckpointError, DatasetError: no model in the run, or its data set is gone (``int8``).
-        ConversionError: an operation without a TFLite builtin.
+        CheckpointError, DatasetError: the run holds no model, or its data set is missing (``int8``).
+        ConversionError: TFLite has no builtin for an operation.
     """
     return write(run, out, TFLITE, quantize=quantize, heatmaps=heatmaps, images=images, root=root)
 
@@ -112,13 +112,14 @@ def _convert(function: tf.types.experimental.ConcreteFunction, quantize: str, im
 
 
 def _convert_int8(converter: "tf.lite.TFLiteConverter", float_content: bytes, images: Iterable[Array]) -> bytes:
-    """Integers up to the heads' convolutions; tanh, upsampling, product and decoder stay in float32.
+    """Convert with integers up to the heads' convolutions. tanh, upsampling, product and decoder stay in float32.
 
-    With 8 bits the product map has 256 heights and a coordinate 256 places: docs/research/measurements.md has what that costs.
+    With 8 bits the product map would have 256 heights, and a coordinate 256 values. docs/research/measurements.md states the
+    resulting error.
 
     Args:
-        converter: with ``optimizations`` set.
-        float_content: the same function converted without quantization; it tells the operations' names.
+        converter: converter with ``optimizations`` set.
+        float_content: the same function converted without quantization, for the names of its operations.
         images: float32 (I, [D,] H, W, C) to calibrate with.
     """
     graph = schema.ModelT.InitFromPackedBuf(bytearray(float_content)).subgraphs[0]
@@ -143,12 +144,12 @@ def training_images(info: ModelInfo, root: PathName | None = None) -> Array:
 
 
 def _annotated(content: bytes, outputs: Sequence[str], stated: dict[str, Any]) -> bytes:
-    """The same model with a signature, and JSON in a metadata buffer, which every runtime hands out and none interprets.
+    """Add a signature to a model, and JSON in a metadata buffer, which runtimes return without interpretation.
 
     Args:
         content: bytes of the converter.
         outputs: names of the model's outputs, in their order.
-        stated: JSON-like.
+        stated: JSON-like facts.
     """
     model = schema.ModelT.InitFromPackedBuf(bytearray(content))
     buffer = schema.BufferT()
