@@ -30,6 +30,7 @@ exclude_patterns = ["pictures/*.py"]
 html_theme = "furo"
 html_title = f"scn_tf {release}"
 html_copy_source = False
+smartquotes = False  # options begin with two hyphens
 
 myst_heading_anchors = 4  # headings can be linked as on code hosts
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
@@ -46,6 +47,11 @@ def add_generated(app: Sphinx, docname: str, source: list[str]) -> None:
     if docname == "index":
         source[0] += reference.menu(source[0])
     source[0] = reference.fill(source[0])
+
+
+def outdated(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
+    """Pages that take something from the code are read anew: Sphinx sees changes of their own files alone."""
+    return [name for name in env.found_docs if reference.MARK.search(Path(env.doc2path(name)).read_text(encoding="utf-8"))]
 
 
 def write_modules(app: Sphinx) -> None:
@@ -86,7 +92,7 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nod
     """
     if node.get("refdomain") != "py":
         return None
-    names = reference.names(node["reftarget"], node.get("py:module"), node.get("py:class"))
+    names = reference.names(node["reftarget"], node.get("py:module") or "scn_tf", node.get("py:class"))
     domain = env.domains["py"]
     for name in names:
         if name in domain.objects:  # type: ignore[attr-defined]
@@ -98,6 +104,7 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nod
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", write_modules)
+    app.connect("env-get-outdated", outdated)
     app.connect("source-read", add_generated)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("autodoc-process-docstring", escape_formulas, priority=400)

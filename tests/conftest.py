@@ -198,7 +198,7 @@ def saved_3d(run_3d, tmp_path_factory):
 def files_2d(run_2d, tmp_path_factory):
     """Every TFLite form and ONNX of ``run_2d``, by name; for reading alone."""
     from scn_tf import export
-    from scn_tf.export import tflite
+    from scn_tf.export.forms import tflite
 
     folder = tmp_path_factory.mktemp("files_2d")
     made = {form: export.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in tflite.QUANTIZATIONS}

@@ -6,12 +6,14 @@ Documents use the names of a reader's files; ``NAMES`` states what stands for th
 
 import contextlib
 import io
+import json
 import re
 import shlex
 import shutil
 import subprocess
 import tomllib
 import warnings
+from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
@@ -54,8 +56,6 @@ NOT_RUN = {  # beginning of a line -> why
     "kubectl": "needs a cluster; tests/test_deploy.py checks the files",
     "python benchmarks/": "measures for minutes; tests/test_benchmarks.py",
 }
-# Functions that the documents call and the package does not have yet. A name that it has must leave this list.
-PENDING = ("register_annotation_format", "register_image_format", "register_command")
 SERVER = "127.0.0.1:8501"
 
 
@@ -174,11 +174,6 @@ def here(sandbox, monkeypatch):
         home.unregister(row)
 
 
-def missing(block):
-    """Names of ``PENDING`` that a block needs."""
-    return [one for one in PENDING if one in block]
-
-
 def run_python(sandbox, block, namespace, page):
     for text, smaller in SMALLER_PYTHON.items():
         block = block.replace(text, smaller)
@@ -205,11 +200,7 @@ def test_what_a_document_shows_runs(page, sandbox):
             for line in lines(content):
                 sandbox.run(line)
         elif language == "python":
-            if missing(content):
-                with pytest.raises((AttributeError, ImportError)):
-                    run_python(sandbox, content, namespace, page)
-            else:
-                run_python(sandbox, content, namespace, page)
+            run_python(sandbox, content, namespace, page)
         elif language == "yaml":
             check_yaml(content)
         elif language == "toml":
@@ -218,8 +209,34 @@ def test_what_a_document_shows_runs(page, sandbox):
             assert language == "text", f"nobody knows how to check a block of {language}"
 
 
-def test_what_is_pending_is_not_there_yet():
-    assert [one for one in PENDING if one in scn_tf.__all__] == []
+def test_what_the_page_on_extending_registers_is_trained_exported_and_called(sandbox, capsys):
+    page = REPOSITORY / "docs" / "extending.md"
+    for language, content in blocks(page.read_text(encoding="utf-8")):
+        if language == "python":
+            run_python(sandbox, content, {"__name__": "document"}, page)
+    rows = ["--model.name", "wide", "--heatmap.decoder", "softmax", "--train.loss", "l1", "--heatmap.sigma_mode", "fixed"]
+    unused = ("model.levels", "model.spatial_pooling")
+    more = [word for option, value in TINY.items() if option not in unused for word in (f"--{option}", value)]
+    assert cli.main(["train", "--data.root", "data", "--run-dir", "runs/wide", *rows, *more]) == 0
+    assert cli.main(["export", "runs/wide", "wide.arrays"]) == 0
+    shutil.rmtree("points", ignore_errors=True)
+    shutil.copytree("data", "points")
+    description = Path("points", "dataset.yaml")
+    content = yaml.safe_load(description.read_text(encoding="utf-8"))
+    dataset = scn_tf.open_dataset("data")
+    named = {image: dict(zip(dataset.description.names, xy.tolist(), strict=True)) for image, xy in dataset.landmarks.items()}
+    Path("points", "hands.points.json").write_text(json.dumps(named), encoding="utf-8")
+    description.write_text(yaml.safe_dump(content | {"annotations": "hands.points.json"}), encoding="utf-8")
+    assert cli.main(["evaluate", "runs/wide", "--data.root", "points"]) == 0
+    image = tf.io.decode_png(Path("hand.png").read_bytes()).numpy()[..., 0]
+    Path("hand.raw8").write_bytes(b"RAW %d %d\n" % image.shape + image.tobytes())
+    capsys.readouterr()
+    assert cli.main(["predict", "wide.arrays", "hand.raw8", "hand.png", "--out", "wide.csv"]) == 0
+    rows = [line.split(",")[2:] for line in Path("wide.csv").read_text(encoding="utf-8").splitlines()[1:]]
+    assert rows[: len(rows) // 2] == rows[len(rows) // 2 :]
+    capsys.readouterr()
+    assert cli.main(["weakest", "HAND.jpg"]) == 0
+    assert re.fullmatch(r"\w+: \d\.\d\d\n", capsys.readouterr().out)
 
 
 def test_every_exception_is_needed_and_something_is_run():

@@ -85,6 +85,11 @@ def test_what_needs_landmarks_refuses_a_label_map_in_one_line(label_run_2d, hand
         assert capsys.readouterr().err.splitlines() == [message]
 
 
+def test_the_command_names_the_folder_of_an_evaluation_without_a_report(label_run_2d, tmp_path, capsys):
+    assert cli.main(["evaluate", str(label_run_2d), "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"report   {tmp_path / 'out'}"
+
+
 def test_a_resumed_label_map_ends_where_an_uninterrupted_one_does(label_run_2d, hands_2d, tmp_path, monkeypatch):
     original = validation.Validation.on_epoch_end
 

@@ -316,7 +316,7 @@ def test_a_stopped_server_answers_what_it_has_takes_nothing_new_and_writes_nothi
         (["--max_batch", "0"], "error: max_batch: expected a positive number"),
         (["--name", "a/b"], "error: name: expected a word"),
         (["--port", "70000"], "error: port 70000: expected 0 to 65535"),
-        ([], "is no exported SavedModel; write one of a run or model file with scn-tf export RUN FOLDER"),
+        ([], "is no exported SavedModel; write one with scn-tf export RUN FOLDER"),
     ],
 )
 def test_mistakes_on_the_command_line_are_named(arguments, words, tmp_path, capsys):

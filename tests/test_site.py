@@ -73,6 +73,11 @@ def test_pages_from_the_code_name_every_public_object_setting_and_command():
     commands = reference.fill((DOCS / "commands.md").read_text(encoding="utf-8"))
     assert {"train", "evaluate", "predict", "export", "study"} <= set(re.findall(r"^## (\S+)$", commands, flags=re.M))
     assert "| `--split NAME` |" in commands or "| `--split SPLIT` |" in commands
+    evaluate = commands.split("## evaluate\n")[1].split("\n## ")[0]
+    assert "--data.root DIR" in evaluate
+    train = commands.split("## train\n")[1].split("\n## ")[0]
+    assert "--resume" in train
+    assert "--train.epochs" not in train  # a setting: another page
     with pytest.raises(KeyError):
         reference.fill("<!-- generated: nothing -->")
 
@@ -84,3 +89,10 @@ def test_links_that_leave_the_documents_become_paths_and_pictures_stay():
 
 def test_stars_and_bars_of_a_docstring_are_no_markup():
     assert reference.escape("* (x - 1)*2 and |A|, ``a*b``, **kwargs") == r"* (x - 1)\*2 and \|A\|, ``a*b``, \*\*kwargs"
+
+
+def test_the_files_of_make_quick_exist():
+    listed = re.search(r"^QUICK := (.*?[^\\])$", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), flags=re.S | re.M)[1]
+    names = listed.replace("\\\n", " ").split()
+    assert len(names) > 20
+    assert [name for name in names if not (REPOSITORY / "tests" / f"test_{name}.py").is_file()] == []

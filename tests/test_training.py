@@ -19,7 +19,7 @@ from scn_tf.export.forms.tflite.writing import training_images
 from scn_tf.figures import pictures
 from scn_tf.runs import checkpoints
 from scn_tf.runs.folder import RunFolder
-from scn_tf.training import callbacks
+from scn_tf.training import callbacks, fit
 from scn_tf.training import trainer as trainers
 from scn_tf.training.landmarks import landmark_objective
 from tests.conftest import REPOSITORY, small_config, state, weights, with_errors
@@ -101,10 +101,10 @@ def test_mirrored_images_exchange_the_pairs_of_the_data_set_and_without_them_a_w
     class Built(Exception):
         pass
 
-    def build(*args, exchange, **options):
-        raise Built(exchange)
+    def build(config, objective, **options):
+        raise Built(objective(config, 21, (48, 32)).exchange)
 
-    monkeypatch.setattr(train_run, "build_trainer", build)
+    monkeypatch.setattr(fit, "build_trainer", build)
     root = shutil.copytree(hands_2d, tmp_path / "set")
     (root / "dataset.yaml").write_text((root / "dataset.yaml").read_text() + f"flip_pairs: {pairs}\n")
     expected = [2, 5, 0, 3, 4, 1, *range(6, 21)] if pairs else [*range(21)]

@@ -59,7 +59,9 @@ def test_a_model_without_a_state_is_never_begun_anew(kind, run):
     (run / "checkpoints" / "last.npz").unlink()
     UNFINISHED[kind](run)
     before = contents(run)
-    with pytest.raises((ConfigError, CheckpointError), match=r"holds model\.keras, but not the state .*train again with another `run_dir`"):
+    with pytest.raises(
+        (ConfigError, CheckpointError), match=r"holds model\.keras, but not the state .*start a new run with another `run_dir`"
+    ):
         resume(run)
     assert contents(run) == before
 

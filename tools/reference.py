@@ -8,7 +8,7 @@ import pkgutil
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -69,14 +69,16 @@ def command_tables() -> str:
 
     parser = build_parser("scn-tf")
     commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return "\n\n".join(f"## {name}\n\n{_command(chosen)}" for name, chosen in commands.choices.items())
+    return "\n\n".join(
+        f"## {name}\n\n{_command(chosen, without=config.field_names() if name == 'train' else ())}"
+        for name, chosen in commands.choices.items()
+    )
 
 
-def _command(parser: argparse.ArgumentParser) -> str:
-    settings = config.field_names()
+def _command(parser: argparse.ArgumentParser, without: Collection[str]) -> str:
     rows = []
     for action in parser._actions:
-        names = [name for name in action.option_strings or [str(action.metavar or action.dest)] if name.lstrip("-") not in settings]
+        names = [name for name in action.option_strings or [str(action.metavar or action.dest)] if name.lstrip("-") not in without]
         if not names or action.help == argparse.SUPPRESS or "--help" in names:
             continue
         value = "" if not action.option_strings or action.nargs == 0 else f" {_value(action)}"
@@ -95,7 +97,11 @@ def _value(action: argparse.Action) -> str:
 def _row_classes() -> set[object]:
     """Classes of what the functions ``register_*`` take."""
     functions = [getattr(scn_tf, name) for name in scn_tf.__all__ if name.startswith("register_")]
-    return {next(iter(typing.get_type_hints(function).values())) for function in functions}
+    # Some are the method of a registry itself, which is generic.
+    return {
+        function.__self__.kind if inspect.ismethod(function) else next(iter(typing.get_type_hints(function).values()))
+        for function in functions
+    }
 
 
 def public() -> dict[str, list[str]]:
@@ -230,7 +236,9 @@ def _starts(target: str, module: str | None, owner: str | None) -> Iterator[tupl
         tried += _for_checkers(module).get(target, [])
         tried += [f"{module}.{name}.{target}" for name in _classes(module)]
     if module == "scn_tf":  # docstrings of public objects mean names of the module that has them
-        tried += [f"{place.rpartition('.')[0]}.{target}" for place in _public_places()]
+        homes = [place.rpartition(".")[0] for place in _public_places()]
+        tried += [f"{home}.{target}" for home in homes]
+        tried += [name for home in homes for name in _for_checkers(home).get(target, [])]
     tried += [f"{home}.{target}" for home in ANNOTATING]
     for name in tried:
         value = find(name)

@@ -22,7 +22,8 @@ def run(options: argparse.Namespace) -> None:
     from scn_tf import evaluate_run
 
     summary, out = evaluate_run.evaluate(options.run_folder, options.split, root=options.root, out=options.out, missing=options.missing)
-    print(f"{evaluate_run.table(summary)}\n\nreport   {out / 'report.html'}")
+    report = out / "report.html"  # label maps have none
+    print(f"{evaluate_run.table(summary)}\n\nreport   {report if report.is_file() else out}")
 
 
 COMMAND = Command(

@@ -113,7 +113,7 @@ def stack(places: Sequence[np.ndarray], directions: np.ndarray, names: Sequence[
 
 
 def geometry(data: pydicom.Dataset, count: int, name: str) -> tuple[np.ndarray, tuple[float, ...] | None, np.ndarray | None]:
-    """(order of the frames, spacing, frame); see :func:`scn_tf.data.images.dicom.read`."""
+    """(order of the frames, spacing, frame); see :func:`scn_tf.data.images.dicom.file.read`."""
     plane, unchanged = pixel_spacing(data), np.arange(count)
     directions = orientation(data, 0, name)
     places = [position(data, number) for number in range(count)]
