@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LONG = 30  # words
 PER = r"(image|landmark|run|epoch|row|second|request|point|step|line|pixel|batch|form|job)"  # what rates are counted by
 SECTIONS = "Args|Attributes|Returns|Raises|Yields|Source"  # of docstrings
-SENTENCE = r"[A-Za-z`']{2,}[,;:.]? (?:[\w`'.-]+[,;:.]? )+[A-Za-z`']{2,}"  # three words and more
+SENTENCE = r"(?:[A-Za-z]{2,}[,;:.]? ){2}[A-Za-z]{2,}"  # three words in a row
 MARKUP = r"<\w+[ >]|[{};]\w[^ ]*[{};]|^#!|^\w+/\w+;"  # HTML, style sheets, scripts, media types
 # What it should be instead.
 RETIRED = {
@@ -67,9 +67,14 @@ def sentences(text: str) -> list[str]:
     return found
 
 
+def words(sentence: str) -> int:
+    """Number of words of a sentence."""
+    return len(re.findall(r"[\w'%.,/+-]+", sentence))
+
+
 def lengths(text: str) -> list[int]:
     """Words of each sentence."""
-    return [len(re.findall(r"[\w'%.,/+-]+", sentence)) for sentence in sentences(text)]
+    return [words(sentence) for sentence in sentences(text)]
 
 
 def retired(text: str, phrases: dict[str, str] = RETIRED) -> list[tuple[int, str, str]]:
@@ -111,7 +116,7 @@ def messages(source: str) -> list[tuple[int, str]]:
             if not (isinstance(node, ast.JoinedStr) and isinstance(child, ast.Constant)):
                 yield from strings(child)
 
-    return [(line, text) for line, text in strings(tree) if re.search(SENTENCE, text) and not re.search(MARKUP, text)]
+    return [(line, text) for line, text in strings(tree) if re.search(SENTENCE, text.replace("`", "")) and not re.search(MARKUP, text)]
 
 
 def docstring_sentences(text: str) -> list[str]:
@@ -127,19 +132,43 @@ def documents() -> list[Path]:
     return [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
+def modules() -> list[Path]:
+    """The modules of the package."""
+    return sorted((REPOSITORY / "scn_tf").rglob("*.py"))
+
+
+def _parts(path: Path) -> list[tuple[str, list[int], list[tuple[int, str, str]]]]:
+    """(what, words of its sentences, retired phrases with lines) of a file: docstrings and messages of a module, the text of a page."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        return [("text", lengths(text), retired(text))]
+    parts = []
+    for what, found, split in (("docstrings", docstrings(text), docstring_sentences), ("messages", messages(text), sentences)):
+        counts = [words(sentence) for _, one in found for sentence in split(one)]
+        phrases = [(line, *row[1:]) for line, one in found for row in retired(" ".join(one.split()), RETIRED_IN_CODE)]
+        parts.append((what, counts, phrases))
+    return parts
+
+
+def _figures(title: str, counts: list[int]) -> str:
+    """One line of figures."""
+    number = max(1, len(counts))
+    share = 100 * sum(count > LONG for count in counts) / number
+    return f"{title:40s} {len(counts):5d} sentences  mean {sum(counts) / number:5.1f} words  {share:4.1f} % above {LONG}"
+
+
 def main() -> int:
-    """Print the figures."""
-    every = []
-    for path in map(Path, sys.argv[1:]) if sys.argv[1:] else documents():
-        text = path.read_text(encoding="utf-8")
-        words = lengths(text)
-        every += words
-        share = 100 * sum(count > LONG for count in words) / max(1, len(words))
-        print(f"{path.name:20s} {len(words):4d} sentences  mean {sum(words) / max(1, len(words)):5.1f} words  {share:4.1f} % above {LONG}")
-        for number, phrase, better in retired(text):
-            print(f"    line {number}: {phrase!r} -> {better}")
-    print(f"{'all':20s} {len(every):4d} sentences  mean {sum(every) / max(1, len(every)):5.1f} words  "
-          f"{100 * sum(count > LONG for count in every) / max(1, len(every)):4.1f} % above {LONG}")  # fmt: skip
+    """Print the figures of each file, or of all documents and, in total, of the package."""
+    totals: dict[str, list[int]] = {}
+    for path in map(Path, sys.argv[1:]) if sys.argv[1:] else [*documents(), *modules()]:
+        for what, counts, phrases in _parts(path):
+            totals.setdefault(what, []).extend(counts)
+            if sys.argv[1:] or what == "text":
+                print(_figures(f"{path.name} {what}", counts))
+            for line, phrase, better in phrases:
+                print(f"    {path}, line {line}: {phrase!r} -> {better}")
+    for what, counts in totals.items():
+        print(_figures(f"all {what}", counts))
     return 0
 
 

@@ -146,7 +146,7 @@ def measure(
 def table(rows: Sequence[Row], unit: str) -> str:
     """The rows as text."""
     width = max(len(row.form) for row in rows)
-    lines = [f"{'form':{width}s}  largest px   mean px  ms an image  of Keras       MB  error {unit}  limit"]
+    lines = [f"{'form':{width}s}  largest px   mean px     ms/image  of Keras       MB  error {unit}  limit"]
     for row in rows:
         verdict = "ok" if row.passed else "TOO FAR"
         lines.append(
