@@ -8,6 +8,7 @@ import difflib
 import importlib
 import importlib.metadata
 import pkgutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, Protocol, TypeVar
 
@@ -39,9 +40,11 @@ class Registry(Mapping[str, Row], Generic[Row]):
         self.noun, self.kind, self.home, self.group = noun, kind, home, group
         self._rows: dict[str, Row] | None = None
         self._offered: dict[str, Callable[[], object]] = {}
+        self._importing: set[str] = set()  # names of entry points
+        self._lock = threading.RLock()  # several threads may open models at once
 
     def register(self, row: Row) -> None:
-        """Add a row.
+        """Add a row. A module that registers its row may also be an entry point: the same row may come twice.
 
         Raises:
             ConfigError: the row has another class, or its name is taken.
@@ -49,7 +52,9 @@ class Registry(Mapping[str, Row], Generic[Row]):
         if not isinstance(row, self.kind):
             raise ConfigError(f"{self.noun}: expected a {self.kind.__name__}, received {type(row).__name__}.")
         rows = self._loaded()
-        if row.name in rows or row.name in self._offered:
+        if rows.get(row.name) is row:
+            return
+        if row.name in rows or row.name in self._offered.keys() - self._importing:
             raise ConfigError(f"{self.noun} {row.name}: is already registered; choose another name.")
         rows[row.name] = row
 
@@ -90,22 +95,25 @@ class Registry(Mapping[str, Row], Generic[Row]):
 
     def _loaded(self) -> dict[str, Row]:
         """Rows that are imported. The first call reads the home package and the names of all entry points."""
-        if self._rows is None:
-            self._rows = {}
-            found = [row for module in _modules(self.home) for row in vars(module).values() if isinstance(row, self.kind)]
-            for row in sorted(found, key=lambda row: (getattr(row, "rank", 100), row.name)):
-                self._rows.setdefault(row.name, row)
-            for point in importlib.metadata.entry_points(group=self.group):
-                self._offered.setdefault(point.name, point.load)
-        return self._rows
+        with self._lock:
+            if self._rows is None:
+                found = [row for module in _modules(self.home) for row in vars(module).values() if isinstance(row, self.kind)]
+                ordered = sorted(found, key=lambda row: (getattr(row, "rank", 100), row.name))
+                for point in importlib.metadata.entry_points(group=self.group):
+                    self._offered.setdefault(point.name, point.load)
+                self._rows = {row.name: row for row in ordered}
+            return self._rows
 
     def _import_offered(self, name: str) -> Row:
+        self._importing.add(name)
         try:
             row = self._offered[name]()
         except Exception as error:  # another package's import may raise anything
             raise ConfigError(
                 f"{self.noun} {name}: the plug-in that offers it cannot be imported ({type(error).__name__}: {error})."
             ) from None
+        finally:
+            self._importing.discard(name)
         if not isinstance(row, self.kind) or row.name != name:
             raise ConfigError(f"{self.noun} {name}: the entry point in group {self.group} is no {self.kind.__name__} of that name.")
         return row

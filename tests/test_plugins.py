@@ -3,6 +3,7 @@
 Annotation and image formats are in test_plugins_data.py, forms of export in test_plugins_forms.py.
 """
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -140,7 +141,7 @@ def test_registered_rows_are_used_by_the_command_line(registered, hands_2d, tmp_
 
 def test_a_name_can_be_registered_once(registered):
     with pytest.raises(scn_tf.ConfigError, match="model toy_net: is already registered"):
-        scn_tf.register_model(registered["NET"])
+        scn_tf.register_model(dataclasses.replace(registered["NET"], description="another"))
     with pytest.raises(scn_tf.ConfigError, match="decoder: expected a Decoder, received Loss"):
         scn_tf.register_decoder(registered["LOSS"])
 

@@ -1,5 +1,7 @@
 """What other packages add: by the public registration call, and by entry points of an installed package."""
 
+import dataclasses
+
 import pytest
 
 import scn_tf
@@ -57,7 +59,7 @@ def test_what_is_registered_must_be_a_command_with_a_name_of_its_own(toy_command
     with pytest.raises(scn_tf.ConfigError, match="command: expected a Command, received str"):
         scn_tf.register_command("count")
     with pytest.raises(scn_tf.ConfigError, match="command train: is already registered"):
-        scn_tf.register_command(COMMANDS["train"])
+        scn_tf.register_command(dataclasses.replace(COMMANDS["train"], help="another"))
 
 
 def test_a_command_of_another_package_is_listed_and_runs(tmp_path):
