@@ -42,7 +42,7 @@ def newest_version(path: PathName) -> Path:
 
 
 def open_model(path: PathName) -> tuple[tf.Module, ModelInfo]:
-    """Load a SavedModel of :func:`export_saved_model`, by its folder or a version in it.
+    """Load a SavedModel of :func:`scn_tf.export.export_saved_model`, by its folder or a version in it.
 
     Returns:
         (module with ``signatures``, facts of the export). Keep the module: its functions do not keep its variables alive.

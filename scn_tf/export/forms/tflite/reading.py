@@ -22,7 +22,7 @@ FLOATS = {schema.TensorType.FLOAT16: "<f2", schema.TensorType.FLOAT32: "<f4", sc
 
 
 def read_info(path: PathName) -> ModelInfo:
-    """Facts in a file of :func:`export_tflite`.
+    """Facts in a file of :func:`scn_tf.export.export_tflite`.
 
     Raises:
         ConversionError: the file is no TFLite model, one of another program, or damaged.
