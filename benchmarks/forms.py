@@ -57,7 +57,7 @@ def main():
     dataset = open_dataset(settings.data.root)
     ids = dataset.split(settings.data.val_split)[: options.images]
     fitted = pipeline.examples(dataset, ids, settings)
-    examples = [{**example, "file": dataset.files[identity]} for identity, example in zip(ids, fitted, strict=True)]
+    examples = [{**example, "file": dataset.files[image_id]} for image_id, example in zip(ids, fitted, strict=True)]
 
     with tempfile.TemporaryDirectory() as folder:
         exports = [export_saved_model(options.run, Path(folder) / "saved_model").parent]

@@ -2,7 +2,7 @@
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +123,6 @@ def open_network(file: Path) -> tuple[Locate, ModelInfo]:
     return localization.localizer(network, info.config.heatmap.decoder), info
 
 
-def evaluate(file: Path, info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path) -> dict[str, Any]:
-    """See :class:`scn_tf.systems.system.System`."""
-    locate, _ = open_network(file)
-    return evaluation.evaluate_landmarks(locate, info, dataset, ids, split, out)
-
-
 NETWORK = System(
     name="network",
     suffix=".keras",
@@ -137,7 +131,7 @@ NETWORK = System(
     train=train,
     info=checkpoints.read_info,
     open=open_network,
-    evaluate=evaluate,
+    evaluate=points.evaluator(open_network),
     files=evaluation.FILES,
     rank=1,
 )

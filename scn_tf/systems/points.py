@@ -1,6 +1,8 @@
 """Shared parts of networks and forests, which both find landmarks: checked examples, the sheet of annotations, the greeting."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,8 +13,10 @@ from scn_tf.data.dataset import Dataset
 from scn_tf.errors import ConfigError, DatasetError
 from scn_tf.figures import sheets
 from scn_tf.models import MODELS
+from scn_tf.runs.info import ModelInfo
+from scn_tf.scoring import evaluation
 from scn_tf.training.job import Examples, Job
-from scn_tf.types import Array
+from scn_tf.types import Array, Locate
 
 
 def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> Examples:
@@ -64,6 +68,18 @@ def sheet(job: Job) -> bytes:
     """PNG of the first training images with their points."""
     first = job.examples.training.take(sheets.MAX_IMAGES[job.info.dims])
     return sheets.annotation_sheet(arrays(first), job.ids[0], job.info.landmarks)
+
+
+def evaluator(
+    open_file: Callable[[Path], tuple[Locate, ModelInfo]],
+) -> Callable[[Path, ModelInfo, Dataset, Sequence[str], str, Path], dict[str, Any]]:
+    """``evaluate`` of a :class:`scn_tf.systems.system.System` whose model files ``open_file`` opens."""
+
+    def evaluate(file: Path, info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path) -> dict[str, Any]:
+        locate, _ = open_file(file)
+        return evaluation.evaluate_landmarks(locate, info, dataset, ids, split, out)
+
+    return evaluate
 
 
 def greeting(job: Job, system: str, *, board: bool = True) -> str:

@@ -4,14 +4,10 @@ They use multi-scale patch features and displacement voting from coarse to fine 
 among the peaks of the votes (after Lindner et al. 2015, Stern et al. 2016, Urschler et al. 2018).
 """
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scn_tf.data.dataset import Dataset
-from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import evaluation, localization
 from scn_tf.systems import points
 from scn_tf.systems.forest import files, training
@@ -36,12 +32,6 @@ def train(job: Job) -> dict[str, Any]:
     return {"epoch": None, "error": float(np.nanmean(errors[:, info.trained])), "unit": info.unit}
 
 
-def evaluate(file: Path, info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path) -> dict[str, Any]:
-    """See :class:`scn_tf.systems.system.System`."""
-    locate, _ = files.load_localizer(file)
-    return evaluation.evaluate_landmarks(locate, info, dataset, ids, split, out)
-
-
 FOREST = System(
     name="forest",
     suffix=".npz",
@@ -50,7 +40,7 @@ FOREST = System(
     train=train,
     info=files.read_info,
     open=files.load_localizer,
-    evaluate=evaluate,
+    evaluate=points.evaluator(files.load_localizer),
     files=evaluation.FILES,
     resumable=False,
     on_devices=False,
