@@ -32,7 +32,7 @@ def read_toy(path, expected):
     return Annotations(points, dict.fromkeys(points, 1), names=names, frame="pixel")
 
 
-def write_toy(path, annotations):
+def write_toy(path, annotations, facts):
     content = {image_id: dict(zip(NAMES, values.tolist(), strict=True)) for image_id, values in annotations.points.items()}
     path.write_text(json.dumps(content))
 
@@ -159,7 +159,7 @@ def test_what_a_file_states_must_be_what_the_data_set_says(tmp_path, toy):
 def test_what_a_format_writes_it_reads(row, tmp_path):
     points = {"a": np.array([[0.1 + 0.2, 1e-7], [-3.0, 4.25]]), "b, c": np.array([[np.nan] * 2, [7.0, 8.0]])}
     path = tmp_path / f"points{row.endings[0]}"
-    row.write(path, Annotations(points, {}))
+    row.write(path, Annotations(points, {}), {})
     found = row.read(path, EXPECTED)
     assert [*found.points] == [*points]
     for image_id, values in points.items():

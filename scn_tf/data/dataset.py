@@ -159,7 +159,7 @@ class Dataset:
                     yield path, line, text.strip()
 
     def read(self, image_id: str) -> Image:
-        """Read the Read the Read the :class:`scn_tf.data.images.Image` of an ID."""
+        """Read the :class:`scn_tf.data.images.Image` of an ID."""
         image = images.read_image(self.files[image_id], dims=self.description.dims, channels=self.description.channels)
         self.spacings[image_id] = image.spacing
         return image

@@ -71,7 +71,7 @@ class Description(Part):
 
 
 def read_description(path: Path) -> Description:
-    """Read the Read the Read the :class:`Description` of a ``dataset.yaml``.
+    """Read the :class:`Description` of a ``dataset.yaml``.
 
     Raises:
         DatasetError: the file is missing or malformed; the message names the key.

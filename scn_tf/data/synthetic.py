@@ -159,7 +159,7 @@ def generate(root: PathName, *, dims: int = 2, train: int = 60, val: int = 20, s
         if dims == 3:
             landmarks = landmarks * spacing + np.array(ORIGIN_3D)
         points[image_id] = np.round(landmarks, 3)
-    scn.write(root / "landmarks.csv", Annotations(points, {}))
+    scn.write(root / "landmarks.csv", Annotations(points, {}), {})
     files.write_text(root / "splits" / "train.txt", "\n".join(ids[:train]) + "\n")
     files.write_text(root / "splits" / "val.txt", "\n".join(ids[train:]) + "\n")
     description: dict[str, object] = {"name": f"synthetic_hands_{dims}d", "dims": dims, "landmarks": list(names)}

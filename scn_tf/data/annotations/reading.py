@@ -2,18 +2,21 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from scn_tf.data import endings
-from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
+from scn_tf.data.annotations.row import DATASET_FRAMES, AnnotationFormat, Annotations, Expected
 from scn_tf.errors import DatasetError, DataWarning
 from scn_tf.messages import cut, visible
+from scn_tf.presence import known
 from scn_tf.registry import Registry
 from scn_tf.types import Array
 
 DEFAULT = "scn"
+HEAD = 2**16  # bytes by which a format is recognised
 ANNOTATIONS = Registry("annotation format", AnnotationFormat, home="scn_tf.data.annotations.formats", group="scn_tf.annotation_formats")
 
 
@@ -54,8 +57,70 @@ def read_annotations(path: Path, expected: Expected, *, coordinates: str, name: 
         raise DatasetError(
             f"{path}: no such file; expected the table of the landmarks, here or at the path of annotations in dataset.yaml."
         )
-    found = _checked(_read(row, path, expected), expected, coordinates, row, path)
+    found = _checked(read_any(path, expected, row), expected, coordinates, row, path)
     _warn_of_placeholders(path, found.points)
+    return found
+
+
+def read_any(path: Path, expected: Expected, row: AnnotationFormat) -> Annotations:
+    """Read a file of a format, or of a per-image format also a folder, as they stand: no frame is converted, no order changed.
+
+    Raises:
+        DatasetError: the file is missing or malformed, or two files are of one image.
+    """
+    if not (row.per_image and os.path.isdir(path)):
+        return _read(row, path, expected)
+    inside = [found for found in sorted(path.iterdir()) if found.name.lower().endswith(row.endings) and found.is_file()]
+    if not inside:
+        raise DatasetError(f"{path}: expected files of format {row.name} ({', '.join(row.endings)}), found none.")
+    return merged([(found, _read(row, found, expected)) for found in inside])
+
+
+def recognised(path: Path) -> list[AnnotationFormat]:
+    """Formats of which a file may be, by its ending and first bytes. Empty: no annotation file; several: it does not tell."""
+    name = path.name.lower()
+    rows = [row for row in ANNOTATIONS.values() if name.endswith(row.endings)]
+    if not rows or not path.is_file():
+        return []
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from None
+    return [row for row in rows if row.recognises is None or row.recognises(path, head)]
+
+
+def merged(parts: Sequence[tuple[Path, Annotations]]) -> Annotations:
+    """One set of annotations from several files. Landmarks that a file does not name are absent in its images.
+
+    Raises:
+        DatasetError: two files are of one image, or they differ in frame, dimension or number of unnamed landmarks.
+    """
+    first_path, first = parts[0]
+    unnamed = first.names is None
+    names = list(dict.fromkeys(name for _, part in parts for name in part.names or ()))
+    columns = {name: column for column, name in enumerate(names)}
+    count = next((len(points) for points in first.points.values()), 0) if unnamed else len(names)
+    found = Annotations({}, {}, None if unnamed else tuple(names), first.frame)
+    dims = next((points.shape[1] for _, part in parts for points in part.points.values()), 0)
+    for path, part in parts:
+        if part.frame != first.frame or (part.names is None) != unnamed:
+            raise DatasetError(f"{path}: states another frame of its coordinates, or other names, than {first_path.name}.")
+        for image_id, points in part.points.items():
+            if image_id in found.points:
+                raise DatasetError(f"{path}: a second file for image {cut(visible(image_id), 60)}, after {found.sources[image_id].name}.")
+            if points.shape[1] != dims or (unnamed and len(points) != count):
+                raise DatasetError(
+                    f"{path}: expected {count} landmarks of {dims} coordinates as in {first_path.name}, received {points.shape}."
+                )
+            own = list(range(count)) if unnamed else [columns[name] for name in part.names or ()]
+            for target, values in ((found.points, points), (found.scores, part.scores.get(image_id))):
+                if values is not None:
+                    target[image_id] = np.full((count, *values.shape[1:]), np.nan)
+                    target[image_id][own] = values
+            found.rows[image_id], found.sources[image_id] = part.rows.get(image_id, 1), path
+        found.images.update(part.images)
+        found.sizes.update(part.sizes)
     return found
 
 
@@ -73,10 +138,14 @@ def _checked(found: Annotations, expected: Expected, coordinates: str, row: Anno
     """Annotations in the order of the data set, with NaN in every coordinate of absent points."""
     if not found.points:
         raise DatasetError(f"{path}: the table is empty.")
+    if found.frame not in DATASET_FRAMES:
+        counted = {"bottom": "pixels counted from the bottom", "fraction": "fractions of the image"}[found.frame]
+        raise DatasetError(f"{path}: its coordinates are {counted}. Make a data set of the file with scn-tf init.")
     if found.frame not in ("stated", coordinates):
         raise DatasetError(f"{path}: its coordinates are {found.frame}, but dataset.yaml says coordinates: {coordinates}.")
-    order = _order(found.names, expected.names, path)
-    shape = len(expected.names), expected.dims
+    names, dims = known(expected.names), known(expected.dims)
+    order = _order(found.names, names, path)
+    shape = len(names), dims
     points: dict[str, Array] = {}
     for image_id, values in found.points.items():
         numbers = np.array(values, "float64")
@@ -89,7 +158,7 @@ def _checked(found: Annotations, expected: Expected, coordinates: str, row: Anno
         # Half a point is no point; an infinite one neither.
         numbers[~np.isfinite(numbers).all(axis=1)] = np.nan
         points[image_id] = numbers
-    return Annotations(points, {image_id: found.rows.get(image_id, 1) for image_id in points}, expected.names, found.frame)
+    return Annotations(points, {image_id: found.rows.get(image_id, 1) for image_id in points}, names, found.frame)
 
 
 def _order(found: tuple[str, ...] | None, names: tuple[str, ...], path: Path) -> list[int]:

@@ -3,12 +3,13 @@
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
+from scn_tf.data.images.facts import ImageFacts
 from scn_tf.data.text import read_text
 from scn_tf.errors import DatasetError
 from scn_tf.messages import cut, short, visible
@@ -28,7 +29,7 @@ def read(path: Path, expected: Expected) -> Annotations:
     Raises:
         DatasetError: the table is malformed; the message names line, ID and landmark.
     """
-    names, dims = expected
+    names, dims = stated(path, expected)
     count = len(names)
     landmarks: dict[str, Array] = {}
     rows: dict[str, int] = {}
@@ -65,7 +66,33 @@ def read(path: Path, expected: Expected) -> Annotations:
     return Annotations(landmarks, rows)
 
 
-def write(path: Path, annotations: Annotations) -> None:
+def stated(path: Path, expected: Expected) -> tuple[tuple[str, ...], int]:
+    """Names and dimension of the landmarks. Without names the first row tells their number.
+
+    Raises:
+        DatasetError: the dimension is not known, or the first row has another number of values.
+    """
+    if expected.dims is None:
+        raise DatasetError(f"{path}: a table without a header does not tell whether its points have two or three coordinates.")
+    if expected.names is not None:
+        return expected.names, expected.dims
+    first = next((line for line in read_text(path).split("\n") if line.strip()), "")
+    count, rest = divmod(first[:MAX_LINE].count(","), expected.dims)
+    if rest or not count:
+        raise DatasetError(
+            f"{path}, line 1: expected an ID and {expected.dims} values per landmark, received {count * expected.dims + rest} values."
+        )
+    return tuple(map(str, range(count))), expected.dims
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Whether the first row of a file is an ID and numbers."""
+    first = head.decode("utf-8-sig", errors="replace").splitlines()[:1]
+    cells = first[0].split(",")[1:] if first else []
+    return len(cells) > 1 and all(not cell.strip() or _is_number(cell) for cell in cells) and any(cell.strip() for cell in cells)
+
+
+def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
     """Write a landmark table. Fields of absent points stay empty.
 
     Raises:
@@ -109,4 +136,12 @@ def _is_number(text: str) -> bool:
     return "_" not in text  # Python reads 1_000 as a number, no other program does
 
 
-SCN = AnnotationFormat("scn", (".csv",), "one row per image without a header: ID, then x, y (and z) of each landmark", read, write, rank=0)
+SCN = AnnotationFormat(
+    name="scn",
+    endings=(".csv",),
+    description="one row per image without a header: ID, then x, y (and z) of each landmark",
+    read=read,
+    write=write,
+    recognises=recognises,
+    rank=0,
+)
