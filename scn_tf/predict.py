@@ -182,6 +182,8 @@ def load(path: PathName) -> Predictor:
         return Predictor(*opening.open_run(path))
     if form is not None:
         return Predictor(*reading.localizer(path, form))
+    if images.is_image(path):
+        raise CheckpointError(f"{path}: is an image, no model. Name the model first, then its images.")
     exported = choice.listed([f"an exported {title}" for title in choice.folder_titles()], "or")
     raise CheckpointError(
         f"{path}: no model there; expected a run folder (with {folder.MODEL}), a {choice.listed(endings, 'or')} file, {exported}, "

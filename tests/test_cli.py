@@ -91,7 +91,7 @@ def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
         (["check_parity", "none", "out", "--images", "0"], 1, "error: images: expected at least 1, received 0"),
         (["combine", "none", "none", "--out", "pair.keras"], 1, "error: none: no such file"),
         (["combine", "hand_xray", "--out", "pair.keras"], 1, "hand_xray: expected at least two networks to combine"),
-        (["serve", "none"], 1, "none: no such file or folder; expected an exported SavedModel"),
+        (["serve", "none"], 1, "none: no such file or folder; write an exported SavedModel with scn-tf export"),
         (["serve", "none", "--max_batch_size", "3"], 2, "did you mean --max-batch?"),
     ],
 )

@@ -17,6 +17,7 @@ from scn_tf.cli.parser import build_parser
 from scn_tf.cli.reporting import fail, show_warning
 from scn_tf.environment.quiet import import_tensorflow
 from scn_tf.errors import Error
+from scn_tf.messages import visible
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "scn-tf") -> int:
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "scn-tf") -> int
     parser = build_parser(prog)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        return fail(f"{unknown[0].split('=')[0]}: unknown argument{_suggest(unknown[0], options._parser)}", status=2)
+        return fail(f"{visible(unknown[0].split('=')[0])}: unknown argument{_suggest(unknown[0], options._parser)}", status=2)
     command: Command | None = options._command
     if command is None:
         parser.print_help()
@@ -52,5 +53,5 @@ def _run(command: Command, options: argparse.Namespace, names: Mapping[str, str]
 def _suggest(argument: str, parser: argparse.ArgumentParser) -> str:
     """End of the message about an unknown argument."""
     if not argument.startswith("--"):
-        return "."
+        return f"; did you mean --data.root {visible(argument)}?" if "--data.root" in spelling.options(parser) else "."
     return config.nearest(argument[2:].split("=")[0], [name[2:] for name in spelling.options(parser)], prefix="--")

@@ -19,6 +19,7 @@ class Command:
         add_arguments: adds the command's arguments to its parser.
         run: executes the command and returns the exit status (None: 0). An :class:`scn_tf.Error` becomes one line and status 1.
         description: paragraph above the arguments in the command's help.
+        examples: command lines without ``scn-tf``. The help ends with them; the message about a missing argument has the first.
         aliases: further names.
         needs_tensorflow: whether TensorFlow is imported before ``run``, with its start-up messages suppressed.
         own_signals: whether ``run`` handles Ctrl-C and SIGTERM itself. Otherwise both raise KeyboardInterrupt, and the status is 130.
@@ -31,6 +32,7 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int | None]
     description: str = ""
+    examples: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     needs_tensorflow: bool = True
     own_signals: bool = False

@@ -71,7 +71,8 @@ def locate(path: str | Path, *, study: bool = False, beside: str | Path = "") ->
     named = file if ".." in Path(path).parts else path
     found = bundled.find_study(named) if study else bundled.find(named)
     if found is None:
-        raise ConfigError(f"{path}: cannot be read ({reason}){_other_names(path, study)}")
+        folder = " Name a data set with `data.root`." if os.path.isdir(file) else ""
+        raise ConfigError(f"{path}: cannot be read ({reason}){_other_names(path, study)}{folder}")
     if file.with_name(f"{file.name}.yaml").is_file():
         warnings.warn(
             f"{path}: the bundled {'study' if study else 'configuration'} is used, not {file}.yaml; write {path}.yaml for that file.",

@@ -77,10 +77,8 @@ def read_description(path: Path) -> Description:
         DatasetError: the file is missing or malformed; the message names the key.
     """
     if not os.path.isfile(path):  # pathlib's raises for a name that is too long
-        raise DatasetError(
-            f"{path}: not found. A data set is a folder with dataset.yaml, images/, landmarks.csv and splits/. "
-            "Was it moved? Pass `data.root`."
-        )
+        advice = "scn-tf init makes one of images and annotations." if os.path.isdir(path.parent) else "Was it moved? Pass `data.root`."
+        raise DatasetError(f"{path}: not found. A data set is a folder with dataset.yaml, images/, landmarks.csv and splits/. {advice}")
     try:
         values = documents.read_yaml(path)
     except documents.DocumentError as error:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from scn_tf import systems
+from scn_tf.data import images
 from scn_tf.errors import CheckpointError
 from scn_tf.runs import pretrained
 from scn_tf.runs.folder import MODELS, RunFolder
@@ -42,11 +43,13 @@ def existing_file(path: PathName) -> Path:
     """
     file = model_file(path)
     if file is None:
-        raise CheckpointError(f"{path}: no model there yet (expected {' or '.join(MODELS)}).")
+        raise CheckpointError(f"{path}: no model there yet (expected {' or '.join(MODELS)}). Train one with scn-tf train.")
     if not file.exists():
         raise CheckpointError(
             f"{path}: no such file; expected a run folder, its model file, or a bundled model: {', '.join(pretrained.names())}."
         )
+    if images.is_image(file):
+        raise CheckpointError(f"{path}: is an image, no model; expected a run folder, its model file, or the name of a bundled model.")
     return file
 
 

@@ -62,6 +62,7 @@ COMMAND = Command(
     name="client",
     help="find landmarks with a remote server",
     description="Find landmarks with a remote TensorFlow Serving.",
+    examples=("client HAND.png --rest http://127.0.0.1:8501 --out predictions.csv",),
     add_arguments=add_arguments,
     run=run,
     needs_tensorflow=False,

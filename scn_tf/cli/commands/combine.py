@@ -32,6 +32,7 @@ COMMAND = Command(
         "Its mean error is usually a little smaller than theirs. It is used like any other model, "
         "and takes as long as all of them together."
     ),
+    examples=("combine runs/seed0 runs/seed1 runs/seed2 --out mean.keras",),
     add_arguments=add_arguments,
     run=run,
     rank=40,

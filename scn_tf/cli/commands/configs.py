@@ -44,6 +44,7 @@ COMMAND = Command(
         "Without NAME: list the configurations for train --config NAME, and the studies for study NAME. "
         "With NAME: print that file, to copy and change: scn-tf configs hand_xray > mine.yaml."
     ),
+    examples=("configs", "configs hand_xray_quick"),
     add_arguments=add_arguments,
     run=run,
     needs_tensorflow=False,

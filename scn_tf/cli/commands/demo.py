@@ -43,6 +43,7 @@ COMMAND = Command(
         "Build a page that runs the network in the browser, serve it on this machine only, and open it. "
         "Images stay in the browser. The first time, npm fetches LiteRT.js."
     ),
+    examples=("demo runs/first",),
     add_arguments=add_arguments,
     run=run,
     own_signals=True,

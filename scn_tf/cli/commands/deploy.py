@@ -33,6 +33,7 @@ COMMAND = Command(
         "Write docker-compose.yml, kubernetes.yaml and the settings of TensorFlow Serving into a folder, to be edited there. "
         "Existing files with other contents are not replaced."
     ),
+    examples=("deploy deployment",),
     add_arguments=add_arguments,
     run=run,
     needs_tensorflow=False,

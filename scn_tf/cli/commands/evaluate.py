@@ -33,6 +33,7 @@ COMMAND = Command(
         "Find the landmarks of a split and compare them with its annotations. Writes point errors in mm (px where no spacing is known), "
         "a table by landmark, the curve of errors and a report for the browser."
     ),
+    examples=("evaluate runs/first --split val",),
     add_arguments=add_arguments,
     run=run,
     rank=20,

@@ -31,6 +31,7 @@ COMMAND = Command(
     name="export",
     help="write a model for TF Serving, devices or other runtimes",
     description="Write a run in another form, chosen by the name of OUT. Every form includes the decoder.",
+    examples=("export runs/first served", "export runs/first hand.tflite --quantize int8", "export runs/first hand.onnx"),
     add_arguments=add_arguments,
     run=run,
     rank=80,

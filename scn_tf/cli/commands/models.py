@@ -30,4 +30,6 @@ def run(options: argparse.Namespace) -> None:
         print(f"{name:16s} {len(about.landmarks)} landmarks, {about.dims}D, {size} pixels; scn-tf models {name} shows its card")
 
 
-COMMAND = Command(name="models", help="list the bundled models", add_arguments=add_arguments, run=run, rank=50)
+COMMAND = Command(
+    name="models", help="list the bundled models", add_arguments=add_arguments, examples=("models", "models hand_xray"), run=run, rank=50
+)

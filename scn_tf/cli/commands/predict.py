@@ -106,6 +106,7 @@ COMMAND = Command(
         "Find landmarks in image files. Writes a table id,landmark,x,y[,z],score in the coordinates that the model was trained on: "
         "pixels of the files, or mm."
     ),
+    examples=("predict hand_xray HAND.jpg --out predictions.csv --overlay pictures", "predict runs/first FOLDER --out predictions.csv"),
     add_arguments=add_arguments,
     run=run,
     rank=30,

@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> None:
 COMMAND = Command(
     name="serve",
     help="answer requests on this machine, with TF Serving's REST routes",
+    examples=("serve served --port 8501",),
     add_arguments=add_arguments,
     run=run,
     own_signals=True,

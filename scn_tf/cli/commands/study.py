@@ -112,6 +112,7 @@ COMMAND = Command(
         "Carry out every run of a study, each an ordinary run folder in OUT/runs. Finished runs are not repeated. "
         "Ends with OUT/results.md, the figures systems.png and sizes.png, and tables."
     ),
+    examples=("study hand_xray --data.root FOLDER",),
     add_arguments=add_arguments,
     run=run,
     after_interruption="the same command resumes it",

@@ -113,6 +113,7 @@ COMMAND = Command(
         + " and ".join(f"{name} is {value:g}" for name, value in SYNTHETIC_DEFAULTS.items())
         + "."
     ),
+    examples=("train --data.root FOLDER --run-dir runs/first", "train --run-dir runs/first --resume"),
     add_arguments=add_arguments,
     run=run,
     after_interruption="--resume continues the training from its last checkpoint",

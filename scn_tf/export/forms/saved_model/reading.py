@@ -36,7 +36,9 @@ def newest_version(path: PathName) -> Path:
     versions = [found.parent for found in path.glob("*/saved_model.pb") if found.parent.name.isdecimal()]
     if not versions:
         if not path.exists():
-            raise CheckpointError(f"{path}: no such file or folder; expected an exported SavedModel.")
+            raise CheckpointError(
+                f"{path}: no such file or folder; write an exported SavedModel with scn-tf export RUN FOLDER, and name that FOLDER."
+            )
         raise CheckpointError(f"{path}: is no exported SavedModel; write one with scn-tf export RUN FOLDER, and name that FOLDER.")
     return max(versions, key=lambda folder: int(folder.name))
 
