@@ -18,10 +18,10 @@ MARK = "# written by scn_tf"
 ENDINGS = (".csv", ".tsv", ".json", ".txt", ".label", ".ctbl")
 ITK_SNAP = re.compile(r'\s*(\d+)(?:\s+[-\d.]+){6}\s+"(.*)"\s*')
 SLICER = re.compile(r"\s*(\d+)\s+(\S+)(?:\s+[-\d.]+){3,4}\s*")
-PLAIN = re.compile(r"\s*(\d+)[\s:=]+(\S.*?)\s*")
+PLAIN = re.compile(r"\s*(\d+)[\s:=]+([^\W\d].*?)\s*")
 
 
-def table_beside(path: Path, image_id: str) -> dict[int, str] | None:
+def table_beside(path: Path, image_id: str, labels: Iterable[int]) -> dict[int, str] | None:
     """Label -> name, from ``IMAGE_ID.ENDING`` or ``labels.ENDING`` in the folder of a label map; None if there is no table.
 
     Label 0 is the background and left out.
@@ -40,9 +40,10 @@ def table_beside(path: Path, image_id: str) -> dict[int, str] | None:
                 names, reason = {}, str(error)
             else:
                 reason = "expected a number and a name per line"
-            if names:
+            # A file with the name of the image may be anything: only one that names all labels of the image counts.
+            if names and (stem == "labels" or {*labels} <= {*names}):
                 return _checked(table, names)
-            if stem == "labels":  # a file with the name of the image may be anything
+            if stem == "labels":
                 raise DatasetError(f"{table}: is no table of labels: {reason}.")
     return None
 

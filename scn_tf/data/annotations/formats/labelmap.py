@@ -20,14 +20,13 @@ from scn_tf.data.images.facts import ImageFacts
 from scn_tf.data.images.formats import read_stored
 from scn_tf.data.images.image import Image, from_stored
 from scn_tf.errors import DatasetError, ImageError
-from scn_tf.storage import files
+from scn_tf.storage import files, ownership
 from scn_tf.types import Array
 
 ENDINGS = (".labels.nii.gz", ".nii.gz", ".nii", ".nrrd", ".mha")
 MOST_LABELLED = 0.5  # share of the voxels: more is an image
 NAMED = re.compile(r"(^|[._ -])(labels?|labelmap|label_map|landmarks?|fiducials?|seg|dseg|segmentation|mask|lms?)([._ -]|$)", re.IGNORECASE)
-MARK = b"label map by scn_tf"  # in the description of the header, at this place of it
-MARK_AT, INTENT_AT, LABEL_INTENT = 148, 68, 1002
+INTENT_AT, LABEL_INTENT = 68, 1002  # of a NIfTI header
 HEADER = 348  # bytes
 
 
@@ -50,7 +49,7 @@ def read(path: Path, expected: Expected) -> Annotations:
     except ImageError as error:
         raise DatasetError(str(error)) from None
     centroids = _centroids(path, image.array[..., 0])
-    table = _label_names.table_beside(path, image_id)
+    table = _label_names.table_beside(path, image_id, centroids)
     names = table if table is not None else {label: str(label) for label in range(1, max(centroids) + 1)}
     unnamed = [label for label in centroids if label not in names]
     if unnamed:
@@ -75,7 +74,9 @@ def _centroids(path: Path, labels: Array) -> dict[int, Array]:
     """Label -> centroid (d,) in pixels of the array ([D,] H, W), in the order of the labels."""
     largest = float(labels.max())
     if labels.min() < 0 or largest > MAX_LANDMARKS or largest < 1:
-        raise DatasetError(f"{path}: is no label map: expected labels from 1 to {MAX_LANDMARKS:,}, received {labels.min():g} to {largest:g}.")
+        raise DatasetError(
+            f"{path}: is no label map: expected labels from 1 to {MAX_LANDMARKS:,}, received {labels.min():g} to {largest:g}."
+        )
     planes = labels[np.newaxis] if labels.ndim == 2 else labels
     sums, counts = np.zeros((int(largest) + 1, 3)), np.zeros(int(largest) + 1)
     for z, plane in enumerate(planes):
@@ -90,7 +91,9 @@ def _centroids(path: Path, labels: Array) -> dict[int, Array]:
             sums[:, axis] += np.bincount(own, weights=values, minlength=len(counts))
         sums[:, 2] += z * size
     if counts.sum() > MOST_LABELLED * labels.size:
-        raise DatasetError(f"{path}: is no label map: {counts.sum() / labels.size:.0%} of its voxels have a label. Expected 0 outside landmarks.")
+        raise DatasetError(
+            f"{path}: is no label map: {counts.sum() / labels.size:.0%} of its voxels have a label. Expected 0 outside landmarks."
+        )
     return {int(label): sums[label, : labels.ndim] / counts[label] for label in np.flatnonzero(counts)}
 
 
@@ -129,10 +132,12 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
             raise DatasetError(f"{path}: landmark {shown(name)} is outside the image, at voxel {voxel} of {labels.shape}.")
         if labels[voxel]:
             other = shown(names[int(labels[voxel]) - 1])
-            raise DatasetError(f"{path}: the landmarks {other} and {shown(name)} are in one voxel, {voxel}. Choose a format that holds points.")
+            raise DatasetError(
+                f"{path}: the landmarks {other} and {shown(name)} are in one voxel, {voxel}. Choose a format that holds points."
+            )
         labels[voxel] = number + 1
     image = nibabel.Nifti1Image(labels, _ras_from_pixel(facts.get(image_id)))
-    image.header["descrip"] = MARK
+    image.header["descrip"] = ownership.LABEL_MAP
     image.header.set_intent("label")
     image.header.set_xyzt_units("mm")
     image.set_sform(image.affine, code="scanner")

@@ -19,12 +19,11 @@ from scn_tf.data.images.facts import ImageFacts
 from scn_tf.environment.extras import needs_extra
 from scn_tf.errors import DatasetError
 from scn_tf.messages import cut, visible
-from scn_tf.storage import files
+from scn_tf.storage import files, ownership
 from scn_tf.types import Array
 
 ENDINGS = (".mat",)
-HEADER = b"MATLAB 5.0 MAT-file, written by scn_tf"  # MATLAB writes its own header, so a changed file is never written over
-HEADER_SIZE = 116
+HEADER_SIZE = 116  # of its text, to which MATLAB writes its own version
 OWN = "landmarks"  # the variable that is written
 POINTS, NAMES, IMAGES = ("points", "landmarks", "coord", "xy", "pts"), ("name", "label", "landmark"), ("image", "file", "case", "id")
 FRAMES: dict[object, Frame] = {"pixel": "pixel", "physical": "physical"}
@@ -111,7 +110,12 @@ def _table(path: Path, fields: Mapping[str, Any], expected: Expected) -> Array |
 def _texts(fields: Mapping[str, Any], words: tuple[str, ...]) -> list[str] | None:
     """The list of texts whose variable has one of these words in its name."""
     for name, value in fields.items():
-        if isinstance(value, list) and value and all(isinstance(text, str) for text in value) and any(word in name.lower() for word in words):
+        if (
+            isinstance(value, list)
+            and value
+            and all(isinstance(text, str) for text in value)
+            and any(word in name.lower() for word in words)
+        ):
             return [text.strip() for text in value]
     return None
 
@@ -213,7 +217,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     content = io.BytesIO()
     scipy.io.savemat(content, {OWN: struct}, do_compression=True)
     with files.replaced(path) as temporary:
-        temporary.write_bytes(HEADER.ljust(HEADER_SIZE) + content.getvalue()[HEADER_SIZE:])
+        temporary.write_bytes(ownership.MATLAB.ljust(HEADER_SIZE) + content.getvalue()[HEADER_SIZE:])
 
 
 MAT = AnnotationFormat(
