@@ -23,6 +23,7 @@ from scn_tf.messages import short, visible
 from scn_tf.storage import files, ownership
 
 MARK = ownership.TOOL_COMMENT.decode()
+MAX_ELEMENTS, MAX_DEPTH = 2_000_000, 40
 COLOURS = ("#ff355e", "#fd5b78", "#ff6037", "#ff9966", "#ffcc33", "#66ff66", "#50bfe6", "#ff00cc")
 
 
@@ -78,6 +79,7 @@ class _Handler(ContentHandler):
         self.labels: list[str] = []  # of points, as the head of the file lists them
         self.counts: dict[str, int] = {}  # label -> its points per object
         self.stack: list[str] = []
+        self.elements = 0
         self.image: str | None = None
         self.label: dict[str, str] = {}
         self.seen: dict[str, int] = {}  # label -> line, in one image
@@ -94,8 +96,9 @@ class _Handler(ContentHandler):
     def startElement(self, name: str, attrs: AttributesImpl) -> None:
         if not self.stack and name != "annotations":
             raise self.wrong(f"expected <annotations> of CVAT, received <{shown(name)}>.")
-        if len(self.stack) > 40:
-            raise self.wrong("elements are nested too deeply.")
+        self.elements += 1
+        if len(self.stack) > MAX_DEPTH or self.elements > MAX_ELEMENTS:
+            raise self.wrong(f"has more than {MAX_ELEMENTS:,} elements, or they are nested more than {MAX_DEPTH} levels deep.")
         self.stack.append(name)
         if name == "track":
             raise self.wrong("holds tracks of a video. Export it as CVAT for images 1.1.")
