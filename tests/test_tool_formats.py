@@ -252,6 +252,8 @@ def test_cvat_points_and_skeletons_are_read(tmp_path):
     assert found.sizes == {"a": (50, 41), "b": (31, 20)}
     assert found.rows == {"a": 11, "b": 15}
     assert found.images["a"] == "left/a.png"
+    other = read(tmp_path, "cvat", CVAT.replace("utf-8", "latin-7").replace('label="tip"', 'label="Ü"'))  # what is declared does not matter
+    assert "Ü" in other.names
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.handler import ContentHandler
 from xml.sax.saxutils import escape, quoteattr
-from xml.sax.xmlreader import AttributesImpl, Locator
+from xml.sax.xmlreader import AttributesImpl, InputSource, Locator
 
 import defusedxml
 import defusedxml.sax
@@ -37,9 +37,11 @@ def read(path: Path, expected: Expected) -> Annotations:
         DatasetError: the file is no valid export of images, a label has two objects in an image, or its number of points varies.
     """
     handler = _Handler(path)
-    content = read_text(path).encode()
+    source = InputSource()
+    source.setByteStream(io.BytesIO(read_text(path).encode()))
+    source.setEncoding("utf-8")  # whatever the file declares: it was read as such
     try:
-        defusedxml.sax.parseString(content, handler, forbid_dtd=True)
+        defusedxml.sax.parse(source, handler, forbid_dtd=True)
     except xml.sax.SAXParseException as error:
         reason = visible(error.getMessage())
         raise DatasetError(f"{path}, line {error.getLineNumber()}: is no valid XML ({reason}). Is it cut short?") from None
