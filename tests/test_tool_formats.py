@@ -291,6 +291,7 @@ def test_label_studio_percents_become_pixels(tmp_path):
     assert found.sizes == {"1a2b3c4d-hand": (50, 40)}
     found = read(tmp_path, "labelstudio", MINIMAL)
     np.testing.assert_allclose(found.points["b"], [[12.5, 4]])
+    assert found.images == {"b": "left/b.png"}
     assert recognised(saved(tmp_path, "labelstudio", MINIMAL)) == [ANNOTATIONS["labelstudio"]]
     assert recognised(saved(tmp_path, "labelstudio", STUDIO[0])) == [ANNOTATIONS["labelstudio"]]  # one task
     np.testing.assert_array_equal(read(tmp_path, "labelstudio", STUDIO[0]).points["1a2b3c4d-hand"].shape, (2, 2))

@@ -12,8 +12,8 @@ import defusedxml
 import defusedxml.sax
 import numpy as np
 
-from scn_tf.data.annotations.gathering import MAX_LANDMARKS, check_count, finite, flat, gathered, image_name, image_size, names_of, present
-from scn_tf.data.annotations.identities import identities
+from scn_tf.data.annotations.gathering import MAX_LANDMARKS, check_count, finite, flat, gathered, image_size, names_of, present
+from scn_tf.data.annotations.identities import file_names, identities
 from scn_tf.data.annotations.json_items import shown
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
@@ -22,7 +22,7 @@ from scn_tf.errors import DatasetError
 from scn_tf.messages import short, visible
 from scn_tf.storage import files, ownership
 
-MARK = ownership.TOOL_COMMENT.decode()
+MARK = ownership.XML_COMMENT.decode()
 MAX_ELEMENTS, MAX_DEPTH = 2_000_000, 40
 COLOURS = ("#ff355e", "#fd5b78", "#ff6037", "#ff9966", "#ffcc33", "#66ff66", "#50bfe6", "#ff00cc")
 
@@ -172,7 +172,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
         DatasetError: points are 3D, or the size of an image is not known.
         WriteError: the file cannot be written.
     """
-    names = names_of(flat(path, annotations, "CVAT"))
+    names, written = names_of(flat(path, annotations, "CVAT")), file_names(path, annotations, facts)
     text = io.StringIO()
     text.write(f'<?xml version="1.0" encoding="utf-8"?>\n{MARK}\n<annotations>\n  <version>1.1</version>\n  <meta>\n    <task>\n')
     text.write(f"      <size>{len(annotations.points)}</size>\n      <mode>annotation</mode>\n      <labels>\n")
@@ -182,7 +182,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     text.write("      </labels>\n    </task>\n  </meta>\n")
     for number, image_id in enumerate(annotations.points):
         width, height = image_size(path, annotations, facts, image_id)
-        name = quoteattr(visible(image_name(annotations, facts, image_id)))
+        name = quoteattr(visible(written[image_id]))
         text.write(f'  <image id="{number}" name={name} width="{width}" height="{height}">\n')
         for _, label, (x, y) in present(annotations, image_id):
             text.write(f'    <points label={quoteattr(visible(label))} source="file" occluded="0" points="{x},{y}" z_order="0"></points>\n')
