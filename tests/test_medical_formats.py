@@ -289,6 +289,10 @@ def test_images_are_no_label_maps(tmp_path):
     image = sitk.GetImageFromArray(np.arange(8 * 10 * 12, dtype="int16").reshape(8, 10, 12) % 300)
     sitk.WriteImage(image, str(tmp_path / "case.nii.gz"))
     assert recognised(tmp_path / "case.nii.gz") == []
+    (tmp_path / "labels").mkdir()
+    for name in ("labels/case.nii.gz", "case_seg.nii.gz", "slms.nii.gz"):  # neither the folder nor a mask of an organ
+        (tmp_path / name).write_bytes((tmp_path / "case.nii.gz").read_bytes())
+        assert recognised(tmp_path / name) == []
     for change, reason in [
         (lambda values: values, "100% of its voxels have a label"),
         (lambda values: values - 5, "expected labels from 1 to 10,000, received -5 to 294"),

@@ -26,7 +26,8 @@ from scn_tf.types import Array
 
 ENDINGS = (".labels.nii.gz", ".nii.gz", ".nii", ".nrrd", ".mha")
 MOST_LABELLED = 0.5  # share of the voxels: more is an image
-NAMED = re.compile(r"(^|[._ -])(labels?|labelmap|label_map|landmarks?|fiducials?|seg|dseg|segmentation|mask|lms?)([._ -]|$)", re.IGNORECASE)
+# Masks and segmentations are left out: they are of organs more often than of landmarks.
+NAMED = re.compile(r"(^|[._ -])(labels?|labelmap|label_map|landmarks?|fiducials?|lms?)([._ -])", re.IGNORECASE)
 INTENT_AT, LABEL_INTENT = 68, 1002  # of a NIfTI header
 HEADER = 348  # bytes
 
