@@ -30,10 +30,10 @@ def register_annotation_format(row: AnnotationFormat) -> None:
 
 
 def format_of(path: Path, name: str | None = None) -> AnnotationFormat:
-    """Format of a name; without a name, the one with the longest matching ending, else the default."""
+    """Format of a name. Without a name: the one that recognises the file, else by the longest matching ending, else the default."""
     if name is not None:
         return ANNOTATIONS[name]
-    return endings.fitting(ANNOTATIONS.values(), path) or ANNOTATIONS[DEFAULT]
+    return endings.fitting(recognised(path), path) or endings.fitting(ANNOTATIONS.values(), path) or ANNOTATIONS[DEFAULT]
 
 
 def read_annotations(path: Path, expected: Expected, *, coordinates: str, name: str | None = None) -> Annotations:
