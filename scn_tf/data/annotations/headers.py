@@ -134,7 +134,9 @@ def paired(names: Sequence[str], axes: Sequence[str]) -> Layout:
         columns.append(Part(last, what, known[1] if known else "") if what and last else None)
         if what is None:
             last = ""
-    return _with_others(_gathered(columns), [name if below in ("", name) else f"{name} {below}".strip() for name, below in zip(names, axes, strict=True)])
+    return _with_others(
+        _gathered(columns), [name if below in ("", name) else f"{name} {below}".strip() for name, below in zip(names, axes, strict=True)]
+    )
 
 
 def _spelt(headers: Sequence[str], spelling: re.Pattern) -> Layout:
@@ -158,7 +160,8 @@ def _spelt(headers: Sequence[str], spelling: re.Pattern) -> Layout:
 
 def _gathered(columns: Sequence[Part | None]) -> Layout:
     """Landmarks with x and y. A name with one of them alone is kept as ``half``; scores without points are other columns."""
-    found, halves = Layout(), {}
+    found = Layout()
+    halves: dict[str, dict[str, int]] = {}
     for column, part in enumerate(columns):
         if part is not None and words(part.name) not in PAIRS_OF_NO_LANDMARK:
             own = halves.setdefault(part.name, {})

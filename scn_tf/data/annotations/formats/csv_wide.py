@@ -71,7 +71,8 @@ def read(path: Path, expected: Expected) -> Annotations:
         raise DatasetError(f"{path}: holds no row with points.")
     ids = identities.identities(path, points) if columns.images else {"": identities.of_file(path, ENDINGS)}
     found = Annotations(
-        *({ids[image]: value for image, value in part.items()} for part in (points, lines)),
+        {ids[image]: values for image, values in points.items()},
+        {ids[image]: line for image, line in lines.items()},
         names,
         frame,
         {ids[image]: image for image in points} if columns.images else {},

@@ -41,7 +41,9 @@ def read(path: Path, expected: Expected) -> Annotations:
     found, image_id = Points(path, len(axes)), identities.of_file(path, ENDINGS)
     for number, row in enumerate(rows):
         if len(row.cells) != len(header):
-            raise DatasetError(f"{path}, line {row.line}: expected {len(header)} columns, received {len(row.cells)}. Is the file cut short?")
+            raise DatasetError(
+                f"{path}, line {row.line}: expected {len(header)} columns, received {len(row.cells)}. Is the file cut short?"
+            )
         point = [tables.number(path, row, column, header[column], table.separator) for column in reversed(axes)]
         name = str(number) if label is None else written.original(row.cells[label])
         found.add(image_id, name, point, line=row.line)
