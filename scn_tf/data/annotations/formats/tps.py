@@ -94,7 +94,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
 
 def _specimens(path: Path) -> Iterator[Specimen]:
     """Blocks of a file, each of which starts with a number of points."""
-    lines = enumerate(tables.read_text(path).split("\n"), start=1)
+    lines = enumerate(tables.read_text(path).rstrip().split("\n"), start=1)
     current: Specimen | None = None
     for line, text in lines:
         text = text.strip()
