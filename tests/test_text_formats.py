@@ -10,6 +10,7 @@ import pytest
 
 import scn_tf
 from scn_tf.data.annotations import ANNOTATIONS, Annotations, Expected, converted, read_any, recognised, write_annotations
+from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import DataWarning
 from tests import annotation_samples as samples
 from tests.annotation_samples import FACTS, NAMES, NAN, POINTS, SAMPLES, saved
@@ -541,3 +542,36 @@ def test_the_authors_tables_are_our_format(tmp_path):
         path = saved(tmp_path / "all.csv", text)
         assert [row.name for row in recognised(path)] == ["scn"]
         assert next(iter(read_any(path, Expected(dims=dims), ANNOTATIONS["scn"]).points.values())).shape == shape
+
+
+def test_names_in_imglab_files_are_read_whatever_encoding_they_state(tmp_path):
+    text = (
+        "<?xml version='1.0' encoding='ISO-8859-1'?><dataset><image file='é.png'><box><part name='ü' x='1' y='2'/></box></image></dataset>"
+    )
+    for stated in (text, text.replace("ISO-8859-1", "of-mine")):
+        found = read_any(saved(tmp_path / "t.xml", stated), Expected(), ANNOTATIONS["dlib-xml"])
+        assert (found.names, list(found.points)) == (("ü",), ["é"])
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_real_hands_survive_every_format(real_data, tmp_path, name):
+    dataset = real_data / "hand_xray"
+    known = read_any(dataset / "landmarks.csv", Expected(dims=2), ANNOTATIONS["scn"]).points
+    points = {image_id: known[image_id] for image_id in sorted(known)[:6]}
+    facts = {image_id: ImageFacts(dataset / "images" / f"{image_id}.jpg", (700, 1000), None, None) for image_id in points}
+    row = ANNOTATIONS[name]
+    path = tmp_path / "out" if row.per_image else tmp_path / f"out{row.endings[0]}"
+    write_annotations(path, Annotations(points, {}, None, "pixel"), row, facts)
+    found = read_any(path, Expected(), row)
+    found = converted(dataclasses.replace(found, frame="pixel") if found.frame == "stated" else found, "pixel", facts)
+    assert found.names is None
+    for image_id, values in points.items():
+        np.testing.assert_allclose(found.points[image_id], values, rtol=0, atol=1e-6)
+
+
+def test_the_authors_table_of_real_hands_is_our_format(real_data):
+    path = real_data / "hand_xray" / "official" / "all.csv"
+    assert [row.name for row in recognised(path)] == ["scn"]
+    found = read_any(path, Expected(dims=2), ANNOTATIONS["scn"])
+    assert len(found.points) > 890
+    assert {points.shape for points in found.points.values()} == {(37, 2)}

@@ -115,7 +115,19 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                 if total > MAX_TOTAL:
                     raise DatasetError(f"{path}: expected at most {MAX_TOTAL:,} bytes of selections.")
                 yield entry.filename.rsplit("/", 1)[-1], content
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, KeyError) as error:
+    except DatasetError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+    ) as error:
         raise DatasetError(f"{path}: is a damaged archive ({cut(visible(str(error)), 100)}).") from None
 
 

@@ -149,7 +149,7 @@ def _columns(header: list[str]) -> Columns | None:
 
 
 def _check_order(path: Path, header: list[str], columns: Columns, orders: Mapping[str, int]) -> None:
-    """Refuse points without names that cannot be told apart."""
+    """Refuse points without names whose order or meaning is not certain."""
     if len(set(orders.values())) > 1:
         image, count = min(orders.items(), key=lambda item: item[1])
         raise DatasetError(

@@ -1,5 +1,6 @@
 """XML files of dlib's imglab, as ml-morph writes and reads them: images, one box each, and named parts in pixels."""
 
+import io
 import xml.etree.ElementTree as ElementTree
 import xml.sax
 from collections.abc import Mapping
@@ -32,7 +33,12 @@ def read(path: Path, expected: Expected) -> Annotations:
     """
     handler = _Handler(path)
     try:
-        defusedxml.sax.parseString(tables.read_text(path).encode(), handler, forbid_dtd=True)
+        source = xml.sax.InputSource()
+        source.setCharacterStream(io.StringIO(tables.read_text(path)))  # as text: imglab states a wrong encoding
+        parser = defusedxml.sax.make_parser()
+        parser.forbid_dtd = True
+        parser.setContentHandler(handler)
+        parser.parse(source)
     except xml.sax.SAXParseException as error:
         reason = visible(error.getMessage())
         raise DatasetError(f"{path}, line {error.getLineNumber()}: is no valid XML ({reason}). Is it cut short?") from None
