@@ -79,11 +79,11 @@ def finite(text: str) -> float | None:
 
 
 def names_of(annotations: Annotations) -> tuple[str, ...]:
-    """Names of the landmarks; their numbers, counted from 1, if the annotations have none."""
+    """Names of the landmarks; their numbers, counted from 0, if the annotations have none."""
     if annotations.names is not None:
         return annotations.names
     count = next((len(points) for points in annotations.points.values()), 0)
-    return tuple(map(str, range(1, count + 1)))
+    return tuple(map(str, range(count)))
 
 
 def present(annotations: Annotations, image_id: str) -> list[tuple[int, str, list[float]]]:

@@ -108,7 +108,7 @@ def _landmarks(first: Mapping[object, Item], categories: Mapping) -> dict[object
         if count == 1 and (len(first) > 1 or not category.keypoints):
             found[key] = [category.name]
             continue
-        names = category.keypoints or tuple(map(str, range(1, count + 1)))
+        names = category.keypoints or tuple(map(str, range(count)))
         found[key] = [f"{category.name} {name}" for name in names] if several or not category.keypoints else list(names)
     return found
 

@@ -1,15 +1,12 @@
 """CVAT for images 1.1: one XML file for all images, with points and skeletons."""
 
 import io
-import xml.sax
 from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.handler import ContentHandler
 from xml.sax.saxutils import escape, quoteattr
-from xml.sax.xmlreader import AttributesImpl, InputSource, Locator
+from xml.sax.xmlreader import AttributesImpl, Locator
 
-import defusedxml
-import defusedxml.sax
 import numpy as np
 
 from scn_tf.data.annotations.gathering import MAX_LANDMARKS, check_count, finite, flat, gathered, image_size, names_of, present
@@ -21,6 +18,8 @@ from scn_tf.data.text import read_text
 from scn_tf.errors import DatasetError
 from scn_tf.messages import short, visible
 from scn_tf.storage import files, ownership
+from scn_tf.storage.documents import DocumentError
+from scn_tf.storage.xml_documents import parse_xml
 
 MARK = ownership.XML_COMMENT.decode()
 MAX_ELEMENTS, MAX_DEPTH = 2_000_000, 40
@@ -37,16 +36,10 @@ def read(path: Path, expected: Expected) -> Annotations:
         DatasetError: the file is no valid export of images, a label has two objects in an image, or its number of points varies.
     """
     handler = _Handler(path)
-    source = InputSource()
-    source.setByteStream(io.BytesIO(read_text(path).encode()))
-    source.setEncoding("utf-8")  # whatever the file declares: it was read as such
     try:
-        defusedxml.sax.parse(source, handler, forbid_dtd=True)
-    except xml.sax.SAXParseException as error:
-        reason = visible(error.getMessage())
-        raise DatasetError(f"{path}, line {error.getLineNumber()}: is no valid XML ({reason}). Is it cut short?") from None
-    except defusedxml.DefusedXmlException:
-        raise DatasetError(f"{path}: has a document type or entities, which are not read. CVAT writes none.") from None
+        parse_xml(read_text(path), handler)
+    except DocumentError as error:
+        raise DatasetError(f"{path}, {error}" if str(error).startswith("line") else f"{path}: {error}") from None
     images = {name: points for name, points in handler.images.items() if points}
     if not images:
         raise DatasetError(f"{path}: expected images with points or skeletons, received none. Export as CVAT for images 1.1.")

@@ -1,15 +1,11 @@
 """XML files of dlib's imglab, as ml-morph writes and reads them: images, one box each, and named parts in pixels."""
 
-import io
 import xml.etree.ElementTree as ElementTree
-import xml.sax
 from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.handler import ContentHandler
 from xml.sax.xmlreader import AttributesImpl, Locator
 
-import defusedxml
-import defusedxml.sax
 import numpy as np
 
 from scn_tf.data.annotations import identities, tables
@@ -19,6 +15,8 @@ from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import DatasetError
 from scn_tf.messages import cut, visible
 from scn_tf.storage import files, ownership
+from scn_tf.storage.documents import DocumentError
+from scn_tf.storage.xml_documents import parse_xml
 
 MAX_DEPTH = 10
 
@@ -33,17 +31,9 @@ def read(path: Path, expected: Expected) -> Annotations:
     """
     handler = _Handler(path)
     try:
-        source = xml.sax.InputSource()
-        source.setCharacterStream(io.StringIO(tables.read_text(path)))  # as text: imglab states a wrong encoding
-        parser = defusedxml.sax.make_parser()
-        parser.forbid_dtd = True
-        parser.setContentHandler(handler)
-        parser.parse(source)
-    except xml.sax.SAXParseException as error:
-        reason = visible(error.getMessage())
-        raise DatasetError(f"{path}, line {error.getLineNumber()}: is no valid XML ({reason}). Is it cut short?") from None
-    except defusedxml.DefusedXmlException:
-        raise DatasetError(f"{path}: has a document type or entities, which are not read. imglab writes none.") from None
+        parse_xml(tables.read_text(path), handler)
+    except DocumentError as error:
+        raise DatasetError(f"{path}, {error}" if str(error).startswith("line") else f"{path}: {error}") from None
     annotations = handler.found.annotations(expected, "pixel")
     ids = {image: image_id for image_id, image in annotations.images.items()}
     annotations.sizes.update({ids[image]: size for image, size in handler.sizes.items() if image in ids})
