@@ -17,7 +17,7 @@ FLOORS = [
     {"errors", "messages", "presence", "registry", "types"},
     {"storage"},
     {"environment"},
-    {"geometry"},
+    {"geometry", "measurements"},
     {"heatmaps", "models"},
     {"config"},
     {"build"},
