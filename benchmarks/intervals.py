@@ -29,12 +29,10 @@ def intervals(errors, unit, radius):
     """Rows (name, value, low, high) of means over all points (errors (I, N), NaN where absent); images are drawn with all their points."""
     annotated = np.isfinite(errors)
     counts = annotated.sum(axis=1)
-    for name, sums in (
-        (f"mean error, {unit}", np.nansum(errors, axis=1)),
-        (f"within {radius:g} {unit}, %", 100.0 * (annotated & (errors < radius)).sum(axis=1)),
-    ):
-        low, high = resampling.pooled_interval(sums, counts)
-        yield name, sums.sum() / counts.sum(), low, high
+    sums = np.stack([np.nansum(errors, axis=1), 100.0 * (annotated & (errors < radius)).sum(axis=1)], axis=1)
+    names = f"mean error, {unit}", f"within {radius:g} {unit}, %"
+    for name, own, (low, high) in zip(names, sums.T, resampling.pooled_intervals(sums, counts), strict=True):
+        yield name, own.sum() / counts.sum(), low, high
 
 
 if __name__ == "__main__":

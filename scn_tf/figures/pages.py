@@ -123,6 +123,11 @@ def text(value: object) -> str:
     return html.escape(visible(str(value)), quote=True)
 
 
+def text_block(value: str) -> str:
+    """A text of several lines as text in HTML."""
+    return "\n".join(map(text, value.split("\n")))
+
+
 def name(value: object) -> str:
     """A user's name, short and in one line; not yet HTML."""
     return cut(visible(str(value)), 80)

@@ -24,19 +24,20 @@ def interval(values: Array, *, seed: int = 0) -> Interval:
     return _percentiles(np.concatenate([values[drawn].mean(axis=1) for drawn in _draws(len(values), seed)]))
 
 
-def pooled_interval(sums: Array, counts: Array, *, seed: int = 0) -> Interval:
-    """95 % bootstrap interval of a mean over the points of all images, such as a mean error or a share of points.
+def pooled_intervals(sums: Array, counts: Array, *, seed: int = 0) -> list[Interval]:
+    """95 % bootstrap intervals of K means over the points of all images, such as a mean error and shares of points.
 
     Args:
-        sums: (I,) sum over the points of each image.
+        sums: (I, K) sums over the points of each image.
         counts: (I,) number of points of each image.
         seed: of the draws.
     """
-    means = []
+    means: list[list[Array]] = [[] for _ in range(sums.shape[1])]
     for drawn in _draws(len(sums), seed):
         points = counts[drawn].sum(axis=1)
-        means.append(sums[drawn].sum(axis=1)[points > 0] / points[points > 0])
-    return _percentiles(np.concatenate(means))
+        for column, values in zip(means, sums.T, strict=True):
+            column.append(values[drawn].sum(axis=1)[points > 0] / points[points > 0])
+    return [_percentiles(np.concatenate(column)) for column in means]
 
 
 def median_interval(errors: Array, *, seed: int = 0) -> Interval:

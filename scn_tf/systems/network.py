@@ -11,13 +11,14 @@ import tensorflow as tf
 
 from scn_tf.config import Config
 from scn_tf.data.dataset import Dataset
-from scn_tf.environment.backend import keras
+from scn_tf.environment.backend import keras, ops
 from scn_tf.errors import DataWarning
 from scn_tf.figures import pictures
 from scn_tf.heatmaps.targets import GaussianTargets
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import evaluation, localization
+from scn_tf.scoring.gallery import Maps
 from scn_tf.systems import points
 from scn_tf.systems.system import System
 from scn_tf.training.fit import Task, fit
@@ -123,6 +124,34 @@ def open_network(file: Path) -> tuple[Locate, ModelInfo]:
     return localization.localizer(network, info.config.heatmap.decoder), info
 
 
+def open_with_heatmaps(file: Path) -> tuple[Locate, Maps]:
+    """Function that finds landmarks, and function that gives the heatmaps of one image for pictures."""
+    network, info = checkpoints.load_model(file)
+    return localization.localizer(network, info.config.heatmap.decoder), heatmaps_of(network)
+
+
+def heatmaps_of(network: keras.Model) -> Maps:
+    """Function of a network input ([D,] H, W, C): title -> heatmaps (H, W, N). Of volumes it gives the maximum along z.
+
+    SCN has three: the product first, then its factors.
+    """
+    parts = pictures.heatmap_parts(network)
+    titles = dict(reversed(parts.items())) if len(parts) > 1 else parts
+    model = keras.Model(network.input, titles)
+
+    def find(image: Array) -> dict[str, Array]:
+        maps = model(image[np.newaxis], training=False)
+        # Projected before they leave the device: those of a volume are large.
+        flat = {title: ops.max(maps[title][0], axis=0) if image.ndim == 4 else maps[title][0] for title in titles}
+        return {_title(title, parts): np.asarray(ops.convert_to_numpy(values), "float32") for title, values in flat.items()}
+
+    return find
+
+
+def _title(title: str, parts: Mapping[str, object]) -> str:
+    return "product" if title == "heatmaps" and len(parts) > 1 else title
+
+
 NETWORK = System(
     name="network",
     suffix=".keras",
@@ -131,7 +160,7 @@ NETWORK = System(
     train=train,
     info=checkpoints.read_info,
     open=open_network,
-    evaluate=points.evaluator(open_network),
+    evaluate=points.evaluator(open_with_heatmaps),
     files=evaluation.FILES,
     rank=1,
 )
