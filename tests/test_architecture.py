@@ -26,7 +26,7 @@ FLOORS = [
     {"scoring"},
     {"training"},
     {"systems"},
-    {"combine_runs", "evaluate_run", "export", "predict", "train_run"},
+    {"combine_runs", "compare_runs", "evaluate_run", "export", "predict", "train_run"},
     {"serving", "study"},
     {"cli"},
     {"__main__"},

@@ -14,16 +14,16 @@ STYLE = (
     "body{font:15px/1.45 sans-serif;max-width:68em;margin:1.5em auto;padding:0 1em;color:#111;background:#fff}"
     "h1{font-size:1.5em;overflow-wrap:anywhere}h2{font-size:1.2em;margin-top:1.8em;border-bottom:1px solid #ccc}"
     "nav a{margin-right:1em;display:inline-block;padding:.2em 0}a{color:#024a9c}"
-    ".wide,pre{overflow-x:auto;max-width:100%}table{border-collapse:collapse;margin:.6em 0}"
+    ".wide{overflow-x:auto;max-width:100%}pre{white-space:pre-wrap;overflow-wrap:anywhere}table{border-collapse:collapse;margin:.6em 0}"
     "td,th{padding:.25em .7em;text-align:right;vertical-align:top}td.text,th.text{text-align:left;overflow-wrap:anywhere;min-width:6em}"
     "thead th{border-bottom:2px solid #666;white-space:nowrap}tbody tr:nth-child(even){background:#f1f1f1}"
     "th[aria-sort]{cursor:pointer;text-decoration:underline dotted}"
     "th[aria-sort=ascending]:after{content:' \\25B2'}th[aria-sort=descending]:after{content:' \\25BC'}"
-    ".pictures{display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start}figure{margin:0;max-width:100%}"
+    ".pictures{display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start}figure{margin:0;max-width:min(100%,32em)}figure.whole{max-width:100%}"
     "figure img{display:block;max-width:100%;height:auto}figcaption{font-size:13px;max-width:36em;overflow-wrap:anywhere}"
     "p{max-width:50em}.note{color:#444;font-size:13px}"
     "@media print{body{max-width:none;margin:0;font-size:11px}nav{display:none}figure,tr{break-inside:avoid}h2{break-after:avoid}"
-    ".wide,pre{overflow:visible;white-space:pre-wrap}.wide{white-space:normal}thead{display:table-header-group}}"
+    ".wide{overflow:visible}thead{display:table-header-group}}"
 )
 SCRIPT = (
     "document.querySelectorAll('table.sort').forEach(function(table){var body=table.tBodies[0];"
@@ -97,7 +97,7 @@ def table(rows: Iterable[Sequence[object]], *, texts: Sequence[int] = (0,), sort
     return f"<div class=wide><table{mark}><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>"
 
 
-def picture(content: bytes, kind: str, alternative: str, caption: str = "", *, below: bytes = b"") -> str:
+def picture(content: bytes, kind: str, alternative: str, caption: str = "", *, below: bytes = b"", whole: bool = False) -> str:
     """A figure, HTML.
 
     Args:
@@ -106,10 +106,11 @@ def picture(content: bytes, kind: str, alternative: str, caption: str = "", *, b
         alternative: text in place of the picture.
         caption: text below it.
         below: JPEG of a second picture, between the first and the caption.
+        whole: whether it may fill the width of the page.
     """
     image = _image(content, kind, alternative)
     second = _image(below, "jpeg", f"heatmaps of {alternative}") if below else ""
-    return f"<figure>{image}{second}<figcaption>{text(caption)}</figcaption></figure>"
+    return f"<figure{' class=whole' if whole else ''}>{image}{second}<figcaption>{text(caption)}</figcaption></figure>"
 
 
 def pictures(parts: Iterable[str]) -> str:

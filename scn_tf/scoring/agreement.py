@@ -60,7 +60,14 @@ def _figures(errors: Array, unit: str) -> dict[str, Any]:
     sd = float(errors.std(ddof=1)) if errors.size > 1 else None
     limits = None if mean is None or sd is None else [mean - LIMITS * sd, mean + LIMITS * sd]
     absolute = float(np.abs(errors).mean()) if errors.size else None
-    return {"mean_error": mean, "mean_absolute_error": absolute, "sd": sd, "limits_of_agreement": limits, "n": int(errors.size), "unit": unit}
+    return {
+        "mean_error": mean,
+        "mean_absolute_error": absolute,
+        "sd": sd,
+        "limits_of_agreement": limits,
+        "n": int(errors.size),
+        "unit": unit,
+    }
 
 
 def rows(ids: Sequence[str], agreement: Agreement) -> list[tuple[str, ...]]:

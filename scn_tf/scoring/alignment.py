@@ -98,7 +98,7 @@ def mean_image(images: dict[int, Array], fits: Sequence[Similarity], size: Sizes
     step = grid_step(size)
     axes = [np.arange((step - 1) / 2, side, step) for side in size]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)[..., ::-1]  # (x, y[, z])
-    total = np.zeros(grid.shape[:-1])
+    total = np.zeros(grid.shape[:-1], "float32")
     for number, image in images.items():
         inverse = np.linalg.inv(fits[number].matrix)
         total += sampled(image, (grid - fits[number].offset) @ inverse.T)

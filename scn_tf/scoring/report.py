@@ -34,9 +34,7 @@ def write(title: str, summary: dict[str, Any], found: Evaluated, curve: bytes, s
         "Distribution of errors": pages.pictures([pages.picture(curve, "png", "cumulative error distribution"), _boxes(found)]),
         "Direction of errors": where + explained,
         **_pictures(shown, source.maps is not None),
-        "Landmarks": pages.table(
-            scores.per_landmark(found.names, found.errors, found.unit, errors_percent=found.percent, trained=found.trained)
-        ),
+        "Landmarks": pages.table(_landmarks(found)),
         "Images": _images(found),
         "Largest errors": pages.table(_largest(found), texts=(0, 1)),
     }
@@ -59,7 +57,7 @@ def _figures(summary: dict[str, Any]) -> str:
 def _measurements(summary: dict[str, dict[str, Any]]) -> str:
     if not summary:
         return ""
-    note = "Errors are found minus annotated values. About 95 % of the errors lie between the limits of agreement (mean -+ 1.96 SD)."
+    note = "Errors are found minus annotated values. About 95 % of the errors lie between the limits of agreement (mean ± 1.96 SD)."
     return pages.table(agreement.table(summary), texts=(0, 1)) + pages.paragraph(note, note=True)
 
 
@@ -87,9 +85,10 @@ def _where(found: Evaluated, source: gallery.Source, sample: alignment.Sample) -
         f"the found points, for landmarks with at least three errors. Orange: mean error.{larger}"
     )
     named = ""
-    if 0 < len(numbers) <= charts.MAX_NUMBERED:
+    counted = [found.names[number] for number in numbers] == list(map(str, numbers))
+    if not counted and len(numbers) <= charts.MAX_NUMBERED:
         named = pages.paragraph(", ".join(f"{number} {pages.name(found.names[number])}" for number in numbers), note=True)
-    return pages.picture(content, "jpeg", "error ellipses on the mean image", caption), named
+    return pages.picture(content, "jpeg", "error ellipses on the mean image", caption, whole=True), named
 
 
 def _pictures(shown: Gallery, heatmaps: bool) -> dict[str, str]:
@@ -100,6 +99,20 @@ def _pictures(shown: Gallery, heatmaps: bool) -> dict[str, str]:
         "Random images": shown.random and pages.paragraph("Drawn by a fixed seed, so that they stand for the others.") + shown.random,
         "Worst points": shown.points,
     }
+
+
+def _landmarks(found: Evaluated) -> list[tuple[object, ...]]:
+    """The table of ``per_landmark.csv`` with titles for readers."""
+    head, *rows = scores.per_landmark(found.names, found.errors, found.unit, errors_percent=found.percent, trained=found.trained)
+    titles = {
+        f"pe_mean_{found.unit}": f"mean error ({found.unit})",
+        f"pe_median_{found.unit}": "median",
+        f"pe_max_{found.unit}": "largest",
+        "sdr_2_percent": "within 2 mm (%)",
+        "nme_percent": "mean (%)",
+        "pck_1_percent": "within 1 % (%)",
+    }
+    return [tuple(titles.get(str(title), title) for title in head), *((pages.name(row[0]), *row[1:]) for row in rows)]
 
 
 def _images(found: Evaluated) -> str:

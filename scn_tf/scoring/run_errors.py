@@ -73,7 +73,9 @@ class Gathered:
         found = np.full((len(self._values), len(self.images), len(self.landmarks)), np.nan)
         for values, column in zip(found, self._values, strict=True):
             values[np.array(self._rows, int), np.array(self._columns, int)] = column
-        return RunErrors(list(self.images), found[0], self.unit, found[1] if self.relative else None, source, bytes(self.lines), tuple(self.landmarks))
+        return RunErrors(
+            list(self.images), found[0], self.unit, found[1] if self.relative else None, source, bytes(self.lines), tuple(self.landmarks)
+        )
 
 
 def number(text: str) -> float:

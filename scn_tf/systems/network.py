@@ -135,21 +135,17 @@ def heatmaps_of(network: keras.Model) -> Maps:
 
     SCN has three: the product first, then its factors.
     """
-    parts = pictures.heatmap_parts(network)
-    titles = dict(reversed(parts.items())) if len(parts) > 1 else parts
-    model = keras.Model(network.input, titles)
+    *factors, product = pictures.heatmap_parts(network).items()
+    parts = dict([("product" if factors else product[0], product[1]), *factors])
+    model = keras.Model(network.input, parts)
 
     def find(image: Array) -> dict[str, Array]:
         maps = model(image[np.newaxis], training=False)
         # Projected before they leave the device: those of a volume are large.
-        flat = {title: ops.max(maps[title][0], axis=0) if image.ndim == 4 else maps[title][0] for title in titles}
-        return {_title(title, parts): np.asarray(ops.convert_to_numpy(values), "float32") for title, values in flat.items()}
+        flat = {title: ops.max(maps[title][0], axis=0) if image.ndim == 4 else maps[title][0] for title in parts}
+        return {title: np.asarray(ops.convert_to_numpy(values), "float32") for title, values in flat.items()}
 
     return find
-
-
-def _title(title: str, parts: Mapping[str, object]) -> str:
-    return "product" if title == "heatmaps" and len(parts) > 1 else title
 
 
 NETWORK = System(
