@@ -64,7 +64,7 @@ def compare(
     pairs = comparison.pairs(found)
     files.write_text(out / "comparison.csv", tables.write(comparison.rows(pairs)))
     files.write_text(out / "comparison.html", _page(found, pairs, split))
-    text = f"{_text(comparison.overview(found))}\n\n{_text(comparison.table(pairs))}"
+    text = f"{_text(comparison.overview(found), 1)}\n\n{_text(comparison.table(pairs), 2)}"
     return Comparison(pairs, text, out)
 
 
@@ -121,13 +121,9 @@ def _page(runs: dict[str, RunErrors], pairs: Sequence[Pair], split: str) -> str:
     return pages.page(title, pages.links(parts) + "".join(pages.section(name, content) for name, content in parts.items()))
 
 
-def _text(rows: Sequence[Sequence[object]]) -> str:
-    """A table as text: the first two columns to the left if they are texts, numbers to the right."""
+def _text(rows: Sequence[Sequence[object]], texts: int) -> str:
+    """A table as text, the first ``texts`` columns to the left, the numbers to the right."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    left = [not any(character.isdigit() for character in cells[1][column][:2]) and column < 2 for column in range(len(widths))]
-    lines = [
-        "  ".join(cell.ljust(width) if to_left else cell.rjust(width) for cell, width, to_left in zip(row, widths, left, strict=True))
-        for row in cells
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+    lines = [[cell.ljust(w) if n < texts else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True))] for row in cells]
+    return "\n".join("  ".join(line).rstrip() for line in lines)

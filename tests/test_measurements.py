@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import yaml
 
-from scn_tf import combine_runs, evaluate_run, geometry, measurements
+from scn_tf import combine_runs, evaluate_run, measurements
 from scn_tf.data.dataset import open_dataset
 from scn_tf.data.description import read_description
 from scn_tf.errors import DatasetError
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
+from scn_tf.scoring import agreement
 from scn_tf.storage import ownership
-from tests.conftest import EXACT
 
 NAMES = ("S", "N", "A", "B", "anterior nasal spine")
 POINTS = np.array([[10.0, 20], [40, 20], [40, 60], [10, 60], [25, 20]])
@@ -28,7 +28,7 @@ def value(text, points=POINTS, names=NAMES, pixel_size=None):
 
 
 def refused(text, names=NAMES, dims=2):
-    with pytest.raises(ValueError, match="^x: ") as caught:
+    with pytest.raises(ValueError, match=r"^x: ") as caught:
         measurements.read({"x": text}, names, dims)
     return str(caught.value).removeprefix("x: ")
 
@@ -169,13 +169,116 @@ def test_landmarks_without_names_are_written_with_an_l_or_in_quotation_marks():
 def test_the_table_of_an_image_has_empty_cells_for_what_is_absent(tmp_path):
     found = measurements.read({"=SNA": "angle(S, N, A)", "length": "distance(S, N)", "index": "distance(S,N)/distance(S,B)"}, NAMES, 2)
     values = np.array([81.23456789, np.nan, 0.75])
-    measurements.write_table(tmp_path / "m.csv", [measurements.rows("a,b", found, values, "px"), measurements.rows("c", found, values, "mm")])
+    measurements.write_table(
+        tmp_path / "m.csv", [measurements.rows("a,b", found, values, "px"), measurements.rows("c", found, values, "mm")]
+    )
     assert (tmp_path / "m.csv").read_text().splitlines()[:5] == [
         "id,measurement,value,unit",
-        "\"a,b\",'=SNA,81.2346,degrees",
+        '"a,b",\'=SNA,81.2346,degrees',
         '"a,b",length,,px',
         '"a,b",index,0.75,',
         "c,'=SNA,81.2346,degrees",
     ]
     assert ownership.is_ours(tmp_path / "m.csv")
     assert measurements.as_json(found, values, "mm")["length"] == {"value": None, "unit": "mm"}
+
+
+def described(root, out, texts, **more):
+    """A copy of a data set with measurements."""
+    shutil.copytree(root, out)
+    path = out / "dataset.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"measurements": texts} | more, sort_keys=False))
+    return out
+
+
+TEXTS = {
+    "index": "distance(index_mcp, index_tip)",
+    "angle": "signed_angle(index_tip, index_mcp, radius)",
+    "ratio": "ratio(distance(index_mcp, index_tip), distance(index_mcp, radius))",
+}
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (
+            {"SNA": "angle(index_tip, index_mpc, radius)"},
+            "measurements: SNA: position 18: unknown landmark index_mpc; did you mean index_mcp?",
+        ),
+        ({"SNA": 5}, "measurements.SNA: expected names with expressions (SNA: angle(S, N, A)), received 5"),
+        (["angle"], "measurements: expected names with expressions"),
+        ({"": "distance(index_tip, radius)"}, "measurements: expected names in one line"),
+        ({f"m{n}": "distance(index_tip, radius)" for n in range(501)}, "measurements: expected at most 500 measurements, received 501"),
+    ],
+)
+def test_a_mistake_in_a_data_set_names_the_file_and_the_measurement(hands_2d, tmp_path, texts, reason):
+    root = described(hands_2d, tmp_path / "set", texts)
+    with pytest.raises(DatasetError) as caught:
+        read_description(root / "dataset.yaml")
+    assert str(caught.value).startswith(f"{root / 'dataset.yaml'}: {reason}")
+
+
+def test_an_evaluation_measures_found_and_annotated_points(run_2d, hands_2d, tmp_path):
+    root = described(hands_2d, tmp_path / "set", TEXTS)
+    summary, out = evaluate_run.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
+    dataset = open_dataset(root)
+    with open(out / "measurements.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["id"], row["measurement"]) for row in rows] == [(i, name) for i in dataset.split("val") for name in TEXTS]
+    assert [row["unit"] for row in rows[:3]] == ["mm", "degrees", ""]
+    chosen = measurements.read(TEXTS, dataset.description.names, 2)
+    predicted = {}
+    for line in csv.DictReader((out / "predictions.csv").read_text().splitlines()):
+        predicted.setdefault(line["id"], []).append((float(line["x"]), float(line["y"])))
+    for number, identity in enumerate(dataset.split("val")):
+        for column, points in (("annotated", dataset.landmarks[identity]), ("found", predicted[identity])):
+            expected = measurements.compute(chosen, points, (0.9, 0.9))
+            np.testing.assert_allclose([float(row[column]) for row in rows[3 * number :][:3]], expected, rtol=1e-3, atol=1e-2)
+    errors = np.array([[float(row["error"]) for row in rows[n::3]] for n in range(3)])
+    found = summary["measurements"]["index"]
+    assert found["mean_error"] == pytest.approx(errors[0].mean(), rel=1e-3)
+    assert found["mean_absolute_error"] == pytest.approx(np.abs(errors[0]).mean(), rel=1e-3)
+    assert found["limits_of_agreement"] == pytest.approx(errors[0].mean() + np.array([-1.96, 1.96]) * errors[0].std(ddof=1), rel=1e-3)
+    assert (found["n"], found["unit"]) == (3, "mm")
+    assert np.abs(errors[1]).max() <= 180
+    assert json.loads((out / "summary.json").read_text())["measurements"] == summary["measurements"]
+    assert "limits of agreement" in (out / "report.html").read_text()
+    again, _ = evaluate_run.evaluate(run_2d, "val", out=tmp_path / "out")  # a set without measurements
+    assert again["measurements"] == {}
+    assert not (out / "measurements.csv").exists()
+
+
+def test_errors_of_angles_do_not_jump_by_a_whole_turn():
+    chosen = measurements.read({"a": "signed_angle(L0, L1, L2)"}, ("0", "1", "2"), 2)
+    sides = np.radians([[179.0], [-179.0]])
+    points = [np.stack([[1.0, 0], [0, 0], [np.cos(a), np.sin(a)]])[None] for a in sides[:, 0]]
+    found = agreement.compare(chosen, points[0], points[1], np.ones((1, 2)), "px")
+    np.testing.assert_allclose(found.errors, [[-2.0]], atol=1e-9)
+    figures = agreement.summarize(found)["a"]
+    assert (figures["n"], figures["sd"], figures["limits_of_agreement"]) == (1, None, None)
+    nothing = agreement.summarize(found._replace(found=np.full((1, 1), np.nan)))["a"]
+    assert (nothing["n"], nothing["mean_error"]) == (0, None)
+
+
+def test_a_model_file_carries_the_measurements_of_its_training_data(run_2d, tmp_path):
+    info = checkpoints.read_info(run_2d / "model.keras")
+    assert info.measurements == {}
+    assert "measurements" not in info.to_json()
+    measuring = ModelInfo.from_json({**info.to_json(), "measurements": TEXTS})
+    assert measuring.measurements == ModelInfo.from_json(json.loads(json.dumps(measuring.public().to_json()))).measurements == TEXTS
+    for wrong in ({"a": "distance(nobody, radius)"}, {"a": 5}, [1]):
+        with pytest.raises(ValueError, match="measurements"):
+            ModelInfo.from_json({**info.to_json(), "measurements": wrong})
+    network, _ = checkpoints.load_model(run_2d / "model.keras")
+    for name, texts in (("a", TEXTS), ("b", {"index": "distance(radius, index_tip)", "more": "distance(radius, index_mcp)"})):
+        checkpoints.save_model(network, tmp_path / f"{name}.keras", measuring.model_copy(update={"measurements": texts}))
+    combine_runs.combine([tmp_path / "a.keras", tmp_path / "b.keras"], tmp_path / "both.keras")
+    both = checkpoints.read_info(tmp_path / "both.keras").measurements
+    assert both == {**TEXTS, "more": "distance(radius, index_mcp)"}  # of the first that has a name
+
+
+def test_a_model_measures_where_the_data_set_names_no_measurements(run_2d, hands_2d, tmp_path):
+    network, info = checkpoints.load_model(run_2d / "model.keras")
+    checkpoints.save_model(network, tmp_path / "model.keras", info.model_copy(update={"measurements": TEXTS}))
+    summary, _ = evaluate_run.evaluate(tmp_path / "model.keras", "val", root=hands_2d, out=tmp_path / "out")
+    assert list(summary["measurements"]) == list(TEXTS)

@@ -35,7 +35,7 @@ SCRIPT = (
     "head.setAttribute('aria-sort',down?'descending':'ascending');"
     "var rows=Array.prototype.slice.call(body.rows);"
     "rows.sort(function(a,b){var x=key(a),y=key(b);if(x===''||y==='')return(x==='')-(y==='');"
-    "var m=parseFloat(x),n=parseFloat(y),numbers=!head.classList.contains('text')&&!isNaN(m)&&!isNaN(n);"
+    "var m=parseFloat(x.replace('< ','')),n=parseFloat(y.replace('< ','')),numbers=!head.classList.contains('text')&&!isNaN(m)&&!isNaN(n);"
     "var order=numbers?m-n:x.localeCompare(y,undefined,{numeric:true});return down?-order:order});"
     "rows.forEach(function(row){body.appendChild(row)})}"
     "head.addEventListener('click',sort);"

@@ -227,7 +227,8 @@ def _joined(apply: Callable[..., Array], kind: Kind, *parts: Part) -> Part:
 
 
 def _tokens(text: str) -> list[Token]:
-    found, place = [], 0
+    found: list[Token] = []
+    place = 0
     while True:
         while place < len(text) and text[place].isspace():
             place += 1

@@ -6,6 +6,7 @@
 * Where a value does not exist (a line through one point only, parallel lines, a division by 0) it is NaN.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -123,8 +124,8 @@ def _area(*points: Array) -> Array:
     """Area of a polygon; in 3D the size of its vector area, which is its area if it is flat."""
     sides = [point - points[0] for point in points[1:]]
     if sides[0].shape[-1] == 2:
-        return 0.5 * np.abs(sum(_cross(one, other) for one, other in zip(sides, sides[1:], strict=False)))
-    return 0.5 * _length(np.sum([np.cross(one, other) for one, other in zip(sides, sides[1:], strict=False)], axis=0))
+        return 0.5 * np.abs(sum(_cross(one, other) for one, other in itertools.pairwise(sides)))
+    return 0.5 * _length(np.sum([np.cross(one, other) for one, other in itertools.pairwise(sides)], axis=0))
 
 
 def _length(vectors: Array) -> Array:

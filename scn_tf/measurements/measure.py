@@ -74,13 +74,13 @@ def compute(measurements: Sequence[Measurement], points: ArrayLike, pixel_size: 
         points: (..., N, d) pixels (x, y[, z]), NaN if absent. For volumes: pixels as loaded, with the axes turned to LPS.
         pixel_size: (d,) or (..., d) mm per pixel along the same axes. None if unknown: lengths are then in pixels.
     """
-    points = np.asarray(points, dtype=float)
+    places: Array = np.asarray(points, dtype=float)
     if pixel_size is not None:
-        points = points * np.asarray(pixel_size, dtype=float)[..., None, :]
+        places = places * np.asarray(pixel_size, dtype=float)[..., None, :]
     if not measurements:
-        return np.empty((*points.shape[:-2], 0))
+        return np.empty((*places.shape[:-2], 0))
     with np.errstate(all="ignore"):
-        values = np.stack([measurement.part.evaluate(points) for measurement in measurements], axis=-1)
+        values = np.stack([measurement.part.evaluate(places) for measurement in measurements], axis=-1)
     return np.where(np.isfinite(values), values, np.nan)
 
 

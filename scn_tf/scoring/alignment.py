@@ -4,6 +4,7 @@ Everything is in pixels of the network's input, whose proportions are those of t
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class Sample:
     """
 
     def __init__(self, count: int, size: Sizes, *, seed: int = 0) -> None:
-        most = int(min(MAX_KEPT[len(size)], MAX_BYTES // np.prod(size)))
+        most = min(MAX_KEPT[len(size)], MAX_BYTES // math.prod(size))
         self._chosen = set(np.random.default_rng(seed).permutation(count)[:most].tolist())
         self.images: dict[int, Array] = {}
 

@@ -10,11 +10,9 @@ from scn_tf.errors import ConfigError
 from scn_tf.messages import cut, visible
 from scn_tf.scoring import resampling
 from scn_tf.scoring.run_errors import RunErrors
-from scn_tf.scoring.scores import PCK_PERCENT
 from scn_tf.types import Array
 
 WITHIN_MM, WITHIN_PERCENT = (2.0, 4.0), (1.0, 2.0)
-assert {f"{limit:g}" for limit in WITHIN_PERCENT} <= set(PCK_PERCENT)
 
 
 class Pair(NamedTuple):
@@ -133,18 +131,8 @@ def _compared(one: str, first: RunErrors, other: str, second: RunErrors) -> list
 def overview(runs: Mapping[str, RunErrors]) -> list[tuple[object, ...]]:
     """Each system alone, as lines of a table with a head: mean image error with its interval, median and mean point error."""
     unit = next(iter(runs.values())).unit
-    lines: list[tuple[object, ...]] = [
-        (
-            "run",
-            "images",
-            "points",
-            f"image error ({unit})",
-            "95 % from",
-            "to",
-            f"median point error ({unit})",
-            f"mean point error ({unit})",
-        )
-    ]
+    head = "run", "images", "points", f"image error ({unit})", "95 % from", "to", f"median point ({unit})", f"mean point ({unit})"
+    lines: list[tuple[object, ...]] = [head]
     for name, run in runs.items():
         errors = run.points[np.isfinite(run.points).any(axis=1)]
         known: Array = errors[np.isfinite(errors)]
