@@ -115,7 +115,7 @@ def test_one_run_or_the_same_twice_is_refused(folders, tmp_path):
 
 def test_a_run_is_evaluated_where_it_has_no_evaluation_or_an_old_one(run_2d, hands_2d, tmp_path, monkeypatch):
     runs = [shutil.copytree(run_2d, tmp_path / name) for name in ("first", "second")]
-    shutil.rmtree(runs[1] / "evaluation")
+    evaluate_run.evaluate(runs[0], "val")
     evaluated = []
     original = evaluate_run.evaluate
 
