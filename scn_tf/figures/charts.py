@@ -119,10 +119,10 @@ def error_ellipses(image: Array, step: int, places: Array, errors: Array) -> tup
 
 
 def heatmap_strip(maps: Mapping[str, Array], truth: Array, found: Array, marked: Sequence[int]) -> bytes:
-    """JPEG of heatmaps side by side, the maximum over all landmarks, with the marked true (+) and found (x) points.
+    """JPEG of heatmaps side by side with the marked true (+) and found (x) points.
 
     Args:
-        maps: title -> (H, W, N); of volumes the maximum along z.
+        maps: title -> (H, W), up to 1.
         truth, found: (N, d) pixels of the maps.
         marked: numbers of the landmarks to mark.
     """
@@ -133,8 +133,7 @@ def heatmap_strip(maps: Mapping[str, Array], truth: Array, found: Array, marked:
     axes = np.atleast_1d(figure.subplots(1, len(maps)))
     figure.subplots_adjust(0.003, 0.003, 0.997, height / (height + 0.22), 0.015, 0)
     for axis, (title, values) in zip(axes, maps.items(), strict=True):
-        # Each landmark's map counts alike, whatever its height.
-        axis.imshow((values / np.maximum(np.abs(values).max(axis=(0, 1)), 1e-6)).max(axis=-1), cmap="magma", vmin=0, vmax=1)
+        axis.imshow(values, cmap="magma", vmin=0, vmax=1)
         axis.plot(*truth[marked, :2].T, "+", color="lime", markersize=6)
         axis.plot(*found[marked, :2].T, "x", color="cyan", markersize=4)
         axis.set_title(title, fontsize=8, pad=2)

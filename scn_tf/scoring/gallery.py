@@ -16,7 +16,7 @@ from scn_tf.types import Array, known
 
 WORST_IMAGES, RANDOM_IMAGES, WORST_POINTS = 10, 10, 6
 
-Maps = Callable[[Array], Mapping[str, Array]]  # network input ([D,] H, W, C) -> title -> heatmaps (H, W, N)
+Maps = Callable[[Array], Mapping[str, Array]]  # network input ([D,] H, W, C) -> title -> heatmaps as one picture (H, W)
 
 
 class Evaluated(NamedTuple):

@@ -26,7 +26,7 @@ from scn_tf.training.job import Job
 from scn_tf.training.landmarks import LandmarkObjective, landmark_objective
 from scn_tf.training.trainer import Trainer
 from scn_tf.training.validation import Measurement
-from scn_tf.types import Array, Locate
+from scn_tf.types import Array, Locate, Tensor
 
 
 def train(job: Job) -> dict[str, Any]:
@@ -131,19 +131,22 @@ def open_with_heatmaps(file: Path) -> tuple[Locate, Maps]:
 
 
 def heatmaps_of(network: keras.Model) -> Maps:
-    """Function of a network input ([D,] H, W, C): title -> heatmaps (H, W, N). Of volumes it gives the maximum along z.
+    """Function of a network input ([D,] H, W, C): title -> maximum (H, W) over the heatmaps of all landmarks, and along z.
 
-    SCN has three: the product first, then its factors.
+    Each landmark's map counts alike, whatever its height. SCN has three pictures: the product first, then its factors.
     """
     *factors, product = pictures.heatmap_parts(network).items()
     parts = dict([("product" if factors else product[0], product[1]), *factors])
     model = keras.Model(network.input, parts)
 
+    def seen(maps: Tensor) -> Array:
+        """Projected before it leaves the device: maps of a volume are large."""
+        flat = ops.cast(ops.max(maps, axis=0) if len(maps.shape) == 4 else maps, "float32")
+        return np.asarray(ops.convert_to_numpy(ops.max(flat / ops.maximum(ops.max(ops.abs(flat), axis=(0, 1)), 1e-6), axis=-1)))
+
     def find(image: Array) -> dict[str, Array]:
         maps = model(image[np.newaxis], training=False)
-        # Projected before they leave the device: those of a volume are large.
-        flat = {title: ops.max(maps[title][0], axis=0) if image.ndim == 4 else maps[title][0] for title in parts}
-        return {title: np.asarray(ops.convert_to_numpy(values), "float32") for title, values in flat.items()}
+        return {title: seen(maps[title][0]) for title in parts}
 
     return find
 
