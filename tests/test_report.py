@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
+import scn_tf
 from scn_tf import evaluate_run
 from scn_tf.data.dataset import open_dataset
 from scn_tf.figures import charts, pages, sheets
@@ -19,6 +20,7 @@ from scn_tf.scoring import alignment, gallery, localization, resampling, scores
 from scn_tf.storage import ownership
 from scn_tf.study import report as study_report
 from scn_tf.study import statistics
+from scn_tf.systems import network
 from tests import chromium
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has other units than the training data")
@@ -295,6 +297,22 @@ def test_the_mean_image_has_the_points_of_all_images_in_one_place(rng):
     content, factor, numbers = charts.error_ellipses(picture, 1, mean, np.full((2, 3, 2), 0.1))
     assert (factor, numbers) == (1, [])  # two errors have no ellipse
     assert Image.open(io.BytesIO(content)).width > 600
+
+
+@pytest.mark.parametrize(
+    ("name", "dims", "titles"),
+    [("scn", 3, ["product", "local appearance", "spatial configuration"]), ("unet", 2, ["heatmaps"])],
+)
+def test_networks_show_the_heatmaps_that_they_have(name, dims, titles, rng):
+    size = (16, 32, 48)[:dims]
+    built = scn_tf.build_network(name=name, dims=dims, image_size=size, landmarks=3, filters=4)
+    image = rng.normal(size=(*size, 1)).astype("float32")
+    maps = network.heatmaps_of(built)(image)
+    assert list(maps) == titles
+    assert all(picture.shape == size[-2:] and picture.max() <= 1 for picture in maps.values())
+    heatmaps = built(image[None]).numpy()[0].reshape(-1, *size[-2:], 3).max(axis=0)
+    expected = (heatmaps / np.abs(heatmaps).max(axis=(0, 1))).max(axis=-1)
+    np.testing.assert_allclose(maps[titles[0]], expected, atol=1e-4)
 
 
 def test_boxes_are_of_the_worst_landmarks_and_none_without_errors():

@@ -13,7 +13,7 @@ from scn_tf.figures.pictures import LINES, OUTLINE
 from scn_tf.messages import cut, visible
 from scn_tf.types import Array
 
-MAX_BOXES = 60
+MAX_BOXES, MAX_ELLIPSES = 60, 300
 MAX_NUMBERED = 80  # more landmarks than that have no numbers on the mean image
 INSIDE = 2.4477  # standard deviations of an ellipse that holds 95 % of a normal distribution in the plane
 MAGNIFIED = (1, 2, 5, 10)
@@ -149,13 +149,14 @@ def name_of(text: str) -> str:
 
 
 def _moments(errors: Array) -> dict[int, tuple[Array, Array]]:
-    """Mean (d,) and covariance (d, d) of the errors of each landmark with at least three."""
+    """Mean (d,) and covariance (d, d) of the errors of each landmark with at least three. Of many landmarks, those that err most."""
     found = {}
     for number in range(errors.shape[1]):
         own = errors[:, number][np.isfinite(errors[:, number]).all(axis=1)]
         if len(own) > 2:
             found[number] = own.mean(axis=0), np.cov(own.T)
-    return found
+    worst = sorted(found, key=lambda number: -float(np.mean(found[number][0] ** 2) + np.trace(found[number][1])))
+    return {number: found[number] for number in sorted(worst[:MAX_ELLIPSES])}
 
 
 def _factor(spreads: Sequence[Array], side: float) -> int:

@@ -88,7 +88,7 @@ def _where(found: Evaluated, source: gallery.Source, sample: alignment.Sample) -
     counted = [found.names[number] for number in numbers] == list(map(str, numbers))
     if not counted and len(numbers) <= charts.MAX_NUMBERED:
         named = pages.paragraph(", ".join(f"{number} {pages.name(found.names[number])}" for number in numbers), note=True)
-    return pages.picture(content, "jpeg", "error ellipses on the mean image", caption, whole=True), named
+    return pages.picture(content, "jpeg", "error ellipses on the mean image", caption, whole=len(size) == 3), named
 
 
 def _pictures(shown: Gallery, heatmaps: bool) -> dict[str, str]:
