@@ -138,7 +138,8 @@ def sandbox(hands_2d, hands_3d, run_2d, run_3d, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sandbox")
     shutil.copytree(hands_2d, folder / "data")
     shutil.copy(folder / "data" / "splits" / "val.txt", folder / "data" / "splits" / "test.txt")
-    shutil.copytree(run_2d, folder / "runs" / "first")
+    for name in ("first", "other"):
+        shutil.copytree(run_2d, folder / "runs" / name)
     settings = folder / "runs" / "first" / "config.yaml"
     settings.write_text(settings.read_text(encoding="utf-8").replace(str(hands_2d), str(folder / "data")), encoding="utf-8")
     shutil.copytree(run_3d, folder / "runs" / "heads")
