@@ -31,6 +31,7 @@ COMMAND = Command(
         "Compare the errors of two or more runs on a split. Runs without an evaluation of the split are evaluated first. Prints each "
         "difference with its 95 % interval over the images and a p-value, and writes comparison.csv and comparison.html."
     ),
+    examples=("compare runs/first runs/other", "compare runs/first hand_xray --split val --data.root FOLDER"),
     add_arguments=add_arguments,
     run=run,
     rank=21,
