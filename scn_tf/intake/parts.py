@@ -1,7 +1,7 @@
 """Annotation files of the sources: choice of one format, and reading, file by file."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,12 +110,12 @@ def _several(rows: dict[Path, list[AnnotationFormat]]) -> str:
     )
 
 
-def read_parts(chosen: Chosen, *, dims: int | None) -> list[Part]:
+def read_parts(chosen: Chosen, *, dims: Callable[[], int | None]) -> list[Part]:
     """Read the files of a format.
 
     Args:
         chosen: the format and its files.
-        dims: dimension of the images, for files that do not tell that of their points. None: not known.
+        dims: tells the dimension of the images, for files that do not tell that of their points. None: not known.
 
     Raises:
         DatasetError: a file is invalid; the message names it, and its line.
@@ -130,7 +130,7 @@ def read_parts(chosen: Chosen, *, dims: int | None) -> list[Part]:
     return parts
 
 
-def _read(path: Path, row: AnnotationFormat, dims: int | None) -> Annotations:
+def _read(path: Path, row: AnnotationFormat, dims: Callable[[], int | None]) -> Annotations:
     known = description_beside(path)
     if known is not None:
         found = read_any(path, Expected(known.names, known.dims), row)
@@ -141,9 +141,10 @@ def _read(path: Path, row: AnnotationFormat, dims: int | None) -> Annotations:
     try:
         return read_any(path, Expected(), row)
     except DatasetError:
-        if dims is None:
+        known_dims = dims()
+        if known_dims is None:
             raise
-    return read_any(path, Expected(None, dims), row)
+    return read_any(path, Expected(None, known_dims), row)
 
 
 def description_beside(path: Path) -> Description | None:
