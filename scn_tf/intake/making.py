@@ -171,11 +171,16 @@ def _description(out: Path, gathered: Gathered, annotations: Annotations, spacin
     count = len(next(iter(annotations.points.values())))
     names = None if annotations.names is None else [_clean(text, number) for number, text in enumerate(annotations.names)]
     values: dict[str, object] = {"name": name, "dims": gathered.dims, "landmarks": names or count, "coordinates": annotations.frame}
+    known = {part.description for part in gathered.parts}
+    before = known.pop() if len(known) == 1 else None  # of a data set whose images are split again
+    for key in ("spacing_mm", "normalization", "channels", "flip_pairs") if before is not None else ():
+        if key in before.model_fields_set:
+            values[key] = before.model_dump(mode="json")[key]
     if spacing is not None:
         values["spacing_mm"] = [float(mm) for mm in spacing]
-    if gathered.dims == 2 and np.mean([look.coloured for look in gathered.looks.values()]) > COLOURED:
+    if before is None and gathered.dims == 2 and np.mean([look.coloured for look in gathered.looks.values()]) > COLOURED:
         values["channels"] = 3
-    if names and (pairs := sides.flip_pairs(names)):
+    if names and "flip_pairs" not in values and (pairs := sides.flip_pairs(names)):
         values["flip_pairs"] = [list(pair) for pair in pairs]
     return values
 

@@ -1,5 +1,6 @@
 """Annotation files of the sources: choice of one format, and reading, file by file."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -17,10 +18,11 @@ SHOWN = 4  # names in a message
 
 
 class Part(NamedTuple):
-    """Annotations of one file, under the IDs and in the frame of the file."""
+    """Annotations of one file, under the IDs and in the frame of the file, and the ``dataset.yaml`` that describes the file."""
 
     path: Path
     annotations: Annotations
+    description: Description | None = None
 
 
 class Chosen(NamedTuple):
@@ -122,22 +124,24 @@ def read_parts(chosen: Chosen, *, dims: Callable[[], int | None]) -> list[Part]:
     """
     parts = []
     for path in chosen.paths:
-        annotations = _read(path, chosen.row, dims)
+        description = description_beside(path)
+        annotations = _read(path, chosen.row, dims) if description is None else _described(path, chosen.row, description)
         _check(path, annotations)
-        parts.append(Part(path, annotations))
+        parts.append(Part(path, annotations, description))
     if not any(part.annotations.points for part in parts):
         raise DatasetError(f"{_shown(chosen.paths[0])}: holds no annotations of any image.")
     return parts
 
 
+def _described(path: Path, row: AnnotationFormat, known: Description) -> Annotations:
+    """Annotations of a data set, with the names and the frame that its description states."""
+    found = read_any(path, Expected(known.names, known.dims), row)
+    frame = known.coordinates if found.frame == "stated" else found.frame
+    numbered = known.names == tuple(map(str, range(len(known.names))))
+    return dataclasses.replace(found, names=found.names or (None if numbered else known.names), frame=frame)
+
+
 def _read(path: Path, row: AnnotationFormat, dims: Callable[[], int | None]) -> Annotations:
-    known = description_beside(path)
-    if known is not None:
-        found = read_any(path, Expected(known.names, known.dims), row)
-        frame = known.coordinates if found.frame == "stated" else found.frame
-        return Annotations(
-            found.points, found.rows, found.names or known.names, frame, found.images, found.sizes, found.scores, found.sources
-        )
     try:
         return read_any(path, Expected(), row)
     except DatasetError:
