@@ -26,6 +26,13 @@ Placing: TypeAlias = Literal["auto", "copy", "link"]
 PLACED = {"auto": "hard links where possible, else copies", "copy": "copies", "link": "symbolic links to the sources"}
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes keys line by line, and lists in one line."""
+
+
+_Dumper.add_representer(list, lambda dumper, values: dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=True))
+
+
 @contextlib.contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``out``, and give it that name if the block succeeds.
@@ -112,7 +119,7 @@ def write_set(
 
 def write_table(root: Path, description: Mapping[str, object], annotations: Annotations, *, comment: str) -> None:
     """Write ``dataset.yaml`` and the table of landmarks into a folder."""
-    text = yaml.safe_dump(dict(description), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    text = yaml.dump(dict(description), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
     files.write_text(root / DESCRIPTION, f"# {comment}\n{text}")
     write_annotations(root / TABLE, annotations, ANNOTATIONS["scn"], {})
 
