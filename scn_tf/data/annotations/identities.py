@@ -1,0 +1,67 @@
+"""IDs of images from their names in an annotation file."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from scn_tf.data.images.formats import stem
+from scn_tf.errors import DatasetError
+from scn_tf.messages import short, visible
+
+MAX_ID = 200  # characters
+
+
+def identities(path: Path, images: Iterable[str]) -> dict[str, str]:
+    r"""IDs of all images that an annotation file names.
+
+    An ID is the stem of the file name: ``x/a.png`` and ``C:\x\a.png`` become ``a``. Images with equal stems get as many of their
+    folders as tell them apart: ``x/a.png`` and ``y/a.png`` become ``x_a`` and ``y_a``, ``a.png`` and ``a.jpg`` become ``a_png`` and
+    ``a_jpg``. The same name given twice is one image.
+
+    Args:
+        path: of the annotation file, for messages.
+        images: names or paths as the file writes them. Untrusted.
+
+    Returns:
+        name as written -> ID. An ID has no separators and no control characters.
+
+    Raises:
+        DatasetError: a name has no file name, or is longer than :data:`MAX_ID`, or two images cannot be told apart.
+    """
+    names = list(dict.fromkeys(images))
+    parts = {name: _parts(path, name) for name in names}
+    found = {name: stem(parts[name][-1]) for name in names}
+    for depth in range(1, max(map(len, parts.values()), default=0) + 1):
+        counts = Counter(found.values())
+        for name in names:
+            if counts[found[name]] > 1:
+                *folders, last = parts[name]
+                found[name] = "_".join([*folders[max(0, len(folders) - depth) :], stem(last)])
+    counts = Counter(found.values())
+    for name in names:  # in one folder, with two endings
+        if counts[found[name]] > 1:
+            last = parts[name][-1]
+            found[name] += last[len(stem(last)) :].replace(".", "_")
+    owners: dict[str, str] = {}
+    for name, image_id in found.items():
+        if image_id in owners:
+            raise DatasetError(
+                f"{path}: the images {short(owners[image_id], 80)} and {short(name, 80)} have the same name. Give their files different names."
+            )
+        owners[image_id] = name
+    return found
+
+
+def identity(path: Path, image: str) -> str:
+    """ID of the one image that a file names; see :func:`identities`."""
+    return identities(path, [image])[image]
+
+
+def _parts(path: Path, name: str) -> tuple[str, ...]:
+    r"""Folders and file name of an image's path. A backslash separates, as Windows writes it."""
+    parts = tuple(
+        visible(part) for part in PurePosixPath(name.strip().replace("\\", "/")).parts if part not in ("/", "..") and part[-1] != ":"
+    )
+    if not parts or not stem(parts[-1]).strip(". ") or len(parts[-1]) > MAX_ID:
+        raise DatasetError(f"{path}: expected the name of an image file, received {short(name, 80)}.")
+    return parts
