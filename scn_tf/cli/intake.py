@@ -36,7 +36,9 @@ class StoreFormat(argparse.Action):
 def add_interpretation(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how numbers are read, for files that do not state it."""
     group = parser.add_argument_group("how numbers are read", "By default as the format states, else by evidence from the images.")
-    group.add_argument("--frame", choices=FRAMES, help="unit: mm of the image's header (lps or ras), pixels, 0 to 1, 0 to 100, mm from the corner")
+    group.add_argument(
+        "--frame", choices=FRAMES, help="unit: mm of the image's header (lps or ras), pixels, 0 to 1, 0 to 100, mm from the corner"
+    )
     group.add_argument("--y-from", choices=("top", "bottom"), help="side of the image from which y is counted")
     group.add_argument("--axes", choices=AXES, help="order of the coordinates in the file")
     group.add_argument("--set-on", metavar="SIZE", help="size of the copies on which points were set: 640x480, or 50%% of each image")

@@ -91,10 +91,12 @@ def _with_images(gathered: Gathered, asked: Asked) -> Source:
 
 def _without_images(found: Found, name: str | None, asked: Asked) -> Source:
     chosen = parts.choose(found, name, ())
-    read_ = parts.read_parts(chosen, dims=lambda: asked.axes and len(asked.axes))
+    read_ = parts.read_parts(chosen, dims=lambda: len(asked.axes) if asked.axes else None)
     whole = merged([(part.path, _under_plain_ids(part)) for part in read_])
     if copy(asked.set_on) or asked.frame in ("fraction", "percent", "mm") or (asked.y_from and whole.frame != "bottom"):
-        raise DatasetError(f"{visible(str(found.roots[0]))}: its images are needed to read its coordinates so. Name their folder with `images`.")
+        raise DatasetError(
+            f"{visible(str(found.roots[0]))}: its images are needed to read its coordinates so. Name their folder with `images`."
+        )
     if asked.y_from == "top":
         whole = dataclasses.replace(whole, frame="pixel")
     if asked.frame is not None and whole.frame == "stated":
@@ -104,7 +106,13 @@ def _without_images(found: Found, name: str | None, asked: Asked) -> Source:
     for image_id, values in whole.points.items():
         points[image_id] = (values[:, ::-1] if asked.reversed else values) - (asked.first or 0)
         points[image_id][:, :2] *= signs
-    frames = {"stated": "numbers as written", "pixel": "pixels", "physical": "mm, LPS", "bottom": "pixels, y from the bottom", "fraction": "0 to 1"}
+    frames = {
+        "stated": "numbers as written",
+        "pixel": "pixels",
+        "physical": "mm, LPS",
+        "bottom": "pixels, y from the bottom",
+        "fraction": "0 to 1",
+    }
     return Source(chosen.row, dataclasses.replace(whole, points=points), {}, frames[whole.frame], [], [])
 
 
@@ -177,7 +185,9 @@ def _write_set(source: Source, out: Path) -> list[Path]:
     """A data set without images: the description and the table."""
     annotations = source.annotations
     if annotations.frame == "stated":
-        raise DatasetError("A data set states its coordinates, and these are not known: pixels or mm? `frame` pixel or `frame` lps says it.")
+        raise DatasetError(
+            "A data set states its coordinates, and these are not known: pixels or mm? `frame` pixel or `frame` lps says it."
+        )
     if annotations.frame not in ("pixel", "physical"):
         annotations = converted_to_pixels(annotations, source.facts)
     first = next(iter(annotations.points.values()))

@@ -21,6 +21,7 @@ DECLARED: dict[Frame, Interpretation] = {
 }
 NEAR_FRACTION = (-0.05, 1.05)
 NEAR_PERCENT = (-5.0, 105.0)
+SMALL = 10  # side of an image in whose corner pixel landmarks may lie
 LEAST_PERCENT = 30.0  # largest value that percent have at least
 
 
@@ -65,8 +66,21 @@ def _declared(witness: Witness, frame: Frame, asked: Asked) -> Decision:
             how, reason = other, "as asked, against the file"
     elif how != DECLARED[frame]:
         reason = "as asked"
-    rivals = [other for other in _variants(how, witness.dims, asked) if not witness.same(other, how)]
+    open_ = how.unit == "pixel" and asked.frame is None and asked.set_on is None and not witness.sides
+    if open_ and _fractions(witness):
+        raise DatasetError(
+            "The format states pixels, but all values lie between 0 and 1. `frame` fraction reads them as fractions of the image's sides, "
+            "`frame` pixel as pixels."
+        )
+    rivals = [other for other in _variants(how, asked) if not witness.same(other, how)]
     found = max((other for other in rivals if witness.prefers(other, how)), key=witness.mean, default=None)
+    if open_ and (copied := _copy(witness, *([how] if found is None else [how, found]))) is not None:
+        likely = f"the images agree much better about {copied} ({witness.mean(copied):.2f}, not {witness.mean(how):.2f})"
+        return Decision(
+            how, reason, [f"The points seem to be set on a copy of another size: {likely}. If so, add `set_on` {_set_on(copied)}."]
+        )
+    if found is None and open_ and _cornered(witness, how):
+        return Decision(how, reason, ["All points lie in one corner of the images. If they were set on a smaller copy, add `set_on`."])
     if found is None:
         checked = f"; the images agree ({witness.mean(how):.2f})" if witness.enough and witness.mean(how) >= AGREES else ""
         return Decision(how, f"{reason}{checked}", [])
@@ -96,7 +110,7 @@ def _undeclared(witness: Witness, asked: Asked) -> Decision:
         raise DatasetError(
             f"The points lie in the images as {listed}, and the images do not tell which. `frame` decides: {', '.join(o.unit for o in units)}."
         )
-    if how.unit == "pixel" and free and (found := _copy(witness, how)) is not None:
+    if how.unit == "pixel" and free and (found := _copy(witness, how, _with(Interpretation(), asked))) is not None:
         raise DatasetError(
             f"The points seem to be set on a copy of another size: the images agree better about {found} ({witness.mean(found):.2f}, as "
             f"written {witness.mean(how):.2f}). `set_on` {_set_on(found)} says so, `set_on` 100% that they are right as written."
@@ -111,7 +125,7 @@ def _plausible(witness: Witness, asked: Asked) -> Iterator[Interpretation]:
         base = _with(Interpretation(unit), asked)
         if not witness.applies(base):
             continue
-        variants = [how for how in (base, *_variants(base, witness.dims, asked)) if how.unit == unit and witness.inside(how)]
+        variants = [how for how in (base, *_variants(base, asked)) if how.unit == unit and witness.inside(how)]
         if not variants:
             continue
         best = variants[0]
@@ -130,16 +144,25 @@ def _units(witness: Witness, asked: Asked) -> list[Unit]:
     if asked.set_on is not None or asked.first is not None:
         return ["pixel"]
     values = witness.values()
-    smallest = min(min(look.facts.size) for look in witness.looks.values())
-    if (values >= NEAR_FRACTION[0]).all() and (values <= NEAR_FRACTION[1]).all() and smallest > 10 and (values % 1 != 0).any():
+    if _fractions(witness):
         return ["fraction"]
     units: list[Unit] = ["pixel", "lps", "ras"] if _has_frames(witness) else ["pixel"]
-    pixel = Interpretation()
-    if not witness.inside(pixel) or _cornered(witness, pixel):
+    pixel, percent = Interpretation(), Interpretation("percent")
+    doubtful = not witness.inside(pixel) or _cornered(witness, pixel)
+    if doubtful:
         units.append("mm")
-        if (values >= NEAR_PERCENT[0]).all() and (values <= NEAR_PERCENT[1]).all() and (values.max(axis=0) >= LEAST_PERCENT).all():
-            units.append("percent")
+    in_range = (values >= NEAR_PERCENT[0]).all() and (values <= NEAR_PERCENT[1]).all() and (values.max(axis=0) >= LEAST_PERCENT).all()
+    if in_range and (doubtful or witness.prefers(percent, pixel)):
+        units.append("percent")
     return units
+
+
+def _fractions(witness: Witness) -> bool:
+    """Whether all values lie between 0 and 1, which as pixels would be one corner pixel."""
+    values = witness.values()
+    smallest = min(min(look.facts.size) for look in witness.looks.values())
+    near = (values >= NEAR_FRACTION[0]).all() and (values <= NEAR_FRACTION[1]).all()
+    return bool(near and smallest > SMALL and (values % 1 != 0).any())
 
 
 def _has_frames(witness: Witness) -> bool:
@@ -157,13 +180,13 @@ def _with(how: Interpretation, asked: Asked) -> Interpretation:
     )
 
 
-def _variants(how: Interpretation, dims: int, asked: Asked) -> Iterator[Interpretation]:
+def _variants(how: Interpretation, asked: Asked) -> Iterator[Interpretation]:
     """Interpretations that are often confused with one, as far as options leave them open."""
     if how.unit in PHYSICAL:
         if asked.frame is None:
             yield dataclasses.replace(how, unit="ras" if how.unit == "lps" else "lps")
         return
-    bottoms = (False, True) if dims == 2 and asked.y_from is None else (how.bottom,)
+    bottoms = (False, True) if asked.y_from is None else (how.bottom,)
     orders = (False, True) if asked.axes is None else (how.reversed,)
     for reversed_, bottom in itertools.product(orders, bottoms):
         other = dataclasses.replace(how, bottom=bottom, reversed=reversed_)
@@ -180,15 +203,22 @@ def _agreed(witness: Witness, how: Interpretation) -> bool:
     return witness.enough and witness.mean(how) >= AGREES
 
 
-def _copy(witness: Witness, how: Interpretation) -> Interpretation | None:
-    """Copy of another size about which the images agree much better; None if there is none."""
+def _copy(witness: Witness, how: Interpretation, *others: Interpretation) -> Interpretation | None:
+    """Copy of another size about which the images agree much better than about ``how``; None if there is none.
+
+    Args:
+        witness: points and images.
+        how: interpretation without a copy.
+        others: further ones of which copies are tried.
+    """
     if not witness.enough or len(witness.shown) < SCALE_IMAGES:
         return None
     copies: list[tuple[float, ...]] = [(1 / factor,) for factor in SCALES]
     if witness.dims == 2:
         copies += [(float(side), float(side)) for side in SQUARES]
-    found = [dataclasses.replace(how, set_on=sides) for sides in copies]
-    return max((other for other in found if witness.prefers(other, how)), key=witness.mean, default=None)
+    found = [dataclasses.replace(base, set_on=sides) for base in dict.fromkeys((how, *others)) for sides in copies]
+    rivals = [other for other in found if all(witness.prefers(other, base) for base in {how, *others})]
+    return max(rivals, key=witness.mean, default=None)
 
 
 def _set_on(how: Interpretation) -> str:
@@ -247,16 +277,20 @@ def _range(witness: Witness) -> str:
 def _outside(witness: Witness, asked: Asked) -> str:
     tried = f"as {TITLES[asked.frame]}" if asked.frame else "as pixels" + (" or mm" if _has_frames(witness) else "")
     likely = None if asked.frame or asked.set_on else _copy(witness, Interpretation())
-    hint = f"The images agree best about {likely}: `set_on` {_set_on(likely)}." if likely else (
-        "Do they belong to other images, or to a copy of another size (`set_on` 640x480 or 50%)? `frame` names another unit."
+    hint = (
+        f"The images agree best about {likely}: `set_on` {_set_on(likely)}."
+        if likely
+        else ("Do they belong to other images, or to a copy of another size (`set_on` 640x480 or 50%)? `frame` names another unit.")
     )
     return f"The points lie outside the images, read {tried}. {_range(witness)} {hint}"
 
 
 def _in_a_corner(witness: Witness, how: Interpretation) -> str:
     likely = _copy(witness, how)
-    hint = f"The images agree best about {likely}: `set_on` {_set_on(likely)}." if likely else (
-        "Are they percent, mm, or pixels of a smaller copy? `frame` percent, `frame` mm or `set_on` 256x256 says so."
+    hint = (
+        f"The images agree best about {likely}: `set_on` {_set_on(likely)}."
+        if likely
+        else ("Are they percent, mm, or pixels of a smaller copy? `frame` percent, `frame` mm or `set_on` 256x256 says so.")
     )
     return f"As pixels, all points lie in one corner of the images. {_range(witness)} {hint} If they are right, add `set_on` 100%."
 
@@ -265,8 +299,12 @@ def _check_inside(witness: Witness, how: Interpretation) -> None:
     """Refuse an interpretation, as stated or asked, that puts most points outside the images."""
     if not witness.applies(how):
         image_id, look = next((image_id, look) for image_id, look in witness.looks.items() if not how.applies(look.facts))
-        lacks = "a pixel size" if how.unit == "mm" or look.facts.spacing is None else "a frame in which its points have x and y (an axial one)"
-        raise DatasetError(f"{look.facts.path}: states no {lacks[2:]}, which coordinates in {TITLES[how.unit]} need. Use pixels for {image_id}.")
+        lacks = (
+            "a pixel size" if how.unit == "mm" or look.facts.spacing is None else "a frame in which its points have x and y (an axial one)"
+        )
+        raise DatasetError(
+            f"{look.facts.path}: states no {lacks[2:]}, which coordinates in {TITLES[how.unit]} need. Use pixels for {image_id}."
+        )
     share = witness.share_inside(how)
     if share < 0.5:
         raise DatasetError(

@@ -94,7 +94,18 @@ def gather(found: Found, name: str | None, asked: Asked) -> Gathered:
         raw = _flattened(raw)
     _check_dims(raw, seen)
     sides = {} if asked.set_on or raw.frame not in ("pixel", "bottom", "stated") else _copies(raw, seen)
-    return Gathered(chosen.row, read, matched, {image_id: path for image_id, path in files.items() if image_id in seen}, seen, failed, unread, raw, sides, flat)
+    return Gathered(
+        chosen.row,
+        read,
+        matched,
+        {image_id: path for image_id, path in files.items() if image_id in seen},
+        seen,
+        failed,
+        unread,
+        raw,
+        sides,
+        flat,
+    )
 
 
 def in_dataset_frame(gathered: Gathered, decision: Decision) -> Annotations:

@@ -75,7 +75,9 @@ def look_at(paths: Mapping[str, Path], *, dims: int) -> tuple[dict[str, Look], d
 
     with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
         results = pool.map(one, paths)
-        for image_id, result in zip(paths, tqdm(results, "Reading images", len(paths), leave=False, unit="image", disable=None), strict=True):
+        for image_id, result in zip(
+            paths, tqdm(results, "Reading images", len(paths), leave=False, unit="image", disable=None), strict=True
+        ):
             if isinstance(result, str):
                 failed[image_id] = result
             else:

@@ -24,6 +24,7 @@ from scn_tf.messages import cut, visible
 from scn_tf.types import PathName
 
 DECIMALS = 9  # of written coordinates: far below any pixel, and without the noise of a conversion
+KEPT = ("spacing_mm", "normalization", "channels", "flip_pairs")  # of the description of a data set that is split again
 COLOURED = 0.5  # share of the images with colours from which the set has three channels
 
 
@@ -173,9 +174,9 @@ def _description(out: Path, gathered: Gathered, annotations: Annotations, spacin
     values: dict[str, object] = {"name": name, "dims": gathered.dims, "landmarks": names or count, "coordinates": annotations.frame}
     known = {part.description for part in gathered.parts}
     before = known.pop() if len(known) == 1 else None  # of a data set whose images are split again
-    for key in ("spacing_mm", "normalization", "channels", "flip_pairs") if before is not None else ():
-        if key in before.model_fields_set:
-            values[key] = before.model_dump(mode="json")[key]
+    if before is not None:
+        stated = before.model_dump(mode="json", exclude_unset=True)
+        values |= {key: stated[key] for key in KEPT if key in stated}
     if spacing is not None:
         values["spacing_mm"] = [float(mm) for mm in spacing]
     if before is None and gathered.dims == 2 and np.mean([look.coloured for look in gathered.looks.values()]) > COLOURED:

@@ -105,7 +105,9 @@ def _fitting(entry: Entry, index: dict[str, list[Source]], keys: Callable[[str],
             found = _nearest(found, folders)
     if len(found) > 1:
         listed = ", ".join(_shown(source.path) for source in found[:SHOWN])
-        raise DatasetError(f"{_shown(entry.path)}: {_name(entry)} fits {len(found)} images: {listed}. Put the pairs into folders of their own.")
+        raise DatasetError(
+            f"{_shown(entry.path)}: {_name(entry)} fits {len(found)} images: {listed}. Put the pairs into folders of their own."
+        )
     return found[0] if found else None
 
 

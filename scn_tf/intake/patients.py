@@ -14,7 +14,9 @@ from scn_tf.messages import short
 BIDS = re.compile(r"(?:^|[_/\\])(sub-[0-9A-Za-z]+)(?=[_/\\.]|$)")
 FOLDER = re.compile(r"(?i)(?:patient|pat|subject|subj|case|animal|specimen)[-_ ]?\w*\d\w*")
 # A side, a view or a time behind the ID of a patient that has a number: P12_left, 0034-2.
-PART = re.compile(r"(?i)(.*\d.*?)[_\-. ](?:left|right|l|r|li|re|ap|pa|lat|lateral|frontal|front|side|pre|post|[tv]\d{1,2}|visit-?\d+|\d{1,2})")
+PART = re.compile(
+    r"(?i)(.*\d.*?)[_\-. ](?:left|right|l|r|li|re|ap|pa|lat|lateral|frontal|front|side|pre|post|[tv]\d{1,2}|visit-?\d+|\d{1,2})"
+)
 MIN_PATIENTS, MOST = 3, 0.3  # fewer patients, or one with a larger share of the images, are no patients
 
 
@@ -25,7 +27,7 @@ class Patients(NamedTuple):
     source: str
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """Number of patients."""
         return len(set(self.of.values()))
 

@@ -31,7 +31,10 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
     absent = int(np.isnan(stacked).any(axis=-1).sum())
     names = plan.description["landmarks"]
     named = f": {listed(names)}" if isinstance(names, list) else ", without names"
-    yield "landmarks", f"{stacked.shape[1]} per image{named}{f'; {absent} of {stacked.shape[0] * stacked.shape[1]} absent' if absent else ''}"
+    yield (
+        "landmarks",
+        f"{stacked.shape[1]} per image{named}{f'; {absent} of {stacked.shape[0] * stacked.shape[1]} absent' if absent else ''}",
+    )
     yield "coordinates", f"{plan.decision.how} ({plan.decision.reason})"
     if gathered.flat:
         yield "", "z of the points is dropped: the images are 2D"
@@ -43,7 +46,7 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
         assert isinstance(pairs, list) and isinstance(names, list)
         yield "left, right", f"{counted(len(pairs), 'pair')} by name: {listed([f'{names[a]} and {names[b]}' for a, b in pairs], 2)}"
     if plan.patients.source:
-        yield "patients", f"{plan.patients.count}, by {plan.patients.source}; the images of one stay in one split"
+        yield "patients", f"{plan.patients.number}, by {plan.patients.source}; the images of one stay in one split"
     else:
         yield "patients", "every image counts as a patient of its own (`patient` names the part of the ID that tells them apart)"
     sizes = ", ".join(f"{name} {len(ids)}" for name, ids in plan.splits.items())
@@ -95,7 +98,7 @@ def warnings(plan: Plan) -> Iterable[str]:
         yield f"{states.count(False)} of the {len(states)} images state no pixel size, so errors would mix mm and pixels. Add `spacing`."
     if set(plan.splits["train"]) & set(plan.splits["val"]):
         yield "There is one image: it is in train and in val. Errors on it say nothing about new images."
-    elif plan.patients.source and plan.patients.count == 1:
+    elif plan.patients.source and plan.patients.number == 1:
         yield "All images are of one patient: errors on val say little about new patients."
     if near_size(plan):
         yield (

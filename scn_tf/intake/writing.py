@@ -157,7 +157,9 @@ def data_files(path: Path) -> list[Path]:
 
 def _place(path: Path, target: Path, placing: Placing) -> None:
     if os.path.lexists(target):
-        raise DatasetError(f"{visible(str(path))}: another image has a file of this name, too. Save each image as one file, as .mha or .nrrd.")
+        raise DatasetError(
+            f"{visible(str(path))}: another image has a file of this name, too. Save each image as one file, as .mha or .nrrd."
+        )
     source = os.path.realpath(path)
     if placing == "link":
         os.symlink(source, target)

@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "out", type=Path, metavar="OUT", help="file, or a folder: for formats with one file per image, and for a data set (without images)"
     )
-    parser.add_argument("--from", dest="from_", action=intake.StoreFormat, metavar="NAME", help="format of IN (default: by its files): %(formats)s")
+    parser.add_argument(
+        "--from", dest="from_", action=intake.StoreFormat, metavar="NAME", help="format of IN (default: by its files): %(formats)s"
+    )
     parser.add_argument("--to", metavar="NAME", help="format of OUT (default: by its ending; a folder is a data set)")
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="the images, for formats that count differently (default: those of a data set)"

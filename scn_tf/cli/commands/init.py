@@ -18,9 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     intake.add_interpretation(parser)
     placing = parser.add_mutually_exclusive_group()
-    placing.add_argument("--copy", dest="placing", action="store_const", const="copy", help="copy the images (default: hard links, else copies)")
+    placing.add_argument(
+        "--copy", dest="placing", action="store_const", const="copy", help="copy the images (default: hard links, else copies)"
+    )
     placing.add_argument("--link", dest="placing", action="store_const", const="link", help="symbolic links to the images")
-    parser.add_argument("--spacing", type=float, nargs="+", metavar="MM", help="mm per pixel, x y (z), of images that state none or a wrong one")
+    parser.add_argument(
+        "--spacing", type=float, nargs="+", metavar="MM", help="mm per pixel, x y (z), of images that state none or a wrong one"
+    )
     parser.add_argument("--patient", metavar="PATTERN", help="regular expression that finds the patient in an image's ID")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the splits (default: 0)")
     parser.add_argument("--dry-run", action="store_true", help="only print what was understood")
@@ -33,7 +37,8 @@ def run(options: argparse.Namespace) -> None:
         Error: the sources cannot be used together, or something is ambiguous.
     """
     from scn_tf.errors import DataWarning
-    from scn_tf.intake import making, writing
+    from scn_tf.intake import making
+    from scn_tf.intake.writing import PLACED, Placing
 
     names = spelling.typed_names(options._parser)
     planned = making.plan(
@@ -52,10 +57,10 @@ def run(options: argparse.Namespace) -> None:
     if options.dry_run:
         print("\nNothing was written (dry run).")
         return
-    placing = options.placing or "auto"
+    placing: Placing = options.placing or "auto"
     making.write(planned, options.out, placing=placing)
     out = shlex.quote(str(options.out))
-    print(f"{'written':14s}{options.out} (images as {writing.PLACED[placing]})")
+    print(f"{'written':14s}{options.out} (images as {PLACED[placing]})")
     print(f"\nnext:\n  scn-tf check {out}\n  scn-tf train --data.root {out} --run-dir {shlex.quote(f'runs/{options.out.resolve().name}')}")
 
 
