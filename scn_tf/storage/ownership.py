@@ -29,6 +29,11 @@ MIN_FIELDS = 10  # of the section train in a configuration that a run wrote; a u
 PNG_START, PNG_HEADER = b"\x89PNG\r\n\x1a\n", 33  # signature, and with the first chunk
 STAMP = b"tEXtSoftware\0scn_tf"
 COMMENT = b"<!-- scn_tf -->\n"
+# Marks of annotation files, which the programs of these formats do not keep when they save a corrected file.
+FIDUCIALS = re.compile(rb"(# [^\n]*\n)*# written by scn_tf\n")
+TOOL_COMMENT = b"<!-- written by scn_tf -->"
+MATLAB = b"MATLAB 5.0 MAT-file, written by scn_tf"
+LABEL_MAP = b"label map by scn_tf"
 
 
 def is_ours(path: str | Path) -> bool:
@@ -98,7 +103,26 @@ def _is_json(path: Path) -> bool:
     if path.stat().st_size > MAX_TEXT:
         return False
     values = json.loads(path.read_bytes())
-    return isinstance(values, dict) and any(keys <= set(values) for keys in JSON_KEYS)
+    if isinstance(values, dict):
+        return any(keys <= set(values) for keys in JSON_KEYS) or _is_annotations(values)
+    return isinstance(values, list) and bool(values) and all(isinstance(task, dict) and _is_task(task) for task in values)
+
+
+def _is_annotations(values: dict) -> bool:
+    """Whether a COCO or LabelMe file is as we wrote it. These programs state themselves in what they save."""
+    info = values.get("info")
+    return "(scn_tf)" in str(values.get("version")) or (isinstance(info, dict) and info.get("contributor") == "scn_tf")
+
+
+def _is_task(task: dict) -> bool:
+    """Whether a task of Label Studio is as we wrote it. Label Studio adds an ID to what it exports."""
+    return task.get("meta") == {"source": "scn_tf"} and "id" not in task
+
+
+def _is_label_map(path: Path) -> bool:
+    """Whether the header of a NIfTI file has our description."""
+    head = _head(path)
+    return LABEL_MAP in (zlib.decompressobj(31).decompress(head, HEAD) if head.startswith(b"\x1f\x8b") else head)[:352]
 
 
 def _is_settings(path: Path) -> bool:
@@ -134,6 +158,11 @@ RECOGNISED = {
     ".md": lambda path: STUDIES.match(_head(path)) is not None,
     ".png": lambda path: STAMP in _head(path),
     ".yaml": _is_settings,
+    ".fcsv": lambda path: FIDUCIALS.match(_head(path)) is not None,
+    ".xml": lambda path: TOOL_COMMENT in _head(path),
+    ".mat": lambda path: _head(path).startswith(MATLAB),
+    ".gz": _is_label_map,
+    ".nii": _is_label_map,
     ".keras": _is_archive(METADATA.decode()),
     ".npz": _is_archive("metadata.npy", "progress.npy"),
 }

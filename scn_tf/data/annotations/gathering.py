@@ -14,7 +14,7 @@ from scn_tf.types import Array
 
 MAX_LANDMARKS = 10_000  # of a data set
 MAX_POINTS = 5_000_000  # of a file: images times landmarks
-Named = Mapping[str, Sequence[float]]  # landmark -> coordinates
+Named = Mapping[str, Sequence[float] | Array]  # landmark -> coordinates
 
 
 def gathered(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.handler import ContentHandler
 from xml.sax.saxutils import escape, quoteattr
-from xml.sax.xmlreader import AttributesImpl
+from xml.sax.xmlreader import AttributesImpl, Locator
 
 import defusedxml
 import defusedxml.sax
@@ -20,9 +20,9 @@ from scn_tf.data.images.facts import ImageFacts
 from scn_tf.data.text import read_text
 from scn_tf.errors import DatasetError
 from scn_tf.messages import short, visible
-from scn_tf.storage import files
+from scn_tf.storage import files, ownership
 
-MARK = "<!-- written by scn_tf -->"  # CVAT does not keep it, so its own exports are never written over
+MARK = ownership.TOOL_COMMENT.decode()
 COLOURS = ("#ff355e", "#fd5b78", "#ff6037", "#ff9966", "#ffcc33", "#66ff66", "#50bfe6", "#ff00cc")
 
 
@@ -82,8 +82,14 @@ class _Handler(ContentHandler):
         self.label: dict[str, str] = {}
         self.seen: dict[str, int] = {}  # label -> line, in one image
 
+    def setDocumentLocator(self, locator: Locator) -> None:
+        self.locator = locator
+
+    def line(self) -> int:
+        return self.locator.getLineNumber() or 1
+
     def wrong(self, text: str) -> DatasetError:
-        return DatasetError(f"{self.path}, line {self._locator.getLineNumber()}: {text}")
+        return DatasetError(f"{self.path}, line {self.line()}: {text}")
 
     def startElement(self, name: str, attrs: AttributesImpl) -> None:
         if not self.stack and name != "annotations":
@@ -104,7 +110,7 @@ class _Handler(ContentHandler):
         name = attrs.get("name") or ""
         if name in self.images:
             raise self.wrong(f"a second image {shown(name)}, first in line {self.lines[name]}.")
-        self.image, self.images[name], self.lines[name], self.seen = name, {}, self._locator.getLineNumber(), {}
+        self.image, self.images[name], self.lines[name], self.seen = name, {}, self.line(), {}
         sides = [finite(attrs.get(side) or "0") for side in ("width", "height")]
         if all(side and side >= 1 for side in sides):
             self.sizes[name] = (int(sides[0] or 0), int(sides[1] or 0))
@@ -117,7 +123,7 @@ class _Handler(ContentHandler):
             raise self.wrong(
                 f"the label {shown(label)} appears twice in image {image}, first in line {self.seen[label]}. Expected one object per image."
             )
-        self.seen[label] = self._locator.getLineNumber()
+        self.seen[label] = self.line()
         pairs = (attrs.get("points") or "").split(";")
         if len(pairs) > MAX_LANDMARKS:
             raise self.wrong(f"expected at most {MAX_LANDMARKS:,} points, received {len(pairs):,}.")

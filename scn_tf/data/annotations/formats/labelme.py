@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from scn_tf.data.annotations.gathering import check_count, flat, gathered, image_name, image_size, only_id, own_id, present
 from scn_tf.data.annotations.identities import identity
@@ -74,7 +75,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     image_id = only_id(path, flat(path, annotations, "LabelMe"))
     width, height = image_size(path, annotations, facts, image_id)
     scores = annotations.scores.get(image_id)
-    shapes = [
+    shapes: list[dict[str, Any]] = [
         {
             "label": name,
             "points": [xy],
@@ -85,7 +86,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
         }
         for number, name, xy in present(annotations, image_id)
     ]
-    document = {
+    document: dict[str, Any] = {
         "version": VERSION,
         "flags": {},
         "shapes": shapes,

@@ -66,22 +66,28 @@ def read(path: Path, expected: Expected) -> Annotations:
             DataWarning,
             stacklevel=2,
         )
+    return _scaled(path, found)
+
+
+def _scaled(path: Path, found: Mapping[str, Mapping[str, Point]]) -> Annotations:
+    """Annotations of the points by image: in pixels if all state the size of their image."""
     ids = identities(path, map(_file_name, found))
     known = all(point.size for points in found.values() for point in points.values())
     scaled: dict[str, dict[str, list[float]]] = {}
-    written, sizes = {}, {}
+    written: dict[str, str] = {}
+    sizes: dict[str, tuple[int, ...]] = {}
     for image, points in found.items():
         image_id = ids[_file_name(image)]
         if image_id in scaled:
             raise DatasetError(f"{path}: two tasks of image {shown(image)}.")
-        written[image_id], scaled[image_id] = image, {}
-        for name, point in points.items():
-            factors = point.size if known and point.size else (1, 1)
-            scaled[image_id][name] = [point.fraction[0] * factors[0], point.fraction[1] * factors[1]]
-        stated = {point.size for point in points.values()}
-        if len(stated) > 1 and known:
+        stated = {point.size for point in points.values() if point.size}
+        if len(stated) > 1:
             raise DatasetError(f"{path}: the points of image {shown(image)} state different sizes of it.")
-        sizes |= {image_id: size for size in stated if size}
+        for size in stated:
+            sizes[image_id] = size
+        x, y = sizes[image_id] if known else (1, 1)
+        written[image_id] = image
+        scaled[image_id] = {name: [point.fraction[0] * x, point.fraction[1] * y] for name, point in points.items()}
     return gathered(path, scaled, dims=2, frame="pixel" if known else "fraction", written=written, sizes=sizes)
 
 
@@ -135,7 +141,7 @@ def _file_name(address: str) -> str:
         return address
     if local and parts.path.rstrip("/").endswith("local-files"):
         return local[0]
-    return unquote(parts.path) if parts.scheme and parts.netloc or parts.path.startswith("/data/") else address
+    return unquote(parts.path) if (parts.scheme and parts.netloc) or parts.path.startswith("/data/") else address
 
 
 def recognises(path: Path, head: bytes) -> bool:
