@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scn_tf.data import endings
-from scn_tf.data.annotations import ANNOTATIONS, AnnotationFormat, Annotations, merged, write_annotations
-from scn_tf.data.annotations.conversion import only
+from scn_tf.data.annotations import ANNOTATIONS, AnnotationFormat, Annotations, converted, format_of, merged, write_annotations
+from scn_tf.data.description import read_description
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import ConfigError, DatasetError, WriteError
 from scn_tf.intake import parts, writing
@@ -58,11 +58,10 @@ def read(path: Path, name: str | None, images: Path | None, asked: Asked) -> Sou
     """
     asked.check()
     found = search([path])
-    own = path / IMAGES
-    if images is None and os.path.isfile(path / DESCRIPTION) and name in (None, DEFAULT):
-        found = search([_table(path)])
-        name = None
-        images = own if own.is_dir() else None
+    if os.path.isfile(path / DESCRIPTION) and name in (None, DEFAULT):
+        found, name = _table(path)
+        if images is None and (path / IMAGES).is_dir():
+            images = path / IMAGES
     if images is None:
         return _without_images(found, name, asked)
     with_images = search([*found.roots, images])
@@ -70,11 +69,11 @@ def read(path: Path, name: str | None, images: Path | None, asked: Asked) -> Sou
     return _with_images(gathered, asked)
 
 
-def _table(root: Path) -> Path:
-    """Landmark table of a data set."""
-    from scn_tf.data.description import read_description
-
-    return root / read_description(root / DESCRIPTION).annotations
+def _table(root: Path) -> tuple[Found, str]:
+    """Annotations of a data set, and their format."""
+    description = read_description(root / DESCRIPTION)
+    path = root / description.annotations
+    return search([path]), format_of(path, description.annotation_format).name
 
 
 def _with_images(gathered: Gathered, asked: Asked) -> Source:
@@ -173,12 +172,20 @@ def write(source: Source, out: Path, row: AnnotationFormat) -> list[Path]:
     annotations = source.annotations
     if row.name == DEFAULT and not out.name.lower().endswith(row.endings):
         return _write_set(source, out)
-    if row.per_image:
+    as_file = out.name.lower().endswith(row.endings) and not out.is_dir()
+    if row.per_image and not as_file:
         return _write_folder(source, out, row)
+    if row.per_image and len(annotations.points) > 1:
+        raise DatasetError(
+            f"{visible(str(out))}: format {row.name} has one file per image, and there are {len(annotations.points)}. Name a folder."
+        )
     files.check_writable(out)
     with files.temporary_folder(Path(os.path.abspath(out)).parent, "convert") as temporary:
-        written = _written(temporary / out.name, annotations, row, source.facts)
-        return _moved(temporary, out.parent, written)
+        _written(temporary if row.per_image else temporary / out.name, annotations, row, source.facts)
+        for path in temporary.iterdir():
+            if row.per_image and path.name.lower().endswith(row.endings):  # under the name of its image
+                os.rename(path, temporary / out.name)
+        return _moved(temporary, out.parent)
 
 
 def _write_set(source: Source, out: Path) -> list[Path]:
@@ -189,7 +196,7 @@ def _write_set(source: Source, out: Path) -> list[Path]:
             "A data set states its coordinates, and these are not known: pixels or mm? `frame` pixel or `frame` lps says it."
         )
     if annotations.frame not in ("pixel", "physical"):
-        annotations = converted_to_pixels(annotations, source.facts)
+        annotations = _in_pixels(annotations, source.facts)
     first = next(iter(annotations.points.values()))
     names = list(annotations.names) if annotations.names else len(first)
     description = {"name": out.resolve().name or "data", "dims": first.shape[1], "landmarks": names, "coordinates": annotations.frame}
@@ -198,10 +205,8 @@ def _write_set(source: Source, out: Path) -> list[Path]:
     return [out / DESCRIPTION, out / writing.TABLE]
 
 
-def converted_to_pixels(annotations: Annotations, facts: Mapping[str, ImageFacts]) -> Annotations:
+def _in_pixels(annotations: Annotations, facts: Mapping[str, ImageFacts]) -> Annotations:
     """Annotations in pixels. The message about a missing image names the option."""
-    from scn_tf.data.annotations import converted
-
     try:
         return converted(annotations, "pixel", facts)
     except DatasetError as error:
@@ -216,21 +221,22 @@ def _write_folder(source: Source, out: Path, row: AnnotationFormat) -> list[Path
         for image_id in source.annotations.points:
             files.check_writable(out / f"{image_id}{row.endings[0]}")
         with files.temporary_folder(out, "convert") as temporary:
-            return _moved(temporary, out, _written(temporary, source.annotations, row, source.facts))
+            _written(temporary, source.annotations, row, source.facts)
+            return _moved(temporary, out)
     except BaseException:
         if missing and not any(out.iterdir()):
             out.rmdir()
         raise
 
 
-def _written(path: Path, annotations: Annotations, row: AnnotationFormat, facts: Mapping[str, ImageFacts]) -> list[Path]:
+def _written(path: Path, annotations: Annotations, row: AnnotationFormat, facts: Mapping[str, ImageFacts]) -> None:
     if annotations.frame == "stated" and row.writes != "stated":
         raise DatasetError(
             f"format {row.name}: is in {row.writes} coordinates, and those of the input are not known: pixels or mm? `frame` says it; with "
             "`images` it is found."
         )
     try:
-        return write_annotations(path, annotations, row, facts)
+        write_annotations(path, annotations, row, facts)
     except DatasetError as error:
         raise DatasetError(_with_option(str(error), facts)) from None
 
@@ -239,10 +245,10 @@ def _with_option(message: str, facts: Mapping[str, ImageFacts]) -> str:
     return message if facts else f"{message} Name the folder of the images with `images`."
 
 
-def _moved(temporary: Path, folder: Path, written: Sequence[Path]) -> list[Path]:
+def _moved(temporary: Path, folder: Path) -> list[Path]:
     """Give files their place. What lies in the temporary folder was written whole."""
     done = []
-    for path in sorted(inside for inside in temporary.iterdir()) or written:
+    for path in sorted(temporary.iterdir()):
         place = folder / path.name
         try:
             os.replace(path, place)
@@ -250,6 +256,3 @@ def _moved(temporary: Path, folder: Path, written: Sequence[Path]) -> list[Path]
             raise WriteError(f"{cut(visible(str(place)))}: cannot be written ({error.strerror or error}).") from None
         done.append(place)
     return done
-
-
-__all__ = ["Source", "only", "read", "target", "write"]

@@ -60,8 +60,8 @@ def _declared(witness: Witness, frame: Frame, asked: Asked) -> Decision:
         if not witness.inside(how) and witness.applies(other) and witness.inside(other):
             if asked.frame is None:
                 raise DatasetError(
-                    "The points lie outside the images in the frame that the file states, and inside with x and y negated. Is its coordinate "
-                    "system (LPS or RAS) wrong? `frame` ras or `frame` lps reads the numbers in the other one."
+                    "The points lie outside the images in the frame that the file states, and inside with x and y negated. "
+                    "Is its coordinate system (LPS or RAS) wrong? `frame` ras or `frame` lps reads the numbers in the other one."
                 )
             how, reason = other, "as asked, against the file"
     elif how != DECLARED[frame]:
@@ -108,7 +108,8 @@ def _undeclared(witness: Witness, asked: Asked) -> Decision:
         units = [other for other in plausible if other is how or other in doubtful]
         listed = ", or as ".join(TITLES[other.unit] for other in units)
         raise DatasetError(
-            f"The points lie in the images as {listed}, and the images do not tell which. `frame` decides: {', '.join(o.unit for o in units)}."
+            f"The points lie in the images as {listed}, and the images do not tell which. "
+            f"`frame` decides: {', '.join(other.unit for other in units)}."
         )
     if how.unit == "pixel" and free and (found := _copy(witness, how, _with(Interpretation(), asked))) is not None:
         raise DatasetError(
@@ -308,6 +309,6 @@ def _check_inside(witness: Witness, how: Interpretation) -> None:
     share = witness.share_inside(how)
     if share < 0.5:
         raise DatasetError(
-            f"{100 * (1 - share):.0f} % of the points lie outside their images, read as {how}. {_range(witness)} Do the annotations belong to "
-            "these images? `frame`, `y_from`, `axes` and `set_on` read them differently."
+            f"{100 * (1 - share):.0f} % of the points lie outside their images, read as {how}. {_range(witness)} "
+            "Do the annotations belong to these images? `frame`, `y_from`, `axes` and `set_on` read them differently."
         )

@@ -140,8 +140,8 @@ def _matched(found: Found, read: Sequence[Part], annotation_files: Sequence[Path
         names = ", ".join(cut(visible(entry.name), 60) for entry in entries[:SHOWN])
         own = ", ".join(source.id for source in sources[:SHOWN])
         raise DatasetError(
-            f"{visible(str(read[0].path))}: no annotation belongs to one of the {len(sources)} images. It names {names}; the images are {own}. "
-            "Give both the same names, or one folder per pair."
+            f"{visible(str(read[0].path))}: no annotation belongs to one of the {len(sources)} images. It names {names}; "
+            f"the images are {own}. Give both the same names, or one folder per pair."
         )
     return matched, {source.id: source.path for source in sources}, unread
 
@@ -178,11 +178,13 @@ def _flattened(raw: Annotations) -> Annotations:
     for image_id, points in raw.points.items():
         depths = points[np.isfinite(points).all(axis=1), 2]
         if raw.frame != "physical" and len(depths) and np.ptp(depths) > 0:
-            raise DatasetError(
-                f"{visible(str(raw.sources[image_id]))} ({cut(visible(image_id), 40)}): has points of three coordinates, but its image is 2D. "
-                "Write x and y alone."
-            )
+            raise DatasetError(f"{where(raw, image_id)}: has points of three coordinates, but its image is 2D. Write x and y alone.")
     return dataclasses.replace(raw, points={image_id: points[:, :2] for image_id, points in raw.points.items()}, sizes={})
+
+
+def where(raw: Annotations, image_id: str) -> str:
+    """File, line and image for a message."""
+    return f"{visible(str(raw.sources[image_id]))}, line {raw.rows.get(image_id, 1)} ({cut(visible(image_id), 40)})"
 
 
 def _check_dims(raw: Annotations, seen: Mapping[str, Look]) -> None:
@@ -190,8 +192,7 @@ def _check_dims(raw: Annotations, seen: Mapping[str, Look]) -> None:
         size = seen[image_id].facts.size
         if points.shape[1] != len(size):
             raise DatasetError(
-                f"{visible(str(raw.sources[image_id]))} ({cut(visible(image_id), 40)}): its points have {points.shape[1]} coordinates, but its "
-                f"image has {len(size)} dimensions ({' x '.join(map(str, size))})."
+                f"{where(raw, image_id)}: its points have {points.shape[1]} coordinates, but its image has {len(size)} dimensions."
             )
 
 
@@ -212,9 +213,8 @@ def _copies(raw: Annotations, seen: Mapping[str, Look]) -> dict[str, tuple[int, 
             shown, own = " x ".join(map(str, stated)), " x ".join(map(str, size))
             turned = " Was it turned by its EXIF orientation?" if tuple(reversed(stated)) == size else ""
             raise DatasetError(
-                f"{visible(str(raw.sources[image_id]))}, line {raw.rows.get(image_id, 1)} ({cut(visible(image_id), 40)}): states an image of "
-                f"{shown} pixels, but {seen[image_id].facts.path.name} has {own}.{turned} If the points were set on a stretched copy, give its "
-                "size with `set_on`; `set_on` 100% takes the points as they are."
+                f"{where(raw, image_id)}: states an image of {shown} pixels, but {seen[image_id].facts.path.name} has {own}.{turned} "
+                "If the points were set on a stretched copy, give its size with `set_on`; `set_on` 100% takes the points as they are."
             )
         found[image_id] = tuple(stated)
     return found

@@ -99,9 +99,8 @@ class Interpretation:
             order[:-1, :-1] = order[:-1, :-1][::-1]
         start[:-1, -1] = -self.first
         if self.unit in PHYSICAL:
-            unit = pixel_from("physical", facts) @ np.diag(
-                [-1.0, -1.0, 1.0, 1.0][:dims] + [1.0] if self.unit == "ras" else np.ones(dims + 1)
-            )
+            signs = [-1, -1, 1][:dims] if self.unit == "ras" else [1] * dims
+            unit = pixel_from("physical", facts) @ np.diag([*signs, 1])
         elif self.unit in ("fraction", "percent"):
             unit = pixel_from("fraction", facts) @ np.diag([1 if self.unit == "fraction" else 0.01] * dims + [1])
         elif self.unit == "mm":

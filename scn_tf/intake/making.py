@@ -14,7 +14,7 @@ from scn_tf.data.description import MAX_NAME
 from scn_tf.errors import ConfigError, DatasetError
 from scn_tf.intake import sides, summary, writing
 from scn_tf.intake.decision import Decision
-from scn_tf.intake.gathering import Gathered, decided, gather, in_dataset_frame
+from scn_tf.intake.gathering import Gathered, decided, gather, in_dataset_frame, where
 from scn_tf.intake.interpretation import Asked
 from scn_tf.intake.patients import Patients, patients
 from scn_tf.intake.sources import Found, search
@@ -159,10 +159,9 @@ def _check_points(gathered: Gathered, decision: Decision) -> None:
             names = gathered.raw.names
             name = cut(visible(names[first]), 60) if names else str(first)
             raise DatasetError(
-                f"{visible(str(gathered.raw.sources[image_id]))}, line {gathered.raw.rows.get(image_id, 1)}: {outside.sum()} of the "
-                f"{present.sum()} landmarks of {cut(visible(image_id), 40)} lie outside its image of {' x '.join(map(str, size))} pixels, such "
-                f"as {name} at pixel {np.round(pixels[first], 1).tolist()}. Do they belong to another image? Correct them, or leave them out "
-                "if they are absent."
+                f"{where(gathered.raw, image_id)}: {outside.sum()} of the {present.sum()} landmarks lie outside the image of "
+                f"{' x '.join(map(str, size))} pixels, such as {name} at pixel {np.round(pixels[first], 1).tolist()}. "
+                "Do they belong to another image? Correct them, or leave them out if they are absent."
             )
 
 

@@ -43,7 +43,8 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
     yield "written as", "mm (LPS) of the images' headers" if plan.annotations.frame == "physical" else "pixels of the images"
     yield "pixel size", _spacing(plan)
     if pairs := plan.description.get("flip_pairs"):
-        assert isinstance(pairs, list) and isinstance(names, list)
+        assert isinstance(pairs, list)
+        assert isinstance(names, list)
         yield "left, right", f"{counted(len(pairs), 'pair')} by name: {listed([f'{names[a]} and {names[b]}' for a, b in pairs], 2)}"
     if plan.patients.source:
         yield "patients", f"{plan.patients.number}, by {plan.patients.source}; the images of one stay in one split"
@@ -71,7 +72,8 @@ def _spacing(plan: Plan) -> str:
     if not len(known):
         return "not stated: errors will be in pixels (`spacing` states the mm)"
     low, high = (" x ".join(f"{mm:.4g}" for mm in side) for side in (known.min(axis=0), known.max(axis=0)))
-    return f"{low if low == high else f'{low} to {high}'} mm, of {'the' if len(known) == len(found) else f'{len(known)} of {len(found)}'} headers"
+    share = "the" if len(known) == len(found) else f"{len(known)} of {len(found)}"
+    return f"{low if low == high else f'{low} to {high}'} mm, of {share} headers"
 
 
 def _left_out(plan: Plan) -> Iterable[tuple[str, str]]:
