@@ -15,12 +15,11 @@ from scn_tf.intake import parts, writing
 from scn_tf.intake.gathering import Gathered, decided, gather, in_dataset_frame
 from scn_tf.intake.interpretation import PHYSICAL, Asked, copy
 from scn_tf.intake.parts import Part
-from scn_tf.intake.sources import DESCRIPTION, Found, distinct, search
+from scn_tf.intake.sources import DESCRIPTION, IMAGES, Found, distinct, search
 from scn_tf.messages import cut, visible
 from scn_tf.storage import files
 
 DEFAULT = "scn"
-IMAGES = "images"
 
 
 class Source(NamedTuple):
@@ -60,7 +59,7 @@ def read(path: Path, name: str | None, images: Path | None, asked: Asked) -> Sou
     found = search([path])
     if os.path.isfile(path / DESCRIPTION) and name in (None, DEFAULT):
         found, name = _table(path)
-        if images is None and (path / IMAGES).is_dir():
+        if images is None and os.path.isdir(path / IMAGES):
             images = path / IMAGES
     if images is None:
         return _without_images(found, name, asked)

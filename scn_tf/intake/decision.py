@@ -72,7 +72,7 @@ def _declared(witness: Witness, frame: Frame, asked: Asked) -> Decision:
             "The format states pixels, but all values lie between 0 and 1. `frame` fraction reads them as fractions of the image's sides, "
             "`frame` pixel as pixels."
         )
-    rivals = [other for other in _variants(how, asked) if not witness.same(other, how)]
+    rivals = [other for other in _variants(how, asked) if witness.applies(other) and not witness.same(other, how)]
     found = max((other for other in rivals if witness.prefers(other, how)), key=witness.mean, default=None)
     if open_ and (copied := _copy(witness, *([how] if found is None else [how, found]))) is not None:
         likely = f"the images agree much better about {copied} ({witness.mean(copied):.2f}, not {witness.mean(how):.2f})"
@@ -186,6 +186,7 @@ def _variants(how: Interpretation, asked: Asked) -> Iterator[Interpretation]:
     if how.unit in PHYSICAL:
         if asked.frame is None:
             yield dataclasses.replace(how, unit="ras" if how.unit == "lps" else "lps")
+            yield dataclasses.replace(how, unit="pixel")
         return
     bottoms = (False, True) if asked.y_from is None else (how.bottom,)
     orders = (False, True) if asked.axes is None else (how.reversed,)
@@ -232,11 +233,11 @@ def _reason(witness: Witness, how: Interpretation, asked: Asked, *, others: bool
     if asked.frame is not None and (how.unit in PHYSICAL or (asked.y_from is not None and asked.axes is not None)):
         return "as asked"
     base = _with(Interpretation(how.unit), asked)
-    parts = []
+    parts = [] if asked == Asked() else ["as asked"]
     if how.unit == "fraction" and asked.frame is None:
         parts.append("all values lie between 0 and 1")
     elif others or how.unit != "pixel":
-        parts.append("in this unit the points lie in the images" if asked.frame is None else "as asked")
+        parts.append("in this unit the points lie in the images")
     elif asked.frame is None:
         parts.append("the points lie in the images")
     if how != base and witness.enough:
@@ -261,7 +262,9 @@ def _options(found: Interpretation, how: Interpretation) -> str:
         parts.append(f"add `y_from` {'bottom' if found.bottom else 'top'}")
     if found.reversed != how.reversed:
         parts.append("add `axes` yx" if found.reversed else "add `axes` xy")
-    if found.unit != how.unit:
+    if found.unit == "pixel" and how.unit in PHYSICAL:
+        parts.append("add `frame` pixel")
+    elif found.unit != how.unit:
         parts.append("correct the coordinate system (LPS or RAS) in the files")
     return " and ".join(parts)
 

@@ -199,11 +199,15 @@ def _by_folder(left: list[Entry], free: list[Source], sizes: Counter[int]) -> It
     if len(single) == len(free) == 1:
         yield single[0], free[0]
         return
+    images_in: defaultdict[Path, list[Source]] = defaultdict(list)
+    files_in: defaultdict[Path, list[Entry]] = defaultdict(list)
+    for source in free:
+        images_in[source.path if source.path.is_dir() else source.path.parent].append(source)
     for entry in single:
-        beside = [source for source in free if source.path.parent == entry.path.parent]
-        others = [other for other in single if other.path.parent == entry.path.parent]
-        if len(beside) == len(others) == 1:
-            yield entry, beside[0]
+        files_in[entry.path.parent].append(entry)
+    for folder, those in files_in.items():
+        if len(those) == len(images_in[folder]) == 1:
+            yield those[0], images_in[folder][0]
 
 
 def _name(entry: Entry) -> str:

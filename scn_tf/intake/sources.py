@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from scn_tf.data import images
 from scn_tf.data.images.collect import MAX_DEPTH, Source, distinct_ids
+from scn_tf.data.description import read_description
 from scn_tf.errors import DatasetError, ImageError
 from scn_tf.messages import visible
 
 MAX_FILES = 200_000
-DESCRIPTION = "dataset.yaml"
+DESCRIPTION, IMAGES = "dataset.yaml", "images"
 
 
 class Found(NamedTuple):
@@ -43,10 +44,11 @@ def search(paths: Iterable[str | os.PathLike[str]]) -> Found:
     Raises:
         DatasetError: a path does not exist, or there are too many files.
     """
-    roots = [Path(path) for path in paths]
-    for root in roots:
+    given = [Path(path) for path in paths]
+    for root in given:
         if not os.path.exists(root):
             raise DatasetError(f"{visible(str(root))}: no such file or folder.")
+    roots = [part for root in given for part in _of_data_set(root) or [root]]
     found = Found(roots, [], {})
     for root in roots:
         if root.is_dir():
@@ -54,6 +56,16 @@ def search(paths: Iterable[str | os.PathLike[str]]) -> Found:
         else:
             found.files.append(root)
     return found._replace(files=list(dict.fromkeys(found.files)))
+
+
+def _of_data_set(root: Path) -> list[Path]:
+    """Images and annotations of a data set; empty for other sources. Its further folders, such as label maps, are no source."""
+    if not os.path.isfile(root / DESCRIPTION):
+        return []
+    table = root / read_description(root / DESCRIPTION).annotations
+    if not os.path.exists(table):
+        raise DatasetError(f"{visible(str(table))}: no such file; {DESCRIPTION} names it as the annotations of the data set.")
+    return [table, *([root / IMAGES] if os.path.isdir(root / IMAGES) else [])]
 
 
 def _search(folder: Path, found: Found, depth: int) -> None:
