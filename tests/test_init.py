@@ -130,11 +130,9 @@ def test_the_images_decide_about_mm_and_pixels_of_volumes(way, hands_3d, tmp_pat
     init(capfd, hands_3d / "images", bare, "--out", tmp_path / "set")
     dataset = open_dataset(tmp_path / "set")
     assert dataset.description.coordinates == ("pixel" if way == "pixel" else "physical")
-    for image_id, points in truth.landmarks.items():
+    for image_id in truth.landmarks:
         image = truth.read(image_id)
-        np.testing.assert_allclose(
-            dataset.truth_in_array(image_id, image), truth.truth_in_array(image_id, image), atol=EXACT
-        )
+        np.testing.assert_allclose(dataset.truth_in_array(image_id, image), truth.truth_in_array(image_id, image), atol=EXACT)
 
 
 def test_points_of_a_smaller_copy_are_asked_about_and_the_option_scales_them(hands_2d, tmp_path, capfd):
@@ -161,9 +159,7 @@ def coco(path, rows, size=None):
 
 def test_a_format_that_states_its_frame_is_believed_and_contradicted_aloud(hands_2d, tmp_path, capfd):
     truth = open_dataset(hands_2d)
-    flipped = {
-        f"{image_id}.png": WAYS["bottom"][0](points, truth.read(image_id)) for image_id, points in truth.landmarks.items()
-    }
+    flipped = {f"{image_id}.png": WAYS["bottom"][0](points, truth.read(image_id)) for image_id, points in truth.landmarks.items()}
     source = coco(tmp_path / "points.json", flipped)
     _, err = init(capfd, hands_2d / "images", source, "--out", tmp_path / "set")
     assert re.search(r"images agree better about pixels, y from the bottom .*--y-from bottom", err)
@@ -215,7 +211,7 @@ def markups(path, points, names=NAMES, system="LPS"):
     path.parent.mkdir(parents=True, exist_ok=True)
     xyz = [[*point, 0.0][:3] for point in np.asarray(points).tolist()]
     control = [
-        {"id": str(n), "label": name, "position": place, "positionStatus": "defined"} for n, (name, place) in enumerate(zip(names, xyz))
+        {"id": str(n), "label": name, "position": place, "positionStatus": "defined"} for n, (name, place) in enumerate(zip(names, xyz, strict=True))
     ]
     path.write_text(json.dumps({"markups": [{"type": "Fiducial", "coordinateSystem": system, "controlPoints": control}]}))
     return path
@@ -273,7 +269,7 @@ def test_a_dry_run_writes_nothing_and_says_the_same(tmp_path, capfd):
 def test_slices_of_a_folder_are_one_volume_and_patients_stay_together(tmp_path, capfd):
     rng = np.random.default_rng(4)
     for number in range(8):
-        volume = rng.integers(0, 900, (5, 9, 7))
+        volume = rng.integers(0, 900, (5, 9, 7)).astype("uint16")
         folder = tmp_path / "raw" / f"scan{number}"
         dicom_files.write_series(folder, volume, [2.0 * z for z in range(5)], PatientID=f"p{number // 2}")
         markups(folder / "F.mrk.json", [[1.0, 2.0, 4.0], [3.0, 1.0, 6.0], [2.0, 2.0, 2.0]])
@@ -304,7 +300,7 @@ def test_a_header_comes_with_its_pixels_and_colours_are_kept(tmp_path, capfd):
 
 
 def test_a_data_set_is_split_again_with_what_its_description_states(hands_2d, tmp_path, capfd):
-    out, _ = init(capfd, hands_2d, "--out", tmp_path / "set", "--seed", 3)
+    init(capfd, hands_2d, "--out", tmp_path / "set", "--seed", 3)
     before = open_dataset(hands_2d)
     dataset = same_points(tmp_path / "set", before.landmarks)
     assert dataset.description.spacing_mm == before.description.spacing_mm

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scn_tf.data import endings
-from scn_tf.data.annotations import ANNOTATIONS, AnnotationFormat, Annotations, converted, format_of, merged, write_annotations
+from scn_tf.data.annotations import ANNOTATIONS, AnnotationFormat, Annotations, converted, format_of, merged, recognised, write_annotations
 from scn_tf.data.description import read_description
+from scn_tf.data.images import is_image
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import ConfigError, DatasetError, WriteError
 from scn_tf.intake import parts, writing
@@ -56,16 +57,17 @@ def read(path: Path, name: str | None, images: Path | None, asked: Asked) -> Sou
         ConfigError: an option is invalid, or the format is unknown.
     """
     asked.check()
-    found = search([path])
     if os.path.isfile(path / DESCRIPTION) and name in (None, DEFAULT):
         found, name = _table(path)
         if images is None and os.path.isdir(path / IMAGES):
             images = path / IMAGES
-    if images is None:
+    else:
+        found = search([path])
+    if images is not None:
+        found = search([*found.roots, images])
+    elif not any(is_image(file) and not recognised(file) for file in found.files):
         return _without_images(found, name, asked)
-    with_images = search([*found.roots, images])
-    gathered = gather(with_images, name, asked)
-    return _with_images(gathered, asked)
+    return _with_images(gather(found, name, asked), asked)
 
 
 def _table(root: Path) -> tuple[Found, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scn_tf.data import images
-from scn_tf.data.images.collect import MAX_DEPTH, Source, distinct_ids
 from scn_tf.data.description import read_description
+from scn_tf.data.images.collect import MAX_DEPTH, Source, distinct_ids
 from scn_tf.errors import DatasetError, ImageError
 from scn_tf.messages import visible
 

@@ -34,6 +34,9 @@ FIDUCIALS = re.compile(rb"(# [^\n]*\n)*# written by scn_tf\n")
 TOOL_COMMENT = b"<!-- written by scn_tf -->"
 MATLAB = b"MATLAB 5.0 MAT-file, written by scn_tf"
 LABEL_MAP = b"label map by scn_tf"
+XML_COMMENT = b"<!-- written by scn_tf -->"
+TPS_COMMENT = "COMMENT=scn_tf"
+END = b"scn_tf"  # of ImageJ's selections, and comment of their archives
 
 
 def is_ours(path: str | Path) -> bool:
@@ -151,6 +154,27 @@ def _contains(path: Path, mark: bytes, start: bytes = b"", at: int = 0) -> bool:
         return content[at : at + len(start)] == start and content.find(mark) >= 0
 
 
+def _is_tps(path: Path) -> bool:
+    """Whether each image of a TPS file has the comment that we write."""
+    if path.stat().st_size > MAX_TEXT:
+        return False
+    text = path.read_text(encoding="utf-8")
+    return 0 < text.count("LM=") == text.count(f"\n{TPS_COMMENT}\n")
+
+
+def _ends_with(mark: bytes) -> Callable[[Path], bool]:
+    def recognise(path: Path) -> bool:
+        with open(path, "rb") as file:
+            file.seek(-min(len(mark), path.stat().st_size), 2)
+            return file.read() == mark
+
+    return recognise
+
+
+def _is_xml(path: Path) -> bool:
+    return XML_COMMENT in _head(path)
+
+
 RECOGNISED = {
     ".csv": _is_table,
     ".json": _is_json,
@@ -165,4 +189,8 @@ RECOGNISED = {
     ".nii": _is_label_map,
     ".keras": _is_archive(METADATA.decode()),
     ".npz": _is_archive("metadata.npy", "progress.npy"),
+    # Annotations of other tools. These do not keep the marks of XML and ImageJ files when they save them.
+    ".tps": _is_tps,
+    ".roi": _ends_with(END),
+    ".zip": _ends_with(END),
 }

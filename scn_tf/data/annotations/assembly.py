@@ -61,7 +61,7 @@ class Points:
             images: whether the images were added by their names or paths. False: by their IDs.
 
         Raises:
-            DatasetError: there is no point, or two images cannot be told apart.
+            DatasetError: there is no point, or two images have the same name.
         """
         if not self._points:
             raise DatasetError(f"{self.path}: holds no points.")

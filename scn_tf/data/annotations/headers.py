@@ -39,15 +39,15 @@ WIDTHS, HEIGHTS = ("width", "image width", "img width"), ("height", "image heigh
 MAX_HEADER = 240  # characters of the header of a coordinate
 PAIRS_OF_NO_LANDMARK = {"size", "image size", "spacing", "pixel size", "voxel size", "resolution", "bbox", "box", "crop", "shape"}
 
-_TAIL = re.compile(rf"(?:[\s_.-]+|\s*[(\[]\s*)({'|'.join(map(re.escape, (*UNITS, *NOISE)))})\s*[)\]]?", re.IGNORECASE)
+_TAIL = re.compile(rf"(?:[\s_.-]|\s?[(\[]\s?)({'|'.join(map(re.escape, (*UNITS, *NOISE)))})\s?[)\]]?$", re.IGNORECASE)
 _LONG = rf"(?P<what>[xyz]|{'|'.join((*SCORES, *SEEN))})"
-_SEP = r"[\s_.:/|-]+"
+_SEP = r"[\s_.:/|-]"  # one alone: a run of them would take quadratic time
 # The spellings of a header, each for a whole table: NAME_x, NAME (x), x_NAME, x (NAME), x1, lm1x, tipX, xTip.
 SPELLINGS = [
-    re.compile(rf"(?P<name>.+?){_SEP}{_LONG}", re.IGNORECASE),
-    re.compile(rf"(?P<name>.+?)\s*[(\[]\s*{_LONG}\s*[)\]]", re.IGNORECASE),
+    re.compile(rf"(?P<name>.+){_SEP}{_LONG}", re.IGNORECASE),
+    re.compile(rf"(?P<name>.+)[(\[]\s?{_LONG}\s?[)\]]", re.IGNORECASE),
     re.compile(rf"{_LONG}{_SEP}(?P<name>.+)", re.IGNORECASE),
-    re.compile(rf"{_LONG}\s*[(\[]\s*(?P<name>.+?)\s*[)\]]", re.IGNORECASE),
+    re.compile(rf"{_LONG}\s?[(\[](?P<name>.+)[)\]]", re.IGNORECASE),
     re.compile(r"(?P<what>[xyzv])(?P<name>\d+)", re.IGNORECASE),
     re.compile(r"(?P<name>.*\d)(?P<what>[xyzv])", re.IGNORECASE),
     re.compile(r"(?P<name>.*[a-z])(?P<what>[XYZ])"),
@@ -134,7 +134,9 @@ def paired(names: Sequence[str], axes: Sequence[str]) -> Layout:
         columns.append(Part(last, what, known[1] if known else "") if what and last else None)
         if what is None:
             last = ""
-    return _with_others(_gathered(columns), [name if below in ("", name) else f"{name} {below}".strip() for name, below in zip(names, axes, strict=True)])
+    return _with_others(
+        _gathered(columns), [name if below in ("", name) else f"{name} {below}".strip() for name, below in zip(names, axes, strict=True)]
+    )
 
 
 def _spelt(headers: Sequence[str], spelling: re.Pattern) -> Layout:
@@ -144,7 +146,7 @@ def _spelt(headers: Sequence[str], spelling: re.Pattern) -> Layout:
         if len(header) > MAX_HEADER or axis(header) is not None:
             columns.append(None)
             continue
-        while match := re.search(rf"{_TAIL.pattern}$", text, re.IGNORECASE):
+        while match := _TAIL.search(text):
             text, unit = text[: match.start()], UNITS.get(match[1].lower(), unit)
         found = spelling.fullmatch(text)
         if found is None:
@@ -158,7 +160,8 @@ def _spelt(headers: Sequence[str], spelling: re.Pattern) -> Layout:
 
 def _gathered(columns: Sequence[Part | None]) -> Layout:
     """Landmarks with x and y. A name with one of them alone is kept as ``half``; scores without points are other columns."""
-    found, halves = Layout(), {}
+    found = Layout()
+    halves: dict[str, dict[str, int]] = {}
     for column, part in enumerate(columns):
         if part is not None and words(part.name) not in PAIRS_OF_NO_LANDMARK:
             own = halves.setdefault(part.name, {})

@@ -17,7 +17,7 @@ def identities(path: Path, images: Iterable[str]) -> dict[str, str]:
     r"""IDs of all images that an annotation file names.
 
     An ID is the stem of the file name: ``x/a.png`` and ``C:\x\a.png`` become ``a``. Images with equal stems get as many of their
-    folders as tell them apart: ``x/a.png`` and ``y/a.png`` become ``x_a`` and ``y_a``, ``a.png`` and ``a.jpg`` become ``a_png`` and
+    folders as differ: ``x/a.png`` and ``y/a.png`` become ``x_a`` and ``y_a``, ``a.png`` and ``a.jpg`` become ``a_png`` and
     ``a_jpg``. The same name given twice is one image.
 
     Args:
@@ -28,7 +28,7 @@ def identities(path: Path, images: Iterable[str]) -> dict[str, str]:
         name as written -> ID. An ID has no separators and no control characters.
 
     Raises:
-        DatasetError: a name has no file name, or is longer than :data:`MAX_ID`, or two images cannot be told apart.
+        DatasetError: a name has no file name, or is longer than :data:`MAX_ID`, or two images have the same name.
     """
     names = list(dict.fromkeys(images))
     parts = {name: _parts(path, name) for name in names}

@@ -100,7 +100,8 @@ def merged(parts: Sequence[tuple[Path, Annotations]]) -> Annotations:
     unnamed = first.names is None
     names = list(dict.fromkeys(name for _, part in parts for name in part.names or ()))
     columns = {name: column for column, name in enumerate(names)}
-    count = next((len(points) for points in first.points.values()), 0) if unnamed else len(names)
+    # An image without objects may have a file without points.
+    count = next((len(points) for _, part in parts for points in part.points.values()), 0) if unnamed else len(names)
     found = Annotations({}, {}, None if unnamed else tuple(names), first.frame)
     dims = next((points.shape[1] for _, part in parts for points in part.points.values()), 0)
     for path, part in parts:

@@ -18,7 +18,8 @@ MAX_BYTES = documents.MAX_TABLE_BYTES
 MAX_COLUMNS = 60_000  # 10,000 landmarks with three coordinates, score and visibility
 MAX_LINE, MAX_NUMBER = 4_000_000, 60  # characters
 MAX_JOINED = 5  # lines of a quoted cell with line ends, as in headers of spreadsheets
-SAMPLED = 10  # lines that tell the separator
+SAMPLED, MAX_ABOVE = 10, 1000  # lines that tell the separator, and lines among which these are
+MAX_LINES = 5_000_000
 ABSENT = {"", "nan", "na", "n/a", "#n/a", "none", "null", "-", "--", "nil", "missing", "absent"}
 SEPARATORS = "\t;|,"
 
@@ -111,7 +112,7 @@ def head_rows(path: Path, head: bytes, most: int) -> list[list[str]]:
 
 def separator_of(text: str) -> str:
     """Separator of the columns: the first of tab, semicolon, bar and comma that splits the first lines equally."""
-    lines = list(itertools.islice((line for line in _lines(text) if line.strip()), SAMPLED))
+    lines = list(itertools.islice((line for line in itertools.islice(_lines(text), MAX_ABOVE) if line.strip()), SAMPLED))
     if not lines:
         return ","
     counts = {mark: [_outside_quotes(line).count(mark) for line in lines] for mark in SEPARATORS}
@@ -129,6 +130,10 @@ def rows(table: Text) -> Iterator[Row]:
     """
     lines = enumerate(_lines(table.text), start=1)
     for number, text in lines:
+        if number > MAX_LINES:
+            raise DatasetError(f"{table.path}: expected at most {MAX_LINES:,} lines. Split it into several files.")
+        if not text or text.isspace():
+            continue
         joined = 0
         while text.count('"') % 2 and joined < MAX_JOINED:
             following = next(lines, None)
@@ -162,13 +167,16 @@ def number(path: Path, row: Row, column: int, header: str, separator: str) -> fl
     text = row.cells[column] if column < len(row.cells) else ""
     if text.lower() in ABSENT:
         return math.nan
-    plain = text.replace(",", ".") if re.fullmatch(r"[+-]?\d*,\d+([eE][+-]?\d+)?", text) else text
-    thousands = re.fullmatch(r"[+-]?\d{1,3}([.,' ]\d{3})+([.,]\d+)?", text) and (plain == text or separator == ",")
+    plain, thousands = text, False
+    if "," in text or text.count(".") > 1 or " " in text or "'" in text:
+        thousands = re.fullmatch(r"[+-]?\d{1,3}([.,' ]\d{3})+([.,]\d+)?", text) is not None
+        if re.fullmatch(r"[+-]?\d*,\d+([eE][+-]?\d+)?", text) and not (thousands and separator == ","):
+            plain = text.replace(",", ".")
     try:
         if len(plain) > MAX_NUMBER or "_" in plain:
             raise ValueError
         value = float(plain)
-        if math.isinf(value) or (thousands and plain != text):
+        if math.isinf(value):
             raise ValueError
     except ValueError:
         hint = " Remove the marks of thousands." if thousands else ""

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from scn_tf.data.annotations import headers, identities, tables
-from scn_tf.data.annotations.assembly import Points, ordered, without_numbers
+from scn_tf.data.annotations.assembly import Points, without_numbers
 from scn_tf.data.annotations.formats.csv_wide import ENDINGS, FALSE
+from scn_tf.data.annotations.formats.imagej import is_results
 from scn_tf.data.annotations.reading import merged
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
@@ -131,7 +132,7 @@ def _read(path: Path) -> Annotations:
 def _columns(header: list[str]) -> Columns | None:
     """Columns of a header; None if it has no x and y of its own, or is another program's."""
     spelt = [headers.words(cell) for cell in header]
-    if set(spelt) & set(NOT_OURS) or (header and _of_imagej(header)):
+    if set(spelt) & set(NOT_OURS) or is_results(header):
         return None
     by_unit: dict[str, dict[str, int]] = {}
     for column, cell in enumerate(header):
@@ -147,13 +148,8 @@ def _columns(header: list[str]) -> Columns | None:
     return Columns(point, whole[0], image, landmark, *(headers.column_of(header, known, taken) for known in (headers.SCORES, headers.SEEN)))
 
 
-def _of_imagej(header: list[str]) -> bool:
-    """Whether a header is of a results table of ImageJ, which has its own row among the formats."""
-    return header[0] == "" and {"X", "Y"} <= set(header) and not {"x", "y"} & set(header)
-
-
 def _check_order(path: Path, header: list[str], columns: Columns, orders: Mapping[str, int]) -> None:
-    """Refuse points without names that cannot be told apart."""
+    """Refuse points without names whose order or meaning is not certain."""
     if len(set(orders.values())) > 1:
         image, count = min(orders.items(), key=lambda item: item[1])
         raise DatasetError(
@@ -186,9 +182,7 @@ def _tell_ignored(path: Path, header: list[str], columns: Columns) -> None:
     predicted = {"expected error", "radius95", "unit", "image ok"}  # of our own tables
     other = [cell for column, cell in enumerate(header) if column not in used and cell and headers.words(cell) not in predicted]
     if other:
-        warnings.warn(
-            f"{path}: columns without coordinates are ignored: {cut(visible(', '.join(other)), 120)}.", DataWarning, stacklevel=4
-        )
+        warnings.warn(f"{path}: columns without coordinates are ignored: {cut(visible(', '.join(other)), 120)}.", DataWarning, stacklevel=4)
 
 
 CSV_LONG = AnnotationFormat(

@@ -71,7 +71,8 @@ def read(path: Path, expected: Expected) -> Annotations:
         raise DatasetError(f"{path}: holds no row with points.")
     ids = identities.identities(path, points) if columns.images else {"": identities.of_file(path, ENDINGS)}
     found = Annotations(
-        *({ids[image]: value for image, value in part.items()} for part in (points, lines)),
+        {ids[image]: values for image, values in points.items()},
+        {ids[image]: line for image, line in lines.items()},
         names,
         frame,
         {ids[image]: image for image in points} if columns.images else {},
@@ -105,7 +106,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     names = annotations.names or tuple(map(str, range(count)))
     header = ["image", *(f"{name}_{axis}{unit}" for name in names for axis in "xyz"[:dims])]
     if tuple(headers.layout([written.original(str(written.cell(cell))) for cell in header]).landmarks) != names:
-        raise DatasetError(f"{path}: the names of the landmarks cannot be told from axes in a header. Write csv-long instead.")
+        raise DatasetError(f"{path}: a header with the names of these landmarks would be read as others. Write csv-long instead.")
     shown = identities.file_names(path, annotations, facts)
     body = ([shown[image_id], *_cells(values)] for image_id, values in annotations.points.items())
     files.write_text(path, written.write(itertools.chain([header], body)))

@@ -1,11 +1,12 @@
 """XML files of dlib's imglab, as ml-morph writes and reads them: images, one box each, and named parts in pixels."""
 
+import io
 import xml.etree.ElementTree as ElementTree
 import xml.sax
 from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.handler import ContentHandler
-from xml.sax.xmlreader import AttributesImpl
+from xml.sax.xmlreader import AttributesImpl, Locator
 
 import defusedxml
 import defusedxml.sax
@@ -17,9 +18,8 @@ from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import DatasetError
 from scn_tf.messages import cut, visible
-from scn_tf.storage import files
+from scn_tf.storage import files, ownership
 
-MARK = "<!-- written by scn_tf -->"  # imglab does not keep it, so a file that was saved there is not written over
 MAX_DEPTH = 10
 
 
@@ -33,7 +33,12 @@ def read(path: Path, expected: Expected) -> Annotations:
     """
     handler = _Handler(path)
     try:
-        defusedxml.sax.parseString(tables.read_text(path).encode(), handler, forbid_dtd=True)
+        source = xml.sax.InputSource()
+        source.setCharacterStream(io.StringIO(tables.read_text(path)))  # as text: imglab states a wrong encoding
+        parser = defusedxml.sax.make_parser()
+        parser.forbid_dtd = True
+        parser.setContentHandler(handler)
+        parser.parse(source)
     except xml.sax.SAXParseException as error:
         reason = visible(error.getMessage())
         raise DatasetError(f"{path}, line {error.getLineNumber()}: is no valid XML ({reason}). Is it cut short?") from None
@@ -82,7 +87,9 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
                     if value != round(value):
                         part.set(f"exact_{axis}", repr(value))
     ElementTree.indent(root, " ")
-    files.write_text(path, f"<?xml version='1.0' encoding='UTF-8'?>\n{MARK}\n" + ElementTree.tostring(root, "unicode") + "\n")
+    files.write_text(
+        path, f"<?xml version='1.0' encoding='UTF-8'?>\n{ownership.XML_COMMENT.decode()}\n" + ElementTree.tostring(root, "unicode") + "\n"
+    )
 
 
 class _Handler(ContentHandler):
@@ -96,11 +103,14 @@ class _Handler(ContentHandler):
         self.depth = self.boxes = 0
         self.image, self.ignored = "", False
 
+    def setDocumentLocator(self, locator: Locator) -> None:
+        self.locator = locator
+
     def wrong(self, text: str) -> DatasetError:
         return DatasetError(f"{self.path}, line {self.line()}: {text}")
 
     def line(self) -> int:
-        return self._locator.getLineNumber()
+        return self.locator.getLineNumber() or 1
 
     def startElement(self, name: str, attrs: AttributesImpl) -> None:
         self.depth += 1

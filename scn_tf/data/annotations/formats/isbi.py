@@ -55,7 +55,9 @@ def recognises(path: Path, head: bytes) -> bool:
     if len(head) == 2**16:
         lines = lines[:-1]
     number = r"([+-]?\d+(\.\d*)?([eE][+-]?\d+)?|nan|NaN)"
-    kinds = "".join("p" if re.fullmatch(rf"{number}(\s*,\s*|\s+){number}", line) else "d" if re.fullmatch(r"\d{1,2}", line) else "?" for line in lines)
+    kinds = "".join(
+        "p" if re.fullmatch(rf"{number}(\s*,\s*|\s+){number}", line) else "d" if re.fullmatch(r"\d{1,2}", line) else "?" for line in lines
+    )
     return re.fullmatch(r"p+d*", kinds) is not None
 
 

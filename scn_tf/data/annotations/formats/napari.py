@@ -41,10 +41,15 @@ def read(path: Path, expected: Expected) -> Annotations:
     found, image_id = Points(path, len(axes)), identities.of_file(path, ENDINGS)
     for number, row in enumerate(rows):
         if len(row.cells) != len(header):
-            raise DatasetError(f"{path}, line {row.line}: expected {len(header)} columns, received {len(row.cells)}. Is the file cut short?")
+            raise DatasetError(
+                f"{path}, line {row.line}: expected {len(header)} columns, received {len(row.cells)}. Is the file cut short?"
+            )
         point = [tables.number(path, row, column, header[column], table.separator) for column in reversed(axes)]
         name = str(number) if label is None else written.original(row.cells[label])
         found.add(image_id, name, point, line=row.line)
+    if not found.names:  # no point is present, and a file of unnamed ones does not tell how many there are
+        none = {} if label is None else {image_id: np.empty((0, len(axes)))}
+        return Annotations(none, dict.fromkeys(none, 1), None if label is None else (), "pixel")
     return without_numbers(found.annotations(expected, "pixel", images=False), expected)
 
 

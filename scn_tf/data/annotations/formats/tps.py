@@ -12,12 +12,11 @@ from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import DatasetError
 from scn_tf.messages import cut, short, visible
-from scn_tf.storage import files
+from scn_tf.storage import files, ownership
 
 # POINTS belong to curves and outlines, the others state facts of the image.
 FACTS = {"IMAGE", "ID", "SCALE", "COMMENT", "VARIABLES", "RADII", "TEMPLATE", "CAMERA", "SPECIMEN"}
 LINES = {"CURVES", "OUTLINES", "CHAINS", "POINTS"}
-MARK = "COMMENT=scn_tf"
 MAX_LINE = 10_000  # characters
 
 
@@ -50,9 +49,10 @@ def read(path: Path, expected: Expected) -> Annotations:
         if not image:
             raise DatasetError(f"{path}, line {one.line}: expected IMAGE= or ID= below the points of each image.")
         if len(one.points) != len(first.points) or any(len(point) != dims for point in one.points):
+            own = len(one.points[0]) if one.points else 0
             raise DatasetError(
-                f"{path}, line {one.line}: {cut(visible(image), 60)} has {len(one.points)} points of {len(one.points[0]) if one.points else 0} "
-                f"coordinates. Expected {len(first.points)} of {dims} as in line {first.line}; write absent ones as -1 -1."
+                f"{path}, line {one.line}: {cut(visible(image), 60)} has {len(one.points)} points of {own} coordinates. "
+                f"Expected {len(first.points)} of {dims} as in line {first.line}; write absent ones as -1 -1."
             )
         if image in seen:
             raise DatasetError(f"{path}, line {one.line}: {cut(visible(image), 60)} appears twice (first in line {seen[image]}).")
@@ -84,15 +84,17 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
         lines.append(f"LM={len(points)}")
         for point in points.tolist():
             if max(point) < 0:
-                raise DatasetError(f"{path}: a landmark of {cut(visible(image_id), 60)} is left of and below its image, which TPS calls absent.")
+                raise DatasetError(
+                    f"{path}: a landmark of {cut(visible(image_id), 60)} is left of and below its image, which TPS calls absent."
+                )
             lines.append("-1 -1" if np.isnan(point).any() else f"{point[0]!r} {point[1]!r}")
-        lines += [f"IMAGE={shown[image_id]}", f"ID={number}", MARK]
+        lines += [f"IMAGE={shown[image_id]}", f"ID={number}", ownership.TPS_COMMENT]
     files.write_text(path, "\n".join(lines) + "\n")
 
 
 def _specimens(path: Path) -> Iterator[Specimen]:
     """Blocks of a file, each of which starts with a number of points."""
-    lines = enumerate(tables.read_text(path).split("\n"), start=1)
+    lines = enumerate(tables.read_text(path).rstrip().split("\n"), start=1)
     current: Specimen | None = None
     for line, text in lines:
         text = text.strip()
@@ -112,7 +114,9 @@ def _specimens(path: Path) -> Iterator[Specimen]:
                 yield current
             count = int(value) if value.isascii() and value.isdigit() and len(value) < 6 else -1
             if not 0 < count <= MAX_LANDMARKS:
-                raise DatasetError(f"{path}, line {line}: expected a number of points from 1 to {MAX_LANDMARKS:,}, received {short(value, 40)}.")
+                raise DatasetError(
+                    f"{path}, line {line}: expected a number of points from 1 to {MAX_LANDMARKS:,}, received {short(value, 40)}."
+                )
             dims = 3 if key == "LM3" else 2
             current = Specimen(line, [_point(path, next(lines, None), dims, number, count) for number in range(1, count + 1)], {})
         elif equals and key in FACTS | LINES and current is not None:

@@ -12,7 +12,6 @@ from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import DatasetError
 from scn_tf.messages import short
-from scn_tf.presence import known
 from scn_tf.storage import documents, files
 from scn_tf.types import Array
 
@@ -50,7 +49,7 @@ def read(path: Path, expected: Expected) -> Annotations:
     wanted = shape[0] if shape else len(expected.names) if expected.names is not None else count
     if count != wanted or not 0 < count <= MAX_LANDMARKS:
         raise DatasetError(
-            f"{path}, line {line}: expected {BOX + known(wanted) * each:g} numbers ({wanted:g} keypoints), received {len(values)}. "
+            f"{path}, line {line}: expected {BOX + wanted * each:g} numbers ({wanted:g} keypoints), received {len(values)}. "
             "Is the file cut short?"
         )
     keypoints = values[BOX:].reshape(-1, each)
