@@ -210,9 +210,7 @@ def test_annotations_find_their_image_under_other_spellings(image, written_as, t
 def markups(path, points, names=NAMES, system="LPS"):
     path.parent.mkdir(parents=True, exist_ok=True)
     xyz = [[*point, 0.0][:3] for point in np.asarray(points).tolist()]
-    control = [
-        {"id": str(n), "label": name, "position": place, "positionStatus": "defined"} for n, (name, place) in enumerate(zip(names, xyz, strict=True))
-    ]
+    control = [{"label": name, "position": place, "positionStatus": "defined"} for name, place in zip(names, xyz, strict=True)]
     path.write_text(json.dumps({"markups": [{"type": "Fiducial", "coordinateSystem": system, "controlPoints": control}]}))
     return path
 

@@ -23,17 +23,15 @@ TABLES = re.compile(
 )
 REPORTS = re.compile(rb"<!doctype html><html lang=en><meta charset=utf-8><title>[^<]*, split [^<]*</title><style>body\{font:15px ")
 STUDIES = re.compile(rb"\d+ of \d+ runs\. Errors in ")
+FIDUCIALS = re.compile(rb"(# [^\n]*\n)*# written by scn_tf\n")  # 3D Slicer does not keep the comment
+MATLAB = b"MATLAB 5.0 MAT-file, written by scn_tf"  # nor MATLAB this header
+LABEL_MAP = b"label map by scn_tf"  # nor others this description
 JSON_KEYS = ({"scn_tf"}, {"pe_mean_px", "sdr_percent"}, {"dice_mean", "dice"}, {"landmarks", "pixel_size", "size"})
 SECTIONS = {"data", "model", "heatmap", "augment", "train"}
 MIN_FIELDS = 10  # of the section train in a configuration that a run wrote; a user's own names a few
 PNG_START, PNG_HEADER = b"\x89PNG\r\n\x1a\n", 33  # signature, and with the first chunk
 STAMP = b"tEXtSoftware\0scn_tf"
 COMMENT = b"<!-- scn_tf -->\n"
-# Marks of annotation files, which the programs of these formats do not keep when they save a corrected file.
-FIDUCIALS = re.compile(rb"(# [^\n]*\n)*# written by scn_tf\n")
-TOOL_COMMENT = b"<!-- written by scn_tf -->"
-MATLAB = b"MATLAB 5.0 MAT-file, written by scn_tf"
-LABEL_MAP = b"label map by scn_tf"
 XML_COMMENT = b"<!-- written by scn_tf -->"
 TPS_COMMENT = "COMMENT=scn_tf"
 END = b"scn_tf"  # of ImageJ's selections, and comment of their archives
@@ -179,18 +177,18 @@ RECOGNISED = {
     ".csv": _is_table,
     ".json": _is_json,
     ".html": _is_page,
-    ".md": lambda path: STUDIES.match(_head(path)) is not None,
-    ".png": lambda path: STAMP in _head(path),
-    ".yaml": _is_settings,
     ".fcsv": lambda path: FIDUCIALS.match(_head(path)) is not None,
-    ".xml": lambda path: TOOL_COMMENT in _head(path),
     ".mat": lambda path: _head(path).startswith(MATLAB),
     ".gz": _is_label_map,
     ".nii": _is_label_map,
+    ".md": lambda path: STUDIES.match(_head(path)) is not None,
+    ".png": lambda path: STAMP in _head(path),
+    ".yaml": _is_settings,
     ".keras": _is_archive(METADATA.decode()),
     ".npz": _is_archive("metadata.npy", "progress.npy"),
     # Annotations of other tools. These do not keep the marks of XML and ImageJ files when they save them.
     ".tps": _is_tps,
+    ".xml": _is_xml,
     ".roi": _ends_with(END),
     ".zip": _ends_with(END),
 }

@@ -78,13 +78,6 @@ def finite(text: str) -> float | None:
     return value if math.isfinite(value) and "_" not in text else None  # Python reads 1_000 as a number, no other program does
 
 
-def own_id(path: Path, endings: Sequence[str]) -> str:
-    """Image ID of a file that holds the points of one image: its name without the longest ending that fits."""
-    name = path.name
-    fitting = [ending for ending in endings if name.lower().endswith(ending) and len(name) > len(ending)]
-    return name[: -max(map(len, fitting))] if fitting else name
-
-
 def names_of(annotations: Annotations) -> tuple[str, ...]:
     """Names of the landmarks; their numbers, counted from 1, if the annotations have none."""
     if annotations.names is not None:
@@ -120,13 +113,6 @@ def only_id(path: Path, annotations: Annotations) -> str:
     if len(annotations.points) != 1:
         raise DatasetError(f"{path}: holds the points of one image, received {len(annotations.points)} images.")
     return next(iter(annotations.points))
-
-
-def image_name(annotations: Annotations, facts: Mapping[str, ImageFacts], image_id: str) -> str:
-    """File name of an image as a tool should find it."""
-    if image_id in annotations.images:
-        return annotations.images[image_id]
-    return facts[image_id].path.name if image_id in facts else f"{image_id}.png"
 
 
 def image_size(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts], image_id: str) -> tuple[int, ...]:

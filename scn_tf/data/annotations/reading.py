@@ -9,7 +9,7 @@ import numpy as np
 
 from scn_tf.data import endings
 from scn_tf.data.annotations.row import DATASET_FRAMES, AnnotationFormat, Annotations, Expected
-from scn_tf.errors import DatasetError, DataWarning
+from scn_tf.errors import DatasetError, DataWarning, MissingExtra
 from scn_tf.messages import cut, visible
 from scn_tf.presence import known
 from scn_tf.registry import Registry
@@ -128,7 +128,7 @@ def merged(parts: Sequence[tuple[Path, Annotations]]) -> Annotations:
 def _read(row: AnnotationFormat, path: Path, expected: Expected) -> Annotations:
     try:
         return row.read(path, expected)
-    except (DatasetError, Warning, MemoryError):  # warnings that the program that uses us has turned into errors
+    except (DatasetError, MissingExtra, Warning, MemoryError):  # warnings that the program that uses us has turned into errors
         raise
     except Exception as error:  # a plug-in's reader may raise anything
         reason = visible(str(error))[:200]

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scn_tf.data.annotations.gathering import check_count, flat, gathered, image_name, image_size, names_of, present
-from scn_tf.data.annotations.identities import identities
+from scn_tf.data.annotations.gathering import check_count, flat, gathered, image_size, names_of, present
+from scn_tf.data.annotations.identities import file_names, identities
 from scn_tf.data.annotations.json_items import Item, read_document, shown
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
@@ -140,10 +140,11 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
         WriteError: the file cannot be written.
     """
     names = names_of(flat(path, annotations, "COCO"))
+    written = file_names(path, annotations, facts)
     images, objects = [], []
     for number, (image_id, points) in enumerate(annotations.points.items(), start=1):
         width, height = image_size(path, annotations, facts, image_id)
-        images.append({"id": number, "file_name": image_name(annotations, facts, image_id), "width": width, "height": height})
+        images.append({"id": number, "file_name": written[image_id], "width": width, "height": height})
         placed = [xy for _, _, xy in present(annotations, image_id)]
         x, y, right, bottom = [*np.min(placed, axis=0), *np.max(placed, axis=0)] if placed else [0.0] * 4
         item = {

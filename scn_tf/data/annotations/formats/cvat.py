@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.handler import ContentHandler
 from xml.sax.saxutils import escape, quoteattr
-from xml.sax.xmlreader import AttributesImpl, Locator
+from xml.sax.xmlreader import AttributesImpl, InputSource, Locator
 
 import defusedxml
 import defusedxml.sax
 import numpy as np
 
-from scn_tf.data.annotations.gathering import MAX_LANDMARKS, check_count, finite, flat, gathered, image_name, image_size, names_of, present
-from scn_tf.data.annotations.identities import identities
+from scn_tf.data.annotations.gathering import MAX_LANDMARKS, check_count, finite, flat, gathered, image_size, names_of, present
+from scn_tf.data.annotations.identities import file_names, identities
 from scn_tf.data.annotations.json_items import shown
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
@@ -22,7 +22,8 @@ from scn_tf.errors import DatasetError
 from scn_tf.messages import short, visible
 from scn_tf.storage import files, ownership
 
-MARK = ownership.TOOL_COMMENT.decode()
+MARK = ownership.XML_COMMENT.decode()
+MAX_ELEMENTS, MAX_DEPTH = 2_000_000, 40
 COLOURS = ("#ff355e", "#fd5b78", "#ff6037", "#ff9966", "#ffcc33", "#66ff66", "#50bfe6", "#ff00cc")
 
 
@@ -36,9 +37,11 @@ def read(path: Path, expected: Expected) -> Annotations:
         DatasetError: the file is no valid export of images, a label has two objects in an image, or its number of points varies.
     """
     handler = _Handler(path)
-    content = read_text(path).encode()
+    source = InputSource()
+    source.setByteStream(io.BytesIO(read_text(path).encode()))
+    source.setEncoding("utf-8")  # whatever the file declares: it was read as such
     try:
-        defusedxml.sax.parseString(content, handler, forbid_dtd=True)
+        defusedxml.sax.parse(source, handler, forbid_dtd=True)
     except xml.sax.SAXParseException as error:
         reason = visible(error.getMessage())
         raise DatasetError(f"{path}, line {error.getLineNumber()}: is no valid XML ({reason}). Is it cut short?") from None
@@ -78,6 +81,7 @@ class _Handler(ContentHandler):
         self.labels: list[str] = []  # of points, as the head of the file lists them
         self.counts: dict[str, int] = {}  # label -> its points per object
         self.stack: list[str] = []
+        self.elements = 0
         self.image: str | None = None
         self.label: dict[str, str] = {}
         self.seen: dict[str, int] = {}  # label -> line, in one image
@@ -94,8 +98,9 @@ class _Handler(ContentHandler):
     def startElement(self, name: str, attrs: AttributesImpl) -> None:
         if not self.stack and name != "annotations":
             raise self.wrong(f"expected <annotations> of CVAT, received <{shown(name)}>.")
-        if len(self.stack) > 40:
-            raise self.wrong("elements are nested too deeply.")
+        self.elements += 1
+        if len(self.stack) > MAX_DEPTH or self.elements > MAX_ELEMENTS:
+            raise self.wrong(f"has more than {MAX_ELEMENTS:,} elements, or they are nested more than {MAX_DEPTH} levels deep.")
         self.stack.append(name)
         if name == "track":
             raise self.wrong("holds tracks of a video. Export it as CVAT for images 1.1.")
@@ -167,7 +172,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
         DatasetError: points are 3D, or the size of an image is not known.
         WriteError: the file cannot be written.
     """
-    names = names_of(flat(path, annotations, "CVAT"))
+    names, written = names_of(flat(path, annotations, "CVAT")), file_names(path, annotations, facts)
     text = io.StringIO()
     text.write(f'<?xml version="1.0" encoding="utf-8"?>\n{MARK}\n<annotations>\n  <version>1.1</version>\n  <meta>\n    <task>\n')
     text.write(f"      <size>{len(annotations.points)}</size>\n      <mode>annotation</mode>\n      <labels>\n")
@@ -177,7 +182,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     text.write("      </labels>\n    </task>\n  </meta>\n")
     for number, image_id in enumerate(annotations.points):
         width, height = image_size(path, annotations, facts, image_id)
-        name = quoteattr(visible(image_name(annotations, facts, image_id)))
+        name = quoteattr(visible(written[image_id]))
         text.write(f'  <image id="{number}" name={name} width="{width}" height="{height}">\n')
         for _, label, (x, y) in present(annotations, image_id):
             text.write(f'    <points label={quoteattr(visible(label))} source="file" occluded="0" points="{x},{y}" z_order="0"></points>\n')

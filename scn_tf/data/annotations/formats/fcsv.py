@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scn_tf.data.annotations.formats.slicer import SIGNS, in_plane
-from scn_tf.data.annotations.gathering import check_count, finite, gathered, only_id, own_id, present
+from scn_tf.data.annotations.gathering import check_count, finite, gathered, only_id, present
+from scn_tf.data.annotations.identities import of_file
 from scn_tf.data.annotations.json_items import shown
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
@@ -64,7 +65,7 @@ def read(path: Path, expected: Expected) -> Annotations:
         raise DatasetError(f"{path}: CoordinateSystem: expected RAS, LPS, 0 or 1, received {short(system, 40)}.")
     signs = SIGNS[system.upper()]
     signed = {name: [sign * value for sign, value in zip(signs, xyz, strict=True)] for name, xyz in points.items()}
-    image_id = own_id(path, ENDINGS)
+    image_id = of_file(path, ENDINGS)
     found = gathered(path, {image_id: signed}, dims=3, frame="physical", rows={image_id: next(iter(lines.values()))})
     return in_plane(path, found) if expected.dims == 2 else found
 

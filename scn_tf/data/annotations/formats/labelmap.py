@@ -13,7 +13,8 @@ import numpy as np
 
 from scn_tf import geometry
 from scn_tf.data.annotations.formats import _label_names
-from scn_tf.data.annotations.gathering import MAX_LANDMARKS, gathered, image_size, names_of, only_id, own_id, present
+from scn_tf.data.annotations.gathering import MAX_LANDMARKS, gathered, image_size, names_of, only_id, present
+from scn_tf.data.annotations.identities import of_file
 from scn_tf.data.annotations.json_items import shown
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
@@ -25,7 +26,8 @@ from scn_tf.types import Array
 
 ENDINGS = (".labels.nii.gz", ".nii.gz", ".nii", ".nrrd", ".mha")
 MOST_LABELLED = 0.5  # share of the voxels: more is an image
-NAMED = re.compile(r"(^|[._ -])(labels?|labelmap|label_map|landmarks?|fiducials?|seg|dseg|segmentation|mask|lms?)([._ -]|$)", re.IGNORECASE)
+# Masks and segmentations are left out: they are of organs more often than of landmarks.
+NAMED = re.compile(r"(^|[._ -])(labels?|labelmap|label_map|landmarks?|fiducials?|lms?)([._ -])", re.IGNORECASE)
 INTENT_AT, LABEL_INTENT = 68, 1002  # of a NIfTI header
 HEADER = 348  # bytes
 
@@ -39,7 +41,7 @@ def read(path: Path, expected: Expected) -> Annotations:
     Raises:
         DatasetError: the file is no label map, is damaged, or has a label that the table does not name.
     """
-    image_id = own_id(path, ENDINGS)
+    image_id = of_file(path, ENDINGS)
     try:
         stored = read_stored(path)
         if stored.array.shape[-1] != 1:
@@ -99,7 +101,7 @@ def _centroids(path: Path, labels: Array) -> dict[int, Array]:
 
 def recognises(path: Path, head: bytes) -> bool:
     """Whether a file is called a label map or landmarks, or its NIfTI header states that it holds labels."""
-    if NAMED.search(own_id(path, ENDINGS)) or path.name.lower().endswith(ENDINGS[0]):
+    if NAMED.search(path.name):
         return True
     try:
         header = zlib.decompressobj(31).decompress(head, HEADER) if head.startswith(b"\x1f\x8b") else head[:HEADER]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scn_tf.data.annotations.gathering import check_count, flat, gathered, image_name, image_size, only_id, own_id, present
-from scn_tf.data.annotations.identities import identity
+from scn_tf.data.annotations.gathering import check_count, flat, gathered, image_size, only_id, present
+from scn_tf.data.annotations.identities import file_names, identity, of_file
 from scn_tf.data.annotations.json_items import read_document, shown
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
@@ -51,7 +51,7 @@ def read(path: Path, expected: Expected) -> Annotations:
     if other:
         warnings.warn(f"{path}: {len(other)} shapes are no points ({kinds}) and are ignored.", DataWarning, stacklevel=2)
     written = document.get("imagePath").text(default="")
-    image_id = identity(path, written) if written else own_id(path, ENDINGS)
+    image_id = identity(path, written) if written else of_file(path, ENDINGS)
     width, height = document.get("imageWidth").size(), document.get("imageHeight").size()
     sizes = {image_id: (width, height)} if width and height else {}
     return gathered(path, {image_id: points}, dims=2, frame="pixel", written={image_id: written} if written else {}, sizes=sizes)
@@ -90,7 +90,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
         "version": VERSION,
         "flags": {},
         "shapes": shapes,
-        "imagePath": image_name(annotations, facts, image_id),
+        "imagePath": file_names(path, annotations, facts)[image_id],
         "imageData": None,
         "imageHeight": height,
         "imageWidth": width,

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from scn_tf.data import endings
-from scn_tf.data.annotations.gathering import flat, gathered, image_name, image_size, present
-from scn_tf.data.annotations.identities import identities
+from scn_tf.data.annotations.gathering import flat, gathered, image_size, present
+from scn_tf.data.annotations.identities import file_names, identities
 from scn_tf.data.annotations.json_items import Item, read_document, shown
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
@@ -86,7 +86,7 @@ def _scaled(path: Path, found: Mapping[str, Mapping[str, Point]]) -> Annotations
         for size in stated:
             sizes[image_id] = size
         x, y = sizes[image_id] if known else (1, 1)
-        written[image_id] = image
+        written[image_id] = _file_name(image)
         scaled[image_id] = {name: [point.fraction[0] * x, point.fraction[1] * y] for name, point in points.items()}
     return gathered(path, scaled, dims=2, frame="pixel" if known else "fraction", written=written, sizes=sizes)
 
@@ -158,7 +158,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
         DatasetError: points are 3D, or the size of an image is not known.
         WriteError: the file cannot be written.
     """
-    flat(path, annotations, "Label Studio")
+    written = file_names(path, flat(path, annotations, "Label Studio"), facts)
     tasks = []
     for image_id in annotations.points:
         width, height = image_size(path, annotations, facts, image_id)
@@ -170,7 +170,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
             result |= {"original_width": width, "original_height": height, "value": value}
             results.append(result if scores is None else {**result, "score": float(scores[number])})
         # Label Studio adds times to what it exports, so such a file is never written over.
-        data = {"image": image_name(annotations, facts, image_id)}
+        data = {"image": written[image_id]}
         tasks.append({"data": data, "meta": {"source": "scn_tf"}, "annotations": [{"result": results}]})
     files.write_text(path, json.dumps(tasks, indent=1, ensure_ascii=False) + "\n")
 

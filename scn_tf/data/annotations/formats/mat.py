@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from scn_tf.data import matlab_files
-from scn_tf.data.annotations.gathering import check_count, names_of, own_id
-from scn_tf.data.annotations.identities import identities
+from scn_tf.data.annotations.gathering import check_count, names_of
+from scn_tf.data.annotations.identities import file_names, identities, of_file
 from scn_tf.data.annotations.json_items import shown
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected, Frame
 from scn_tf.data.images.facts import ImageFacts
@@ -71,7 +71,7 @@ def read(path: Path, expected: Expected) -> Annotations:
     if names is not None and len(names) != points.shape[1]:
         raise DatasetError(f"{path}: has {len(names)} names of landmarks, but {points.shape[1]} points per image.")
     if images is None or len(images) != len(points):
-        images = [own_id(path, ENDINGS)] if len(points) == 1 else [str(number) for number in range(1, len(points) + 1)]
+        images = [of_file(path, ENDINGS)] if len(points) == 1 else [str(number) for number in range(1, len(points) + 1)]
     return _annotations(path, dict(zip(images, points, strict=True)), names, fields)
 
 
@@ -149,7 +149,7 @@ def _named(path: Path, fields: Mapping[str, Any], content: Mapping[str, Any]) ->
         listed = ", ".join(f"{shown(name)} {_described(value)}" for name, value in list(content.items())[:8]) or "no variable"
         hint = " Convert tables with table2struct, and strings with cellstr." if "<" in listed else ""
         raise DatasetError(f"{path}: expected an array of points (N, 2) or (N, 3), received {cut(listed)}.{hint}")
-    return _annotations(path, {own_id(path, ENDINGS): np.array(list(vectors.values()))}, list(vectors), fields)
+    return _annotations(path, {of_file(path, ENDINGS): np.array(list(vectors.values()))}, list(vectors), fields)
 
 
 def _described(value: Any) -> str:
@@ -183,7 +183,7 @@ def _of_structs(path: Path, structs: list[Any], expected: Expected) -> Annotatio
         raise DatasetError(f"{path}: the structs hold arrays of different shapes, or not of points: {cut(str(sorted(shapes)))}.")
     if of_images:
         return _annotations(path, found, None, {})
-    return _annotations(path, {own_id(path, ENDINGS): np.concatenate(list(found.values()))}, list(found), {})
+    return _annotations(path, {of_file(path, ENDINGS): np.concatenate(list(found.values()))}, list(found), {})
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -211,7 +211,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     struct = {
         "points": np.stack(list(annotations.points.values()), axis=-1),
         "names": cells(list(names_of(annotations))),
-        "images": cells([annotations.images.get(image_id, image_id) for image_id in annotations.points]),
+        "images": cells(list(file_names(path, annotations, facts).values())),
         "coordinates": annotations.frame,
     }
     content = io.BytesIO()

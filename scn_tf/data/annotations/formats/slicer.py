@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scn_tf.data.annotations.gathering import check_count, gathered, names_of, only_id, own_id
+from scn_tf.data.annotations.gathering import check_count, gathered, names_of, only_id
+from scn_tf.data.annotations.identities import of_file
 from scn_tf.data.annotations.json_items import Item, read_document, shown
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
@@ -83,7 +84,7 @@ def read(path: Path, expected: Expected) -> Annotations:
     if not points:
         raise DatasetError(f"{path}: markups: the lists hold no points.")
     dims = 3 if expected.dims is None else expected.dims
-    found = gathered(path, {own_id(path, ENDINGS): points}, dims=3, frame="physical")
+    found = gathered(path, {of_file(path, ENDINGS): points}, dims=3, frame="physical")
     return found if dims == 3 else in_plane(path, found)
 
 
