@@ -13,7 +13,7 @@ from scn_tf.data.images import is_image
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import ConfigError, DatasetError, WriteError
 from scn_tf.intake import parts, writing
-from scn_tf.intake.gathering import Gathered, decided, gather, in_dataset_frame
+from scn_tf.intake.gathering import Gathered, complete_first, decided, gather, in_dataset_frame
 from scn_tf.intake.interpretation import PHYSICAL, Asked, copy
 from scn_tf.intake.parts import Part
 from scn_tf.intake.sources import DESCRIPTION, IMAGES, Found, distinct, search
@@ -92,7 +92,7 @@ def _with_images(gathered: Gathered, asked: Asked) -> Source:
 def _without_images(found: Found, name: str | None, asked: Asked) -> Source:
     chosen = parts.choose(found, name, ())
     read_ = parts.read_parts(chosen, dims=lambda: len(asked.axes) if asked.axes else None)
-    whole = merged([(part.path, _under_plain_ids(part)) for part in read_])
+    whole = merged(complete_first([(part.path, _under_plain_ids(part)) for part in read_]))
     if copy(asked.set_on) or asked.frame in ("fraction", "percent", "mm") or (asked.y_from and whole.frame != "bottom"):
         raise DatasetError(
             f"{visible(str(found.roots[0]))}: its images are needed to read its coordinates so. Name their folder with `images`."

@@ -93,6 +93,8 @@ def _declared(witness: Witness, frame: Frame, asked: Asked) -> Decision:
 
 def _undeclared(witness: Witness, asked: Asked) -> Decision:
     """The frame of a file that states none: the unit in which points lie in the images, and the axes about which images agree."""
+    if asked.frame is not None:
+        _check_applies(witness, _with(Interpretation(), asked))
     plausible = list(_plausible(witness, asked))
     if not plausible:
         raise DatasetError(_outside(witness, asked))
@@ -299,16 +301,20 @@ def _in_a_corner(witness: Witness, how: Interpretation) -> str:
     return f"As pixels, all points lie in one corner of the images. {_range(witness)} {hint} If they are right, add `set_on` 100%."
 
 
+def _check_applies(witness: Witness, how: Interpretation) -> None:
+    """Refuse a unit that needs what an image does not state."""
+    for image_id, look in witness.looks.items():
+        if not how.applies(look.facts):
+            plane = how.unit in PHYSICAL and look.facts.spacing is not None
+            lacks = "frame in which its points have x and y, as an axial slice has" if plane else "pixel size"
+            raise DatasetError(
+                f"{look.facts.path}: states no {lacks}, so {image_id} has no {TITLES[how.unit]}. Write its points in pixels."
+            )
+
+
 def _check_inside(witness: Witness, how: Interpretation) -> None:
     """Refuse an interpretation, as stated or asked, that puts most points outside the images."""
-    if not witness.applies(how):
-        image_id, look = next((image_id, look) for image_id, look in witness.looks.items() if not how.applies(look.facts))
-        lacks = (
-            "a pixel size" if how.unit == "mm" or look.facts.spacing is None else "a frame in which its points have x and y (an axial one)"
-        )
-        raise DatasetError(
-            f"{look.facts.path}: states no {lacks[2:]}, which coordinates in {TITLES[how.unit]} need. Use pixels for {image_id}."
-        )
+    _check_applies(witness, how)
     share = witness.share_inside(how)
     if share < 0.5:
         raise DatasetError(

@@ -81,7 +81,13 @@ def gather(found: Found, name: str | None, asked: Asked) -> Gathered:
     read = parts.read_parts(chosen, dims=functools.cache(lambda: looks.dimension(others[0]) if others else None))
     dims = max(points.shape[1] for part in read for points in part.annotations.points.values())
     matched, sources, unread = _matched(found, read, chosen.paths, dims)
-    flat = dims == 3 and looks.dimension(sources[next(iter(matched.pairs))]) == 2
+    first = next(iter(matched.pairs))
+    found_dims = looks.dimension(sources[first])
+    if dims == 2 and found_dims == 3:
+        entry = matched.pairs[first]
+        shown = f"{visible(str(entry.path))} ({cut(visible(entry.name), 40)})"
+        raise DatasetError(f"{shown}: its points have 2 coordinates, but {sources[first].name} is a volume.")
+    flat = dims == 3 and found_dims == 2
     if flat:
         dims = 2
         matched, sources, unread = _matched(found, read, chosen.paths, dims)
@@ -160,10 +166,15 @@ def _under_image_ids(read: Sequence[Part], pairs: Mapping[str, Entry]) -> Annota
 
         renamed = dataclasses.replace(own, points=under(own.points), rows=under(own.rows), images={}, sizes=under(own.sizes), scores={})
         kept.append((read[number].path, renamed))
-    whole = merged(kept)
+    whole = merged(complete_first(kept))
     return dataclasses.replace(
         whole, points={image_id: _without_halves(whole.points[image_id]) for image_id in pairs if image_id in whole.points}
     )
+
+
+def complete_first(files: Sequence[tuple[Path, Annotations]]) -> list[tuple[Path, Annotations]]:
+    """Files with the most landmarks first: they state the order of the others, which may leave absent ones out."""
+    return sorted(files, key=lambda file: -len(file[1].names or ()))
 
 
 def _without_halves(points: Array) -> Array:
