@@ -381,3 +381,30 @@ def test_real_markups_and_fiducials_lie_where_they_were_set(real_data, tmp_path,
     assert points.shape == (32, 3)
     np.testing.assert_allclose(points[:2, 0], 96, atol=2)  # in the middle plane of the head
     assert "mm in the frame of the image's header, LPS (as the format states)" in out
+
+
+def test_label_maps_of_a_folder_of_their_own_are_annotations(tmp_path, capfd):
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        image = sitk.GetImageFromArray(rng.integers(-900, 900, (9, 12, 14)).astype("int16"))
+        image.SetSpacing((2, 2, 3))
+        labels = np.zeros((9, 12, 14), "uint8")
+        labels[5, 6, 7 + number], labels[2, 3, 4] = 1, 2
+        for folder, content in (("images", image), ("labels", sitk.GetImageFromArray(labels))):
+            (tmp_path / "raw" / folder).mkdir(parents=True, exist_ok=True)
+            content.CopyInformation(image)
+            sitk.WriteImage(content, str(tmp_path / "raw" / folder / f"c{number}.nii.gz"))
+    out, _ = init(capfd, tmp_path / "raw", "--out", tmp_path / "set")
+    assert "2 files of format labelmap" in out
+    same_points(tmp_path / "set", {f"c{number}": [[2 * (7 + number), 12, 15], [8, 6, 6]] for number in range(2)})
+
+
+def test_markups_of_a_dicom_slice_are_in_the_frame_of_its_header(tmp_path, capfd):
+    place = {"ImagePositionPatient": [-20.0, 30.0, 7.0], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [0.5, 2.0]}
+    (tmp_path / "raw").mkdir()
+    dicom_files.write(tmp_path / "raw" / "a.dcm", np.random.default_rng(3).integers(0, 900, (42, 31)).astype("uint16"), **place)
+    markups(tmp_path / "raw" / "a.mrk.json", POINTS * [2.0, 0.5] + [-20, 30])
+    init(capfd, tmp_path / "raw", "--out", tmp_path / "set")
+    dataset = open_dataset(tmp_path / "set")
+    assert dataset.description.coordinates == "physical"
+    np.testing.assert_allclose(dataset.truth_in_array("a", dataset.read("a")), POINTS, atol=1e-6)

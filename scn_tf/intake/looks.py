@@ -20,7 +20,7 @@ from scn_tf.types import Array
 
 SIDES = {2: (256, 256), 3: (64, 64, 64)}  # of the small pictures, as the evidence was measured with
 COLOURED = 0.02  # mean difference of the channels, as share of the range, above which an image has colours
-WORKERS = 4
+WORKERS = {2: 4, 3: 1}  # volumes fill memory
 
 
 class Picture(NamedTuple):
@@ -73,7 +73,7 @@ def look_at(paths: Mapping[str, Path], *, dims: int) -> tuple[dict[str, Look], d
         except ImageError as error:
             return str(error)
 
-    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(WORKERS[dims], os.cpu_count() or 1)) as pool:
         results = pool.map(one, paths)
         for image_id, result in zip(
             paths, tqdm(results, "Reading images", len(paths), leave=False, unit="image", disable=None), strict=True

@@ -2,7 +2,8 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Collection, Sequence
+import re
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from scn_tf.errors import DatasetError
 from scn_tf.intake.sources import DESCRIPTION, Found
 from scn_tf.messages import cut, visible
 
+FOLDERS = re.compile(r"(?i)(labels?|label_?maps?|annotations?|landmarks?|points|masks?|seg\w*)(Tr|Ts)?")  # of annotations
 SHOWN = 4  # names in a message
 
 
@@ -52,7 +54,9 @@ def choose(found: Found, name: str | None, pictures: Collection[Path]) -> Chosen
             raise DatasetError(f"{_shown(path)}: {_unrecognised(path)}")
     rows = {path: those for path, those in rows.items() if those}
     if not rows:
-        rows = {path: those for path in found.files if path in pictures and (those := recognised(path)) and _stated(path, those)}
+        rows = {path: those for path in found.files if path in pictures and (those := recognised(path))}
+    if not rows:
+        rows = {path: those for path in _in_folders_of_annotations(pictures) if (those := _by_ending(path))}
     if not rows:
         raise DatasetError(_no_annotations(found, pictures))
     common = [row for row in next(iter(rows.values())) if all(row in those for those in rows.values())]
@@ -71,18 +75,25 @@ def _named(found: Found, row: AnnotationFormat, pictures: Collection[Path]) -> C
     fitting = [path for path in fitting if row in recognised(path)]
     paths = given + ([path for path in fitting if path not in pictures] or ([] if given else fitting))
     if not paths:
+        paths = [path for path in _in_folders_of_annotations(pictures) if row in _by_ending(path)]
+    if not paths:
         roots = ", ".join(map(_shown, found.roots[:SHOWN]))
         raise DatasetError(f"{roots}: expected files of format {row.name} ({', '.join(row.endings)}), found none.")
     return Chosen(row, paths)
 
 
-def _stated(path: Path, rows: Sequence[AnnotationFormat]) -> bool:
-    """Whether the contents of a file tell its format, and not its ending alone."""
-    return any(row.recognises is not None for row in rows)
+def _in_folders_of_annotations(pictures: Collection[Path]) -> list[Path]:
+    """Images in folders with names such as ``labels``, if there are others: they may be label maps, which look like images."""
+    inside = sorted(path for path in pictures if FOLDERS.fullmatch(path.parent.name))
+    return inside if len(inside) < len(pictures) else []
+
+
+def _by_ending(path: Path) -> list[AnnotationFormat]:
+    return [row for row in ANNOTATIONS.values() if path.name.lower().endswith(row.endings)]
 
 
 def _unrecognised(path: Path) -> str:
-    fitting = [row.name for row in ANNOTATIONS.values() if path.name.lower().endswith(row.endings)]
+    fitting = [row.name for row in _by_ending(path)]
     if fitting:
         return (
             f"no annotation file of the formats with this ending ({', '.join(fitting)}). Is it damaged or half-written? "
@@ -93,7 +104,7 @@ def _unrecognised(path: Path) -> str:
 
 def _no_annotations(found: Found, pictures: Collection[Path]) -> str:
     others = [path for path in found.files if path not in pictures]
-    fitting = [path for path in others if any(path.name.lower().endswith(row.endings) for row in ANNOTATIONS.values())]
+    fitting = [path for path in others if _by_ending(path)]
     roots = ", ".join(map(_shown, found.roots[:SHOWN]))
     if fitting:
         return f"{roots}: no annotation file found. {fitting[0].name}: {_unrecognised(fitting[0])}"
