@@ -24,7 +24,7 @@ from scn_tf.messages import cut, visible
 from scn_tf.types import PathName
 
 DECIMALS = 9  # of written coordinates: far below any pixel, and without the noise of a conversion
-KEPT = ("spacing_mm", "normalization", "channels", "flip_pairs")  # of the description of a data set that is split again
+KEPT = ("spacing_mm", "normalization", "channels", "flip_pairs", "measurements")  # of the description of a data set that is split again
 COLOURED = 0.5  # share of the images with colours from which the set has three channels
 
 
@@ -171,8 +171,8 @@ def _description(out: Path, gathered: Gathered, annotations: Annotations, spacin
     count = len(next(iter(annotations.points.values())))
     names = None if annotations.names is None else [_clean(text, number) for number, text in enumerate(annotations.names)]
     values: dict[str, object] = {"name": name, "dims": gathered.dims, "landmarks": names or count, "coordinates": annotations.frame}
-    known = {part.description for part in gathered.parts}
-    before = known.pop() if len(known) == 1 else None  # of a data set whose images are split again
+    known = [part.description for part in gathered.parts]
+    before = known[0] if known and all(one == known[0] for one in known) else None  # of a data set whose images are split again
     if before is not None:
         stated = before.model_dump(mode="json", exclude_unset=True)
         values |= {key: stated[key] for key in KEPT if key in stated}
