@@ -3,13 +3,14 @@
 import dataclasses
 import re
 import struct
+import time
 import zipfile
 
 import numpy as np
 import pytest
 
 import scn_tf
-from scn_tf.data.annotations import ANNOTATIONS, Annotations, Expected, converted, read_any, recognised, write_annotations
+from scn_tf.data.annotations import ANNOTATIONS, Annotations, Expected, converted, read_any, recognised, tables, write_annotations
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import DataWarning
 from tests import annotation_samples as samples
@@ -575,3 +576,42 @@ def test_the_authors_table_of_real_hands_is_our_format(real_data):
     found = read_any(path, Expected(dims=2), ANNOTATIONS["scn"])
     assert len(found.points) > 890
     assert {points.shape for points in found.points.values()} == {(37, 2)}
+
+
+def test_long_headers_are_recognised_in_the_first_bytes_and_hostile_ones_take_no_time(tmp_path):
+    names = [f"landmark number {number}" for number in range(3000)]
+    header = ",".join(f"{name}_{axis}" for name in names for axis in "xy")
+    path = saved(tmp_path / "t.csv", f"image,{header}\na.png,{','.join(['1'] * 6000)}\n")
+    assert path.stat().st_size > 2**17
+    assert [row.name for row in recognised(path)] == ["csv-wide"]
+    assert read_any(path, Expected(), ANNOTATIONS["csv-wide"]).names == tuple(names)
+    saved(path, ",".join("_" * 230 + str(number) for number in range(1000)) + "\n")
+    start = time.monotonic()
+    assert recognised(path) == []
+    assert time.monotonic() - start < 5  # 20 s with a pattern of quadratic time
+
+
+def test_a_file_of_empty_lines_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_LINES", 1000)
+    path = saved(tmp_path / "t.csv", "image,tip_x,tip_y\n" + "\n" * 2000)
+    with pytest.raises(scn_tf.DatasetError, match="expected at most 1,000 lines"):
+        read_any(path, Expected(), ANNOTATIONS["csv-wide"])
+
+
+def test_a_row_without_a_name_is_of_the_image_with_the_name_of_its_table(tmp_path):
+    saved(tmp_path / "a.csv", "tip_x,tip_y\n1,2\n")
+    saved(tmp_path / "b.csv", "tip_x,tip_y\n3,4\n")
+    found = read_any(tmp_path, Expected(), ANNOTATIONS["csv-wide"])
+    assert {image_id: points.tolist() for image_id, points in found.points.items()} == {"a": [[1, 2]], "b": [[3, 4]]}
+
+
+@pytest.mark.parametrize("ending", [".roi", ".zip", ".csv"])
+def test_imagej_keeps_the_slices_of_a_volume(tmp_path, ending):
+    points = np.array([[1.25, 2.5, 3.75], [7, 8.125, 9.0625]])
+    row = ANNOTATIONS["imagej"]
+    row.write(tmp_path / f"v{ending}", Annotations({"v": points}, {}, ("tip", "base"), "pixel"), {})
+    found = read_any(tmp_path / f"v{ending}", Expected(), row)
+    assert found.names == ("tip", "base")
+    np.testing.assert_array_equal(found.points["v"], points)
+    with pytest.raises(scn_tf.DatasetError, match="lie in several slices"):
+        read_any(tmp_path / f"v{ending}", Expected(dims=2), row)
