@@ -21,12 +21,12 @@ def plausible(witness: Witness, asked: Asked) -> Iterator[Interpretation]:
         base = with_options(Interpretation(unit), asked)
         if not witness.applies(base):
             continue
-        variants = [how for how in (base, *variants(base, asked)) if how.unit == unit and witness.inside(how)]
-        if not variants:
+        fitting = [how for how in (base, *variants(base, asked)) if how.unit == unit and witness.inside(how)]
+        if not fitting:
             continue
-        best = variants[0]
-        for other in variants[1:]:
-            if witness.prefers(other, variants[0]) and witness.mean(other) > witness.mean(best):
+        best = fitting[0]
+        for other in fitting[1:]:
+            if witness.prefers(other, fitting[0]) and witness.mean(other) > witness.mean(best):
                 best = other
         if not any(witness.same(best, other) for other in found):
             found.append(best)
