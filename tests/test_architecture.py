@@ -22,7 +22,7 @@ FLOORS = [
     {"config"},
     {"build"},
     {"data"},
-    {"figures", "runs"},
+    {"figures", "runs", "suggest"},
     {"scoring"},
     {"training"},
     {"systems"},

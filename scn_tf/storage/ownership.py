@@ -22,6 +22,7 @@ TABLES = re.compile(
     rb"|epoch,seconds,learning_rate,|epoch,[^\n]*\bval_dice\b|system,size,"
 )
 REPORTS = re.compile(rb"<!doctype html><html lang=en><meta charset=utf-8><title>[^<]*, split [^<]*</title><style>body\{font:15px ")
+REASONS = b"Settings decided by scn_tf\n"
 STUDIES = re.compile(rb"\d+ of \d+ runs\. Errors in ")
 JSON_KEYS = ({"scn_tf"}, {"pe_mean_px", "sdr_percent"}, {"dice_mean", "dice"}, {"landmarks", "pixel_size", "size"})
 SECTIONS = {"data", "model", "heatmap", "augment", "train"}
@@ -133,6 +134,7 @@ RECOGNISED = {
     ".html": _is_page,
     ".md": lambda path: STUDIES.match(_head(path)) is not None,
     ".png": lambda path: STAMP in _head(path),
+    ".txt": lambda path: _head(path).startswith(REASONS),
     ".yaml": _is_settings,
     ".keras": _is_archive(METADATA.decode()),
     ".npz": _is_archive("metadata.npy", "progress.npy"),

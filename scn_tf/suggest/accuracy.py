@@ -1,30 +1,34 @@
-"""What error a training will reach, relative to the best possible one. Constants are fitted to our trainings (docs/training.md).
+"""What error a training will reach, relative to the best that the data allow. Constants are fitted to our trainings (docs/training.md).
 
-Three things add to the error that annotations and anatomy leave: the size of a pixel, too few channels to tell positions within
-one, and too few steps.
+Annotations, anatomy and the number of images leave an error of their own. Coarse pixels, few channels and few steps add to it.
 """
 
-PIXELS_ACROSS = 110  # across a shape, where the error by pixels equals the error that is left
+import math
+
+PIXEL_ERROR = 0.3  # network pixels, of a network of usual width
+DATA_ERROR, DATA_IMAGES, DATA_POWER = 0.0025, 91, 0.23  # over the diagonal of a shape; with so many images; more images leave less
 FINE_ENOUGH = 400  # pixels across a shape, beyond which more brought nothing
-USUAL_FILTERS = {2: 32, 3: 16}
-FILTERS_POWER = 0.7
-STEPS, STEPS_POWER = {2: 520, 3: 300}, 1.7
-USEFUL, USEFUL_POWER = 540, 0.7  # steps after which nothing improves, for n images: 540 n^0.7
+USUAL_FILTERS, FILTERS_POWER = {2: 32, 3: 16}, 0.6
+NARROW = {2: 5, 3: 3}  # channels at which a network errs twice as much whatever its pixels
+STEPS, STEPS_POWER = {2: 520, 3: 300}, 1.7  # images seen at which a network errs twice as much as in the end
+USEFUL, USEFUL_POWER = 540, 0.7  # images seen after which nothing improves, for n images: 540 n^0.7
 
 
-def relative_error(*, across: float, filters: int, steps: float, dims: int, most: float = FINE_ENOUGH) -> float:
+def relative_error(*, across: float, filters: int, steps: float, images: int, dims: int, most: float = FINE_ENOUGH) -> float:
     """Expected error over the smallest that the data allow.
 
     Args:
         across: network pixels across a shape (diagonal of the box around its landmarks).
         filters: channels of the network.
         steps: images seen in the whole training.
+        images: number of training images.
         dims: 2 or 3.
         most: pixels across a shape beyond which more bring nothing.
     """
-    narrow = (USUAL_FILTERS[dims] / filters) ** FILTERS_POWER
-    pixels = (1.0 + (PIXELS_ACROSS / min(max(across, 1.0), most)) ** 2 * narrow) ** 0.5
-    return pixels * (1.0 + (STEPS[dims] / max(steps, 1.0)) ** STEPS_POWER)
+    left = DATA_ERROR * (DATA_IMAGES / images) ** DATA_POWER
+    pixel = PIXEL_ERROR / min(max(across, 1.0), most) * (USUAL_FILTERS[dims] / filters) ** (FILTERS_POWER / 2)
+    width = 1.0 + (NARROW[dims] / filters) ** 2
+    return math.hypot(left, pixel) / left * width * (1.0 + (STEPS[dims] / max(steps, 1.0)) ** STEPS_POWER)
 
 
 def useful_epochs(images: int) -> int:

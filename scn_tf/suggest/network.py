@@ -7,7 +7,7 @@ from scn_tf.suggest.case import Case, Decision
 
 FINE_SIGMA, COARSE_SIGMA, SIGMA_3D = 2.0, 1.5, 1.7  # network pixels
 FINE, COARSE = 300, 150  # network pixels across a shape
-MANY_STEPS = 4000
+MANY_STEPS, COARSE_INPUT = 6000, 250
 
 
 def image_size(case: Case) -> Decision:
@@ -62,8 +62,8 @@ def spatial_kernel(case: Case) -> Decision:
 def spatial_pooling(case: Case) -> Decision:
     """Reduction of resolution in the spatial part."""
     shape = case.plan.layout.shape
-    seen = min(1.0, (4 * (shape.spatial_kernel - 1) + 1) * shape.spatial_pooling / max(shape.image_size))
-    return Decision("model.spatial_pooling", shape.spatial_pooling, f"the spatial part then overlooks {seen:.0%} of the input")
+    seen = min(1.0, (4 * (shape.spatial_kernel - 1) + 1) * shape.spatial_pooling / case.plan.layout.across)
+    return Decision("model.spatial_pooling", shape.spatial_pooling, f"the spatial part then overlooks {seen:.0%} of a shape")
 
 
 def dropout(case: Case) -> Decision:
@@ -95,7 +95,7 @@ def gamma(case: Case) -> Decision:
     """Height of the targets."""
     if case.facts.dims == 3:
         return Decision("heatmap.gamma", 100.0, "lower targets than usual in 3D are learned faster")
-    if case.plan.layout.across < 200 or case.steps < MANY_STEPS:
+    if case.plan.layout.across < COARSE_INPUT or case.steps < MANY_STEPS:
         return Decision("heatmap.gamma", 10.0, "low targets are learned faster by a coarse input or in a short training")
     return Decision("heatmap.gamma", 100.0, "usual for a fine input and a long training")
 

@@ -12,7 +12,7 @@ from scn_tf.suggest.measure import Facts
 
 START_SECONDS = 10.0  # of a training before its first step: TensorFlow, graphs, images
 BUSY = 0.93  # share of the rest that steps take; validations and files take the others
-AS_GOOD = 1.005  # of networks whose expected errors differ by less, the cheapest is taken
+AS_GOOD = 1.01  # of networks whose expected errors differ by less, the cheapest is taken
 SEPARATE = 4.0  # network pixels that neighbouring landmarks should be apart
 
 
@@ -85,6 +85,7 @@ def plan(layout: Layout, facts: Facts, machine: Machine, limits: Limits) -> Plan
         across=layout.across,
         filters=layout.shape.filters,
         steps=epochs * limits.images / limits.batch_size**0.5,
+        images=limits.images,
         dims=facts.dims,
         most=max(FINE_ENOUGH, SEPARATE / max(facts.shapes.closest, 1e-3)),
     )

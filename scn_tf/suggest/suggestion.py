@@ -1,6 +1,5 @@
 """Settings for a data set and a machine, from the user's own and decisions: lines to print, YAML, and the configuration."""
 
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,6 @@ from scn_tf.suggest.case import MINUTES, Case, Decision
 from scn_tf.suggest.decide import decide
 from scn_tf.suggest.machine import Machine, this_machine
 from scn_tf.suggest.measure import Facts, measure
-
-TITLE = "Settings decided by scn_tf"  # storage/ownership.py knows our files by it
 
 
 @dataclass(frozen=True)
@@ -50,10 +47,9 @@ class Suggestion:
         for section, fields in self.values.items():
             lines.append(f"{section}:")
             for name, value in fields.items():
-                text = yaml.safe_dump({name: value}, default_flow_style=None, width=10_000, allow_unicode=True).strip()
+                text = yaml.safe_dump([value], default_flow_style=True, width=10_000, allow_unicode=True).strip()[1:-1]
                 reason = reasons.get(f"{section}.{name}")
-                lines += textwrap.indent(text, "  ").splitlines()
-                lines[-1] += f"  # {reason}" if reason else ""
+                lines.append(f"  {name}: {text}" + (f"  # {reason}" if reason else ""))
         return "\n".join(lines) + "\n"
 
 
