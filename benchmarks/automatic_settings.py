@@ -107,7 +107,9 @@ def table(rows, minutes, machine):
             cells[side] = (float(np.mean(errors)), f"{', '.join(f'{e:.3f}' for e in errors)}; {np.mean(errors):.3f} {own[0]['unit']}")
         inputs = sorted({f"{row['input']}, {row['filters']}" for row in own if row["side"] == "automatic"})
         ratio = cells["automatic"][0] / cells["tuned"][0]
-        lines.append(f"| `{name}` | `{TUNED[name][0]}` | {'; '.join(inputs)} | {cells['automatic'][1]} | {cells['tuned'][1]} | {ratio:.3f} |")
+        lines.append(
+            f"| `{name}` | `{TUNED[name][0]}` | {'; '.join(inputs)} | {cells['automatic'][1]} | {cells['tuned'][1]} | {ratio:.3f} |"
+        )
     return "\n".join(lines) + "\n"
 
 

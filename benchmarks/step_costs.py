@@ -73,7 +73,8 @@ def main():
         seconds = np.array([measured(shape, precision) for shape in shapes])
         table = np.array([parts(shape) for shape in shapes])
         constants, _ = nnls(table / seconds[:, None], np.ones(len(seconds)))
-        print(f"{dims}D constants {np.round(constants, 4).tolist()}, estimated over measured {np.round(table @ constants / seconds, 2).tolist()}")
+        shares = np.round(table @ constants / seconds, 2).tolist()
+        print(f"{dims}D constants {np.round(constants, 4).tolist()}, estimated over measured {shares}")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ from scn_tf.suggest.machine import Machine
 
 # Seconds: per step; per 10^9 products of the convolutions; per 10^6 values of the local part, of the heatmaps, of the input.
 COSTS = {
-    (2, "mixed_bfloat16"): (0.0036, 0.0196, 0.0083, 0.0183, 0.026),
-    (2, "float32"): (0.0036, 0.0350, 0.0, 0.0190, 0.026),
-    (3, "mixed_bfloat16"): (0.0036, 0.0067, 0.0650, 0.0086, 0.0),
-    (3, "float32"): (0.0036, 0.0250, 0.0, 0.0140, 1.2),
+    (2, "mixed_bfloat16"): (0.0035, 0.0170, 0.0093, 0.0140, 0.057),
+    (2, "float32"): (0.0060, 0.0340, 0.0, 0.0110, 0.058),
+    (3, "mixed_bfloat16"): (0.0, 0.0047, 0.0680, 0.0065, 0.0),
+    (3, "float32"): (0.0020, 0.0180, 0.0210, 0.0, 0.91),
 }
 SERIAL = 1.5  # more speed than this does not shorten what a step needs whatever its size
 GPU_STEP = 0.012  # seconds that a GPU needs for the smallest step

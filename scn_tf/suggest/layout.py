@@ -13,7 +13,7 @@ from scn_tf.suggest.measure import Facts
 
 SMALLEST, LARGEST = {2: 48, 3: 24}, {2: 768, 3: 256}  # longest side of an input
 FINER = 2**0.125  # from one input to the next
-FILTERS = {2: (16, 24, 32, 48, 64), 3: (16, 24, 32, 48)}
+FILTERS = {2: (16, 24, 32, 48, 64), 3: (16, 24, 32)}
 LEVELS = {2: 4, 3: 3}
 COARSEST = 4  # pixels along the shortest side at the last level
 KERNELS, POOLINGS = {2: (11,), 3: (5, 7)}, {2: (8, 16, 32), 3: (4, 8, 16)}

@@ -53,9 +53,7 @@ def precision(case: Case) -> Decision:
 
 def cache(case: Case) -> Decision:
     """Whether prepared images stay in memory."""
-    size = memory.of_cache(
-        case.plan.layout.shape, channels=case.facts.channels, images=case.facts.training + case.facts.validation
-    )
+    size = memory.of_cache(case.plan.layout.shape, channels=case.facts.channels, images=case.facts.training + case.facts.validation)
     words, free = memory.in_words(size), memory.in_words(case.machine.memory)
     if size <= memory.CACHE_SHARE * case.machine.memory:
         return Decision("data.cache", "memory", f"all prepared images take {words} of {free}")

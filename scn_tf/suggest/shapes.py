@@ -91,7 +91,7 @@ def _with_pose(found: Shapes, points: Array, exchange: Array | None) -> Shapes:
     mirrored = None
     if exchange is not None:
         other = mean[exchange] * np.array([-1.0, *[1.0] * (mean.shape[1] - 1)])
-        mirrored = _distance(other @ rotation_onto(other, mean), mean) / width
+        mirrored = float(_distance(other @ rotation_onto(other, mean), mean) / width)
     residual = float(np.mean([_distance(one, mean) for one in aligned]) / width)
     return Shapes(
         diagonal=found.diagonal,

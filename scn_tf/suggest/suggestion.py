@@ -8,9 +8,10 @@ import yaml
 
 from scn_tf import config
 from scn_tf.config import Config, ConfigError
+from scn_tf.messages import visible
 from scn_tf.models import MODELS
 from scn_tf.suggest import memory
-from scn_tf.suggest.case import MINUTES, Case, Decision
+from scn_tf.suggest.case import MINUTES, Case, Decision, shown
 from scn_tf.suggest.decide import decide
 from scn_tf.suggest.machine import Machine, this_machine
 from scn_tf.suggest.measure import Facts, measure
@@ -70,11 +71,13 @@ def suggest(values: Mapping[str, Any], *, machine: Machine | None = None) -> Sug
     own = {section: dict(fields or {}) for section, fields in values.items()}
     own["data"]["root"] = str(facts.root)
     if not MODELS[given.model.name].has_heatmaps:
-        line = f"{facts.root}: settings are decided for networks that find landmarks; model.name {given.model.name} keeps its preset"
+        line = f"{visible(str(facts.root))}: settings are decided for networks that find landmarks; model.name {given.model.name} keeps its preset"
         return Suggestion(own, [], [line])
     size = given.model.image_size
     if size is not None and len(size) != facts.dims:
-        return Suggestion(own, [], [f"{facts.root}: model.image_size does not fit {facts.dims}D images, so nothing was decided"])
+        return Suggestion(
+            own, [], [f"{visible(str(facts.root))}: model.image_size does not fit {facts.dims}D images, so nothing was decided"]
+        )
     try:
         case, decisions = decide(facts, machine or this_machine(given.train.precision), given, named)
     except ValueError as error:
@@ -101,11 +104,11 @@ def _head(case: Case) -> list[str]:
     else:
         time = "any time" if case.given.train.minutes is None else f"{case.given.train.minutes:g} minutes"
     about = memory.in_words(plan.bytes + memory.PROGRAM)
-    lines = [f"Settings for {facts.root}: {time}, on {case.machine}; the training takes about {about}"]
+    lines = [f"Settings for {visible(str(facts.root))}: {time}, on {case.machine}; the training takes about {about}"]
     size = " x ".join(f"{side:.0f}" for side in facts.size)
     lines.append(
         f"Measured {facts.sampled} of {facts.training} training images: {size} pixels, {facts.landmarks} landmarks, "
-        f"a shape is {facts.shapes.diagonal:.3g} {facts.unit} across"
+        f"a shape is {shown(float(f'{facts.shapes.diagonal:.3g}'))} {facts.unit} across"
     )
     return lines + _doubts(facts, case)
 

@@ -55,9 +55,7 @@ def run(options: argparse.Namespace) -> None:
     evaluated = folder.evaluation(_val_split(folder, settings, resume=options.resume))
     if evaluated.is_dir():
         evaluate_run.check_out(evaluated)
-    best = train_run.train(
-        settings, run_dir, resume=options.resume, accept_changed_data=options.accept_changed_data, reasons=reasons
-    )
+    best = train_run.train(settings, run_dir, resume=options.resume, accept_changed_data=options.accept_changed_data, reasons=reasons)
     data = config.load(folder.settings).data
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.DataWarning)  # shown before the training
