@@ -26,7 +26,7 @@ def epochs(case: Case) -> Decision:
 def batch_size(case: Case) -> Decision:
     """Images per step."""
     if case.limits.batch_size == 1:
-        return Decision("train.batch_size", 1, "one image a step teaches most for each image seen")
+        return Decision("train.batch_size", 1, "single images teach most for each image seen")
     return Decision("train.batch_size", case.limits.batch_size, "the GPU sees enough images in the time only with batches")
 
 

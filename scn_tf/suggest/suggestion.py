@@ -10,6 +10,7 @@ from scn_tf import config
 from scn_tf.config import Config, ConfigError
 from scn_tf.messages import visible
 from scn_tf.models import MODELS
+from scn_tf.storage.files import counted
 from scn_tf.suggest import memory
 from scn_tf.suggest.case import MINUTES, Case, Decision, shown
 from scn_tf.suggest.decide import decide
@@ -71,7 +72,7 @@ def suggest(values: Mapping[str, Any], *, machine: Machine | None = None) -> Sug
     own = {section: dict(fields or {}) for section, fields in values.items()}
     own["data"]["root"] = str(facts.root)
     if not MODELS[given.model.name].has_heatmaps:
-        line = f"{visible(str(facts.root))}: settings are decided for networks that find landmarks; model.name {given.model.name} keeps its preset"
+        line = f"Settings are decided for networks that find landmarks; model.name {given.model.name} keeps its preset"
         return Suggestion(own, [], [line])
     size = given.model.image_size
     if size is not None and len(size) != facts.dims:
@@ -98,7 +99,7 @@ def _head(case: Case) -> list[str]:
     """Lines on time, machine and data."""
     facts, plan = case.facts, case.plan
     if case.limits.epochs is not None:
-        time = f"{case.limits.epochs} epochs"
+        time = counted(case.limits.epochs, "epoch")
     elif "train.minutes" not in case.named:
         time = f"{MINUTES:g} minutes, the default"
     else:
