@@ -12,6 +12,8 @@ from scn_tf.suggest.plan import Limits, Plan, choose
 MINUTES = 30.0  # of a training, if the user names no time
 UNLIMITED = 120.0  # minutes to plan with where the user wants no limit
 GPU_BATCHES = (1, 2, 4, 8)
+# Variation of sizes in mm over that relative to the image, up to which inputs have a spacing. 2D images are often seen without one.
+ALIKE = {2: 0.8, 3: 1.1}
 MUCH_LARGER = 1.5  # the largest image over the usual one, from which inputs of one spacing would be mostly empty
 
 
@@ -98,6 +100,6 @@ def spacing(facts: Facts) -> tuple[bool, str]:
     wide = max(big / usual for big, usual in zip(facts.largest, facts.extent, strict=True))
     if wide > MUCH_LARGER:
         return False, f"the largest image is {wide:.1f} times the usual one, so each image fills the input"
-    if shapes.posed and shapes.scale > 1.1 * facts.scale_in_image:
-        return False, "sizes of shapes vary less relative to their image than in mm, so each image fills the input"
+    if shapes.posed and shapes.scale > ALIKE[facts.dims] * facts.scale_in_image:
+        return False, "sizes of shapes do not vary less in mm than relative to their image, so each image fills the input"
     return True, "image files state their pixel size, and the same for all keeps shapes alike"

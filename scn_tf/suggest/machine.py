@@ -15,9 +15,10 @@ from scn_tf.environment import devices
 # Seconds of the trial on one core of the machine that the costs were measured on (docs/training.md).
 REFERENCE_SECONDS = {"mixed_bfloat16": 0.0056, "float32": 0.0088}
 TRIAL_SIDE, TRIAL_FILTERS = 128, 32
+GPU_LARGER = 4  # times the side: a GPU is quick with work that fills it, and a smaller trial would measure the start of its kernels
 REPEATS = 24
 SPEED_STEPS = 2  # for each doubling: a rounded speed gives the same settings again
-PARALLEL = 0.8  # two cores are 1.74 times as fast as one
+PARALLEL, MOST_PARALLEL = 0.8, 16  # two cores are 1.74 times as fast as one; more than so many do not help a single image
 SHARING = 1.1  # several threads take more of the processors' time for the same work
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -54,9 +55,9 @@ def this_machine(precision: str = "auto") -> Machine:
     policy, gpu, cores = devices.precision(precision), devices.kind() == "GPU", count_cores()
     relative = REFERENCE_SECONDS.get(policy, REFERENCE_SECONDS["float32"]) / _trial(policy)
     if gpu:
-        return Machine(cores, free_memory(), policy, gpu, rounded(relative))
+        return Machine(cores, free_memory(), policy, gpu, rounded(relative * GPU_LARGER**2))
     core = rounded(relative * (SHARING if cores > 1 else 1.0))
-    return Machine(cores, free_memory(), policy, gpu, core * cores**PARALLEL)
+    return Machine(cores, free_memory(), policy, gpu, core * min(cores, MOST_PARALLEL) ** PARALLEL)
 
 
 def rounded(speed: float) -> float:
@@ -68,7 +69,8 @@ def rounded(speed: float) -> float:
 def _trial(policy: str) -> float:
     """Seconds of a convolution with its gradients: time of the processor, which other programs do not lengthen, or of the GPU."""
     dtype = tf.bfloat16 if policy == "mixed_bfloat16" else tf.float32
-    image = tf.cast(tf.random.stateless_normal((1, TRIAL_SIDE, TRIAL_SIDE, TRIAL_FILTERS), [1, 2]), dtype)
+    side = TRIAL_SIDE * (GPU_LARGER if devices.kind() == "GPU" else 1)
+    image = tf.cast(tf.random.stateless_normal((1, side, side, TRIAL_FILTERS), [1, 2]), dtype)
     kernel = tf.cast(tf.random.stateless_normal((3, 3, TRIAL_FILTERS, TRIAL_FILTERS), [3, 4]), dtype)
 
     @tf.function

@@ -115,4 +115,5 @@ def decided(case: Case) -> list[Decision]:
     usable = {"image_size", "spacing_mm", *models.options(name)} - {*models.MODELS[name].defaults}
     if shape.spatial_filters == shape.filters:  # the default
         usable.discard("spatial_filters")
-    return [one for rule in NETWORK if (one := rule(case)).name.removeprefix("model.") in usable] + [rule(case) for rule in TARGETS]
+    targets = [rule for rule in TARGETS if rule is not gamma or case.given.train.loss == "l2"]  # measured with no other loss
+    return [one for rule in NETWORK if (one := rule(case)).name.removeprefix("model.") in usable] + [rule(case) for rule in targets]
