@@ -10,7 +10,7 @@ DATA_ERROR, DATA_IMAGES, DATA_POWER = 0.0025, 91, 0.23  # over the diagonal of a
 FINE_ENOUGH = 400  # pixels across a shape, beyond which more brought nothing
 USUAL_FILTERS, FILTERS_POWER = {2: 32, 3: 16}, 0.6
 NARROW = {2: 5, 3: 3}  # channels at which a network errs twice as much whatever its pixels
-STEPS, STEPS_POWER = {2: 1100, 3: 420}, 2.6  # images seen at which a network errs twice as much as in the end
+STEPS, STEPS_POWER = {2: 1350, 3: 420}, 2.6  # images seen at which a network errs twice as much as in the end
 USEFUL, USEFUL_POWER = 540, 0.7  # images seen after which nothing improves, for n images: 540 n^0.7
 
 

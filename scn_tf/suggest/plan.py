@@ -12,7 +12,7 @@ from scn_tf.suggest.measure import Facts
 
 START_SECONDS = 10.0  # of a training before its first step: TensorFlow, graphs, images
 BUSY = 0.93  # share of the rest that steps take; validations and files take the others
-AS_GOOD = 1.01  # of networks whose expected errors differ by less, the cheapest is taken
+AS_GOOD = 1.005  # of networks whose expected errors differ by less, the cheapest is taken
 SEPARATE = 4.0  # network pixels that neighbouring landmarks should be apart
 
 
