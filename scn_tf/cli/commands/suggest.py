@@ -35,6 +35,7 @@ COMMAND = Command(
         "scn-tf train --data.root FOLDER decides the same by itself. Settings that are given are kept, and the others follow them: "
         "scn-tf suggest FOLDER --minutes 10 > mine.yaml; scn-tf train --config mine.yaml."
     ),
+    examples=("suggest FOLDER --minutes 30",),
     add_arguments=add_arguments,
     run=run,
     rank=9,
