@@ -29,6 +29,9 @@ MIN_FIELDS = 10  # of the section train in a configuration that a run wrote; a u
 PNG_START, PNG_HEADER = b"\x89PNG\r\n\x1a\n", 33  # signature, and with the first chunk
 STAMP = b"tEXtSoftware\0scn_tf"
 COMMENT = b"<!-- scn_tf -->\n"
+IMPLEMENTATION = "SCN_TF"  # ImplementationVersionName of DICOM files, in their first bytes
+JOURNAL, JOURNALS = ".journal", b'{"scn_tf_journal":'  # ending and beginning
+PREDICTIONS = re.compile(rb'\{\s*"scn_tf":\s*"[^"]{1,40}",\s*"kind":\s*"predictions"')  # of any size
 
 
 def is_ours(path: str | Path) -> bool:
@@ -95,6 +98,8 @@ def _is_page(path: Path) -> bool:
 
 
 def _is_json(path: Path) -> bool:
+    if PREDICTIONS.match(_head(path)):
+        return True
     if path.stat().st_size > MAX_TEXT:
         return False
     values = json.loads(path.read_bytes())
@@ -134,6 +139,8 @@ RECOGNISED = {
     ".md": lambda path: STUDIES.match(_head(path)) is not None,
     ".png": lambda path: STAMP in _head(path),
     ".yaml": _is_settings,
+    JOURNAL: lambda path: _head(path).startswith(JOURNALS),
+    ".dcm": lambda path: IMPLEMENTATION.encode() in _head(path)[:1024],
     ".keras": _is_archive(METADATA.decode()),
     ".npz": _is_archive("metadata.npy", "progress.npy"),
 }

@@ -44,6 +44,15 @@ class Unpacked(NamedTuple):
             text = text.replace(str(folder), shown(archive))
         return text
 
+    @property
+    def ids(self) -> dict[Path, str]:
+        """Temporary folder -> stem of the archive."""
+        return {folder: shown(folder.name) for folder in self.names}
+
+    def file(self, path: Path) -> Path:
+        """The file that a path stands for: of a member, its archive."""
+        return next((archive for folder, archive in self.names.items() if path.is_relative_to(folder)), path)
+
     def origin(self, path: Path) -> str:
         """Path of a file, absolute; of a member, the archive's path with the member's behind it."""
         for folder, archive in self.names.items():
