@@ -96,7 +96,8 @@ def memory(seen, count):
     if len(late) < 2:
         return "memory: too few images"
     first = float(np.median(late[: max(1, len(late) // 10)]))
-    return f"memory after {min(WARM_UP, count // 2)} images {first:.0f} MB, largest later {late.max():.0f} MB ({100 * (late.max() / first - 1):+.1f} %)"
+    more = 100 * (late.max() / first - 1)
+    return f"memory after {min(WARM_UP, count // 2)} images {first:.0f} MB, largest later {late.max():.0f} MB ({more:+.1f} %)"
 
 
 def main():
@@ -117,9 +118,8 @@ def main():
         predictor = predict.load(options.model)
         own, whole = rates(predictor, options.model, files, options.chunks)
         ratio = np.median(whole / own)
-        print(
-            f"{options.images} images of {options.width} x {options.height}, {options.model}, batches of {streaming.batch_size(predictor.info.image_size)}"
-        )
+        batch = streaming.batch_size(predictor.info.image_size)
+        print(f"{options.images} images of {options.width} x {options.height}, {options.model}, batches of {batch}")
         print(f"network alone        {np.median(own):.2f} images/s")
         print(f"predict              {np.median(whole):.2f} images/s")
         print(f"ratio, median        {100 * ratio:.1f} % (chunks {' '.join(f'{100 * r:.0f}' for r in np.sort(whole / own))})")

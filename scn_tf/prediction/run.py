@@ -23,6 +23,9 @@ from scn_tf.storage.journal import Journal
 from scn_tf.types import PathName, Vector
 
 
+NOTHING = Outputs()
+
+
 class Result(NamedTuple):
     """Numbers of images and landmarks, the coordinates of the points, and the file of a format with one file for all images."""
 
@@ -39,7 +42,7 @@ def predict_files(
     paths: Sequence[PathName],
     out: Path,
     *,
-    outputs: Outputs = Outputs(),
+    outputs: Outputs = NOTHING,
     spacing: Vector | None = None,
     resume: bool = False,
     report: Callable[[str], None] = print,

@@ -129,18 +129,15 @@ def _json_lines(found: Iterable[Found], about: Written, origin: Callable[[Path],
 
 def _json_image(one: Found, about: Written, origin: Callable[[Path], str]) -> dict[str, Any]:
     axes = ("x", "y", "z")[: about.dims]
+    landmarks = []
+    for name, point, score in zip(about.names, one.points, one.scores, strict=True):
+        place = {axis: round(float(value), DIGITS) for axis, value in zip(axes, point, strict=True)}
+        landmarks.append({"name": name, **place, "score": float(f"{score:.5g}")})
     return {
         "id": one.id,
         "file": visible(origin(one.facts.path)),
         "coordinates": one.coordinates,
         "unit": "mm" if one.coordinates == "physical" else "px",
         "size": list(one.facts.size),
-        "landmarks": [
-            {
-                "name": name,
-                **{axis: round(float(value), DIGITS) for axis, value in zip(axes, point, strict=True)},
-                "score": float(f"{score:.5g}"),
-            }
-            for name, point, score in zip(about.names, one.points, one.scores, strict=True)
-        ],
+        "landmarks": landmarks,
     }

@@ -79,10 +79,8 @@ def _check_out(out: Path, endings: tuple[str, ...]) -> None:
     from scn_tf.data.annotations import ANNOTATIONS
     from scn_tf.storage import files
 
-    name = out.name.lower()
-    tool = next(
-        (row for row in ANNOTATIONS.values() if row.write and name.endswith(tuple(e for e in row.endings if e not in endings))), None
-    )
+    others = [row for row in ANNOTATIONS.values() if row.write and out.name.lower().endswith(tuple({*row.endings} - {*endings}))]
+    tool = next(iter(others), None)
     if tool is not None:
         raise files.WriteError(
             f"--out: expected a file name with {' or '.join(endings)}, received {out}. "

@@ -50,7 +50,7 @@ def dicom_files(folder: Path) -> list[Path]:
     They are recognised by their first bytes, or by names like those of the others, since some may be cut short.
     """
     files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file()]
-    begins = {path for path in files if _is_dicom(path)}
+    begins = {path for path in files if is_dicom(path)}
     patterns = {_pattern(path) for path in begins} - {"DICOMDIR"}
     return [path for path in files if path in begins or _pattern(path) in patterns]
 
@@ -89,12 +89,13 @@ def content(folder: Path) -> Content:
 def is_series(path: Path) -> bool:
     """Whether a path is a folder with DICOM files in it."""
     try:
-        return path.is_dir() and any(_is_dicom(inside) for inside in path.iterdir() if inside.is_file())
+        return path.is_dir() and any(is_dicom(inside) for inside in path.iterdir() if inside.is_file())
     except OSError:  # may not be looked into
         return False
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM, by its ending or first bytes."""
     if path.name.lower().endswith(DICOM.endings):
         return True
     try:
