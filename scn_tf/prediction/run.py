@@ -22,7 +22,6 @@ from scn_tf.storage import files, journal
 from scn_tf.storage.journal import Journal
 from scn_tf.types import PathName, Vector
 
-
 NOTHING = Outputs()
 
 

@@ -58,7 +58,7 @@ def build(landmarks: Sequence[Landmark], sources: Sequence[pydicom.Dataset], *, 
         for one in landmarks
     ]
     device = sr.ObserverContext(
-        observer_type=Code("121007", "DCM", "Device"),
+        observer_type=sr.CodedConcept("121007", "DCM", "Device"),
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
             uid=pydicom.uid.generate_uid(entropy_srcs=[PROGRAM, __version__]), name=PROGRAM, manufacturer_name=PROGRAM, model_name=PROGRAM
         ),

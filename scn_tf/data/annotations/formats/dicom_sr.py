@@ -80,7 +80,7 @@ def read(path: Path, expected: Expected) -> Annotations:
         rows={path.stem: 1},
         names=names,
         frame="pixel" if dims == 2 else "physical",
-        images={path.stem: source for source in sources},
+        images=dict.fromkeys([path.stem] if sources else [], next(iter(sources), "")),
         scores={path.stem: np.array([scores.get(name, np.nan) for name in names])},
     )
 
@@ -107,10 +107,14 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     points = placed.points[image_id] + (0.0 if volume else HALF)
     names = annotations.names or tuple(map(str, range(len(points))))
     scores = annotations.scores.get(image_id, np.full(len(points), np.nan))
-    present = np.isfinite(points).all(axis=1)
-    if not volume:
-        present &= ((points >= 0) & (points <= known.size)).all(axis=1)
-    found = [_dicom_report.Landmark(*values) for values, kept in zip(zip(names, points, scores, strict=True), present, strict=True) if kept]
+    lowest, highest = (-np.inf, np.inf) if volume else (0.0, np.asarray(known.size, float))
+    found = [
+        _dicom_report.Landmark(name, point, float(score))
+        for name, point, score in zip(names, points, scores, strict=True)
+        if np.isfinite(point).all() and (point >= lowest).all() and (point <= highest).all()
+    ]
+    if not found:
+        raise DatasetError(f"{known.path}: no landmark is in the image, so there is no report to write.")
     try:
         report = _dicom_report.build(found, sources, volume=volume)
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # tags of the source that are missing or invalid
