@@ -23,6 +23,9 @@ TABLES = re.compile(
 )
 REPORTS = re.compile(rb"<!doctype html><html lang=en><meta charset=utf-8><title>[^<]*, split [^<]*</title><style>body\{font:15px ")
 STUDIES = re.compile(rb"\d+ of \d+ runs\. Errors in ")
+FIDUCIALS = re.compile(rb"(# [^\n]*\n)*# written by scn_tf\n")  # 3D Slicer does not keep the comment
+MATLAB = b"MATLAB 5.0 MAT-file, written by scn_tf"  # nor MATLAB this header
+LABEL_MAP = b"label map by scn_tf"  # nor others this description
 JSON_KEYS = ({"scn_tf"}, {"pe_mean_px", "sdr_percent"}, {"dice_mean", "dice"}, {"landmarks", "pixel_size", "size"})
 SECTIONS = {"data", "model", "heatmap", "augment", "train"}
 MIN_FIELDS = 10  # of the section train in a configuration that a run wrote; a user's own names a few
@@ -32,6 +35,9 @@ COMMENT = b"<!-- scn_tf -->\n"
 IMPLEMENTATION = "SCN_TF"  # ImplementationVersionName of DICOM files, in their first bytes
 JOURNAL, JOURNALS = ".journal", b'{"scn_tf_journal":'  # ending and beginning
 PREDICTIONS = re.compile(rb'\{\s*"scn_tf":\s*"[^"]{1,40}",\s*"kind":\s*"predictions"')  # of any size
+XML_COMMENT = b"<!-- written by scn_tf -->"
+TPS_COMMENT = "COMMENT=scn_tf"
+END = b"scn_tf"  # of ImageJ's selections, and comment of their archives
 
 
 def is_ours(path: str | Path) -> bool:
@@ -103,7 +109,26 @@ def _is_json(path: Path) -> bool:
     if path.stat().st_size > MAX_TEXT:
         return False
     values = json.loads(path.read_bytes())
-    return isinstance(values, dict) and any(keys <= set(values) for keys in JSON_KEYS)
+    if isinstance(values, dict):
+        return any(keys <= set(values) for keys in JSON_KEYS) or _is_annotations(values)
+    return isinstance(values, list) and bool(values) and all(isinstance(task, dict) and _is_task(task) for task in values)
+
+
+def _is_annotations(values: dict) -> bool:
+    """Whether a COCO or LabelMe file is as we wrote it. These programs state themselves in what they save."""
+    info = values.get("info")
+    return "(scn_tf)" in str(values.get("version")) or (isinstance(info, dict) and info.get("contributor") == "scn_tf")
+
+
+def _is_task(task: dict) -> bool:
+    """Whether a task of Label Studio is as we wrote it. Label Studio adds an ID to what it exports."""
+    return task.get("meta") == {"source": "scn_tf"} and "id" not in task
+
+
+def _is_label_map(path: Path) -> bool:
+    """Whether the header of a NIfTI file has our description."""
+    head = _head(path)
+    return LABEL_MAP in (zlib.decompressobj(31).decompress(head, HEAD) if head.startswith(b"\x1f\x8b") else head)[:352]
 
 
 def _is_settings(path: Path) -> bool:
@@ -132,10 +157,35 @@ def _contains(path: Path, mark: bytes, start: bytes = b"", at: int = 0) -> bool:
         return content[at : at + len(start)] == start and content.find(mark) >= 0
 
 
+def _is_tps(path: Path) -> bool:
+    """Whether each image of a TPS file has the comment that we write."""
+    if path.stat().st_size > MAX_TEXT:
+        return False
+    text = path.read_text(encoding="utf-8")
+    return 0 < text.count("LM=") == text.count(f"\n{TPS_COMMENT}\n")
+
+
+def _ends_with(mark: bytes) -> Callable[[Path], bool]:
+    def recognise(path: Path) -> bool:
+        with open(path, "rb") as file:
+            file.seek(-min(len(mark), path.stat().st_size), 2)
+            return file.read() == mark
+
+    return recognise
+
+
+def _is_xml(path: Path) -> bool:
+    return XML_COMMENT in _head(path)
+
+
 RECOGNISED = {
     ".csv": _is_table,
     ".json": _is_json,
     ".html": _is_page,
+    ".fcsv": lambda path: FIDUCIALS.match(_head(path)) is not None,
+    ".mat": lambda path: _head(path).startswith(MATLAB),
+    ".gz": _is_label_map,
+    ".nii": _is_label_map,
     ".md": lambda path: STUDIES.match(_head(path)) is not None,
     ".png": lambda path: STAMP in _head(path),
     ".yaml": _is_settings,
@@ -143,4 +193,9 @@ RECOGNISED = {
     ".dcm": lambda path: IMPLEMENTATION.encode() in _head(path)[:1024],
     ".keras": _is_archive(METADATA.decode()),
     ".npz": _is_archive("metadata.npy", "progress.npy"),
+    # Annotations of other tools. These do not keep the marks of XML and ImageJ files when they save them.
+    ".tps": _is_tps,
+    ".xml": _is_xml,
+    ".roi": _ends_with(END),
+    ".zip": _ends_with(END),
 }

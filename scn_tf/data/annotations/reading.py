@@ -9,7 +9,7 @@ import numpy as np
 
 from scn_tf.data import endings
 from scn_tf.data.annotations.row import DATASET_FRAMES, AnnotationFormat, Annotations, Expected
-from scn_tf.errors import DatasetError, DataWarning
+from scn_tf.errors import DatasetError, DataWarning, MissingExtra
 from scn_tf.messages import cut, visible
 from scn_tf.presence import known
 from scn_tf.registry import Registry
@@ -30,10 +30,10 @@ def register_annotation_format(row: AnnotationFormat) -> None:
 
 
 def format_of(path: Path, name: str | None = None) -> AnnotationFormat:
-    """Format of a name; without a name, the one with the longest matching ending, else the default."""
+    """Format of a name. Without a name: the one that recognises the file, else by the longest matching ending, else the default."""
     if name is not None:
         return ANNOTATIONS[name]
-    return endings.fitting(ANNOTATIONS.values(), path) or ANNOTATIONS[DEFAULT]
+    return endings.fitting(recognised(path), path) or endings.fitting(ANNOTATIONS.values(), path) or ANNOTATIONS[DEFAULT]
 
 
 def read_annotations(path: Path, expected: Expected, *, coordinates: str, name: str | None = None) -> Annotations:
@@ -100,7 +100,8 @@ def merged(parts: Sequence[tuple[Path, Annotations]]) -> Annotations:
     unnamed = first.names is None
     names = list(dict.fromkeys(name for _, part in parts for name in part.names or ()))
     columns = {name: column for column, name in enumerate(names)}
-    count = next((len(points) for points in first.points.values()), 0) if unnamed else len(names)
+    # An image without objects may have a file without points.
+    count = next((len(points) for _, part in parts for points in part.points.values()), 0) if unnamed else len(names)
     found = Annotations({}, {}, None if unnamed else tuple(names), first.frame)
     dims = next((points.shape[1] for _, part in parts for points in part.points.values()), 0)
     for path, part in parts:
@@ -127,7 +128,7 @@ def merged(parts: Sequence[tuple[Path, Annotations]]) -> Annotations:
 def _read(row: AnnotationFormat, path: Path, expected: Expected) -> Annotations:
     try:
         return row.read(path, expected)
-    except (DatasetError, Warning, MemoryError):  # warnings that the program that uses us has turned into errors
+    except (DatasetError, MissingExtra, Warning, MemoryError):  # warnings that the program that uses us has turned into errors
         raise
     except Exception as error:  # a plug-in's reader may raise anything
         reason = visible(str(error))[:200]

@@ -138,7 +138,7 @@ def _is_number(text: str) -> bool:
 
 SCN = AnnotationFormat(
     name="scn",
-    endings=(".csv",),
+    endings=(".csv", ".txt"),
     description="one row per image without a header: ID, then x, y (and z) of each landmark",
     read=read,
     write=write,

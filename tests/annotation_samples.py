@@ -1,0 +1,141 @@
+"""Small files of other tools' annotation formats, written as the tools' documents describe them, all with the same points."""
+
+import io
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from scn_tf.data.images.facts import ImageFacts
+
+NAMES = ("tip", "base", "root")
+NAN = np.nan
+POINTS = {"a": np.array([[12.5, 7.25], [NAN, NAN], [30, 40]]), "b": np.array([[7, 8], [9, 10.25], [1, 19]])}  # pixels, y from the top
+SIZES = {"a": (50, 41), "b": (31, 20)}
+FACTS = {name: ImageFacts(Path(f"{name}.png"), size, None, None) for name, size in SIZES.items()}
+
+
+def text(value):
+    return "" if np.isnan(value) else f"{value:g}"
+
+
+def csv_wide(folder):
+    rows = [f"{name}.png," + ",".join(map(text, points.ravel())) for name, points in POINTS.items()]
+    return saved(folder / "wide.csv", "image,tip_x,tip_y,base_x,base_y,root_x,root_y\n" + "\n".join(rows) + "\n")
+
+
+def deeplabcut(folder):
+    head = "scorer,,,ann,ann,ann,ann,ann,ann\nbodyparts,,,tip,tip,base,base,root,root\ncoords,,,x,y,x,y,x,y\n"
+    rows = [f"labeled-data,film,{name}.png," + ",".join(map(text, points.ravel())) for name, points in POINTS.items()]
+    return saved(folder / "CollectedData_ann.csv", head + "\n".join(rows) + "\n")
+
+
+def csv_long(folder):
+    rows = [
+        f"{name}.png,{landmark},{text(x)},{text(y)}"
+        for name, points in POINTS.items()
+        for landmark, (x, y) in zip(NAMES, points, strict=True)
+    ]
+    return saved(folder / "long.csv", "image,landmark,x,y\n" + "\n".join(rows) + "\n")
+
+
+def tps(folder):
+    lines = []
+    for number, (name, points) in enumerate(POINTS.items()):
+        flipped = [(x, SIZES[name][1] - 1 - y) for x, y in points]
+        lines += ["LM=3", *("-1.00000 -1.00000" if np.isnan(x) else f"{x:.5f} {y:.5f}" for x, y in flipped)]
+        lines += [f"IMAGE={name}.png", f"ID={number}", "SCALE=0.051020"]
+    return saved(folder / "points.tps", "\r\n".join(lines) + "\r\n")
+
+
+def dlib_xml(folder):
+    """imglab has whole pixels, so the points are rounded."""
+    images = ""
+    for name, points in POINTS.items():
+        parts = [f"<part name='{part}' x='{round(x)}' y='{round(y)}'/>" for part, (x, y) in zip(NAMES, points, strict=True) if x == x]
+        box = f"<box top='1' left='2' width='30' height='20'>\n{chr(10).join(parts)}\n</box>"
+        images += f"<image file='films/{name}.png' width='{SIZES[name][0]}' height='{SIZES[name][1]}'>\n{box}\n</image>\n"
+    style = "<?xml-stylesheet type='text/xsl' href='image_metadata_stylesheet.xsl'?>"
+    head = (
+        f"<?xml version='1.0' encoding='ISO-8859-1'?>\n{style}\n<dataset>\n<name>imglab dataset</name>\n<comment>made by hand</comment>\n"
+    )
+    return saved(folder / "points.xml", f"{head}<images>\n{images}</images>\n</dataset>\n")
+
+
+def isbi(folder):
+    """The challenge has no absent points; ``nan`` is how scripts write them."""
+    for name, points in POINTS.items():
+        lines = ["nan,nan" if np.isnan(x) else f"{x:g},{y:g}" for x, y in points]
+        saved(folder / f"{name}.txt", "\r\n".join([*lines, "1", "2", "1"]) + "\r\n")
+    return folder
+
+
+def napari(folder):
+    for name, points in POINTS.items():
+        rows = [f"{float(row)},{y},{x},{part}" for row, (part, (x, y)) in enumerate(zip(NAMES, points, strict=True)) if x == x]
+        saved(folder / f"{name}.csv", "index,axis-0,axis-1,label\n" + "\n".join(rows) + "\n")
+    return folder
+
+
+def yolo_pose(folder):
+    for name, points in POINTS.items():
+        width, height = SIZES[name]
+        keypoints = ["0 0 0" if np.isnan(x) else f"{x / width!s} {y / height!s} 2" for x, y in points]
+        saved(folder / f"{name}.txt", f"0 0.5 0.5 0.25 0.5 {' '.join(keypoints)}\n".replace("np.float64(", "").replace(")", ""))
+    return folder
+
+
+def roi(points, label, *, kind=10):
+    """A point selection by ImageJ's description of its files: header, coordinates, second header, name."""
+    count = len(points)
+    low = np.floor(points.min(axis=0)).astype(int)
+    high = np.floor(points.max(axis=0)).astype(int) + 1
+    whole = np.floor(points).astype(int) - low
+    first = struct.pack(">4shBxhhhhH16x", b"Iout", 227, kind, low[1], low[0], high[1], high[0], count)
+    first += struct.pack(">hi4s4shhBBhi", 0, 0, bytes(4), bytes(4), 0, 128, 0, 0, 0, 0)
+    body = whole[:, 0].astype(">i2").tobytes() + whole[:, 1].astype(">i2").tobytes()
+    body += points[:, 0].astype(">f4").tobytes() + points[:, 1].astype(">f4").tobytes()
+    second = 64 + len(body)
+    ahead = struct.pack(">4xiiiii", 0, 0, 0, second + 64, len(label)) + bytes(64 - 24)
+    return first + struct.pack(">i", second) + body + ahead + label.encode("utf-16-be")
+
+
+def imagej(folder):
+    for name, points in POINTS.items():
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            for part, point in zip(NAMES, points, strict=True):
+                if np.isfinite(point).all():
+                    archive.writestr(f"{part}.roi", roi(point[None], part))
+        (folder / f"{name}.zip").write_bytes(content.getvalue())
+    return folder
+
+
+def imagej_results(folder):
+    for name, points in POINTS.items():
+        rows = [
+            f"{row},{part},0,{text(x) or 'NaN'},{text(y) or 'NaN'}" for row, (part, (x, y)) in enumerate(zip(NAMES, points, strict=True), 1)
+        ]
+        saved(folder / f"{name}.csv", " ,Label,Area,X,Y\n" + "\n".join(rows) + "\n")
+    return folder
+
+
+def saved(path, content, encoding="utf-8"):
+    path.write_bytes(content.encode(encoding))
+    return path
+
+
+# (format, writer of a sample in an empty folder: returns a file, or a folder of one file per image)
+SAMPLES = [
+    ("csv-wide", csv_wide),
+    ("csv-wide", deeplabcut),
+    ("csv-long", csv_long),
+    ("tps", tps),
+    ("dlib-xml", dlib_xml),
+    ("isbi", isbi),
+    ("napari", napari),
+    ("yolo-pose", yolo_pose),
+    ("imagej", imagej),
+    ("imagej", imagej_results),
+]
