@@ -11,7 +11,7 @@ from scn_tf import predict
 from scn_tf.data import images
 from scn_tf.data.images import Source, Unpacked
 from scn_tf.data.images.facts import facts as facts_of
-from scn_tf.errors import DatasetError, ImageError, WriteError
+from scn_tf.errors import DatasetError, ImageError
 from scn_tf.predict import Predictor
 from scn_tf.prediction import outputs as beside
 from scn_tf.prediction import tables
@@ -85,7 +85,7 @@ def predict_files(
         try:
             _predict(work, done, progress(len(sources), len(done)))
         except BaseException:  # Ctrl-C, a full disk
-            with contextlib.suppress(WriteError):
+            with contextlib.suppress(OSError):
                 _write_tables(work, out, about)
             raise
         found, table = _write_tables(work, out, about)
@@ -112,14 +112,16 @@ def _predict(work: Work, done: set[str], count: Callable[[int], object]) -> None
     predictor, keep = work.predictor, work.outputs.overlay is not None
     with contextlib.closing(stream(predictor.locate, predictor.info, todo, spacing=work.spacing, keep_pixels=keep)) as batches:
         for batch in batches:
-            records = []
-            for outcome in batch:
-                try:
-                    records.append(_finished(outcome, keys[outcome.source], work.outputs))
-                except (ImageError, DatasetError) as error:
-                    work.left_out.append(work.unpacked.shown(images.shown(error)))
-                    work.report(work.left_out[-1])
-            work.log.append(records)
+            records: list[dict[str, Any]] = []
+            try:
+                for outcome in batch:
+                    try:
+                        records.append(_finished(outcome, keys[outcome.source], work.outputs))
+                    except (ImageError, DatasetError) as error:
+                        work.left_out.append(work.unpacked.shown(images.shown(error)))
+                        work.report(work.left_out[-1])
+            finally:  # after Ctrl-C too: no picture without its row
+                work.log.append(records)
             count(len(batch))
 
 

@@ -62,9 +62,10 @@ class Journal:
 
     def close(self) -> None:
         """Close the file, after its content is on the disk."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError):  # of a full disk, which was reported
             os.fsync(self._file.fileno())
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def append(self, records: Iterable[dict[str, Any]]) -> None:
         """Add records, each with a ``key``. They survive a kill of the process as soon as this returns.

@@ -131,6 +131,12 @@ def _is_label_map(path: Path) -> bool:
     return LABEL_MAP in (zlib.decompressobj(31).decompress(head, HEAD) if head.startswith(b"\x1f\x8b") else head)[:352]
 
 
+def _is_journal(path: Path) -> bool:
+    """Whether a file is a journal. A kill may have left its first bytes alone."""
+    head = _head(path)[: len(JOURNALS)]
+    return JOURNALS.startswith(head)
+
+
 def _is_settings(path: Path) -> bool:
     """Whether a file is a complete configuration as a run writes it: every field, no comment, our layout."""
     if path.stat().st_size > MAX_TEXT >> 6:
@@ -189,7 +195,7 @@ RECOGNISED = {
     ".md": lambda path: STUDIES.match(_head(path)) is not None,
     ".png": lambda path: STAMP in _head(path),
     ".yaml": _is_settings,
-    JOURNAL: lambda path: _head(path).startswith(JOURNALS),
+    JOURNAL: _is_journal,
     ".dcm": lambda path: IMPLEMENTATION.encode() in _head(path)[:1024],
     ".keras": _is_archive(METADATA.decode()),
     ".npz": _is_archive("metadata.npy", "progress.npy"),
