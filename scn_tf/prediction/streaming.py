@@ -1,13 +1,15 @@
 """Predictions of many images: threads read ahead, one thread runs the network on batches, results come in order.
 
 Memory does not grow with the number of images: at most ``AHEAD`` batches are prepared, one is in the network, and one is being used.
+A batch has the same size whether its images are readable, done or neither: blank ones take their place. A library may compute other
+last digits for another size, and a resumed table should equal an uninterrupted one.
 """
 
 import os
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -32,6 +34,9 @@ class Outcome(NamedTuple):
     error: str | None = None
 
 
+Batch: TypeAlias = list[tuple[Source, Prepared | ImageError] | None]  # as read; None: done before
+
+
 def batch_size(image_size: Sizes) -> int:
     """Images per batch, for a network input of this size."""
     return int(np.clip(BATCH_PIXELS // np.prod(image_size), 1, MAX_BATCH))
@@ -52,7 +57,7 @@ def stream(
     Args:
         locate: function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels.
         info: facts of the model.
-        sources: images. None stands for an image that is done: batches are then the same as without it.
+        sources: images. None stands for an image that is done.
         spacing: see :meth:`scn_tf.predict.Predictor.predict`.
         keep_pixels: whether predictions hold the pixels of their images. Otherwise ``image.array`` is zero.
         batch: images per batch. None: chosen by the size of the network's input.
@@ -71,23 +76,24 @@ def stream(
             return error
         return prepared if keep_pixels else without_pixels(prepared)
 
-    def run(images: list[Array]) -> tuple[Array, Array]:
-        landmarks, scores = locate(np.stack(images))
+    def run(images: list[Array | None]) -> tuple[Array, Array]:
+        blank = np.zeros_like(next(image for image in images if image is not None))
+        landmarks, scores = locate(np.stack([blank if image is None else image for image in images]))
         return np.asarray(landmarks), np.asarray(scores)
 
-    chunks = iter([one for one in sources[start : start + batch] if one is not None] for start in range(0, len(sources), batch))
-    reading: deque[list[tuple[Source, Future[Prepared | ImageError]]]] = deque()
-    located: deque[tuple[list[tuple[Source, Prepared | ImageError]], Future[tuple[Array, Array]] | None]] = deque()
+    chunks = iter(sources[start : start + batch] for start in range(0, len(sources), batch))
+    reading: deque[list[tuple[Source, Future[Prepared | ImageError]] | None]] = deque()
+    located: deque[tuple[Batch, Future[tuple[Array, Array]] | None]] = deque()
     with ThreadPoolExecutor(readers, "scn-tf-read") as pool, ThreadPoolExecutor(1, "scn-tf-network") as network:
         try:
             while True:
                 while len(reading) < AHEAD and (chunk := next(chunks, None)) is not None:
-                    if chunk:
-                        reading.append([(source, pool.submit(read, source)) for source in chunk])
+                    if any(chunk):
+                        reading.append([None if source is None else (source, pool.submit(read, source)) for source in chunk])
                 if reading:
-                    read_batch = [(source, future.result()) for source, future in reading.popleft()]
-                    ready = [one.network_image for _, one in read_batch if isinstance(one, Prepared)]
-                    located.append((read_batch, network.submit(run, ready) if ready else None))
+                    read_batch = [None if one is None else (one[0], one[1].result()) for one in reading.popleft()]
+                    ready = [_network_image(one) for one in read_batch]
+                    located.append((read_batch, None if all(image is None for image in ready) else network.submit(run, ready)))
                 if len(located) > 1 or not reading:
                     if not located:
                         return
@@ -97,12 +103,17 @@ def stream(
             network.shutdown(wait=False, cancel_futures=True)
 
 
-def _outcomes(
-    read_batch: list[tuple[Source, Prepared | ImageError]], future: Future[tuple[Array, Array]] | None, info: ModelInfo
-) -> Iterator[Outcome]:
-    found = iter(zip(*future.result(), strict=True)) if future is not None else iter(())
-    for source, one in read_batch:
-        if isinstance(one, Prepared):
-            yield Outcome(source, answer(one, *next(found), info.landmarks))
-        else:
-            yield Outcome(source, None, str(one))
+def _network_image(one: tuple[Source, Prepared | ImageError] | None) -> Array | None:
+    return one[1].network_image if one is not None and isinstance(one[1], Prepared) else None
+
+
+def _outcomes(read_batch: Batch, future: Future[tuple[Array, Array]] | None, info: ModelInfo) -> Iterator[Outcome]:
+    nothing: tuple[Array, Array] = np.empty(0), np.empty(0)
+    landmarks, scores = nothing if future is None else future.result()
+    for number, one in enumerate(read_batch):
+        if one is not None:
+            source, image = one
+            if isinstance(image, Prepared):
+                yield Outcome(source, answer(image, landmarks[number], scores[number], info.landmarks))
+            else:
+                yield Outcome(source, None, str(image))

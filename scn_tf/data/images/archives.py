@@ -105,6 +105,8 @@ def _unpack(path: Path, target: Path) -> list[str]:
                     left_out.append(f"{shown(path)}/{shown(member.filename)}: left out, {reason}.")
                 elif not _is_hidden(member):
                     _write(archive, member, target / PurePosixPath(member.filename), path)
+    except ImageError:
+        raise
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
         raise ImageError(f"{path}: is no zip file, or a damaged one ({shown(error)[:200]}).") from None
     except OSError as error:
