@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from scn_tf.study import statistics
+from scn_tf.scoring import resampling, run_errors
 
 
 def main():
@@ -20,7 +20,7 @@ def main():
     parser.add_argument("errors", type=Path, metavar="ERRORS.csv")
     parser.add_argument("--radius", type=float, default=2.0)
     options = parser.parse_args()
-    _, errors, unit = statistics.read_errors(options.errors)
+    _, errors, unit, *_ = run_errors.read_run(options.errors)
     for name, value, low, high in intervals(errors, unit, options.radius):
         print(f"{name}: {value:.3f}, 95 % interval {low:.3f} to {high:.3f}")
 
@@ -29,14 +29,10 @@ def intervals(errors, unit, radius):
     """Rows (name, value, low, high) of means over all points (errors (I, N), NaN where absent); images are drawn with all their points."""
     annotated = np.isfinite(errors)
     counts = annotated.sum(axis=1)
-    for name, sums in (
-        (f"mean error, {unit}", np.nansum(errors, axis=1)),
-        (f"within {radius:g} {unit}, %", 100.0 * (annotated & (errors < radius)).sum(axis=1)),
-    ):
-        drawn = np.random.default_rng(0).integers(0, len(errors), (statistics.RESAMPLINGS, len(errors)))
-        points = counts[drawn].sum(axis=1)
-        low, high = np.percentile(sums[drawn].sum(axis=1)[points > 0] / points[points > 0], (2.5, 97.5))
-        yield name, sums.sum() / counts.sum(), low, high
+    sums = np.stack([np.nansum(errors, axis=1), 100.0 * (annotated & (errors < radius)).sum(axis=1)], axis=1)
+    names = f"mean error, {unit}", f"within {radius:g} {unit}, %"
+    for name, own, (low, high) in zip(names, sums.T, resampling.pooled_intervals(sums, counts), strict=True):
+        yield name, own.sum() / counts.sum(), low, high
 
 
 if __name__ == "__main__":

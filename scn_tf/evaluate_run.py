@@ -15,7 +15,7 @@ from scn_tf.storage import files
 from scn_tf.systems import SYSTEMS, opening
 from scn_tf.types import PathName
 
-__all__ = ["check_out", "evaluate", "table"]
+__all__ = ["check_out", "evaluate", "folder_of", "table"]
 
 
 def evaluate(
@@ -43,16 +43,25 @@ def evaluate(
     """
     run_dir = Path(run_dir)
     model = opening.existing_file(run_dir)
-    if out is None:
-        # A file or a name has no folder of its own.
-        out = RunFolder(run_dir).evaluation(split) if model.parent == run_dir else Path(f"{run_dir.stem}-evaluation") / split
-    out = Path(out)
+    out = folder_of(run_dir, split) if out is None else Path(out)
     check_out(out)
     info = opening.read_info(model)
     dataset = open_dataset(root or info.config.data.root)
     ids = dataset.split(split, missing=missing or info.config.data.missing)
     warn_of_training_images(dataset, split, ids, _trained_on(info, dataset))
     return systems.of(info.config).evaluate(model, info, dataset, ids, split, out), out
+
+
+def folder_of(run_dir: PathName, split: str) -> Path:
+    """Folder of the evaluation of a run on a split, unless the caller names another; see :func:`evaluate`.
+
+    Raises:
+        CheckpointError: there is no model.
+    """
+    run_dir = Path(run_dir)
+    # A file or a name has no folder of its own.
+    inside = opening.existing_file(run_dir).parent == run_dir
+    return RunFolder(run_dir).evaluation(split) if inside else Path(f"{run_dir.stem}-evaluation") / split
 
 
 def check_out(out: Path) -> None:

@@ -170,6 +170,7 @@ def _info(config: Config, dataset: Dataset, data: dict[str, Any], untrained: tup
         unit=dataset.unit,
         spacing_mm=description.spacing_mm,
         untrained=untrained,
+        measurements=description.measurements,
         aspect=pixels.aspect(description.spacing_mm, dataset.spacings.values()),
         config=config,
         data=fingerprint.short(data),

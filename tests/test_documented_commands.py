@@ -138,7 +138,8 @@ def sandbox(hands_2d, hands_3d, run_2d, run_3d, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sandbox")
     shutil.copytree(hands_2d, folder / "data")
     shutil.copy(folder / "data" / "splits" / "val.txt", folder / "data" / "splits" / "test.txt")
-    shutil.copytree(run_2d, folder / "runs" / "first")
+    for name in ("first", "other"):
+        shutil.copytree(run_2d, folder / "runs" / name)
     settings = folder / "runs" / "first" / "config.yaml"
     settings.write_text(settings.read_text(encoding="utf-8").replace(str(hands_2d), str(folder / "data")), encoding="utf-8")
     shutil.copytree(run_3d, folder / "runs" / "heads")
@@ -152,6 +153,11 @@ def sandbox(hands_2d, hands_3d, run_2d, run_3d, tmp_path_factory):
     volume = next(path for path in sorted((hands_3d / "images").iterdir()) if path.suffix not in (".raw", ".zraw"))
     sitk.WriteImage(sitk.ReadImage(str(volume)), str(folder / "head.nii.gz"))
     (folder / "annotations.csv").write_text("image;landmark;x;y\nhand01.png;thumb_tip;412.5;310.0\nhand01.png;index_tip;520.1;288.4\n")
+    shutil.copytree(hands_2d / "images", folder / "scans")
+    (folder / "head.fcsv").write_text("# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n1,9,8,7,0,0,0,1,1,1,0,AC,,\n")
+    with contextlib.redirect_stdout(io.StringIO()):
+        for file, row in (("scans/points.json", "coco"), ("points.csv", "csv-wide")):
+            assert cli.main(["convert", str(folder / "data"), str(folder / file), "--to", row]) == 0
     made = Sandbox(folder)
     with made.stack:
         yield made

@@ -22,6 +22,8 @@ MISTAKES = [
     ("predict hand_xray raw/b.png", "raw/b.png: no such file or folder"),
     ("predict hand_xray raw/a.png --out p.xlsx", "expected a file name with .csv"),
     ("predict hand raw/a.png", "or a bundled model: hand_xray"),
+    ("compare runs/first", "expected 2 to 20 runs to compare, received 1"),
+    ("compare hand_xray runs/first", "name it with --data.root"),
     ("combine runs/first", "Example: scn-tf combine runs/seed0 runs/seed1 runs/seed2 --out mean.keras"),
     ("models hand", "did you mean hand_xray?"),
     ("configs hand", "did you mean hand_xray?"),

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic_core import ErrorDetails
 
+from scn_tf import measurements
 from scn_tf.config import nearest, refuse_booleans
 from scn_tf.data.annotations import ANNOTATIONS
 from scn_tf.data.images import MAX_MM, MIN_MM
 from scn_tf.errors import DatasetError
-from scn_tf.messages import UNPRINTABLE, cut, short
+from scn_tf.messages import UNPRINTABLE, cut, short, visible
 from scn_tf.storage import documents
 
 MAX_LANDMARKS = 10_000
@@ -52,6 +53,7 @@ class Description(Part):
     channels: Literal[1, 3] = 1
     flip_pairs: tuple[tuple[int, int], ...] = ()
     labels: tuple[str, ...] = ()
+    measurements: dict[str, str] = pydantic.Field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,6 +121,10 @@ def _mistake(description: Description) -> str | None:
         return f"flip_pairs: expected numbers from 0 to {count - 1}, each in one pair, received {pairs}."
     if len(description.labels) > 256:
         return f"labels: expected at most 256, received {len(description.labels)}."
+    try:
+        measurements.read(description.measurements, description.names, description.dims)
+    except ValueError as error:
+        return f"measurements: {error}."
     return None
 
 
@@ -144,7 +150,7 @@ def _bad_place(text: str) -> str | None:
 def _explain(errors: Sequence[ErrorDetails]) -> str:
     """Line about the first mistake in a description. A misspelt key precedes the missing key that results from it."""
     item = next((item for item in errors if item["type"] == "extra_forbidden"), errors[0])
-    key = ".".join(cut(str(part), 60) for part in item["loc"][: 2 if item["loc"][0] == "normalization" else 1])
+    key = ".".join(cut(visible(str(part)), 60) for part in item["loc"][: 2 if item["loc"][0] in ("normalization", "measurements") else 1])
     if item["type"] == "extra_forbidden":
         model = Normalization if len(item["loc"]) > 1 else Description
         return f"{key}: unknown key{nearest(cut(str(item['loc'][-1]), 60), model.model_fields)}"
@@ -153,6 +159,8 @@ def _explain(errors: Sequence[ErrorDetails]) -> str:
     message = item["msg"].removeprefix("Value error, ")
     if key == "landmarks":
         message = f"expected a number of landmarks from 1 to {MAX_LANDMARKS}, or a list of names (numbers and yes, no in quotation marks)"
+    elif key.startswith("measurements"):
+        message = "expected names with expressions (SNA: angle(S, N, A))"
     elif isinstance(item.get("input"), bool | int) and item["type"] == "string_type":
         message = "expected a text (put it in quotation marks)"
     return f"{key}: {message[0].lower()}{message[1:]}, received {short(item.get('input'), 80)}."

@@ -7,6 +7,7 @@ import pydantic
 import pydantic_core
 
 from scn_tf import config as configs
+from scn_tf import measurements
 from scn_tf.config import Config
 from scn_tf.data import pixels
 from scn_tf.errors import CheckpointError
@@ -18,7 +19,7 @@ from scn_tf.types import Array, PathName
 
 ENTRY = ownership.METADATA.decode()  # name under which every form of a model carries this as JSON
 READ = {"data": (), "model": ("name", "image_size", "spacing_mm"), "heatmap": ("decoder",)}  # settings that every file must have
-WRITTEN_IF_ANY = ("data", "validation", "peaks", "members", "quantize")  # an absent key and an empty value mean the same
+WRITTEN_IF_ANY = ("measurements", "data", "validation", "peaks", "members", "quantize")  # an absent key and an empty value mean the same
 
 
 def _data(value: dict[str, Any]) -> dict[str, Any]:
@@ -59,6 +60,7 @@ class ModelInfo(pydantic.BaseModel):
     * ``coordinates``: coordinates of landmarks in a file. ``unit``: unit of errors. ``spacing_mm``: (d,) mm per pixel x, y[, z] of
       every image if ``dataset.yaml`` states it, else None.
     * ``untrained``: landmarks or labels that no training image shows.
+    * ``measurements``: name -> expression, as ``dataset.yaml`` states them (:mod:`scn_tf.measurements`).
     * ``aspect``: known shape of pixels, see :func:`scn_tf.data.pixels.aspect`.
     * ``config``: settings; for an ensemble, those of its largest network. ``members``: settings of all networks of an ensemble.
     * ``data``: fingerprint of the training data. ``validation``: epoch and error of the kept weights.
@@ -77,6 +79,7 @@ class ModelInfo(pydantic.BaseModel):
     unit: Literal["mm", "px"]
     spacing_mm: tuple[Millimetres, ...] | None
     untrained: tuple[str, ...] = ()
+    measurements: dict[str, str] = pydantic.Field(default_factory=dict)
     aspect: pixels.Aspect = pydantic.Field(pixels.SQUARE, validation_alias="pixel_aspect")
     config: Settings
     data: DataFacts | None = None
@@ -122,6 +125,10 @@ class ModelInfo(pydantic.BaseModel):
             raise ValueError("untrained: names that are no landmarks or labels")
         if self.spacing_mm is not None and len(self.spacing_mm) != self.dims:
             raise ValueError(f"spacing_mm: {len(self.spacing_mm)} numbers for {self.dims} dimensions")
+        try:
+            measurements.read(self.measurements, self.landmarks, self.dims)
+        except ValueError as error:
+            raise ValueError(f"measurements: {error}") from None
         if absent := _absent(self.config, self.members):
             raise ValueError(f"{absent}: is missing")
         return self

@@ -1,25 +1,29 @@
 """Evaluation of landmarks on a split: predictions, errors, report."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scn_tf import geometry
+from scn_tf import geometry, measurements
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import Dataset
 from scn_tf.data.fingerprint import check_against_model
 from scn_tf.runs.info import ModelInfo
-from scn_tf.scoring import localization, report, scores
+from scn_tf.scoring import agreement, alignment, gallery, localization, report, scores
+from scn_tf.scoring.gallery import Evaluated, Maps
 from scn_tf.storage import files, ownership, tables
-from scn_tf.types import Locate
+from scn_tf.types import Array, Locate
 
-FILES = ("predictions.csv", "summary.json", "per_landmark.csv", "ced.png", "report.html", "errors.csv")
+MEASUREMENTS = "measurements.csv"
+FILES = ("predictions.csv", "summary.json", "per_landmark.csv", "ced.png", "report.html", MEASUREMENTS, "errors.csv")
 
 
-def evaluate_landmarks(locate: Locate, info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path) -> dict[str, Any]:
+def evaluate_landmarks(
+    locate: Locate, info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path, *, maps: Maps | None = None
+) -> dict[str, Any]:
     """Find the landmarks of a split, compare them with the annotations, and write all files of the evaluation.
 
     Args:
@@ -29,6 +33,7 @@ def evaluate_landmarks(locate: Locate, info: ModelInfo, dataset: Dataset, ids: S
         ids: of the split's images.
         split: its name, for titles.
         out: folder to write.
+        maps: heatmaps of a network input, for the pictures of the report; None if the system has none.
 
     Returns:
         the summary, dict.
@@ -39,7 +44,8 @@ def evaluate_landmarks(locate: Locate, info: ModelInfo, dataset: Dataset, ids: S
     names, unit = dataset.description.names, dataset.unit
     check_against_model(dataset, info)
     rule = dataset.description.normalization
-    result = localization.localize(locate, pipeline.examples(dataset, ids, info.config))
+    sample = alignment.Sample(len(ids), info.image_size)
+    result = localization.localize(locate, pipeline.examples(dataset, ids, info.config), watch=sample.add)
     errors = localization.point_errors(result)
     percent = localization.relative_errors(result, rule.landmarks if rule else None)
     summary = scores.summarize(
@@ -51,8 +57,12 @@ def evaluate_landmarks(locate: Locate, info: ModelInfo, dataset: Dataset, ids: S
         names=names,
         trained=info.trained,
     )
+    summary["intervals95"] = scores.intervals(errors[:, info.trained], unit, errors_percent=percent[:, info.trained])
     own = np.stack([geometry.apply(m, p) for m, p in zip(result["own_from_input"], result["predicted"], strict=True)])
-    found = report.Evaluated(ids, names, own, errors, unit, info.trained, percent)
+    points, truth = _compared(result, info.trained)
+    found = Evaluated(ids, names, own, errors, unit, info.trained, percent, points, truth)
+    measured = _measured(found, info, dataset, result["unit_per_pixel"])
+    summary["measurements"] = agreement.summarize(measured)
     title = f"{info.name}, split {split}"
     curve = report.curve(errors[:, info.trained], unit, f"{info.name}, {split}")
     files.write_text(out / "predictions.csv", tables.points(ids, names, own, result["scores"]))
@@ -61,12 +71,37 @@ def evaluate_landmarks(locate: Locate, info: ModelInfo, dataset: Dataset, ids: S
     files.write_text(out / "per_landmark.csv", tables.write(rows))
     with files.replaced(out / "ced.png", ours=ownership.anything) as temporary:
         temporary.write_bytes(curve)
-    files.write_text(out / "report.html", report.write(title, summary, found, dataset, curve))
+    _write_measurements(out / MEASUREMENTS, ids, measured)
+    source = gallery.Source(dataset, info.config.model, maps)
+    files.write_text(out / "report.html", report.write(title, summary, found, curve, source, sample))
     files.write_text(out / "errors.csv", tables.write(_errors(found)))  # last: a study takes who has it for finished
     return summary
 
 
-def _errors(found: report.Evaluated) -> list[tuple[str, ...]]:
+def _compared(result: Mapping[str, Array], trained: Array) -> tuple[Array, Array]:
+    """Found and true points (I, N, d) in network pixels, NaN where not trained or not annotated."""
+    found = np.where(trained[:, None], result["predicted"], np.nan)
+    return found, np.where(trained[:, None] & (result["annotated"] > 0)[..., None], result["landmarks"], np.nan)
+
+
+def _measured(found: Evaluated, info: ModelInfo, dataset: Dataset, unit_per_pixel: Array) -> agreement.Agreement:
+    """Measurements of the data set, or else of the model."""
+    texts, names = dataset.description.measurements, dataset.description.names
+    if not texts:
+        texts, names = info.measurements, info.landmarks
+    chosen = measurements.read(texts, names, info.dims)
+    return agreement.compare(chosen, found.found, found.truth, unit_per_pixel, found.unit)
+
+
+def _write_measurements(path: Path, ids: Sequence[str], measured: agreement.Agreement) -> None:
+    """Write ``measurements.csv``. Without measurements, remove that of an earlier evaluation."""
+    if measured.measurements:
+        files.write_text(path, tables.write(agreement.rows(ids, measured)))
+    elif path.is_file() and ownership.is_ours(path):
+        path.unlink()
+
+
+def _errors(found: Evaluated) -> list[tuple[str, ...]]:
     """Rows of ``errors.csv``, one per point. A cell is empty if the point is not annotated or no training image showed the landmark.
 
     Errors in pixels have a second column in percent of a length of the image.

@@ -1,6 +1,6 @@
 """From network and fitted examples to landmarks in network pixels, for validation, evaluation and prediction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -21,21 +21,29 @@ def localizer(network: keras.Model, decoder: str) -> Locate:
     return locate
 
 
-def localize(locate: Locate, data: tf.data.Dataset, *, batch_size: int = 1) -> dict[str, Array]:
+def localize(
+    locate: Locate, data: tf.data.Dataset, *, batch_size: int = 1, watch: Callable[[int, Array], None] | None = None
+) -> dict[str, Array]:
     """Run a localizer over a dataset of examples.
 
     Args:
         locate: from :func:`localizer`.
         data: finite ``tf.data.Dataset`` of examples (see :mod:`scn_tf.data.pipeline`).
         batch_size: images at a time.
+        watch: function that receives the number of each image and its network input ([D,] H, W, C).
 
     Returns:
         dict of arrays over all images: ``predicted`` (I, N, d) network pixels, ``scores`` (I, N), and all values of the examples
         except the image.
     """
-    parts = []
+    parts, number = [], 0
     for batch in data.batch(batch_size):
-        predicted, scores = locate(batch.pop("image"))
+        images = batch.pop("image")
+        predicted, scores = locate(images)
+        if watch is not None:
+            for image in images.numpy():
+                watch(number, image)
+                number += 1
         parts.append({"predicted": predicted, "scores": scores, **batch})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -1,129 +1,134 @@
-"""``report.html`` of an evaluation: figures, tables and the worst images with true and found points, in one file."""
+"""``report.html`` of an evaluation: figures with intervals, charts, pictures and tables in one file."""
 
-import base64
-import html
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from scn_tf import geometry
-from scn_tf.data.dataset import Dataset
-from scn_tf.figures import pictures, sheets
+from scn_tf.figures import charts, pages, pictures
 from scn_tf.messages import cut, visible
-from scn_tf.scoring import scores
-from scn_tf.types import Array
+from scn_tf.scoring import agreement, alignment, gallery, scores
+from scn_tf.scoring.gallery import Evaluated, Gallery
+from scn_tf.types import Array, known
 
-WORST_IMAGES, WORST_POINTS, LISTED_POINTS = 6, 6, 10
-STYLE = (
-    "body{font:15px sans-serif;max-width:64em;margin:2em auto;padding:0 1em}td,th{padding:.2em .8em;text-align:right}"
-    "table{border-collapse:collapse}tr:nth-child(even){background:#eee}figure{display:inline-block;margin:.4em;vertical-align:top}"
-    "figure img{max-width:100%}figcaption{font-size:13px;max-width:30em}"
-)
+LISTED_POINTS, LISTED_IMAGES = 20, 500
+SOURCES = "Images were drawn with repetition, each with all its points. Intervals hold for other images, not for other trainings."
 
 
-class Evaluated(NamedTuple):
-    """Result of an evaluation.
-
-    ``own``: points (I, N, d) in the set's own coordinates. ``errors``: (I, N) in ``unit``, NaN for points that are not annotated.
-    ``trained``: (N,) bool. ``percent``: errors (I, N) relative to a length of the image.
-    """
-
-    ids: Sequence[str]
-    names: Sequence[str]
-    own: Array
-    errors: Array
-    unit: str
-    trained: Array
-    percent: Array | None
-
-
-def write(title: str, summary: dict[str, Any], found: Evaluated, dataset: Dataset, curve: bytes) -> str:
-    """HTML text of the report. Images are read again, one at a time.
+def write(title: str, summary: dict[str, Any], found: Evaluated, curve: bytes, source: gallery.Source, sample: alignment.Sample) -> str:
+    """HTML text of the report. The images that it shows are read again, one at a time.
 
     Args:
         title: of the page.
-        summary: of :func:`scn_tf.scoring.scores.summarize`.
+        summary: of :func:`scn_tf.scoring.scores.summarize`, with ``intervals95`` and ``measurements``.
         found: points and errors.
-        dataset: the evaluated data set.
         curve: PNG of the errors' distribution.
+        source: data set, settings and heatmaps for the pictures.
+        sample: network inputs for the mean image.
     """
-    rows = scores.per_landmark(found.names, found.errors, found.unit, errors_percent=found.percent, trained=found.trained)
-    worst = [("image", "landmark", f"error ({found.unit})")]
-    worst += [
-        (found.ids[i], found.names[n], f"{found.errors[i, n]:.2f}") for i, n in worst_points(found.errors, found.trained, LISTED_POINTS)
-    ]
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{_text(title)}</title><style>{STYLE}</style>"
-        f"<h1>{_text(title)}</h1><pre>{html.escape(scores.table(summary))}</pre>"
-        f"{_picture(curve, 'png', 'cumulative error distribution', '')}"
-        f"<h2>Worst images</h2><p>True points are green (+), found ones red (x).</p>{_images(found, dataset)}"
-        f"<h2>Landmarks</h2>{_table(rows)}<h2>Largest errors</h2>{_table(worst)}</html>\n"
-    )
-
-
-def worst_images(errors: Array, trained: Array, most: int) -> list[int]:
-    """Numbers of the images with the largest mean errors, worst first. Images without annotated points are left out."""
-    shown = np.where(trained, errors, np.nan)
-    measured = np.any(np.isfinite(shown), axis=1)
-    means = np.full(len(errors), -np.inf)
-    means[measured] = np.nanmean(shown[measured], axis=1)
-    return [int(number) for number in np.argsort(-means, kind="stable")[:most] if measured[number]]
-
-
-def worst_points(errors: Array, trained: Array, most: int) -> list[tuple[int, int]]:
-    """(image, landmark) numbers of the largest errors, worst first."""
-    shown = np.where(trained & np.isfinite(errors), errors, -1.0)
-    order = np.argsort(-shown, axis=None, kind="stable")[:most]
-    images, landmarks = np.unravel_index(order, errors.shape)
-    return [pair for pair in zip(images.tolist(), landmarks.tolist(), strict=True) if shown[pair] >= 0]
-
-
-def _images(found: Evaluated, dataset: Dataset) -> str:
-    """Figures of the worst images and of the worst points, HTML."""
-    whole = worst_images(found.errors, found.trained, WORST_IMAGES)
-    single = worst_points(found.errors, found.trained, WORST_POINTS)
-    parts: dict[int | tuple[int, int], str] = {}  # of images and of points
-    for number in dict.fromkeys([*whole, *(image for image, _ in single)]):  # every image is read once
-        image_id = found.ids[number]
-        image = dataset.read(image_id)
-        array_from_own = dataset.array_from_own(image)
-        truth = np.where(found.trained[:, None], geometry.apply(array_from_own, dataset.landmarks[image_id]), np.nan)
-        points = geometry.apply(array_from_own, found.own[number])
-        pixel_size = dataset.pixel_size(image)
-        errors = np.where(found.trained, found.errors[number], np.nan)
-        if number in whole:
-            labels = [name if error >= 2 * np.nanmean(errors) else "" for name, error in zip(found.names, errors, strict=True)]
-            caption = f"{_name(image_id)}: mean error {np.nanmean(errors):.2f} {found.unit}, largest {np.nanmax(errors):.2f}"
-            parts[number] = _picture(sheets.compared(image.array, truth, points, labels, pixel_size), "jpeg", image_id, caption)
-        for place, landmark in [pair for pair in single if pair[0] == number]:
-            caption = f"{_name(image_id)}, {_name(found.names[landmark])}: {errors[landmark]:.2f} {found.unit}"
-            picture = sheets.close_up(image.array, truth, points, landmark, found.names, pixel_size)
-            parts[place, landmark] = _picture(picture, "jpeg", found.names[landmark], caption)
-    return "".join(parts[key] for key in whole) + "<h2>Worst points</h2>" + "".join(parts[key] for key in single)
-
-
-def _picture(content: bytes, kind: str, alternative: str, caption: str) -> str:
-    encoded = base64.b64encode(content).decode()
-    image = f'<img alt="{_text(alternative)}" src="data:image/{kind};base64,{encoded}">'
-    return f"<figure>{image}<figcaption>{_text(caption)}</figcaption></figure>"
-
-
-def _table(rows: Iterable[Sequence[object]]) -> str:
-    head, *body = rows
-    cells = "".join(f"<th>{_text(cell)}</th>" for cell in head)
-    lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in body)
-    return f"<table><tr>{cells}</tr>{lines}</table>"
-
-
-def _name(text: str) -> str:
-    return cut(visible(str(text)), 80)
-
-
-def _text(value: object) -> str:
-    return html.escape(visible(str(value)), quote=True)
+    shown = gallery.draw(found, source)
+    where, explained = _where(found, source, sample)
+    sections = {
+        "Figures": _figures(summary),
+        "Measurements": _measurements(summary["measurements"]),
+        "Distribution of errors": pages.pictures([pages.picture(curve, "png", "cumulative error distribution"), _boxes(found)]),
+        "Direction of errors": where + explained,
+        **_pictures(shown, source.maps is not None),
+        "Landmarks": pages.table(_landmarks(found)),
+        "Images": _images(found),
+        "Largest errors": pages.table(_largest(found), texts=(0, 1)),
+    }
+    sections = {name: content for name, content in sections.items() if content}
+    return pages.page(title, pages.links(sections) + "".join(pages.section(name, content) for name, content in sections.items()))
 
 
 def curve(errors: Array, unit: str, label: str) -> bytes:
     """PNG of the cumulative distribution of errors (I, N), which may contain NaN."""
     return pictures.png(pictures.error_curve(errors[np.isfinite(errors)], unit=unit, label=cut(visible(label), 80)))
+
+
+def _figures(summary: dict[str, Any]) -> str:
+    lines = f"<pre>{pages.text_block(scores.table(summary))}</pre>"
+    if not summary["intervals95"]:
+        return lines + pages.paragraph("One image gives no confidence intervals.", note=True)
+    return lines + pages.table(scores.with_intervals(summary), sort=False) + pages.paragraph(SOURCES, note=True)
+
+
+def _measurements(summary: dict[str, dict[str, Any]]) -> str:
+    if not summary:
+        return ""
+    note = "Errors are found minus annotated values. About 95 % of the errors lie between the limits of agreement (mean ± 1.96 SD)."
+    return pages.table(agreement.table(summary), texts=(0, 1)) + pages.paragraph(note, note=True)
+
+
+def _boxes(found: Evaluated) -> str:
+    drawn = charts.box_plots(found.names, found.measured, found.unit)
+    if drawn is None:
+        return ""
+    content, count = drawn
+    total = int(np.isfinite(found.measured).any(axis=0).sum())
+    which = f"The {count} of {total} landmarks with the largest medians. " if count < total else ""
+    caption = f"{which}Boxes hold the middle half of the errors of a landmark, whiskers 5 to 95 %."
+    return pages.picture(content, "png", "errors per landmark", caption)
+
+
+def _where(found: Evaluated, source: gallery.Source, sample: alignment.Sample) -> tuple[str, str]:
+    """Picture of the error ellipses, and the list of the landmarks' numbers in it."""
+    size = known(source.model.image_size)
+    mean, fits = alignment.mean_shape(found.truth)
+    vectors = alignment.error_vectors(found.found, found.truth, fits)
+    image = alignment.mean_image(sample.images, fits, size)
+    content, factor, numbers = charts.error_ellipses(image, alignment.grid_step(size), mean, vectors)
+    larger = f" Errors are drawn {factor} times as large." if factor > 1 else ""
+    caption = (
+        f"Mean of {len(sample.images)} images, aligned to the mean shape. Green: mean true points. Red: ellipses around about 95 % of "
+        f"the found points, for landmarks with at least three errors. Orange: mean error.{larger}"
+    )
+    named = ""
+    counted = [found.names[number] for number in numbers] == list(map(str, numbers))
+    if not counted and len(numbers) <= charts.MAX_NUMBERED:
+        named = pages.paragraph(", ".join(f"{number} {pages.name(found.names[number])}" for number in numbers), note=True)
+    return pages.picture(content, "jpeg", "error ellipses on the mean image", caption, whole=len(size) == 3), named
+
+
+def _pictures(shown: Gallery, heatmaps: bool) -> dict[str, str]:
+    colours = "True points are green (+), found ones red (x). Names mark points with at least twice the mean error of their image."
+    below = " Below are the heatmaps, the maximum over all landmarks, with these points (found: blue)." if heatmaps else ""
+    return {
+        "Worst images": pages.paragraph(colours + below) + shown.worst if shown.worst else "",
+        "Random images": shown.random and pages.paragraph("Drawn by a fixed seed, so that they stand for the others.") + shown.random,
+        "Worst points": shown.points,
+    }
+
+
+def _landmarks(found: Evaluated) -> list[tuple[object, ...]]:
+    """The table of ``per_landmark.csv`` with titles for readers."""
+    head, *rows = scores.per_landmark(found.names, found.errors, found.unit, errors_percent=found.percent, trained=found.trained)
+    titles = {
+        f"pe_mean_{found.unit}": f"mean error ({found.unit})",
+        f"pe_median_{found.unit}": "median",
+        f"pe_max_{found.unit}": "largest",
+        "sdr_2_percent": "within 2 mm (%)",
+        "nme_percent": "mean (%)",
+        "pck_1_percent": "within 1 % (%)",
+    }
+    return [tuple(titles.get(str(title), title) for title in head), *((pages.name(row[0]), *row[1:]) for row in rows)]
+
+
+def _images(found: Evaluated) -> str:
+    """Table of the images, worst first."""
+    numbers = gallery.worst_images(found.errors, found.trained, len(found.ids))
+    rows: list[Sequence[object]] = [("image", "points", f"mean error ({found.unit})", f"largest ({found.unit})", "largest at")]
+    for number in numbers[:LISTED_IMAGES]:
+        errors = found.measured[number]
+        place = int(np.nanargmax(errors))
+        figures = int(np.isfinite(errors).sum()), f"{np.nanmean(errors):.3f}", f"{errors[place]:.3f}"
+        rows.append((pages.name(found.ids[number]), *figures, pages.name(found.names[place])))
+    note = pages.paragraph(f"The {LISTED_IMAGES} worst of {len(numbers)} images.", note=True) if len(numbers) > LISTED_IMAGES else ""
+    return pages.table(rows, texts=(0, 4)) + note
+
+
+def _largest(found: Evaluated) -> list[tuple[object, ...]]:
+    points = gallery.worst_points(found.errors, found.trained, LISTED_POINTS)
+    head = ("image", "landmark", f"error ({found.unit})")
+    return [head, *((pages.name(found.ids[i]), pages.name(found.names[n]), f"{found.errors[i, n]:.2f}") for i, n in points)]

@@ -7,6 +7,7 @@ import numpy as np
 
 from scn_tf.data.coverage import listed
 from scn_tf.errors import DatasetError
+from scn_tf.scoring import resampling
 from scn_tf.storage.files import counted
 from scn_tf.types import Array
 
@@ -75,6 +76,60 @@ def _relative(errors: Array | None, reference: str) -> dict[str, Any]:
         "nme_reference": reference if values.size else None,
         "pck_percent": {limit: float(100.0 * (values < float(limit)).mean()) if values.size else None for limit in PCK_PERCENT},
     }
+
+
+def intervals(errors: Array, unit: str, *, errors_percent: Array | None = None) -> dict[str, Any]:
+    """95 % bootstrap intervals over the images of the figures of :func:`summarize`, under the same keys: [low, high].
+
+    Shares are in mm if mm are known, else in percent of the reference. Empty if fewer than two images have points.
+
+    Args:
+        errors: (I, N) in ``unit``, NaN where nothing is annotated or trained.
+        unit: ``"mm"`` or ``"px"``.
+        errors_percent: (I, N) percent of a reference.
+    """
+    errors = errors[np.isfinite(errors).any(axis=1)]
+    if len(errors) < 2:
+        return {}
+    known = np.isfinite(errors)
+    shares = [(known & (errors < float(radius))).sum(axis=1) for radius in SDR_RADII] if unit == "mm" else []
+    sums = np.stack([np.nansum(errors, axis=1), *(100.0 * share for share in shares)], axis=1)
+    mean, *within = resampling.pooled_intervals(sums, known.sum(axis=1))
+    found: dict[str, Any] = {
+        f"pe_mean_{unit}": list(mean),
+        f"pe_median_{unit}": list(resampling.median_interval(errors)),
+        f"ipe_mean_{unit}": list(resampling.interval(np.nanmean(errors, axis=1))),
+    }
+    if unit == "mm":
+        found["sdr_percent"] = dict(zip(SDR_RADII, map(list, within), strict=True))
+    elif errors_percent is not None and np.isfinite(errors_percent).any(axis=1).sum() > 1:
+        percent = errors_percent[np.isfinite(errors_percent).any(axis=1)]
+        known = np.isfinite(percent)
+        shares = [(known & (percent < float(limit))).sum(axis=1) for limit in PCK_PERCENT]
+        sums = np.stack([np.nansum(percent, axis=1), *(100.0 * share for share in shares)], axis=1)
+        mean, *within = resampling.pooled_intervals(sums, known.sum(axis=1))
+        found |= {"nme_percent": list(mean), "pck_percent": dict(zip(PCK_PERCENT, map(list, within), strict=True))}
+    return found
+
+
+def with_intervals(summary: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    """Figures with their intervals as lines of a table: figure, value, low, high."""
+    unit, ranges = summary["unit"], summary["intervals95"]
+    titles = {
+        f"pe_mean_{unit}": f"mean point error ({unit})",
+        f"pe_median_{unit}": f"median point error ({unit})",
+        f"ipe_mean_{unit}": f"mean image error ({unit})",
+        "nme_percent": f"mean point error (% of the {summary['nme_reference']})",
+    }
+    lines: list[tuple[object, ...]] = [("figure", "value", "95 % from", "to")]
+    for key, title in titles.items():
+        if key in ranges:
+            value = summary.get(key)
+            lines.append((title, "" if value is None else f"{value:.3f}", *(f"{limit:.3f}" for limit in ranges[key])))
+    for key, sign in (("sdr_percent", unit), ("pck_percent", "%")):
+        for limit, (low, high) in ranges.get(key, {}).items():
+            lines.append((f"points within {limit} {sign} (%)", f"{summary[key][limit]:.2f}", f"{low:.2f}", f"{high:.2f}"))
+    return lines
 
 
 def per_landmark(

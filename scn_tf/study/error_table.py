@@ -16,9 +16,9 @@ from pathlib import Path
 
 from scn_tf.errors import ConfigError, DataWarning
 from scn_tf.messages import short, visible
+from scn_tf.scoring.run_errors import MAX_POINTS, UNITS, Gathered, RunErrors, run_rows
 from scn_tf.storage import files, ownership, tables
 from scn_tf.study.plan import Run
-from scn_tf.study.run_errors import MAX_POINTS, UNITS, Gathered, RunErrors, run_rows
 
 NAME = "errors.csv.gz"
 COLUMNS = ("system", "size", "fold", "seed", "image", "landmark", "error", "unit")

@@ -10,13 +10,13 @@ import numpy as np
 
 from scn_tf.errors import ConfigError, DataWarning
 from scn_tf.figures import pictures
+from scn_tf.scoring.run_errors import RunErrors
 from scn_tf.storage import files, ownership, tables
 from scn_tf.storage.files import counted
 from scn_tf.study import error_table, run_settings
 from scn_tf.study.error_table import key_of
 from scn_tf.study.execute import errors_file, left_out, settings_of, stored_settings
 from scn_tf.study.plan import Run
-from scn_tf.study.run_errors import RunErrors
 from scn_tf.study.statistics import Errors, collect, difference, figures
 from scn_tf.types import PathName
 

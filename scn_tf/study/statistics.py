@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from scn_tf.errors import ConfigError
-from scn_tf.study.run_errors import RunErrors, read_run
+from scn_tf.scoring.resampling import common, interval
+from scn_tf.scoring.run_errors import RunErrors, read_run
 from scn_tf.types import Array, PathName
 
 RADII = (2.0, 2.5, 3.0, 4.0, 10.0)
 PERCENT = (0.5, 1.0, 2.0, 5.0)  # of a length of the image, where no mm are known
-RESAMPLINGS = 10_000
 
 
 class Errors(NamedTuple):
@@ -49,7 +49,7 @@ def collect(runs: Mapping[tuple[str, int], PathName | RunErrors]) -> Errors | No
         None if no seed has all folds.
 
     Raises:
-        ConfigError: the runs of a fold were validated on different images, or as in :func:`scn_tf.study.run_errors.read_run`.
+        ConfigError: the runs of a fold were validated on different images, or as in :func:`scn_tf.scoring.run_errors.read_run`.
     """
     folds = list(dict.fromkeys(fold for fold, _ in runs))
     seeds = list(dict.fromkeys(seed for _, seed in runs))
@@ -109,14 +109,6 @@ def _by_share(relative: Array | None) -> dict[str, float]:
     return {"nme_percent": values.mean() if known else np.nan, **shares}
 
 
-def interval(values: Array, *, seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean of per-image values (I,), percentile method."""
-    rng = np.random.default_rng(seed)
-    means = values[rng.integers(0, len(values), (RESAMPLINGS, len(values)))].mean(axis=1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return low, high
-
-
 def difference(errors: Errors, reference: Errors) -> dict[str, float] | None:
     """Paired comparison of (errors - reference) per image, on the images and seeds that both have.
 
@@ -134,11 +126,9 @@ def difference(errors: Errors, reference: Errors) -> dict[str, float] | None:
         e.points[np.ix_([e.seeds.index(seed) for seed in seeds], [e.ids.index(image_id) for image_id in ids])] for e in (errors, reference)
     )
     if first.shape == second.shape:  # on the landmarks that both have: one may have been trained without some of them
-        both = np.isfinite(first) & np.isfinite(second)
-        kept = both.any(axis=2).all(axis=0)
-        if not kept.any():
+        first, second = common(first, second)
+        if not first.size:
             return None
-        first, second = (np.where(both, points, np.nan)[:, kept] for points in (first, second))
     apart = np.nanmean(first, axis=-1) - np.nanmean(second, axis=-1)
     low, high = interval(apart.mean(axis=0))
     by_seed = apart.mean(axis=1)

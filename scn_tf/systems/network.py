@@ -11,13 +11,14 @@ import tensorflow as tf
 
 from scn_tf.config import Config
 from scn_tf.data.dataset import Dataset
-from scn_tf.environment.backend import keras
+from scn_tf.environment.backend import keras, ops
 from scn_tf.errors import DataWarning
 from scn_tf.figures import pictures
 from scn_tf.heatmaps.targets import GaussianTargets
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import evaluation, localization
+from scn_tf.scoring.gallery import Maps
 from scn_tf.systems import points
 from scn_tf.systems.system import System
 from scn_tf.training.fit import Task, fit
@@ -25,7 +26,7 @@ from scn_tf.training.job import Job
 from scn_tf.training.landmarks import LandmarkObjective, landmark_objective
 from scn_tf.training.trainer import Trainer
 from scn_tf.training.validation import Measurement
-from scn_tf.types import Array, Locate
+from scn_tf.types import Array, Locate, Tensor
 
 
 def train(job: Job) -> dict[str, Any]:
@@ -123,6 +124,33 @@ def open_network(file: Path) -> tuple[Locate, ModelInfo]:
     return localization.localizer(network, info.config.heatmap.decoder), info
 
 
+def open_with_heatmaps(file: Path) -> tuple[Locate, Maps]:
+    """Function that finds landmarks, and function that gives the heatmaps of one image for pictures."""
+    network, info = checkpoints.load_model(file)
+    return localization.localizer(network, info.config.heatmap.decoder), heatmaps_of(network)
+
+
+def heatmaps_of(network: keras.Model) -> Maps:
+    """Function of a network input ([D,] H, W, C): title -> maximum (H, W) over the heatmaps of all landmarks, and along z.
+
+    Each landmark's map counts alike, whatever its height. SCN has three pictures: the product first, then its factors.
+    """
+    *factors, product = pictures.heatmap_parts(network).items()
+    parts = dict([("product" if factors else product[0], product[1]), *factors])
+    model = keras.Model(network.input, parts)
+
+    def seen(maps: Tensor) -> Array:
+        """Projected before it leaves the device: maps of a volume are large."""
+        flat = ops.cast(ops.max(maps, axis=0) if len(maps.shape) == 4 else maps, "float32")
+        return np.asarray(ops.convert_to_numpy(ops.max(flat / ops.maximum(ops.max(ops.abs(flat), axis=(0, 1)), 1e-6), axis=-1)))
+
+    def find(image: Array) -> dict[str, Array]:
+        maps = model(image[np.newaxis], training=False)
+        return {title: seen(maps[title][0]) for title in parts}
+
+    return find
+
+
 NETWORK = System(
     name="network",
     suffix=".keras",
@@ -131,7 +159,7 @@ NETWORK = System(
     train=train,
     info=checkpoints.read_info,
     open=open_network,
-    evaluate=points.evaluator(open_network),
+    evaluate=points.evaluator(open_with_heatmaps),
     files=evaluation.FILES,
     rank=1,
 )

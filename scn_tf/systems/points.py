@@ -15,6 +15,7 @@ from scn_tf.figures import sheets
 from scn_tf.models import MODELS
 from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import evaluation
+from scn_tf.scoring.gallery import Maps
 from scn_tf.training.job import Examples, Job
 from scn_tf.types import Array, Locate
 
@@ -71,13 +72,17 @@ def sheet(job: Job) -> bytes:
 
 
 def evaluator(
-    open_file: Callable[[Path], tuple[Locate, ModelInfo]],
+    open_file: Callable[[Path], tuple[Locate, Maps | None]],
 ) -> Callable[[Path, ModelInfo, Dataset, Sequence[str], str, Path], dict[str, Any]]:
-    """``evaluate`` of a :class:`scn_tf.systems.system.System` whose model files ``open_file`` opens."""
+    """``evaluate`` of a :class:`scn_tf.systems.system.System`.
+
+    Args:
+        open_file: model file -> (function that finds landmarks, function that gives heatmaps for pictures, None if there are none).
+    """
 
     def evaluate(file: Path, info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path) -> dict[str, Any]:
-        locate, _ = open_file(file)
-        return evaluation.evaluate_landmarks(locate, info, dataset, ids, split, out)
+        locate, maps = open_file(file)
+        return evaluation.evaluate_landmarks(locate, info, dataset, ids, split, out, maps=maps)
 
     return evaluate
 

@@ -22,7 +22,7 @@ class RunErrors(NamedTuple):
 
     ``points``: errors (I, N) over ``ids`` and landmarks in ``unit``, NaN if absent. ``relative``: errors (I, N) in percent of a
     length of the image, None if the run has none. ``source``: name of the run in messages. ``lines``: its rows in the long table,
-    empty if it was read from its own file.
+    empty if it was read from its own file. ``landmarks``: N names.
     """
 
     ids: list[str]
@@ -31,6 +31,7 @@ class RunErrors(NamedTuple):
     relative: np.ndarray | None
     source: str
     lines: bytes = b""
+    landmarks: tuple[str, ...] = ()
 
 
 class Gathered:
@@ -72,7 +73,9 @@ class Gathered:
         found = np.full((len(self._values), len(self.images), len(self.landmarks)), np.nan)
         for values, column in zip(found, self._values, strict=True):
             values[np.array(self._rows, int), np.array(self._columns, int)] = column
-        return RunErrors(list(self.images), found[0], self.unit, found[1] if self.relative else None, source, bytes(self.lines))
+        return RunErrors(
+            list(self.images), found[0], self.unit, found[1] if self.relative else None, source, bytes(self.lines), tuple(self.landmarks)
+        )
 
 
 def number(text: str) -> float:

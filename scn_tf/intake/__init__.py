@@ -1,0 +1,6 @@
+"""From any tool's annotations to a data set, and from one format to another.
+
+``making`` turns images and annotation files into a data-set folder, ``conversion`` one format into another. Both read with ``sources``
+(walk), ``parts`` (formats), ``matching`` (annotations to images), ``looks`` (facts and thumbnails of images) and ``decision`` (frame of
+the coordinates, by evidence). ``patients``, ``splits``, ``sides``, ``writing`` and ``summary`` serve ``making`` alone.
+"""

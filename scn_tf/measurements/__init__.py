@@ -1,0 +1,9 @@
+"""Measurements between landmarks: named expressions of distances, angles, ratios and projections, without ``eval``.
+
+``expressions`` has the grammar, ``functions`` the geometry, ``measure`` the values, ``table`` the CSV. docs/data.md lists all functions.
+"""
+
+from scn_tf.measurements.measure import Measurement, compute, read, unit_of_lengths, units
+from scn_tf.measurements.table import HEADER, as_json, number, rows, write_table
+
+__all__ = ["HEADER", "Measurement", "as_json", "compute", "number", "read", "rows", "unit_of_lengths", "units", "write_table"]
