@@ -9,6 +9,7 @@ the chunks. Memory and the kill are of separate processes, as users start them.
 import argparse
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -48,23 +49,30 @@ def generate(folder, count, width, height, seed=0):
 
 
 def rates(predictor, model, files, chunks):
-    """(network's rates, rates of predict) per chunk, images per second."""
+    """Network's rates and those of predict per chunk, images per second; processor seconds per image of both."""
     batch = streaming.batch_size(predictor.info.image_size)
     prepared = np.stack([steps.prepare(path, predictor.info).network_image for path in files[:batch]])
     run.predict.load = lambda path: predictor  # opened once; its time is no part of the rate
-    own, whole = [], []
+    own, whole, spent = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         run.predict_files(model, files[: 2 * batch], Path(folder) / "warm.csv")
         for part in np.array_split(np.arange(len(files)), chunks):
             rounds = max(1, len(part) // batch)
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), processor_seconds()
             for _ in range(rounds):
                 np.asarray(predictor.locate(prepared)[0])
             own.append(rounds * batch / (time.perf_counter() - start))
-            start = time.perf_counter()
+            own_cpu = (processor_seconds() - cpu) / (rounds * batch)
+            start, cpu = time.perf_counter(), processor_seconds()
             result = run.predict_files(model, [files[number] for number in part], Path(folder) / "table.csv")
             whole.append(result.found / (time.perf_counter() - start))
-    return np.array(own), np.array(whole)
+            spent.append((own_cpu, (processor_seconds() - cpu) / result.found))
+    return np.array(own), np.array(whole), np.median(spent, axis=0)
+
+
+def processor_seconds():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def resident(pid):
@@ -90,14 +98,15 @@ def watched(command, table, kill_at=None):
     return seen
 
 
-def memory(seen, count):
-    """Sentence on the memory after the first images."""
-    late = np.array([used for done, used in seen if min(WARM_UP, count // 2) <= done and used > 0])
+def memory(seen, count, before=0):
+    """Sentence on the memory after the first images; ``before`` were done by an earlier process."""
+    warm = min(WARM_UP, (count - before) // 2)
+    late = np.array([used for done, used in seen if done >= before + warm and used > 0])
     if len(late) < 2:
         return "memory: too few images"
     first = float(np.median(late[: max(1, len(late) // 10)]))
     more = 100 * (late.max() / first - 1)
-    return f"memory after {min(WARM_UP, count // 2)} images {first:.0f} MB, largest later {late.max():.0f} MB ({more:+.1f} %)"
+    return f"memory after {warm} images {first:.0f} MB, largest later {late.max():.0f} MB ({more:+.1f} %)"
 
 
 def main():
@@ -116,12 +125,13 @@ def main():
         generate(folder / "images", options.images, options.width, options.height)
         files = sorted((folder / "images").iterdir())
         predictor = predict.load(options.model)
-        own, whole = rates(predictor, options.model, files, options.chunks)
+        own, whole, spent = rates(predictor, options.model, files, options.chunks)
         ratio = np.median(whole / own)
         batch = streaming.batch_size(predictor.info.image_size)
         print(f"{options.images} images of {options.width} x {options.height}, {options.model}, batches of {batch}")
         print(f"network alone        {np.median(own):.2f} images/s")
         print(f"predict              {np.median(whole):.2f} images/s")
+        print(f"processor time       {spent[0]:.3f} s per image alone, {spent[1]:.3f} s in predict")
         print(f"ratio, median        {100 * ratio:.1f} % (chunks {' '.join(f'{100 * r:.0f}' for r in np.sort(whole / own))})")
         if options.skip_kill:
             return
@@ -131,7 +141,7 @@ def main():
         watched([*command, str(resumed_table)], resumed_table, kill_at=options.images // 2)
         kept = journal.path_for(resumed_table).read_bytes().count(b"\n") - 1
         seen = watched([*command, str(resumed_table), "--resume"], resumed_table)
-        print(f"killed after {kept} images; resumed:", memory(seen, options.images))
+        print(f"killed after {kept} images; resumed:", memory(seen, options.images, kept))
         equal = whole_table.read_bytes() == resumed_table.read_bytes()
         print(f"tables equal         {'yes' if equal else 'NO'}")
 
