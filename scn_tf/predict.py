@@ -1,51 +1,30 @@
 """Open a trained model in any form and find landmarks in images."""
 
-import warnings
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from scn_tf import geometry
-from scn_tf.data import arrays, images
+from scn_tf.data import images
 from scn_tf.data.coverage import warn_of_untrained
-from scn_tf.data.pipeline import fit_image
-from scn_tf.data.preprocess import network_input
 from scn_tf.environment import forks
-from scn_tf.errors import CheckpointError, DataWarning
+from scn_tf.errors import CheckpointError
 from scn_tf.export import choice, reading
+from scn_tf.export.forms import ExportForm
 from scn_tf.messages import short
+from scn_tf.prediction import steps
+from scn_tf.prediction.steps import Prediction as Prediction
 from scn_tf.runs import folder, pretrained
 from scn_tf.runs.info import ModelInfo
+from scn_tf.storage import checksums
 from scn_tf.systems import opening
-from scn_tf.types import Array, Locate, PathName, Vector
+from scn_tf.types import Locate, PathName, Vector
 
 FORKED = (
     "this process was forked from one that had used TensorFlow, which would wait forever here. "
     'Start processes with multiprocessing.get_context("spawn") and call scn_tf.load in each.'
 )
-
-
-class Prediction(NamedTuple):
-    """Landmarks of one image.
-
-    ``landmarks`` (N, d), (x, y[, z]): pixels of the file or array; mm (LPS) if ``coordinates`` is
-    ``"physical"``. ``scores`` (N,): the heatmaps' maxima. ``names``: N landmark names.
-    ``array_landmarks`` (N, d): the same points in pixels of ``image.array``.
-    """
-
-    landmarks: Array
-    scores: Array
-    names: tuple[str, ...]
-    coordinates: str
-    array_landmarks: Array
-    image: images.Image
-
-    def __repr__(self) -> str:
-        scores = f"{min(self.scores):.3g} to {max(self.scores):.3g}"
-        return f"Prediction({len(self.names)} landmarks, {self.coordinates} coordinates, scores {scores})"
 
 
 class Predictor:
@@ -102,50 +81,9 @@ class Predictor:
         """
         if forks.hangs():
             raise CheckpointError(f"predict: {FORKED}")
-        dims, channels = self.info.dims, self.info.channels
-        from_file = isinstance(image, str | Path)
-        if isinstance(image, str | Path):
-            name, loaded = images.shown(image), images.read_image(image, dims=dims, channels=channels)
-            if direction is not None or origin is not None:
-                raise images.ImageError(f"{name}: direction, origin: are for arrays; the header of a file states its own.")
-        else:
-            name = "array"
-            loaded = images.from_array(image, dims=dims, channels=channels, spacing=spacing, direction=direction, origin=origin)
-            try:
-                arrays.check_sides(np.shape(image), dims)
-            except ValueError as error:
-                raise images.ImageError(f"array: {error}") from None
-        if loaded.array.max() == loaded.array.min():
-            warnings.warn(f"{name}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
-        physical = from_file and self.info.coordinates == "physical"
-        if physical and (loaded.spacing is None or spacing is not None):
-            raise images.ImageError(
-                f"{name}: this model gives landmarks in mm of the frame in a file's header, "
-                + ("and this file states none; pass an array for pixels." if loaded.spacing is None else "so spacing cannot be given.")
-            )
-        pixel = loaded.spacing
-        if from_file and spacing is not None:
-            pixel = loaded.along_array_axes(images.checked_spacing(spacing, dims, f"{name}: spacing"))
-        elif spacing is None and self.info.spacing_mm:  # the data set's word against the header's, as in training
-            pixel = loaded.along_array_axes(self.info.spacing_mm)
-        if pixel is None and (why := self.info.why_spacing):
-            raise images.ImageError(
-                f"{name}: spacing: is missing. {why}, and {'this file states no pixel size' if from_file else 'an array has none'}: "
-                f"pass spacing, {dims} numbers of mm per pixel, or a file whose header states them."
-            )
-        fit = fit_image(loaded, pixel, self.info.config.model, name=name)
-        network_image = network_input(loaded.array, fit.scale, fit.translation, self.info.image_size)
-        landmarks, scores = self.locate(network_image[tf.newaxis])
-        array_landmarks = geometry.apply(np.linalg.inv(fit.input_from_array), landmarks[0])
-        own_from_array = loaded.own_from_array("physical" if physical else "pixel")
-        return Prediction(
-            landmarks=geometry.apply(own_from_array, array_landmarks),
-            scores=np.asarray(scores[0]),
-            names=self.names,
-            coordinates="physical" if physical else "pixel",
-            array_landmarks=array_landmarks,
-            image=loaded,
-        )
+        prepared = steps.prepare(image, self.info, spacing=spacing, direction=direction, origin=origin)
+        landmarks, scores = self.locate(prepared.network_image[np.newaxis])
+        return steps.answer(prepared, landmarks[0], scores[0], self.names)
 
 
 def load(path: PathName) -> Predictor:
@@ -165,7 +103,25 @@ def load(path: PathName) -> Predictor:
     """
     if forks.hangs():
         raise CheckpointError(f"{path}: cannot be opened: {FORKED}")
-    path = Path(path)
+    found, form = _found(Path(path))
+    return Predictor(*(opening.open_run(found) if form is None else reading.localizer(found, form)))
+
+
+def identity(path: PathName) -> str:
+    """SHA-256 of the model that :func:`load` opens for a path, hexadecimal: of its file, or of all files of its folder.
+
+    Raises:
+        CheckpointError: see :func:`load`; or a file cannot be read.
+    """
+    found, form = _found(Path(path))
+    try:
+        return checksums.of_path(opening.existing_file(found) if form is None else found)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from None
+
+
+def _found(path: Path) -> tuple[Path, ExportForm | None]:
+    """(path of a run or bundled model, None), or (path of an export, its form)."""
     try:
         path.stat()
     except FileNotFoundError:
@@ -176,12 +132,12 @@ def load(path: PathName) -> Predictor:
     if path.suffix in endings and not path.is_file():
         raise CheckpointError(f"{path}: no such file.")
     if form is not None and form.suffix:
-        return Predictor(*reading.localizer(path, form))
+        return path, form
     found = opening.model_file(path)
     if found is not None and found.suffix in opening.suffixes():
-        return Predictor(*opening.open_run(path))
+        return path, None
     if form is not None:
-        return Predictor(*reading.localizer(path, form))
+        return path, form
     if images.is_image(path):
         raise CheckpointError(f"{path}: is an image, no model. Name the model first, then its images.")
     exported = choice.listed([f"an exported {title}" for title in choice.folder_titles()], "or")

@@ -26,7 +26,7 @@ FLOORS = [
     {"scoring"},
     {"training"},
     {"systems"},
-    {"combine_runs", "compare_runs", "evaluate_run", "export", "predict", "train_run"},
+    {"combine_runs", "compare_runs", "evaluate_run", "export", "predict", "prediction", "train_run"},
     {"serving", "study"},
     {"cli"},
     {"__main__"},
@@ -52,7 +52,7 @@ def test_imports_point_downward(path):
 
 
 def test_serving_and_evaluation_see_no_augmentation_and_no_training():
-    blind = re.compile(r"/((serving|export|scoring|runs)/\w+|combine_runs|evaluate_run|predict)\.py$")
+    blind = re.compile(r"/((serving|export|scoring|runs|prediction)/\w+|combine_runs|evaluate_run|predict)\.py$")
     seeing = [path for path in MODULES if blind.search(path.as_posix())]
     assert len(seeing) > 3
     for path in seeing:

@@ -60,7 +60,7 @@ def test_predict_writes_a_table_and_overlays_and_goes_on_after_a_bad_image(run_2
 def test_predict_in_3d_writes_z(run_3d, hands_3d, tmp_path):
     table = tmp_path / "found.csv"
     assert cli.main(["predict", str(run_3d), str(hands_3d / "images"), "--out", str(table), "--overlay", str(tmp_path)]) == 0
-    assert table.read_text().splitlines()[0] == "id,landmark,x,y,z,score"
+    assert table.read_text().splitlines()[0] == "id,landmark,x,y,z,score,expected_error,radius95,unit,present,image_ok"
 
 
 @pytest.mark.parametrize(

@@ -149,8 +149,8 @@ def test_a_reader_that_crashes_or_hangs_is_told_from_the_next_file(tmp_path, mon
 
     good = dicom_files.write(tmp_path / "good.dcm", PLANE.astype("uint16"))
     serving = "from scn_tf.data.images.isolated import serve; "
-    crashing = "import os; serve(lambda path: os.kill(os.getpid(), 11))"
-    hanging = "import time; serve(lambda path: time.sleep(60))"
+    crashing = "import os; serve(lambda path, series: os.kill(os.getpid(), 11))"
+    hanging = "import time; serve(lambda path, series: time.sleep(60))"
     for program in (crashing, hanging):
         with monkeypatch.context() as patch:
             patch.setattr(isolated, "PROGRAM", serving + program)

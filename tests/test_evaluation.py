@@ -56,7 +56,7 @@ def test_an_evaluation_writes_all_files_and_its_figures_follow_from_its_predicti
     errors = [float(line.split(",")[2]) for line in (out / "errors.csv").read_text().splitlines()[1:]]
     np.testing.assert_allclose(np.mean(errors), summary["pe_mean_mm"], rtol=1e-4)
     lines = (out / "predictions.csv").read_text().splitlines()
-    assert lines[0] == header
+    assert lines[0] == f"{header},expected_error,radius95,unit,present,image_ok"
     dataset = open_dataset(root)
     names, dims = dataset.description.names, dataset.description.dims
     mm = 1.0 if dataset.description.coordinates == "physical" else dataset.description.spacing_mm[0]

@@ -98,7 +98,7 @@ def test_a_prediction_that_is_stopped_keeps_what_it_found(run_2d, hands_2d, tmp_
         process.send_signal(signal.SIGTERM)
         error = process.communicate(timeout=60)[1]
     assert process.returncode == 130, error
-    assert error == "error: interrupted.\n"
+    assert error == "error: interrupted; --resume continues with the images that are left.\n"
     found = {row["id"] for row in csv.DictReader(table.read_text().splitlines())}
     assert {path.stem for path in overlays.glob("image_*.png")} <= found
     assert 3 <= len(found) < 3000

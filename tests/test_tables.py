@@ -76,4 +76,8 @@ def test_both_writers_of_predictions_write_the_same():
     points, scores = np.array([[[1.0, -2.0], [3.5, 4.25]]]), np.array([[0.5, 0.25]])
     of_client = client.predictions_csv(["a/=x.png"], [client.Found(points[0], scores[0])], names=["@a", "b"])
     assert of_client == tables.points(["=x"], ["@a", "b"], points, scores)
-    assert of_client.splitlines() == ["id,landmark,x,y,score", "'=x,'@a,1.0000,-2.0000,0.5", "'=x,b,3.5000,4.2500,0.25"]
+    assert of_client.splitlines() == [
+        "id,landmark,x,y,score,expected_error,radius95,unit,present,image_ok",
+        "'=x,'@a,1.0000,-2.0000,0.5,,,,,",
+        "'=x,b,3.5000,4.2500,0.25,,,,,",
+    ]

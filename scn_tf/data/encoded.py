@@ -12,6 +12,8 @@ from typing import TypeAlias
 
 import simplejpeg
 
+from scn_tf.presence import known
+
 PNG, JPEG, BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"
 PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -25,7 +27,8 @@ ORIENTATION = 0x0112  # EXIF tag
 SHORT = 3  # EXIF type: unsigned 16 bits
 FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended and progressive, Huffman
 OTHER_FRAMES = {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
-NEXT_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")  # behind pixels: stuffed and restart markers belong to them
+FILLED = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # behind pixels: stuffed and restart markers belong to them
+FILL = re.compile(rb"\xff+")
 MASKS = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)  # of a BMP: blue, green, red in this order, as without masks
 
 Missing: TypeAlias = dict[int, list[int | None]]  # component of a JPEG -> bits that each coefficient still lacks, None: all
@@ -253,11 +256,19 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
             raise ValueError(f"it is a damaged JPEG: the segment at byte {position - 1} has no length")
         yield marker, content[position + 3 : end]
         if marker == 0xDA:
-            found = NEXT_MARKER.search(content, end)
-            if found is None:
+            end = _next_marker(content, end)
+            if end < 0:
                 raise ValueError(cut)
-            end = found.start()
         position = end
+
+
+def _next_marker(content: bytes, position: int) -> int:
+    """Position of the first marker behind pixels, with the bytes that fill the space before it; -1 if there is none."""
+    while (found := FILLED.search(content, position)) is not None:
+        position = known(FILL.match(content, found.start())).end()
+        if position < len(content) and content[position] != 0 and not 0xD0 <= content[position] <= 0xD7:
+            return found.start()
+    return -1
 
 
 def _jpeg_frame(body: bytes, size: int) -> list[int]:

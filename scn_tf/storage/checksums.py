@@ -85,6 +85,19 @@ def check_folder(folder: Path, error: type[Exception]) -> bool:
     return True
 
 
+def of_path(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of all files of a folder, hexadecimal.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    files = sorted(inside for inside in path.rglob("*") if inside.is_file() and UNLISTED not in inside.relative_to(path).parts)
+    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(path).as_posix()}\n" for file in files]
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
 def _is_marked(content: bytes) -> bool:
     return content[-len(PLACEHOLDER) : -DIGITS] == MARK
 

@@ -34,6 +34,9 @@ MIN_FIELDS = 10  # of the section train in a configuration that a run wrote; a u
 PNG_START, PNG_HEADER = b"\x89PNG\r\n\x1a\n", 33  # signature, and with the first chunk
 STAMP = b"tEXtSoftware\0scn_tf"
 COMMENT = b"<!-- scn_tf -->\n"
+IMPLEMENTATION = "SCN_TF"  # ImplementationVersionName of DICOM files, in their first bytes
+JOURNAL, JOURNALS = ".journal", b'{"scn_tf_journal":'  # ending and beginning
+PREDICTIONS = re.compile(rb'\{\s*"scn_tf":\s*"[^"]{1,40}",\s*"kind":\s*"predictions"')  # of any size
 XML_COMMENT = b"<!-- written by scn_tf -->"
 TPS_COMMENT = "COMMENT=scn_tf"
 END = b"scn_tf"  # of ImageJ's selections, and comment of their archives
@@ -103,6 +106,8 @@ def _is_page(path: Path) -> bool:
 
 
 def _is_json(path: Path) -> bool:
+    if PREDICTIONS.match(_head(path)):
+        return True
     if path.stat().st_size > MAX_TEXT:
         return False
     values = json.loads(path.read_bytes())
@@ -126,6 +131,12 @@ def _is_label_map(path: Path) -> bool:
     """Whether the header of a NIfTI file has our description."""
     head = _head(path)
     return LABEL_MAP in (zlib.decompressobj(31).decompress(head, HEAD) if head.startswith(b"\x1f\x8b") else head)[:352]
+
+
+def _is_journal(path: Path) -> bool:
+    """Whether a file is a journal. A kill may have left its first bytes alone."""
+    head = _head(path)[: len(JOURNALS)]
+    return JOURNALS.startswith(head)
 
 
 def _is_settings(path: Path) -> bool:
@@ -187,6 +198,8 @@ RECOGNISED = {
     ".png": lambda path: STAMP in _head(path),
     ".txt": lambda path: _head(path).startswith(REASONS),
     ".yaml": _is_settings,
+    JOURNAL: _is_journal,
+    ".dcm": lambda path: IMPLEMENTATION.encode() in _head(path)[:1024],
     ".keras": _is_archive(METADATA.decode()),
     ".npz": _is_archive("metadata.npy", "progress.npy"),
     # Annotations of other tools. These do not keep the marks of XML and ImageJ files when they save them.

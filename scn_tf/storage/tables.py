@@ -11,6 +11,7 @@ from scn_tf.messages import visible
 
 # What a spreadsheet takes for the start of a formula; full-width forms count in East Asian versions.
 FORMULA = re.compile("'*[=+@\uff1d\uff0b\uff20\uff0d-]")
+CALIBRATED = ("expected_error", "radius95", "unit", "present", "image_ok")  # columns of predictions that a calibration fills
 
 
 def write(rows: Iterable[Sequence]) -> str:
@@ -53,7 +54,7 @@ def read(path: str | Path) -> Iterator[list[str]]:
 
 
 def points(ids: Iterable, names: Sequence, landmarks: Iterable, scores: Iterable) -> str:
-    """Table ``id,landmark,x,y[,z],score``, with one row per point.
+    """Table of predictions with one row per point; see :func:`point_lines`.
 
     Args:
         ids: I names.
@@ -61,12 +62,28 @@ def points(ids: Iterable, names: Sequence, landmarks: Iterable, scores: Iterable
         landmarks: (I, N, d).
         scores: (I, N).
     """
-    rows, dims = [], 2
-    for image_id, found, values in zip(ids, landmarks, scores, strict=True):
-        for name, point, score in zip(names, found, values, strict=True):
-            dims = len(point)
-            rows.append((image_id, name, *(f"{c:.4f}" for c in point), f"{score:.5g}"))
-    return write([("id", "landmark", *("x", "y", "z")[:dims], "score"), *rows])
+    found = list(landmarks)
+    dims = len(found[0][0]) if found and len(found[0]) else 2
+    return "".join(point_lines(zip(ids, found, scores, strict=True), names, dims))
+
+
+def point_lines(images: Iterable[tuple[object, Iterable, Iterable]], names: Sequence, dims: int) -> Iterator[str]:
+    """Header ``id,landmark,x,y[,z],score`` and :data:`CALIBRATED`, then the rows of one image after the other, as text.
+
+    The columns of :data:`CALIBRATED` are empty: only a calibrated model knows them.
+
+    Args:
+        images: (ID, landmarks (N, d), scores (N,)) of each image.
+        names: N landmark names.
+        dims: d.
+    """
+    yield write([("id", "landmark", *("x", "y", "z")[:dims], "score", *CALIBRATED)])
+    empty = ("",) * len(CALIBRATED)
+    for image_id, found, values in images:
+        yield write(
+            (image_id, name, *(f"{c:.4f}" for c in point), f"{score:.5g}", *empty)
+            for name, point, score in zip(names, found, values, strict=True)
+        )
 
 
 def _is_number(text: str) -> bool:

@@ -1,95 +1,92 @@
 """``scn-tf predict``: a table of landmarks from images."""
 
 import argparse
-import os
+import contextlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from scn_tf.cli import forms
+from scn_tf.cli import forms, spelling
 from scn_tf.cli.command import Command
-
-ENDINGS = (".csv",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the model, the images and the table."""
+    """Add the model, the images and what to write."""
     parser.add_argument("model", type=Path, metavar="MODEL", help=f"name of a bundled model (scn-tf models), {forms.models()}")
     parser.add_argument(
         "images",
         nargs="+",
         metavar="IMAGE",
-        help="image files, or folders to search for them; a folder of DICOM slices is one image",
+        help="image files, zip files of images, or folders to search for images; a series of DICOM slices is one volume",
     )
-    parser.add_argument("--out", type=Path, default=Path("predictions.csv"), metavar="FILE.csv", help="table (default: predictions.csv)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("predictions.csv"), metavar="FILE", help="table, .csv or .json (default: predictions.csv)"
+    )
+    parser.add_argument("--to", metavar="NAME", help="also write files of another tool, such as slicer, fcsv, coco, tps or dicom-sr")
+    parser.add_argument("--to-dir", type=Path, metavar="DIR", help="folder for the files of --to")
     parser.add_argument("--overlay", type=Path, metavar="DIR", help="also write pictures with the landmarks drawn in")
     parser.add_argument(
         "--spacing", type=float, nargs="+", metavar="MM", help="mm per pixel, x y (z), of files that state none or a wrong one"
     )
+    parser.add_argument("--resume", action="store_true", help="skip images that an earlier call with the same --out has done")
 
 
 def run(options: argparse.Namespace) -> int:
     """Find landmarks in every readable image. The exit status is 1 if any image was left out."""
-    import numpy as np
     from tqdm import tqdm
 
-    from scn_tf import predict
-    from scn_tf.data import images
-    from scn_tf.figures import pictures
-    from scn_tf.storage import files, tables
+    from scn_tf.prediction import outputs, tables
+    from scn_tf.prediction.run import predict_files
+    from scn_tf.storage import files
 
-    files.check_writable(options.out)
-    files.check_ending(options.out, ENDINGS, "--out")
-    images.check_exist(options.images)
-    predictor = predict.load(options.model)
-    sources, left_out = images.collect(options.images, dims=predictor.info.dims)
-    if options.overlay:
-        check_overlays(options.overlay, [f"{source.id}.png" for source in sources])
-    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    failures, coordinates = len(left_out), ""
-    for line in left_out:
-        _report(line)
-    try:
-        for source in tqdm(sources, desc="Finding landmarks", unit="image", leave=False, disable=None):
-            try:
-                prediction = predictor.predict(source.path, spacing=options.spacing)
-            except images.ImageError as error:
-                failures += 1
-                _report(str(error))
-                continue
-            found[source.id] = prediction.landmarks, prediction.scores  # keep points, not pixels
-            coordinates = prediction.coordinates
-            if options.overlay:
-                picture = pictures.overlay_figure(prediction.image.array, prediction.array_landmarks, prediction.names)
-                with files.replaced(options.overlay / f"{source.id}.png") as temporary:
-                    temporary.write_bytes(pictures.encode_png(picture))
-    finally:  # after Ctrl-C or with a full disk too: what was found is not lost
-        if found:
-            points, scores = (np.stack(arrays) for arrays in zip(*found.values(), strict=True))
-            files.write_text(options.out, tables.points(found, predictor.names, points, scores))
-            print(f"{files.counted(len(found), 'image')}, {len(predictor.names)} landmarks each, {coordinates} coordinates: {options.out}")
-    if failures:
-        _report(f"{files.counted(failures, 'file')} left out, {files.counted(len(found), 'image')} predicted.")
-    return 1 if failures else 0
+    _check_out(options.out, tables.ENDINGS)
+    names = spelling.typed_names(options._parser)
+    with contextlib.ExitStack() as stack:
+
+        def progress(total: int, done: int) -> Callable[[int], object]:
+            bar = tqdm(total=total, initial=done, desc="Finding landmarks", unit="image", leave=False, disable=None)
+            return stack.enter_context(bar).update
+
+        result = predict_files(
+            options.model,
+            options.images,
+            options.out,
+            outputs=outputs.chosen(options.overlay, options.to, options.to_dir),
+            spacing=options.spacing,
+            resume=options.resume,
+            report=lambda line: _report(spelling.as_typed(line, names)),
+            progress=progress,
+        )
+    if result.found:
+        earlier = f" ({result.resumed} done earlier)" if result.resumed else ""
+        print(
+            f"{files.counted(result.found, 'image')}{earlier}, {result.landmarks} landmarks each, {result.coordinates} coordinates: "
+            f"{options.out}"
+        )
+        if options.to_dir:
+            print(f"{options.to}: {result.table or options.to_dir}")
+    if result.left_out:
+        _report(f"{files.counted(result.left_out, 'file')} left out, {files.counted(result.found, 'image')} predicted.")
+    return 1 if result.left_out else 0
 
 
-def check_overlays(folder: Path, names: list[str]) -> None:
-    """Check before any work that all pictures can be written.
+def _check_out(out: Path, endings: tuple[str, ...]) -> None:
+    """Refuse a table with the ending of another format.
 
     Raises:
-        WriteError: other programs' pictures have these names, or the folder is not writable.
+        WriteError: the message names the options that write this format, if there are any.
     """
-    from scn_tf.storage import files, ownership
+    from scn_tf.data.annotations import ANNOTATIONS
+    from scn_tf.storage import files
 
-    files.make_folder(folder)
-    foreign = [name for name in names if os.path.isfile(folder / name) and not ownership.is_ours(folder / name)]
-    if foreign:
-        more = f", like {len(foreign) - 1} more of {len(names)}" if len(foreign) > 1 else ""
+    others = [row for row in ANNOTATIONS.values() if row.write and out.name.lower().endswith(tuple({*row.endings} - {*endings}))]
+    tool = next(iter(others), None)
+    if tool is not None:
         raise files.WriteError(
-            f"{folder / foreign[0]}: already exists and was not written by scn_tf{more}. Pictures of versions before 0.3 carry no mark. "
-            "Choose another --overlay folder, or remove them."
+            f"--out: expected a file name with {' or '.join(endings)}, received {out}. "
+            f"For files of this kind, add --to {tool.name} --to-dir FOLDER."
         )
-    if names:  # the others are alike; each call looks through the folder
-        files.check_writable(folder / max(names, key=len))
+    files.check_ending(out, endings, "--out")
 
 
 def _report(line: str) -> None:
@@ -103,11 +100,15 @@ COMMAND = Command(
     name="predict",
     help="find landmarks in images",
     description=(
-        "Find landmarks in image files. Writes a table id,landmark,x,y[,z],score in the coordinates that the model was trained on: "
+        "Find landmarks in image files. Writes a table id,landmark,x,y[,z],score,... in the coordinates that the model was trained on: "
         "pixels of the files, or mm."
     ),
-    examples=("predict hand_xray HAND.jpg --out predictions.csv --overlay pictures", "predict runs/first FOLDER --out predictions.csv"),
+    examples=(
+        "predict hand_xray HAND.jpg --out predictions.csv --overlay pictures",
+        "predict runs/first FOLDER --out predictions.json --resume",
+    ),
     add_arguments=add_arguments,
     run=run,
+    after_interruption="--resume continues with the images that are left",
     rank=30,
 )

@@ -5,6 +5,7 @@ chooses a row; ``image`` turns, checks and converts. Other packages register row
 ``scn_tf.image_formats``).
 """
 
+from scn_tf.data.images.archives import Unpacked, unpacked
 from scn_tf.data.images.collect import Source, check_exist, collect
 from scn_tf.data.images.dicom.series import is_series
 from scn_tf.data.images.formats import IMAGE_FORMATS, is_image, read_image, register_image_format, shown, stem
@@ -21,6 +22,7 @@ __all__ = [
     "ImageFormat",
     "Source",
     "Stored",
+    "Unpacked",
     "check_exist",
     "checked_spacing",
     "collect",
@@ -32,4 +34,5 @@ __all__ = [
     "register_image_format",
     "shown",
     "stem",
+    "unpacked",
 ]

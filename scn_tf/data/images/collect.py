@@ -2,11 +2,11 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from scn_tf.data.images.dicom.series import dicom_files
+from scn_tf.data.images.dicom.series import Content, content
 from scn_tf.data.images.formats import IMAGE_FORMATS, is_image, shown, stem
 from scn_tf.errors import ImageError
 
@@ -18,20 +18,32 @@ MAX_DEPTH = 32  # of folders in folders
 
 
 class Source(NamedTuple):
-    """One image: its ID, and the file or the folder of its DICOM series."""
+    """One image: its ID, the file or the folder of its DICOM series, and which series if the folder holds several."""
 
     id: str
     path: Path
+    series: str | None = None
 
 
-def collect(paths: Iterable[str | os.PathLike[str]], *, dims: int) -> tuple[list[Source], list[str]]:
+class Place(NamedTuple):
+    """Where an image was found. ``label`` distinguishes the series of one folder."""
+
+    path: Path
+    series: str | None = None
+    label: str = ""
+
+
+def collect(
+    paths: Iterable[str | os.PathLike[str]], *, dims: int, unpacked: Mapping[Path, str] | None = None
+) -> tuple[list[Source], list[str]]:
     """Find the images of files and folders, including nested folders, in order.
 
-    For volumes, a folder of DICOM slices is one image.
+    For volumes, every DICOM series of a folder is one image.
 
     Args:
         paths: files and folders.
         dims: 2 or 3, as the model expects.
+        unpacked: folder of an unpacked archive -> ID of its image, if it holds a single volume.
 
     Returns:
         (sources with distinct IDs, one line per file that was left out because its format is not read).
@@ -40,17 +52,24 @@ def collect(paths: Iterable[str | os.PathLike[str]], *, dims: int) -> tuple[list
         ImageError: a path does not exist, or there is no image.
     """
     paths = check_exist(paths)
-    found: list[Path] = []
+    found: list[Place] = []
     left_out: list[str] = []
+    named: dict[Place, str] = {}  # volume -> name of the archive that holds nothing else
     for path in paths:
-        if path.is_dir():
-            _search(path, dims, found, left_out, MAX_DEPTH)
-        else:
-            found.append(path)
+        if not path.is_dir():
+            found.append(Place(path))
+            continue
+        inside: list[Place] = []
+        _search(path, dims, inside, left_out, MAX_DEPTH)
+        if unpacked and path in unpacked and dims == 3 and len(inside) == 1:
+            named[inside[0]] = unpacked[path]
+        found += inside
     found = list(dict.fromkeys(found))
     if not found and not left_out:
         raise ImageError(f"{', '.join(map(shown, paths))}: no images there.")
-    return [Source(*pair) for pair in zip(distinct_ids(found), found, strict=True)], left_out
+    lasts = [named.get(place, f"{_last(place.path.absolute())}{place.label}") for place in found]
+    ids = distinct_ids([place.path for place in found], lasts)
+    return [Source(name, place.path, place.series) for name, place in zip(ids, found, strict=True)], left_out
 
 
 def check_exist(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -66,7 +85,7 @@ def check_exist(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return found
 
 
-def _search(folder: Path, dims: int, found: list[Path], left_out: list[str], depth: int) -> None:
+def _search(folder: Path, dims: int, found: list[Place], left_out: list[str], depth: int) -> None:
     try:
         inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
@@ -74,9 +93,7 @@ def _search(folder: Path, dims: int, found: list[Path], left_out: list[str], dep
         return
     headers = tuple(ending for row in IMAGE_FORMATS.values() for ending in row.headers)
     named = tuple(f"{stem(path)}." for path in inside if path.name.lower().endswith(headers))
-    slices = set(_slices(folder)) if dims == 3 else set()
-    if slices:
-        found.append(folder)
+    slices = _add_series(folder, content(folder), found, left_out) if dims == 3 else set()
     for path in inside:
         if path.is_dir():
             if depth and not path.is_symlink():
@@ -86,39 +103,48 @@ def _search(folder: Path, dims: int, found: list[Path], left_out: list[str], dep
         elif path in slices or path.name.upper() == "DICOMDIR":
             continue
         elif is_image(path):
-            found.append(path)
+            found.append(Place(path))
         elif path.name.startswith(named):
             continue
         elif path.name.lower().endswith(UNREAD):
             left_out.append(f"{shown(path)}: left out, of a format that is not read.")
         elif path.name.lower().endswith(ARCHIVES):
-            left_out.append(f"{shown(path)}: left out, an archive; unpack it first.")
+            fix = "name it by itself" if path.name.lower().endswith(".zip") else "unpack it first"
+            left_out.append(f"{shown(path)}: left out, an archive; {fix}.")
 
 
-def _slices(folder: Path) -> list[Path]:
-    """DICOM files of a folder that hold one slice each. Files with several frames are volumes by themselves."""
-    found = []
-    for path in dicom_files(folder):
-        from scn_tf.data.images.dicom.file import open_file  # pydicom takes a third of a second, and most folders hold none
+def _add_series(folder: Path, inside: Content, found: list[Place], left_out: list[str]) -> set[Path]:
+    """Add the DICOM series of a folder to the images. Returns the files that are no images by themselves."""
+    numbers = list(inside.numbers.values())
+    if len(inside.series) > 1:
+        distinct = all(numbers) and len(set(numbers)) == len(numbers)
+        labels = numbers if distinct else [str(number + 1) for number in range(len(numbers))]
+        found += [Place(folder, uid, f"_{label}") for uid, label in zip(inside.series, labels, strict=True)]
+    elif inside.series and inside.others:  # reports beside the slices
+        found += [Place(folder, uid) for uid in inside.series]
+    elif inside.series or inside.damaged:
+        found.append(Place(folder))  # reading it tells what is damaged
+    if found and found[-1] != Place(folder):
+        left_out += [f"{shown(path)}: left out, a damaged DICOM file." for path in inside.damaged]
+    left_out += [f"{shown(path)}: left out, a DICOM file without an image." for path in inside.others]
+    return {*inside.damaged, *inside.others, *(path for paths in inside.series.values() for path in paths)}
 
-        if path.name.upper() == "DICOMDIR":
-            continue
-        try:
-            frames = int(open_file(path, headers=True).get("NumberOfFrames") or 1)
-        except (ImageError, TypeError, ValueError):  # reading it will report what is wrong
-            frames = 1
-        if frames == 1:
-            found.append(path)
-    return found
+
+def _last(path: Path) -> str:
+    return path.name if path.is_dir() else stem(path)
 
 
-def distinct_ids(paths: list[Path]) -> list[str]:
+def distinct_ids(paths: list[Path], lasts: list[str] | None = None) -> list[str]:
     """One ID per path: its stem, or its whole name if another file has the same stem.
 
     Parent folders are prepended until all IDs differ.
+
+    Args:
+        paths: files and folders.
+        lasts: names to use instead of the stems.
     """
     absolute = [path.absolute() for path in paths]
-    lasts = [path.name if path.is_dir() else stem(path) for path in absolute]
+    lasts = lasts or [_last(path) for path in absolute]
     beside = Counter((path.parent, last) for path, last in zip(absolute, lasts, strict=True))
     parts = [
         [*map(shown, path.parts[1:-1]), shown(path.name if beside[path.parent, last] > 1 else last)]

@@ -18,12 +18,14 @@ class ImageFacts(NamedTuple):
         size: (d,) pixels of the file (x, y[, z]).
         spacing: (d,) mm per pixel of the file; None if it states none.
         physical_from_pixel: homogeneous matrix (d + 1, d + 1) to mm, LPS; None if the file states no frame.
+        series: UID of the image's DICOM series, if the folder holds several.
     """
 
     path: Path
     size: tuple[int, ...]
     spacing: tuple[float, ...] | None
     physical_from_pixel: Array | None
+    series: str | None = None
 
 
 def facts(path: Path, image: Image) -> ImageFacts:

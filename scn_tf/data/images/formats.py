@@ -57,7 +57,7 @@ def is_image(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def read_image(path: str | os.PathLike[str], *, dims: int, channels: int = 1) -> Image:
+def read_image(path: str | os.PathLike[str], *, dims: int, channels: int = 1, series: str | None = None) -> Image:
     """Read a file, or the DICOM series of a folder.
 
     A volume's axes are turned to LPS (permuted and flipped, never resampled). A DICOM slice
@@ -67,6 +67,7 @@ def read_image(path: str | os.PathLike[str], *, dims: int, channels: int = 1) ->
         path: file, or for volumes also a folder with the slices of one DICOM series.
         dims: 2 or 3, as the data set or model expects.
         channels: 1 or 3.
+        series: SeriesInstanceUID of the slices, if the folder holds several DICOM series.
 
     Returns:
         :class:`Image`.
@@ -79,18 +80,18 @@ def read_image(path: str | os.PathLike[str], *, dims: int, channels: int = 1) ->
     if path.is_dir() and dims != 3:
         raise ImageError(f"{name}: is a folder; a model of 2D images takes its files one by one.")
     with _errors_named(name):
-        found = isolated.read(path, name) if _is_isolated(path) else read_stored(path)
+        found = isolated.read(path, name, series) if _is_isolated(path) else read_stored(path, series)
         return from_stored(found, dims=dims, channels=channels, name=name)
 
 
-def read_stored(path: Path) -> Stored:
-    """Read a file, or the DICOM series of a folder, in this process.
+def read_stored(path: Path, uid: str | None = None) -> Stored:
+    """Read a file, or the DICOM series of a folder, in this process; ``uid`` chooses one of several series.
 
     Raises:
         ImageError: see :func:`read_image`.
     """
     with _errors_named(shown(path)):
-        return series.read(path) if path.is_dir() else _format(path).read(path)
+        return series.read(path, uid) if path.is_dir() else _format(path).read(path)
 
 
 @contextlib.contextmanager

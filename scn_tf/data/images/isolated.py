@@ -36,21 +36,22 @@ Head: TypeAlias = dict[str, Any]  # first line of an answer: JSON
 Answer: TypeAlias = tuple[Head, np.ndarray | None]  # first line, and the pixels that follow it; None where it has an error
 
 
-def read(path: Path, name: str) -> Stored:
+def read(path: Path, name: str, series: str | None = None) -> Stored:
     """Read a file or folder in another process.
 
     Args:
         path: path of the file.
         name: name of the file, for messages.
+        series: UID of one of several DICOM series of a folder.
 
     Raises:
         ImageError: the reader raised it, crashed, or took longer than ``SECONDS``.
     """
     process, used_before = _taken(name)
-    answer = _asked(process, path)
+    answer = _asked(process, path, series)
     if answer is None and used_before:  # a file before this one may have broken it
         process = _started(name)
-        answer = _asked(process, path)
+        answer = _asked(process, path, series)
     if answer is None:
         raise ImageError(f"{name}: is damaged: its decoder crashes, or takes longer than {SECONDS} s.")
     with _lock:
@@ -67,13 +68,13 @@ def read(path: Path, name: str) -> Stored:
     return Stored(array, head["spacing"], None if head["frame"] is None else np.array(head["frame"]))
 
 
-def _asked(process: subprocess.Popen[bytes], path: Path) -> Answer | None:
+def _asked(process: subprocess.Popen[bytes], path: Path, series: str | None) -> Answer | None:
     """Answer of a process about a path. None if there is no answer; the process is then gone."""
     whole = False
     paths, answers = _pipes(process)
     try:
         with _watched(process):
-            paths.write(json.dumps(os.path.abspath(path)).encode() + b"\n")
+            paths.write(json.dumps([os.path.abspath(path), series]).encode() + b"\n")
             paths.flush()
             head = json.loads(answers.readline() or b"null")
             array = None if head is None or "error" in head else _array(head, answers)
@@ -184,8 +185,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)
 
 
-def serve(reader: Callable[[Path], Stored]) -> None:
-    """Answer paths from standard input, one JSON text per line, until it ends.
+def serve(reader: Callable[[Path, str | None], Stored]) -> None:
+    """Answer requests from standard input, one JSON text [path, series or null] per line, until it ends.
 
     An answer is a line of JSON, then the bytes of the pixels.
     """
@@ -200,7 +201,8 @@ def serve(reader: Callable[[Path], Stored]) -> None:
     answers.write(READY)
     answers.flush()
     for line in sys.stdin.buffer:
-        head, array = _answer(reader, Path(json.loads(line)))
+        path, series = json.loads(line)
+        head, array = _answer(reader, Path(path), series)
         answers.write(json.dumps(head).encode() + b"\n")
         if array is not None:
             answers.write(array.reshape(-1).view("uint8").data)
@@ -208,13 +210,13 @@ def serve(reader: Callable[[Path], Stored]) -> None:
         del array  # it may wait for long, and pixels may be gigabytes
 
 
-def _answer(reader: Callable[[Path], Stored], path: Path) -> Answer:
+def _answer(reader: Callable[[Path, str | None], Stored], path: Path, series: str | None) -> Answer:
     """Result of a reader for a file."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", DataWarning)
         try:
-            stored = reader(path)
+            stored = reader(path, series)
         except ImageError as error:
             return {"error": str(error)}, None
         array = np.ascontiguousarray(stored.array)

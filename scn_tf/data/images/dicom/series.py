@@ -15,6 +15,24 @@ SHOWN = 4  # names in a message
 MAX_SLICES = 2**14
 
 
+class Content(NamedTuple):
+    """DICOM files of a folder.
+
+    Attributes:
+        series: SeriesInstanceUID ("" if none is stated) -> files with one slice each.
+        numbers: SeriesInstanceUID -> SeriesNumber, "" if none is stated.
+        volumes: files with several frames, which are images by themselves.
+        damaged: files whose header cannot be read.
+        others: files without an image, such as reports.
+    """
+
+    series: dict[str, list[Path]]
+    numbers: dict[str, str]
+    volumes: list[Path]
+    damaged: list[Path]
+    others: list[Path]
+
+
 class Slice(NamedTuple):
     """Facts of a slice, from its file."""
 
@@ -32,7 +50,7 @@ def dicom_files(folder: Path) -> list[Path]:
     They are recognised by their first bytes, or by names like those of the others, since some may be cut short.
     """
     files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file()]
-    begins = {path for path in files if _is_dicom(path)}
+    begins = {path for path in files if is_dicom(path)}
     patterns = {_pattern(path) for path in begins} - {"DICOMDIR"}
     return [path for path in files if path in begins or _pattern(path) in patterns]
 
@@ -42,15 +60,42 @@ def _pattern(path: Path) -> str:
     return re.sub(r"\d+", "#", path.name)
 
 
+def content(folder: Path) -> Content:
+    """Sort the DICOM files of a folder by series."""
+    found = Content({}, {}, [], [], [])
+    for path in dicom_files(folder):
+        from scn_tf.data.images.dicom import file  # pydicom takes a third of a second, and most folders hold none
+
+        if path.name.upper() == "DICOMDIR":
+            continue
+        try:
+            data = file.open_file(path, headers=True)
+            frames = int(data.get("NumberOfFrames") or 1)
+            uid, number = str(data.get("SeriesInstanceUID") or ""), str(data.get("SeriesNumber") or "")
+            image = bool(data.get("Rows") and data.get("Columns"))
+        except (ImageError, TypeError, ValueError, AttributeError):  # reading it will report what is wrong
+            found.damaged.append(path)
+            continue
+        if not image:
+            found.others.append(path)
+        elif frames > 1:
+            found.volumes.append(path)
+        else:
+            found.series.setdefault(uid, []).append(path)
+            found.numbers.setdefault(uid, number)
+    return found
+
+
 def is_series(path: Path) -> bool:
     """Whether a path is a folder with DICOM files in it."""
     try:
-        return path.is_dir() and any(_is_dicom(inside) for inside in path.iterdir() if inside.is_file())
+        return path.is_dir() and any(is_dicom(inside) for inside in path.iterdir() if inside.is_file())
     except OSError:  # may not be looked into
         return False
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM, by its ending or first bytes."""
     if path.name.lower().endswith(DICOM.endings):
         return True
     try:
@@ -60,8 +105,12 @@ def _is_dicom(path: Path) -> bool:
         return False
 
 
-def read(folder: Path) -> Stored:
-    """Read the single series of a folder, sorted by the positions of its slices.
+def read(folder: Path, uid: str | None = None) -> Stored:
+    """Read a series of a folder, sorted by the positions of its slices.
+
+    Args:
+        folder: folder with the files.
+        uid: SeriesInstanceUID of the series. None: the folder must have a single one.
 
     Raises:
         ImageError: the folder has no series or several, gaps, two slices at one position or slices of different sizes. Also as in
@@ -70,7 +119,10 @@ def read(folder: Path) -> Stored:
     from scn_tf.data.images.dicom import file, frames  # pydicom takes a third of a second, which most images do not need
 
     name = str(folder)
-    paths = [path for path in dicom_files(folder) if path.name.upper() != "DICOMDIR"]
+    if uid is None:
+        paths = [path for path in dicom_files(folder) if path.name.upper() != "DICOMDIR"]
+    else:
+        name, paths = f"{folder}, series {uid}", content(folder).series.get(uid, [])
     if not paths:
         raise ImageError(f"{folder}: holds no DICOM files.")
     if len(paths) > MAX_SLICES:

@@ -1,0 +1,191 @@
+"""Predictions of many image files into a table, with pictures and files of other tools. What is done survives a kill."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scn_tf import predict
+from scn_tf.data import images
+from scn_tf.data.images import Source, Unpacked
+from scn_tf.data.images.facts import facts as facts_of
+from scn_tf.errors import DatasetError, ImageError
+from scn_tf.predict import Predictor
+from scn_tf.prediction import outputs as beside
+from scn_tf.prediction import tables
+from scn_tf.prediction.outputs import Outputs
+from scn_tf.prediction.streaming import Outcome, stream
+from scn_tf.prediction.tables import Found, Written
+from scn_tf.storage import files, journal
+from scn_tf.storage.journal import Journal
+from scn_tf.types import PathName, Vector
+
+NOTHING = Outputs()
+
+
+class Result(NamedTuple):
+    """Numbers of images and landmarks, the coordinates of the points, and the file of a format with one file for all images."""
+
+    found: int
+    landmarks: int
+    resumed: int
+    left_out: int
+    coordinates: str
+    table: Path | None
+
+
+def predict_files(
+    model: PathName,
+    paths: Sequence[PathName],
+    out: Path,
+    *,
+    outputs: Outputs = NOTHING,
+    spacing: Vector | None = None,
+    resume: bool = False,
+    report: Callable[[str], None] = print,
+    progress: Callable[[int, int], Callable[[int], object]] = lambda total, done: lambda count: None,
+) -> Result:
+    """Find the landmarks of many image files.
+
+    Args:
+        model: see :func:`scn_tf.predict.load`.
+        paths: image files, folders, and zip files of images.
+        out: table to write, ``.csv`` or ``.json``.
+        outputs: what else to write.
+        spacing: (d,) mm per pixel of the files, see :meth:`scn_tf.predict.Predictor.predict`.
+        resume: whether to keep what an earlier call with the same ``out`` found.
+        report: receives one line per image that is left out.
+        progress: is given the numbers of all images and of those already done; it returns a function that counts images.
+
+    Returns:
+        :class:`Result`. The table is written after an interruption, too.
+
+    Raises:
+        ImageError: a path does not exist, or holds no images.
+        WriteError: a file cannot be written, or the earlier call had another model or other options.
+    """
+    files.check_writable(out)
+    paths = images.check_exist(paths)
+    predictor, checksum = predict.load(model), predict.identity(model)
+    info = predictor.info
+    with contextlib.ExitStack() as stack:
+        unpacked = stack.enter_context(images.unpacked(paths))
+        sources, unread = images.collect(unpacked.paths, dims=info.dims, unpacked=unpacked.ids) if unpacked.paths else ([], [])
+        left_out = [*unpacked.left_out, *map(unpacked.shown, unread)]
+        beside.check(outputs, [source.id for source in sources], out)
+        keys = [_key(source, unpacked) for source in sources]
+        log = stack.enter_context(Journal(journal.path_for(out), _header(checksum, outputs, spacing), resume=resume))
+        for line in left_out:
+            report(line)
+        work = Work(predictor, dict(zip(keys, sources, strict=True)), log, outputs, spacing, unpacked, left_out, report)
+        done = {key for key, source in work.sources.items() if _is_done(log, key, source, outputs)}
+        about = Written(info.name, checksum, info.landmarks, info.dims, left_out)
+        try:
+            _predict(work, done, progress(len(sources), len(done)))
+        except BaseException:  # Ctrl-C, a full disk
+            with contextlib.suppress(OSError):
+                _write_tables(work, out, about)
+            raise
+        found, table = _write_tables(work, out, about)
+    return Result(found, len(info.landmarks), len(done), len(left_out), info.coordinates, table)
+
+
+class Work(NamedTuple):
+    """What a call works with: see :func:`predict_files`. ``sources``: key in the journal -> image, in order."""
+
+    predictor: Predictor
+    sources: dict[str, Source]
+    log: Journal
+    outputs: Outputs
+    spacing: Vector | None
+    unpacked: Unpacked
+    left_out: list[str]
+    report: Callable[[str], None]
+
+
+def _predict(work: Work, done: set[str], count: Callable[[int], object]) -> None:
+    """Predict what is not done: files of an image first, then its record, batch by batch."""
+    todo = [None if key in done else source for key, source in work.sources.items()]
+    keys = {source: key for key, source in work.sources.items()}
+    predictor, keep = work.predictor, work.outputs.overlay is not None
+    with contextlib.closing(stream(predictor.locate, predictor.info, todo, spacing=work.spacing, keep_pixels=keep)) as batches:
+        for batch in batches:
+            records: list[dict[str, Any]] = []
+            try:
+                for outcome in batch:
+                    try:
+                        records.append(_finished(outcome, keys[outcome.source], work.outputs))
+                    except (ImageError, DatasetError) as error:
+                        work.left_out.append(work.unpacked.shown(images.shown(error)))
+                        work.report(work.left_out[-1])
+            finally:  # after Ctrl-C too: no picture without its row
+                work.log.append(records)
+            count(len(batch))
+
+
+def _finished(outcome: Outcome, key: str, outputs: Outputs) -> dict[str, Any]:
+    """Write the files of an image, and return its record."""
+    source, prediction = outcome.source, outcome.prediction
+    if prediction is None:
+        raise ImageError(outcome.error)
+    facts = facts_of(source.path, prediction.image)._replace(series=source.series)
+    values = tables.record(key, source.id, prediction, facts)
+    beside.write(outputs, Found(source.id, prediction.landmarks, prediction.scores, prediction.coordinates, facts), prediction)
+    return values
+
+
+def _write_tables(work: Work, out: Path, about: Written) -> tuple[int, Path | None]:
+    """Write all tables from the journal, if there is anything to write.
+
+    Returns:
+        (number of images, file of a format with one file for all images).
+    """
+    written = {key: source for key, source in work.sources.items() if key in work.log.places}
+    if not written:
+        return 0, None
+
+    def found() -> Iterator[Found]:
+        for key, source in written.items():
+            yield tables.restored(work.log.record(key), source.path, source.series)
+
+    tables.write(out, found(), about, work.unpacked.origin)
+    return len(written), beside.write_table(work.outputs, found(), about.names)
+
+
+def _header(checksum: str, outputs: Outputs, spacing: Vector | None) -> dict[str, Any]:
+    """What a resumed call must share. The names are those of the command's options."""
+    return {
+        "model": checksum,
+        "spacing": None if spacing is None else [float(one) for one in spacing],
+        "overlay": _digest(outputs.overlay and os.path.abspath(outputs.overlay)),
+        "to": outputs.format and outputs.format.name,
+        "to_dir": _digest(outputs.folder and os.path.abspath(outputs.folder)),
+    }
+
+
+def _digest(*parts: object) -> str | None:
+    """Digest of paths, which a hidden file should not reveal."""
+    if parts == (None,):
+        return None
+    return hashlib.sha256("\0".join(map(str, parts)).encode(errors="surrogateescape")).hexdigest()[:32]
+
+
+def _key(source: Source, unpacked: Unpacked) -> str:
+    """Identity of an image: its place, name, and the sizes and times of its files."""
+    return str(_digest(unpacked.origin(source.path), source.series, source.id, *_stamps(unpacked.file(source.path))))
+
+
+def _stamps(path: Path) -> Iterable[object]:
+    try:
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        for file in inside:
+            status = file.stat()
+            yield from (file.name, status.st_size, status.st_mtime_ns)
+    except OSError:  # reading it will report what is wrong
+        yield "unreadable"
+
+
+def _is_done(log: Journal, key: str, source: Source, outputs: Outputs) -> bool:
+    return key in log.places and all(os.path.exists(path) for path in outputs.of_image(source.id))

@@ -1,0 +1,169 @@
+"""The steps of a prediction: read, fit, prepare the network's input, and turn its answer back to the image."""
+
+import dataclasses
+import functools
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike
+
+from scn_tf import geometry
+from scn_tf.data import arrays, images
+from scn_tf.data.pipeline import fit_image
+from scn_tf.data.preprocess import network_input
+from scn_tf.errors import DataWarning
+from scn_tf.runs.info import ModelInfo
+from scn_tf.types import Array, PathName, Vector
+
+
+class Prediction(NamedTuple):
+    """Landmarks of one image.
+
+    ``landmarks`` (N, d), (x, y[, z]): pixels of the file or array; mm (LPS) if ``coordinates`` is
+    ``"physical"``. ``scores`` (N,): the heatmaps' maxima. ``names``: N landmark names.
+    ``array_landmarks`` (N, d): the same points in pixels of ``image.array``.
+    """
+
+    landmarks: Array
+    scores: Array
+    names: tuple[str, ...]
+    coordinates: str
+    array_landmarks: Array
+    image: images.Image
+
+    def __repr__(self) -> str:
+        scores = f"{min(self.scores):.3g} to {max(self.scores):.3g}"
+        return f"Prediction({len(self.names)} landmarks, {self.coordinates} coordinates, scores {scores})"
+
+
+class Prepared(NamedTuple):
+    """One image, ready for the network.
+
+    Attributes:
+        image: as loaded.
+        coordinates: of the result, ``"pixel"`` or ``"physical"``.
+        own_from_array: homogeneous matrix (d + 1, d + 1) from pixels of the array to the coordinates of the result.
+        input_from_array: homogeneous matrix (d + 1, d + 1) from pixels of the array to network pixels.
+        network_image: float32 ([D,] H, W, C).
+    """
+
+    image: images.Image
+    coordinates: str
+    own_from_array: Array
+    input_from_array: Array
+    network_image: Array
+
+
+def prepare(
+    image: PathName | ArrayLike,
+    info: ModelInfo,
+    *,
+    spacing: Vector | None = None,
+    direction: ArrayLike | None = None,
+    origin: Vector | None = None,
+    series: str | None = None,
+) -> Prepared:
+    """Read one image and fit it to the network's input.
+
+    Args:
+        image, spacing, direction, origin: see :meth:`scn_tf.predict.Predictor.predict`.
+        info: facts of the model.
+        series: UID of the DICOM series, if ``image`` is a folder with several.
+
+    Raises:
+        ImageError: see :meth:`scn_tf.predict.Predictor.predict`.
+    """
+    dims = info.dims
+    from_file = isinstance(image, str | Path)
+    if isinstance(image, str | Path):
+        name, loaded = images.shown(image), images.read_image(image, dims=dims, channels=info.channels, series=series)
+        if direction is not None or origin is not None:
+            raise images.ImageError(f"{name}: direction, origin: are for arrays; the header of a file states its own.")
+    else:
+        name, loaded = "array", _from_array(image, info, spacing, direction, origin)
+    if loaded.array.max() == loaded.array.min():
+        warnings.warn(f"{name}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=3)
+    physical = from_file and info.coordinates == "physical"
+    if physical and (loaded.spacing is None or spacing is not None):
+        raise images.ImageError(
+            f"{name}: this model gives landmarks in mm of the frame in a file's header, "
+            + ("and this file states none; pass an array for pixels." if loaded.spacing is None else "so spacing cannot be given.")
+        )
+    pixel = _pixel_size(loaded, info, spacing, from_file, name)
+    fit = fit_image(loaded, pixel, info.config.model, name=name)
+    coordinates = "physical" if physical else "pixel"
+    own_from_array = loaded.own_from_array(coordinates)
+    shape = *info.image_size, loaded.array.shape[-1]
+    ready = _input_function(shape)(loaded.array, fit.scale.astype("float32"), fit.translation.astype("float32"))
+    return Prepared(loaded, coordinates, own_from_array, fit.input_from_array, ready.numpy())
+
+
+def answer(prepared: Prepared, landmarks: Array, scores: Array, names: tuple[str, ...]) -> Prediction:
+    """Landmarks of one image, from those in its network input.
+
+    Args:
+        prepared: the image.
+        landmarks: (N, d) network pixels.
+        scores: (N,).
+        names: N landmark names.
+    """
+    array_landmarks = geometry.apply(np.linalg.inv(prepared.input_from_array), landmarks)
+    return Prediction(
+        landmarks=geometry.apply(prepared.own_from_array, array_landmarks),
+        scores=np.asarray(scores),
+        names=names,
+        coordinates=prepared.coordinates,
+        array_landmarks=array_landmarks,
+        image=prepared.image,
+    )
+
+
+def without_pixels(prepared: Prepared) -> Prepared:
+    """The same image with zeros for pixels, which take no memory: size and frame remain."""
+    image = prepared.image
+    return prepared._replace(image=dataclasses.replace(image, array=np.broadcast_to(np.float32(0), image.array.shape)))
+
+
+def _from_array(
+    array: ArrayLike, info: ModelInfo, spacing: Vector | None, direction: ArrayLike | None, origin: Vector | None
+) -> images.Image:
+    loaded = images.from_array(array, dims=info.dims, channels=info.channels, spacing=spacing, direction=direction, origin=origin)
+    try:
+        arrays.check_sides(np.shape(array), info.dims)
+    except ValueError as error:
+        raise images.ImageError(f"array: {error}") from None
+    return loaded
+
+
+def _pixel_size(loaded: images.Image, info: ModelInfo, spacing: Vector | None, from_file: bool, name: str) -> Array | None:
+    """Mm per pixel of the array (d,): as given, else by the data set's word as in training, else by the header."""
+    pixel = loaded.spacing
+    if from_file and spacing is not None:
+        pixel = loaded.along_array_axes(images.checked_spacing(spacing, info.dims, f"{name}: spacing"))
+    elif spacing is None and info.spacing_mm:
+        pixel = loaded.along_array_axes(info.spacing_mm)
+    if pixel is None and (why := info.why_spacing):
+        raise images.ImageError(
+            f"{name}: spacing: is missing. {why}, and {'this file states no pixel size' if from_file else 'an array has none'}: "
+            f"pass spacing, {info.dims} numbers of mm per pixel, or a file whose header states them."
+        )
+    return pixel
+
+
+@functools.cache
+def _input_function(shape: tuple[int, ...]) -> Callable[[Array, Array, Array], tf.Tensor]:
+    """Compiled :func:`scn_tf.data.preprocess.network_input` for images of any size.
+
+    Args:
+        shape: ([D,] H, W, C) of the result.
+    """
+    dims = len(shape) - 1
+    vector = tf.TensorSpec([dims], tf.float32)
+    return tf.function(
+        lambda array, scale, translation: network_input(array, scale, translation, shape[:-1]),
+        input_signature=[tf.TensorSpec([*[None] * dims, shape[-1]], tf.float32), vector, vector],
+    )
