@@ -30,7 +30,7 @@ from scn_tf.environment import quiet
 
 quiet.silence_tensorflow()
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 # Public name -> module that has it. No module of scn_tf may have one of these names: importing it would hide the object.
 _HOMES = {
