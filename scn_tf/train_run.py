@@ -24,7 +24,9 @@ from scn_tf.training.job import Job
 from scn_tf.types import PathName
 
 
-def train(config: Config, run_dir: PathName, *, resume: bool = False, accept_changed_data: bool = False) -> dict[str, Any]:
+def train(
+    config: Config, run_dir: PathName, *, resume: bool = False, accept_changed_data: bool = False, reasons: str | None = None
+) -> dict[str, Any]:
     """Train a run. All results are written to its folder.
 
     Args:
@@ -33,6 +35,7 @@ def train(config: Config, run_dir: PathName, *, resume: bool = False, accept_cha
         run_dir: folder to write (its files: docs/training.md).
         resume: continue from the state in ``run_dir`` to the same end. A run without state and model starts again.
         accept_changed_data: resume although the data have changed since the start of the run.
+        reasons: why the settings are as they are, kept in the folder of a new run.
 
     Returns:
         the best network's validation summary: dict with ``epoch`` and the error.
@@ -52,10 +55,12 @@ def train(config: Config, run_dir: PathName, *, resume: bool = False, accept_cha
     files.make_folder(run.checkpoints)
     with _locked(run):
         if not resume:
-            _check_unused(run)  # another process may have been faster while this one read its data
+            check_unused(run)  # another process may have been faster while this one read its data
             resuming.put_state_aside(run)
         resuming.remove_leftovers(run)
         resuming.keep_settings(run, job.config, resume=resume)
+        if not resume:
+            resuming.keep_reasons(run, reasons)
         if not resume or not run.data.exists():
             resuming.keep_data(run, job.data)
         system = systems.of(job.config)
@@ -80,7 +85,7 @@ def _locked(run: RunFolder) -> Iterator[None]:
         lock.release()
 
 
-def _check_unused(run: RunFolder) -> None:
+def check_unused(run: RunFolder) -> None:
     """Raise ConfigError if a folder holds the model of a run, or a data set."""
     if (run.path / "dataset.yaml").is_file():
         raise ConfigError(f"{run}: holds a data set; choose another `run_dir`.")
@@ -93,7 +98,7 @@ def prepare(config: Config, run: RunFolder, *, resume: bool, accept_changed_data
     if resume:
         config = _resumed_settings(config, run)
     else:
-        _check_unused(run)
+        check_unused(run)
     resuming.check_outputs(run, config, resume=resume)
     system = systems.of(config)
     if resume and system.resumable:

@@ -22,7 +22,7 @@ FLOORS = [
     {"config"},
     {"build"},
     {"data"},
-    {"figures", "intake", "runs"},
+    {"figures", "intake", "runs", "suggest"},
     {"scoring"},
     {"training"},
     {"systems"},

@@ -28,7 +28,7 @@ def test_the_three_programs_work_together_and_training_on_what_is_measured_is_wa
     options = ["--model.image_size", "48,32", "--model.levels", "2", "--model.filters", "4", "--train.epochs", "1"]
     trained = program("train.py", "--data.root", hands_2d, "--run-dir", run, "--data.train_split", "train+val", *options)
     assert trained.returncode == 0, trained.stderr
-    assert "1 epoch, batches of 2, on the " in trained.stdout
+    assert "1 epoch, batches of 1, on the " in trained.stdout
     assert "point error" in trained.stdout
     assert str(run / "model.keras") in trained.stdout
     # The one warning, once; TensorFlow's own messages stay away.

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from scn_tf import cli
+from scn_tf.cli import intake as options
 from scn_tf.data.annotations import ANNOTATIONS
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import DataWarning
+from scn_tf.intake import interpretation
 from scn_tf.storage import ownership
 from tests.test_init import NAMES, POINTS, coco, everything, markups, picture, table
 
@@ -158,3 +160,8 @@ def test_help_names_the_formats_of_the_registry(capfd):
         assert end.value.code == 0
         assert f"{', '.join(ANNOTATIONS)}" in text
         assert option in text
+
+
+def test_the_command_line_offers_every_unit_and_order():
+    assert set(options.FRAMES) == set(interpretation.UNITS)
+    assert options.AXES == interpretation.AXES

@@ -1,12 +1,22 @@
 """The first mistakes that newcomers make with each command. Each message names the fix."""
 
 import pytest
+from PIL import Image
 
 from scn_tf import cli
 
 # Command line, and what its message must say.
 MISTAKES = [
     ("tran", "did you mean train?"),
+    ("init raw", "Example: scn-tf init IMAGES ANNOTATIONS --out hands"),
+    ("init pictures --out hands", "no annotation file found. Name it beside the images"),
+    ("init nowhere --out hands", "nowhere: no such file or folder"),
+    ("init raw --out raw", "choose another --out"),
+    ("init raw --out hands --format slicr", "did you mean slicer?"),
+    ("convert points.json", "Example: scn-tf convert points.json points.tps --images FOLDER"),
+    ("convert raw/points.csv out.json", "--to"),
+    ("suggest", "Example: scn-tf suggest FOLDER --minutes 30"),
+    ("suggest raw", "scn-tf init makes one of images and annotations"),
     ("train raw", "did you mean --data.root raw?"),
     ("train --data raw", "did you mean --data.root?"),
     ("train --data.root raw", "scn-tf init makes one of images and annotations"),
@@ -45,6 +55,8 @@ def beginner(tmp_path, monkeypatch):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "a.png").write_bytes(b"no picture")
     (tmp_path / "raw" / "points.csv").write_text("a,1,2\n")
+    (tmp_path / "pictures").mkdir()
+    Image.new("L", (31, 42), 90).save(tmp_path / "pictures" / "b.png")
     (tmp_path / "runs" / "first").mkdir(parents=True)
 
 

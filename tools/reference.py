@@ -70,7 +70,7 @@ def command_tables() -> str:
     parser = build_parser("scn-tf")
     commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     return "\n\n".join(
-        f"## {name}\n\n{_command(chosen, without=config.field_names() if name == 'train' else ())}"
+        f"## {name}\n\n{_command(chosen, without=config.field_names() if name in ('train', 'suggest') else ())}"
         for name, chosen in commands.choices.items()
     )
 

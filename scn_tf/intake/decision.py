@@ -1,16 +1,15 @@
 """The frame of the coordinates: as the file states it, as an option says, or by evidence. What nothing decides is asked for."""
 
 import dataclasses
-import itertools
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from scn_tf.data.annotations import Frame
-from scn_tf.data.evidence import AGREES, CORNER, MIN_IMAGES, MIN_LANDMARKS, SCALE_IMAGES, SCALES, SQUARES
+from scn_tf.data.evidence import AGREES, MIN_IMAGES
 from scn_tf.errors import DatasetError
-from scn_tf.intake.interpretation import PHYSICAL, TITLES, Asked, Interpretation, Unit, copy
+from scn_tf.intake import candidates
+from scn_tf.intake.interpretation import PHYSICAL, TITLES, Asked, Interpretation
 from scn_tf.intake.witness import Witness
 
 DECLARED: dict[Frame, Interpretation] = {
@@ -19,10 +18,6 @@ DECLARED: dict[Frame, Interpretation] = {
     "fraction": Interpretation("fraction"),
     "physical": Interpretation("lps"),
 }
-NEAR_FRACTION = (-0.05, 1.05)
-NEAR_PERCENT = (-5.0, 105.0)
-SMALL = 10  # side of an image in whose corner pixel landmarks may lie
-LEAST_PERCENT = 30.0  # largest value that percent have at least
 
 
 class Decision(NamedTuple):
@@ -53,7 +48,7 @@ def decide(witness: Witness, frame: Frame, asked: Asked) -> Decision:
 
 def _declared(witness: Witness, frame: Frame, asked: Asked) -> Decision:
     """The frame that the format states, changed by options. Evidence against it becomes a warning."""
-    how, reason = _with(DECLARED[frame], asked), "as the format states"
+    how, reason = candidates.with_options(DECLARED[frame], asked), "as the format states"
     if frame == "physical" and asked.frame in (None, *PHYSICAL):
         how = dataclasses.replace(how, unit="lps")  # the reader has turned RAS to LPS where the file says so
         other = dataclasses.replace(how, unit="ras")
@@ -67,19 +62,19 @@ def _declared(witness: Witness, frame: Frame, asked: Asked) -> Decision:
     elif how != DECLARED[frame]:
         reason = "as asked"
     open_ = how.unit == "pixel" and asked.frame is None and asked.set_on is None and not witness.sides
-    if open_ and _fractions(witness):
+    if open_ and candidates.are_fractions(witness):
         raise DatasetError(
             "The format states pixels, but all values lie between 0 and 1. `frame` fraction reads them as fractions of the image's sides, "
             "`frame` pixel as pixels."
         )
-    rivals = [other for other in _variants(how, asked) if witness.applies(other) and not witness.same(other, how)]
+    rivals = [other for other in candidates.variants(how, asked) if witness.applies(other) and not witness.same(other, how)]
     found = max((other for other in rivals if witness.prefers(other, how)), key=witness.mean, default=None)
-    if open_ and (copied := _copy(witness, *([how] if found is None else [how, found]))) is not None:
+    if open_ and (copied := candidates.copied(witness, *([how] if found is None else [how, found]))) is not None:
         likely = f"the images agree much better about {copied} ({witness.mean(copied):.2f}, not {witness.mean(how):.2f})"
         return Decision(
             how, reason, [f"The points seem to be set on a copy of another size: {likely}. If so, add `set_on` {_set_on(copied)}."]
         )
-    if found is None and open_ and _cornered(witness, how):
+    if found is None and open_ and candidates.cornered(witness, how):
         return Decision(how, reason, ["All points lie in one corner of the images. If they were set on a smaller copy, add `set_on`."])
     if found is None:
         checked = f"; the images agree ({witness.mean(how):.2f})" if witness.enough and witness.mean(how) >= AGREES else ""
@@ -94,13 +89,13 @@ def _declared(witness: Witness, frame: Frame, asked: Asked) -> Decision:
 def _undeclared(witness: Witness, asked: Asked) -> Decision:
     """The frame of a file that states none: the unit in which points lie in the images, and the axes about which images agree."""
     if asked.frame is not None:
-        _check_applies(witness, _with(Interpretation(), asked))
-    plausible = list(_plausible(witness, asked))
+        _check_applies(witness, candidates.with_options(Interpretation(), asked))
+    plausible = list(candidates.plausible(witness, asked))
     if not plausible:
         raise DatasetError(_outside(witness, asked))
     pixel = next((how for how in plausible if how.unit == "pixel"), None)
     free = asked.frame is None and asked.set_on is None
-    if pixel is not None and free and _cornered(witness, pixel):
+    if pixel is not None and free and candidates.cornered(witness, pixel):
         plausible = [how for how in plausible if how is not pixel and (how.unit != "percent" or _agreed(witness, how))]
         if not plausible:
             raise DatasetError(_in_a_corner(witness, pixel))
@@ -113,7 +108,8 @@ def _undeclared(witness: Witness, asked: Asked) -> Decision:
             f"The points lie in the images as {listed}, and the images do not tell which. "
             f"`frame` decides: {', '.join(other.unit for other in units)}."
         )
-    if how.unit == "pixel" and free and (found := _copy(witness, how, _with(Interpretation(), asked))) is not None:
+    plain = candidates.with_options(Interpretation(), asked)
+    if how.unit == "pixel" and free and (found := candidates.copied(witness, how, plain)) is not None:
         raise DatasetError(
             f"The points seem to be set on a copy of another size: the images agree better about {found} ({witness.mean(found):.2f}, as "
             f"written {witness.mean(how):.2f}). `set_on` {_set_on(found)} says so, `set_on` 100% that they are right as written."
@@ -121,108 +117,8 @@ def _undeclared(witness: Witness, asked: Asked) -> Decision:
     return Decision(how, _reason(witness, how, asked, others=len(plausible) > 1), [])
 
 
-def _plausible(witness: Witness, asked: Asked) -> Iterator[Interpretation]:
-    """One interpretation per unit in which the points lie in the images, in the order of preference."""
-    found: list[Interpretation] = []
-    for unit in _units(witness, asked):
-        base = _with(Interpretation(unit), asked)
-        if not witness.applies(base):
-            continue
-        variants = [how for how in (base, *_variants(base, asked)) if how.unit == unit and witness.inside(how)]
-        if not variants:
-            continue
-        best = variants[0]
-        for other in variants[1:]:
-            if witness.prefers(other, variants[0]) and witness.mean(other) > witness.mean(best):
-                best = other
-        if not any(witness.same(best, other) for other in found):
-            found.append(best)
-            yield best
-
-
-def _units(witness: Witness, asked: Asked) -> list[Unit]:
-    """Units that the numbers may have by their size."""
-    if asked.frame is not None:
-        return [asked.frame]
-    if asked.set_on is not None or asked.first is not None:
-        return ["pixel"]
-    values = witness.values()
-    if _fractions(witness):
-        return ["fraction"]
-    units: list[Unit] = ["pixel", "lps", "ras"] if _has_frames(witness) else ["pixel"]
-    pixel, percent = Interpretation(), Interpretation("percent")
-    doubtful = not witness.inside(pixel) or _cornered(witness, pixel)
-    if doubtful:
-        units.append("mm")
-    in_range = (values >= NEAR_PERCENT[0]).all() and (values <= NEAR_PERCENT[1]).all() and (values.max(axis=0) >= LEAST_PERCENT).all()
-    if in_range and (doubtful or witness.prefers(percent, pixel)):
-        units.append("percent")
-    return units
-
-
-def _fractions(witness: Witness) -> bool:
-    """Whether all values lie between 0 and 1, which as pixels would be one corner pixel."""
-    values = witness.values()
-    smallest = min(min(look.facts.size) for look in witness.looks.values())
-    near = (values >= NEAR_FRACTION[0]).all() and (values <= NEAR_FRACTION[1]).all()
-    return bool(near and smallest > SMALL and (values % 1 != 0).any())
-
-
-def _has_frames(witness: Witness) -> bool:
-    return all(look.facts.physical_from_pixel is not None for look in witness.looks.values())
-
-
-def _with(how: Interpretation, asked: Asked) -> Interpretation:
-    """An interpretation changed by the options."""
-    return Interpretation(
-        unit=asked.frame or how.unit,
-        bottom=how.bottom if asked.y_from is None else asked.y_from == "bottom",
-        reversed=how.reversed if asked.reversed is None else asked.reversed,
-        first=how.first if asked.first is None else asked.first,
-        set_on=copy(asked.set_on),
-    )
-
-
-def _variants(how: Interpretation, asked: Asked) -> Iterator[Interpretation]:
-    """Interpretations that are often confused with one, as far as options leave them open."""
-    if how.unit in PHYSICAL:
-        if asked.frame is None:
-            yield dataclasses.replace(how, unit="ras" if how.unit == "lps" else "lps")
-            yield dataclasses.replace(how, unit="pixel")
-        return
-    bottoms = (False, True) if asked.y_from is None else (how.bottom,)
-    orders = (False, True) if asked.axes is None else (how.reversed,)
-    for reversed_, bottom in itertools.product(orders, bottoms):
-        other = dataclasses.replace(how, bottom=bottom, reversed=reversed_)
-        if other != how:
-            yield other
-
-
-def _cornered(witness: Witness, how: Interpretation) -> bool:
-    """Whether all points of all images lie in the first quarter of each side, which no picture of anything has."""
-    return len(next(iter(witness.points.values()))) >= MIN_LANDMARKS and witness.within(how, CORNER)
-
-
 def _agreed(witness: Witness, how: Interpretation) -> bool:
     return witness.enough and witness.mean(how) >= AGREES
-
-
-def _copy(witness: Witness, how: Interpretation, *others: Interpretation) -> Interpretation | None:
-    """Copy of another size about which the images agree much better than about ``how``; None if there is none.
-
-    Args:
-        witness: points and images.
-        how: interpretation without a copy.
-        others: further ones of which copies are tried.
-    """
-    if not witness.enough or len(witness.shown) < SCALE_IMAGES:
-        return None
-    copies: list[tuple[float, ...]] = [(1 / factor,) for factor in SCALES]
-    if witness.dims == 2:
-        copies += [(float(side), float(side)) for side in SQUARES]
-    found = [dataclasses.replace(base, set_on=sides) for base in dict.fromkeys((how, *others)) for sides in copies]
-    rivals = [other for other in found if all(witness.prefers(other, base) for base in {how, *others})]
-    return max(rivals, key=witness.mean, default=None)
 
 
 def _set_on(how: Interpretation) -> str:
@@ -234,7 +130,7 @@ def _reason(witness: Witness, how: Interpretation, asked: Asked, *, others: bool
     """Why an interpretation was taken, for a file that states none."""
     if asked.frame is not None and (how.unit in PHYSICAL or (asked.y_from is not None and asked.axes is not None)):
         return "as asked"
-    base = _with(Interpretation(how.unit), asked)
+    base = candidates.with_options(Interpretation(how.unit), asked)
     parts = [] if asked == Asked() else ["as asked"]
     if how.unit == "fraction" and asked.frame is None:
         parts.append("all values lie between 0 and 1")
@@ -281,8 +177,8 @@ def _range(witness: Witness) -> str:
 
 
 def _outside(witness: Witness, asked: Asked) -> str:
-    tried = f"as {TITLES[asked.frame]}" if asked.frame else "as pixels" + (" or mm" if _has_frames(witness) else "")
-    likely = None if asked.frame or asked.set_on else _copy(witness, Interpretation())
+    tried = f"as {TITLES[asked.frame]}" if asked.frame else "as pixels" + (" or mm" if candidates.have_frames(witness) else "")
+    likely = None if asked.frame or asked.set_on else candidates.copied(witness, Interpretation())
     hint = (
         f"The images agree best about {likely}: `set_on` {_set_on(likely)}."
         if likely
@@ -292,7 +188,7 @@ def _outside(witness: Witness, asked: Asked) -> str:
 
 
 def _in_a_corner(witness: Witness, how: Interpretation) -> str:
-    likely = _copy(witness, how)
+    likely = candidates.copied(witness, how)
     hint = (
         f"The images agree best about {likely}: `set_on` {_set_on(likely)}."
         if likely

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from scn_tf.types import Array
 
 SHOWN = 4  # names in a message
 ALIKE = 0.01  # relative difference of two ratios of sides that rounding explains
+
+
+Images: TypeAlias = tuple[Matched, dict[str, Path], list[str]]  # matched, image ID -> path, files that are not read
 
 
 class Gathered(NamedTuple):
@@ -80,17 +83,9 @@ def gather(found: Found, name: str | None, asked: Asked) -> Gathered:
     others = [path for path in found.files if path in pictures and path not in chosen.paths]
     read = parts.read_parts(chosen, dims=functools.cache(lambda: looks.dimension(others[0]) if others else None))
     dims = max(points.shape[1] for part in read for points in part.annotations.points.values())
-    matched, sources, unread = _matched(found, read, chosen.paths, dims)
-    first = next(iter(matched.pairs))
-    found_dims = looks.dimension(sources[first])
-    if dims == 2 and found_dims == 3:
-        entry = matched.pairs[first]
-        shown = f"{visible(str(entry.path))} ({cut(visible(entry.name), 40)})"
-        raise DatasetError(f"{shown}: its points have 2 coordinates, but {sources[first].name} is a volume.")
-    flat = dims == 3 and found_dims == 2
-    if flat:
-        dims = 2
-        matched, sources, unread = _matched(found, read, chosen.paths, dims)
+    matched, sources, unread = _of_dimension(found, read, chosen.paths, dims)
+    flat = dims == 3 and _first_dimension(matched, sources) == 2
+    dims = 2 if flat else dims
     files = {image_id: path for image_id, path in sources.items() if image_id in matched.pairs}
     seen, failed = looks.look_at(files, dims=dims)
     if not seen:
@@ -134,7 +129,35 @@ def decided(gathered: Gathered, asked: Asked) -> Decision:
     return decide(gathered.witness(), gathered.raw.frame, asked)
 
 
-def _matched(found: Found, read: Sequence[Part], annotation_files: Sequence[Path], dims: int) -> tuple[Matched, dict[str, Path], list[str]]:
+def _of_dimension(found: Found, read: Sequence[Part], annotation_files: Sequence[Path], dims: int) -> Images:
+    """Images for points of a dimension. Points of 3D may lie in 2D images: 3D Slicer writes three coordinates for them, too."""
+    try:
+        found_images = _matched(found, read, annotation_files, dims)
+        dimension = _first_dimension(*found_images[:2])
+        if dims == 3 and dimension is None:  # a folder of single slices
+            raise DatasetError(f"{visible(str(found_images[1][next(iter(found_images[0].pairs))]))}: is no volume.")
+    except DatasetError as error:
+        if dims == 2:
+            raise
+        try:
+            flat = _matched(found, read, annotation_files, 2)
+        except DatasetError:
+            raise error from None
+        if _first_dimension(*flat[:2]) != 2:
+            raise
+        return flat
+    if dims == 2 and dimension == 3:
+        image_id, entry = next(iter(found_images[0].pairs.items()))
+        shown = f"{visible(str(entry.path))} ({cut(visible(entry.name), 40)})"
+        raise DatasetError(f"{shown}: its points have 2 coordinates, but {found_images[1][image_id].name} is a volume.")
+    return _matched(found, read, annotation_files, 2) if dims == 3 and dimension == 2 else found_images
+
+
+def _first_dimension(matched: Matched, sources: Mapping[str, Path]) -> int | None:
+    return looks.dimension(sources[next(iter(matched.pairs))])
+
+
+def _matched(found: Found, read: Sequence[Part], annotation_files: Sequence[Path], dims: int) -> Images:
     """Images of the sources, matched to the annotations: (matched, image ID -> path, files that are not read)."""
     sources, unread = image_sources(found, dims=dims, without=annotation_files)
     roots = ", ".join(visible(str(root)) for root in found.roots[:SHOWN])

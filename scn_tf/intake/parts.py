@@ -109,7 +109,7 @@ def _no_annotations(found: Found, pictures: Collection[Path]) -> str:
     if fitting:
         return f"{roots}: no annotation file found. {fitting[0].name}: {_unrecognised(fitting[0])}"
     seen = f" Files there: {', '.join(path.name for path in others[:SHOWN])}." if others else ""
-    return f"{roots}: no annotation file found.{visible(seen)} Formats: {', '.join(ANNOTATIONS)}."
+    return f"{roots}: no annotation file found. Name it beside the images.{visible(seen)} Formats: {', '.join(ANNOTATIONS)}."
 
 
 def _several(rows: dict[Path, list[AnnotationFormat]]) -> str:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 SETTINGS, MODEL, FORESTS = "config.yaml", "model.keras", "model.npz"
 DATA, HISTORY, ANNOTATIONS = "data.json", "history.csv", "annotations.png"
+REASONS = "settings.txt"
 STATE = "checkpoints/last.npz"
 MODELS = (MODEL, FORESTS)  # a run has one of them
-WRITTEN = (*MODELS, DATA, HISTORY, SETTINGS, ANNOTATIONS)  # in the folder itself
+WRITTEN = (*MODELS, DATA, HISTORY, SETTINGS, ANNOTATIONS, REASONS)  # in the folder itself
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class RunFolder:
     def settings(self) -> Path:
         """The run's resolved configuration."""
         return self.path / SETTINGS
+
+    @property
+    def reasons(self) -> Path:
+        """Why the settings are as they are, if scn_tf decided them."""
+        return self.path / REASONS
 
     @property
     def model(self) -> Path:

@@ -23,6 +23,7 @@ TABLES = re.compile(
     rb"|epoch,seconds,learning_rate,|epoch,[^\n]*\bval_dice\b|system,size,"
 )
 REPORTS = re.compile(rb"<!doctype html><html lang=en><meta charset=utf-8><title>[^<]*, split [^<]*</title><style>body\{font:15px ")
+REASONS = b"Settings decided by scn_tf\n"
 STUDIES = re.compile(rb"\d+ of \d+ runs\. Errors in ")
 FIDUCIALS = re.compile(rb"(# [^\n]*\n)*# written by scn_tf\n")  # 3D Slicer does not keep the comment
 MATLAB = b"MATLAB 5.0 MAT-file, written by scn_tf"  # nor MATLAB this header
@@ -195,6 +196,7 @@ RECOGNISED = {
     ".nii": _is_label_map,
     ".md": lambda path: STUDIES.match(_head(path)) is not None,
     ".png": lambda path: STAMP in _head(path),
+    ".txt": lambda path: _head(path).startswith(REASONS),
     ".yaml": _is_settings,
     JOURNAL: _is_journal,
     ".dcm": lambda path: IMPLEMENTATION.encode() in _head(path)[:1024],

@@ -174,6 +174,14 @@ def keep_settings(run: RunFolder, settings: Config, *, resume: bool) -> None:
     files.write_text(path, settings.to_yaml())
 
 
+def keep_reasons(run: RunFolder, reasons: str | None) -> None:
+    """Write why the settings are as they are. Reasons of an earlier run are removed."""
+    if reasons is not None:
+        files.write_text(run.reasons, f"{ownership.REASONS.decode()}{reasons}\n")
+    elif run.reasons.exists() and ownership.is_ours(run.reasons):
+        run.reasons.unlink()
+
+
 def keep_data(run: RunFolder, data: dict) -> None:
     """Write the fingerprint of the data."""
     files.write_text(run.data, json.dumps(data, indent=1) + "\n")

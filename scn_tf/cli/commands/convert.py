@@ -50,6 +50,7 @@ COMMAND = Command(
     name="convert",
     help="write annotations of one format in another",
     description="Write annotations of one format in another. Frames are converted by the sizes and headers of the images.",
+    examples=("convert points.json points.tps --images FOLDER", "convert head.fcsv head.mrk.json"),
     add_arguments=add_arguments,
     run=run,
     rank=7,

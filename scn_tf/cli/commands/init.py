@@ -71,6 +71,7 @@ COMMAND = Command(
         "Make a data-set folder from images and annotation files. The command prints what it understood. It exits with status 1 where "
         "something is ambiguous, and names the option that decides it."
     ),
+    examples=("init IMAGES ANNOTATIONS --out hands", "init FOLDER --out hands --dry-run"),
     add_arguments=add_arguments,
     run=run,
     rank=5,

@@ -9,6 +9,7 @@ from typing import Any
 
 from scn_tf import config
 from scn_tf.cli.command import Command
+from scn_tf.cli.settings import add_settings, given
 from scn_tf.config import bundled
 from scn_tf.runs.folder import SETTINGS, RunFolder
 
@@ -23,15 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="resume the run in --run-dir with its own settings")
     parser.add_argument("--accept-changed-data", action="store_true", help="with --resume: continue although the data have changed since "
         "the run's start; earlier errors no longer count, and the best model so far is kept as model.before-data-change.keras")  # fmt: skip
-    parser.usage = "%(prog)s [-h] [--config FILE] [--run-dir DIR] [--resume] [--accept-changed-data] [--SECTION.FIELD VALUE ...]"
-    sections = {name: parser.add_argument_group(f"settings, section {name}", config.about(name)) for name in config.Config.model_fields}
-    for name, field in config.field_names().items():
-        allowed = config.allowed_values(field)
-        hint = f" [{'|'.join(allowed)}]" if allowed else ""
-        default = "" if field.default is None else f" (default: {field.default})"
-        text = f"{config.describe(field)}{hint}{default}".replace("%", "%%")
-        section = sections[name.split(".")[0]]
-        section.add_argument(f"--{name}", metavar="VALUE", nargs="+", default=argparse.SUPPRESS, help=text)
+    parser.usage = (
+        "%(prog)s [-h] [--config FILE] [--minutes N] [--run-dir DIR] [--resume] [--accept-changed-data] [--SECTION.FIELD VALUE ...]"
+    )
+    add_settings(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -40,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         Error: the settings, the data or the run's folder cannot be used.
     """
-    settings = _settings(options)
+    settings, automatic = _settings(options)
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     run_dir = options.run_dir or Path("runs") / f"{options.config.stem if options.config else 'run'}-{stamp}"
 
@@ -48,10 +44,18 @@ def run(options: argparse.Namespace) -> None:
     from scn_tf.systems import opening
 
     folder = RunFolder(run_dir)
+    reasons = None
+    if automatic is not None:
+        train_run.check_unused(folder)  # before anything is measured
+        from scn_tf.suggest import suggest
+
+        suggestion = suggest(automatic)
+        settings, reasons = suggestion.config, suggestion.text
+        print(f"{reasons}\n", flush=True)
     evaluated = folder.evaluation(_val_split(folder, settings, resume=options.resume))
     if evaluated.is_dir():
         evaluate_run.check_out(evaluated)
-    best = train_run.train(settings, run_dir, resume=options.resume, accept_changed_data=options.accept_changed_data)
+    best = train_run.train(settings, run_dir, resume=options.resume, accept_changed_data=options.accept_changed_data, reasons=reasons)
     data = config.load(folder.settings).data
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.DataWarning)  # shown before the training
@@ -64,19 +68,24 @@ def run(options: argparse.Namespace) -> None:
             print(f"{label:8s} {path}")
 
 
-def _settings(options: argparse.Namespace) -> config.Config:
-    """Settings of the configuration file and the options, checked against those of a resumed run."""
+def _settings(options: argparse.Namespace) -> tuple[config.Config, dict[str, Any] | None]:
+    """Settings of the configuration file and the options, checked against those of a resumed run.
+
+    Returns:
+        the settings, and as a nested dict those that were given, if all others are to be decided: of a new run with a data set and
+        without a configuration. Else None.
+    """
     if options.resume and options.run_dir is None:
         raise config.ConfigError("--resume: needs --run-dir, the run to resume.")
-    given = {name: " ".join(text) for name, text in vars(options).items() if name in config.field_names()}
-    values = config.override(config.read_yaml(config.locate(options.config)) if options.config else {}, given)
+    values = config.override(config.read_yaml(config.locate(options.config)) if options.config else {}, given(options))
     if not ((values.get("data") or {}).get("root") or (options.resume and not options.config)):
         unset = {n: v for n, v in SYNTHETIC_DEFAULTS.items() if n.split(".")[1] not in (values.get(n.split(".")[0]) or {})}
         values = config.override(values, unset)
     settings = config.from_dict(values, source=str(options.config or "command line"))
     if options.resume:
         _check_resumed(options, values, settings)
-    return settings
+    automatic = not options.config and not options.resume and settings.data.root is not None
+    return settings, values if automatic else None
 
 
 def _val_split(folder: RunFolder, settings: config.Config, *, resume: bool) -> str:
@@ -108,6 +117,8 @@ COMMAND = Command(
     help="train a network",
     description=(
         "Train a network. Without options, it trains on synthetic hands for a few minutes. "
+        "With --data.root and without --config, all settings that are not given are decided from the data and the machine "
+        "(scn-tf suggest prints them); --minutes says how long to train. "
         "Any setting of a config file can be given as --section.field VALUE. Defaults not shown below depend on the preset and the "
         f"data; {SETTINGS} of the run folder holds the values used. Without a data set "
         + " and ".join(f"{name} is {value:g}" for name, value in SYNTHETIC_DEFAULTS.items())

@@ -1,0 +1,130 @@
+"""Facts of the machine: cores, free memory, precision, and the speed of a convolution on it."""
+
+import functools
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from scn_tf.environment import devices
+
+# Seconds of the trial on one core of the machine that the costs were measured on (docs/training.md).
+REFERENCE_SECONDS = {"mixed_bfloat16": 0.0056, "float32": 0.0088}
+TRIAL_SIDE, TRIAL_FILTERS = 128, 32
+GPU_LARGER = 4  # times the side: a GPU is quick with work that fills it, and a smaller trial would measure the start of its kernels
+REPEATS = 24
+SPEED_STEPS = 2  # for each doubling: a rounded speed gives the same settings again
+PARALLEL, MOST_PARALLEL = 0.8, 16  # two cores are 1.74 times as fast as one; more than so many do not help a single image
+SHARING = 1.1  # several threads take more of the processors' time for the same work
+CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What trains.
+
+    Attributes:
+        cores: processor cores that this process may use.
+        memory: bytes of free memory.
+        precision: Keras dtype policy of the training.
+        gpu: whether a GPU trains.
+        speed: how many times as fast as the reference core, all cores together.
+    """
+
+    cores: int
+    memory: float
+    precision: str
+    gpu: bool
+    speed: float
+
+    def __str__(self) -> str:
+        device = "the GPU" if self.gpu else f"{self.cores} processor core{'s' if self.cores > 1 else ''}"
+        return f"{device}, {self.precision.removeprefix('mixed_')}, {self.memory / 2**30:.1f} GiB of free memory"
+
+
+def this_machine(precision: str = "auto") -> Machine:
+    """Measure this machine, which takes about a second, once in a process.
+
+    Args:
+        precision: value of ``train.precision``.
+    """
+    policy, gpu, cores = devices.precision(precision), devices.kind() == "GPU", count_cores()
+    relative = REFERENCE_SECONDS.get(policy, REFERENCE_SECONDS["float32"]) / _trial(policy)
+    if gpu:
+        return Machine(cores, free_memory(), policy, gpu, rounded(relative * GPU_LARGER**2))
+    core = rounded(relative * (SHARING if cores > 1 else 1.0))
+    return Machine(cores, free_memory(), policy, gpu, core * min(cores, MOST_PARALLEL) ** PARALLEL)
+
+
+def rounded(speed: float) -> float:
+    """Round a speed to steps of 40 %, so that noise of the measurement rarely changes a setting."""
+    return 2.0 ** (round(SPEED_STEPS * math.log2(speed)) / SPEED_STEPS)
+
+
+@functools.cache
+def _trial(policy: str) -> float:
+    """Seconds of a convolution with its gradients: time of the processor, which other programs do not lengthen, or of the GPU."""
+    dtype = tf.bfloat16 if policy == "mixed_bfloat16" else tf.float32
+    side = TRIAL_SIDE * (GPU_LARGER if devices.kind() == "GPU" else 1)
+    image = tf.cast(tf.random.stateless_normal((1, side, side, TRIAL_FILTERS), [1, 2]), dtype)
+    kernel = tf.cast(tf.random.stateless_normal((3, 3, TRIAL_FILTERS, TRIAL_FILTERS), [3, 4]), dtype)
+
+    @tf.function
+    def step() -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch([image, kernel])
+            result = tf.nn.conv2d(tf.nn.leaky_relu(tf.nn.conv2d(image, kernel, 1, "SAME"), 0.1), kernel, 1, "SAME")
+            loss = tf.reduce_sum(tf.square(tf.cast(result, tf.float32)))
+        return tape.gradient(loss, [image, kernel])
+
+    clock = time.perf_counter if devices.kind() == "GPU" else time.process_time
+    times = []
+    for repeat in range(2 + REPEATS):
+        started = clock()
+        for gradient in step():
+            gradient.numpy()
+        if repeat >= 2:
+            times.append(clock() - started)
+    return max(float(np.min(times)), 1e-6)
+
+
+def count_cores() -> int:
+    """Number of cores that this process may use, by its affinity and the quota of its container."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = _first_line(CGROUP / "cpu.max").partition(" ")
+    if quota.isdecimal() and period.isdecimal() and int(period):
+        cores = min(cores, max(1, round(int(quota) / int(period))))
+    return cores
+
+
+def free_memory() -> float:
+    """Bytes that this process may still take, by the system and the limit of its container."""
+    limit, used = _first_line(CGROUP / "memory.max"), _first_line(CGROUP / "memory.current")
+    found = [_available()]
+    if limit.isdecimal() and used.isdecimal():
+        found.append(float(limit) - float(used))
+    return max(min(found), 0.0)
+
+
+def _available() -> float:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024.0 * float(line.split()[1])
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        return 0.5 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # where the system does not say: half of all
+    except (AttributeError, OSError, ValueError):
+        return 4.0 * 2**30
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text().partition("\n")[0].strip()
+    except OSError:
+        return ""
