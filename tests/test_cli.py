@@ -130,7 +130,7 @@ def test_overlays_into_a_file_are_refused_before_any_work(run_2d, hands_2d, tmp_
     ("stop", "status", "message"),
     [
         (OSError(28, "No space left on device"), 1, "cannot be written (No space left on device)"),
-        (KeyboardInterrupt(), 130, "error: interrupted."),
+        (KeyboardInterrupt(), 130, "error: interrupted; --resume continues with the images that are left."),
     ],
 )
 def test_what_was_found_before_a_stop_is_written(stop, status, message, run_2d, hands_2d, tmp_path, capsys, monkeypatch):

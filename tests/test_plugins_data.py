@@ -195,7 +195,7 @@ def test_the_longest_ending_decides_and_headers_take_their_pixels_along(tmp_path
         assert images.stem("x/a.seg.mha") == "a"
         assert images.read_image(tmp_path / "a.seg.mha", dims=2).array.shape == (4, 5, 1)
         (tmp_path / "a.png").rename(tmp_path / "a.img")  # else of a format that is listed as left out
-        assert images.collect([tmp_path], dims=2) == ([("a", tmp_path / "a.seg.mha")], [])
+        assert images.collect([tmp_path], dims=2) == ([images.Source("a", tmp_path / "a.seg.mha")], [])
     finally:
         IMAGE_FORMATS.unregister("Header")
 

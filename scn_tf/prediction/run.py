@@ -106,7 +106,7 @@ class Work(NamedTuple):
 
 
 def _predict(work: Work, done: set[str], count: Callable[[int], object]) -> None:
-    """Predict what is not done: files of an image first, then its record, batch by batch."""
+    """Predict what is not done, batch by batch."""
     todo = [None if key in done else source for key, source in work.sources.items()]
     keys = {source: key for key, source in work.sources.items()}
     predictor, keep = work.predictor, work.outputs.overlay is not None
@@ -116,24 +116,32 @@ def _predict(work: Work, done: set[str], count: Callable[[int], object]) -> None
             try:
                 for outcome in batch:
                     try:
-                        records.append(_finished(outcome, keys[outcome.source], work.outputs))
+                        _finish(outcome, keys[outcome.source], work.outputs, records)
                     except (ImageError, DatasetError) as error:
                         work.left_out.append(work.unpacked.shown(images.shown(error)))
                         work.report(work.left_out[-1])
-            finally:  # after Ctrl-C too: no picture without its row
+            finally:  # after Ctrl-C too: what was found is not lost
                 work.log.append(records)
             count(len(batch))
 
 
-def _finished(outcome: Outcome, key: str, outputs: Outputs) -> dict[str, Any]:
-    """Write the files of an image, and return its record."""
+def _finish(outcome: Outcome, key: str, outputs: Outputs, records: list[dict[str, Any]]) -> None:
+    """Add the record of an image, and write its files. A record without its files does not count as done.
+
+    Raises:
+        ImageError: there is no prediction.
+        DatasetError: a format cannot hold the points. There is then no record.
+    """
     source, prediction = outcome.source, outcome.prediction
     if prediction is None:
         raise ImageError(outcome.error)
     facts = facts_of(source.path, prediction.image)._replace(series=source.series)
-    values = tables.record(key, source.id, prediction, facts)
-    beside.write(outputs, Found(source.id, prediction.landmarks, prediction.scores, prediction.coordinates, facts), prediction)
-    return values
+    records.append(tables.record(key, source.id, prediction, facts))
+    try:
+        beside.write(outputs, Found(source.id, prediction.landmarks, prediction.scores, prediction.coordinates, facts), prediction)
+    except DatasetError:
+        records.pop()
+        raise
 
 
 def _write_tables(work: Work, out: Path, about: Written) -> tuple[int, Path | None]:

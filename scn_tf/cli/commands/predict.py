@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
     from scn_tf.prediction.run import predict_files
     from scn_tf.storage import files
 
+    files.check_writable(options.out)
     _check_out(options.out, tables.ENDINGS)
     names = spelling.typed_names(options._parser)
     with contextlib.ExitStack() as stack:
