@@ -83,7 +83,7 @@ class Predictor:
             raise CheckpointError(f"predict: {FORKED}")
         prepared = steps.prepare(image, self.info, spacing=spacing, direction=direction, origin=origin)
         landmarks, scores = self.locate(prepared.network_image[np.newaxis])
-        return steps.answer(prepared, landmarks[0], scores[0], self.names)
+        return steps.answer(prepared, landmarks[0], scores[0], self.info)
 
 
 def load(path: PathName) -> Predictor:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from scn_tf import combine_runs, evaluate_run, measurements
+import scn_tf
+from scn_tf import cli, combine_runs, evaluate_run, measurements
 from scn_tf.data.dataset import open_dataset
 from scn_tf.data.description import read_description
 from scn_tf.errors import DatasetError
@@ -169,9 +170,8 @@ def test_landmarks_without_names_are_written_with_an_l_or_in_quotation_marks():
 def test_the_table_of_an_image_has_empty_cells_for_what_is_absent(tmp_path):
     found = measurements.read({"=SNA": "angle(S, N, A)", "length": "distance(S, N)", "index": "distance(S,N)/distance(S,B)"}, NAMES, 2)
     values = np.array([81.23456789, np.nan, 0.75])
-    measurements.write_table(
-        tmp_path / "m.csv", [measurements.rows("a,b", found, values, "px"), measurements.rows("c", found, values, "mm")]
-    )
+    measured = {unit: measurements.as_json(found, values, unit) for unit in ("px", "mm")}
+    measurements.write_table(tmp_path / "m.csv", [("a,b", measured["px"]), ("c", measured["mm"])])
     assert (tmp_path / "m.csv").read_text().splitlines()[:5] == [
         "id,measurement,value,unit",
         '"a,b",\'=SNA,81.2346,degrees',
@@ -180,7 +180,7 @@ def test_the_table_of_an_image_has_empty_cells_for_what_is_absent(tmp_path):
         "c,'=SNA,81.2346,degrees",
     ]
     assert ownership.is_ours(tmp_path / "m.csv")
-    assert measurements.as_json(found, values, "mm")["length"] == {"value": None, "unit": "mm"}
+    assert measured["mm"]["length"] == {"value": None, "unit": "mm"}
 
 
 def described(root, out, texts, **more):
@@ -282,3 +282,22 @@ def test_a_model_measures_where_the_data_set_names_no_measurements(run_2d, hands
     checkpoints.save_model(network, tmp_path / "model.keras", info.model_copy(update={"measurements": TEXTS}))
     summary, _ = evaluate_run.evaluate(tmp_path / "model.keras", "val", root=hands_2d, out=tmp_path / "out")
     assert list(summary["measurements"]) == list(TEXTS)
+
+
+def test_predict_measures_every_image_and_says_where(run_2d, hands_2d, tmp_path, capsys):
+    network, info = checkpoints.load_model(run_2d / "model.keras")
+    checkpoints.save_model(network, tmp_path / "model.keras", info.model_copy(update={"measurements": TEXTS, "spacing_mm": (0.5, 0.25)}))
+    image = hands_2d / "images" / "hand_001.png"
+    found = scn_tf.load(tmp_path / "model.keras").predict(image)
+    chosen = measurements.read(TEXTS, found.names, 2)
+    expected = measurements.compute(chosen, found.landmarks, np.array([0.5, 0.25]))
+    assert [one["value"] for one in found.measurements.values()] == pytest.approx(expected, rel=1e-5)
+    for out in ("p.csv", "p.json"):
+        assert cli.main(["predict", str(tmp_path / "model.keras"), str(image), "--out", str(tmp_path / out)]) == 0
+    assert f"measurements: {tmp_path / 'p.measurements.csv'}" in capsys.readouterr().out
+    rows = [line.split(",") for line in (tmp_path / "p.measurements.csv").read_text().splitlines()[1:]]
+    assert [row[:2] for row in rows] == [["hand_001", name] for name in TEXTS]
+    assert [float(row[2]) for row in rows] == pytest.approx(expected, rel=1e-3)
+    (in_json,) = json.loads((tmp_path / "p.json").read_text())["images"]
+    assert in_json["measurements"].keys() == TEXTS.keys()
+    assert in_json["measurements"][next(iter(TEXTS))]["unit"] == "mm"

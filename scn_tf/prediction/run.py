@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scn_tf import predict
+from scn_tf import measurements, predict
 from scn_tf.data import images
 from scn_tf.data.images import Source, Unpacked
 from scn_tf.data.images.facts import facts as facts_of
@@ -26,7 +26,15 @@ NOTHING = Outputs()
 
 
 class Result(NamedTuple):
-    """Numbers of images and landmarks, the coordinates of the points, and the file of a format with one file for all images."""
+    """Result of :func:`predict_files`.
+
+    Attributes:
+        found: number of images in the table; ``resumed`` of them were done earlier, ``left_out`` more could not be read.
+        landmarks: number of landmarks.
+        coordinates: of the points, ``"pixel"`` or ``"physical"``.
+        table: file of a format with one file for all images.
+        measurements: table of the measurements, if the model has any and ``out`` is CSV.
+    """
 
     found: int
     landmarks: int
@@ -34,6 +42,7 @@ class Result(NamedTuple):
     left_out: int
     coordinates: str
     table: Path | None
+    measurements: Path | None
 
 
 def predict_files(
@@ -74,12 +83,15 @@ def predict_files(
         unpacked = stack.enter_context(images.unpacked(paths))
         sources, unread = images.collect(unpacked.paths, dims=info.dims, unpacked=unpacked.ids) if unpacked.paths else ([], [])
         left_out = [*unpacked.left_out, *map(unpacked.shown, unread)]
+        measured = out.with_name(f"{out.stem}.measurements.csv") if info.measurements and out.suffix.lower() == ".csv" else None
+        if measured is not None:
+            files.check_writable(measured)
         beside.check(outputs, [source.id for source in sources], out)
         keys = [_key(source, unpacked) for source in sources]
         log = stack.enter_context(Journal(journal.path_for(out), _header(checksum, outputs, spacing), resume=resume))
         for line in left_out:
             report(line)
-        work = Work(predictor, dict(zip(keys, sources, strict=True)), log, outputs, spacing, unpacked, left_out, report)
+        work = Work(predictor, dict(zip(keys, sources, strict=True)), log, outputs, measured, spacing, unpacked, left_out, report)
         done = {key for key, source in work.sources.items() if _is_done(log, key, source, outputs)}
         about = Written(info.name, checksum, info.landmarks, info.dims, left_out)
         try:
@@ -89,7 +101,7 @@ def predict_files(
                 _write_tables(work, out, about)
             raise
         found, table = _write_tables(work, out, about)
-    return Result(found, len(info.landmarks), len(done), len(left_out), info.coordinates, table)
+    return Result(found, len(info.landmarks), len(done), len(left_out), info.coordinates, table, measured if found else None)
 
 
 class Work(NamedTuple):
@@ -99,6 +111,7 @@ class Work(NamedTuple):
     sources: dict[str, Source]
     log: Journal
     outputs: Outputs
+    measured: Path | None
     spacing: Vector | None
     unpacked: Unpacked
     left_out: list[str]
@@ -136,9 +149,10 @@ def _finish(outcome: Outcome, key: str, outputs: Outputs, records: list[dict[str
     if prediction is None:
         raise ImageError(outcome.error)
     facts = facts_of(source.path, prediction.image)._replace(series=source.series)
-    records.append(tables.record(key, source.id, prediction, facts))
+    values = tables.record(key, source.id, prediction, facts)
+    records.append(values)
     try:
-        beside.write(outputs, Found(source.id, prediction.landmarks, prediction.scores, prediction.coordinates, facts), prediction)
+        beside.write(outputs, tables.restored(values, source.path, source.series), prediction)
     except DatasetError:
         records.pop()
         raise
@@ -159,6 +173,8 @@ def _write_tables(work: Work, out: Path, about: Written) -> tuple[int, Path | No
             yield tables.restored(work.log.record(key), source.path, source.series)
 
     tables.write(out, found(), about, work.unpacked.origin)
+    if work.measured is not None:
+        measurements.write_table(work.measured, ((one.id, one.measurements) for one in found()))
     return len(written), beside.write_table(work.outputs, found(), about.names)
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from scn_tf import geometry
+from scn_tf import geometry, measurements
 from scn_tf.data import arrays, images
 from scn_tf.data.pipeline import fit_image
 from scn_tf.data.preprocess import network_input
 from scn_tf.errors import DataWarning
+from scn_tf.measurements import Measured
 from scn_tf.runs.info import ModelInfo
 from scn_tf.types import Array, PathName, Vector
 
@@ -25,7 +26,8 @@ class Prediction(NamedTuple):
 
     ``landmarks`` (N, d), (x, y[, z]): pixels of the file or array; mm (LPS) if ``coordinates`` is
     ``"physical"``. ``scores`` (N,): the heatmaps' maxima. ``names``: N landmark names.
-    ``array_landmarks`` (N, d): the same points in pixels of ``image.array``.
+    ``array_landmarks`` (N, d): the same points in pixels of ``image.array``. ``measurements``: name of each measurement of the
+    data set -> ``value`` (None if it does not exist) and ``unit``.
     """
 
     landmarks: Array
@@ -34,6 +36,7 @@ class Prediction(NamedTuple):
     coordinates: str
     array_landmarks: Array
     image: images.Image
+    measurements: Measured = {}  # noqa: RUF012  (nobody changes it)
 
     def __repr__(self) -> str:
         scores = f"{min(self.scores):.3g} to {max(self.scores):.3g}"
@@ -46,6 +49,7 @@ class Prepared(NamedTuple):
     Attributes:
         image: as loaded.
         coordinates: of the result, ``"pixel"`` or ``"physical"``.
+        pixel_size: (d,) mm per pixel of the array, None if not known.
         own_from_array: homogeneous matrix (d + 1, d + 1) from pixels of the array to the coordinates of the result.
         input_from_array: homogeneous matrix (d + 1, d + 1) from pixels of the array to network pixels.
         network_image: float32 ([D,] H, W, C).
@@ -53,6 +57,7 @@ class Prepared(NamedTuple):
 
     image: images.Image
     coordinates: str
+    pixel_size: Array | None
     own_from_array: Array
     input_from_array: Array
     network_image: Array
@@ -99,27 +104,37 @@ def prepare(
     own_from_array = loaded.own_from_array(coordinates)
     shape = *info.image_size, loaded.array.shape[-1]
     ready = _input_function(shape)(loaded.array, fit.scale.astype("float32"), fit.translation.astype("float32"))
-    return Prepared(loaded, coordinates, own_from_array, fit.input_from_array, ready.numpy())
+    return Prepared(loaded, coordinates, pixel, own_from_array, fit.input_from_array, ready.numpy())
 
 
-def answer(prepared: Prepared, landmarks: Array, scores: Array, names: tuple[str, ...]) -> Prediction:
+def answer(prepared: Prepared, landmarks: Array, scores: Array, info: ModelInfo) -> Prediction:
     """Landmarks of one image, from those in its network input.
 
     Args:
         prepared: the image.
         landmarks: (N, d) network pixels.
         scores: (N,).
-        names: N landmark names.
+        info: facts of the model.
     """
     array_landmarks = geometry.apply(np.linalg.inv(prepared.input_from_array), landmarks)
     return Prediction(
         landmarks=geometry.apply(prepared.own_from_array, array_landmarks),
         scores=np.asarray(scores),
-        names=names,
+        names=info.landmarks,
         coordinates=prepared.coordinates,
         array_landmarks=array_landmarks,
         image=prepared.image,
+        measurements=_measured(info, array_landmarks, prepared.pixel_size),
     )
+
+
+def _measured(info: ModelInfo, array_landmarks: Array, pixel_size: Array | None) -> Measured:
+    """Measurements of one image."""
+    if not info.measurements:
+        return {}
+    chosen = measurements.read(info.measurements, info.landmarks, info.dims)
+    values = measurements.compute(chosen, array_landmarks, pixel_size)
+    return measurements.as_json(chosen, values, measurements.unit_of_lengths(pixel_size))
 
 
 def without_pixels(prepared: Prepared) -> Prepared:

@@ -114,6 +114,6 @@ def _outcomes(read_batch: Batch, future: Future[tuple[Array, Array]] | None, inf
         if one is not None:
             source, image = one
             if isinstance(image, Prepared):
-                yield Outcome(source, answer(image, landmarks[number], scores[number], info.landmarks))
+                yield Outcome(source, answer(image, landmarks[number], scores[number], info))
             else:
                 yield Outcome(source, None, str(image))

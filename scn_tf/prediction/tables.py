@@ -10,6 +10,7 @@ import numpy as np
 from scn_tf import __version__
 from scn_tf.data.annotations import Annotations
 from scn_tf.data.images.facts import ImageFacts
+from scn_tf.measurements import Measured
 from scn_tf.messages import visible
 from scn_tf.prediction.steps import Prediction
 from scn_tf.storage import files, tables
@@ -22,7 +23,8 @@ DIGITS = 4  # of coordinates and scores in JSON
 class Found(NamedTuple):
     """What is kept of a prediction.
 
-    ``points`` (N, d) and ``scores`` (N,) are those of :class:`scn_tf.predict.Prediction`, ``coordinates`` too; ``facts`` are of the image.
+    ``points`` (N, d), ``scores`` (N,), ``coordinates`` and ``measurements`` are those of :class:`scn_tf.predict.Prediction`.
+    ``facts`` are of the image.
     """
 
     id: str
@@ -30,6 +32,7 @@ class Found(NamedTuple):
     scores: Array
     coordinates: str
     facts: ImageFacts
+    measurements: Measured
 
 
 class Written(NamedTuple):
@@ -62,6 +65,7 @@ def record(key: str, image_id: str, prediction: Prediction, facts: ImageFacts) -
         "size": list(facts.size),
         "spacing": None if facts.spacing is None else list(facts.spacing),
         "frame": None if frame is None else frame.tolist(),
+        "measurements": prediction.measurements,
     }
 
 
@@ -75,7 +79,8 @@ def restored(values: dict[str, Any], path: Path, series: str | None = None) -> F
         None if frame is None else np.array(frame, float),
         series,
     )
-    return Found(values["id"], np.array(values["points"], float), np.array(values["scores"], float), values["coordinates"], facts)
+    points, scores = np.array(values["points"], float), np.array(values["scores"], float)
+    return Found(values["id"], points, scores, values["coordinates"], facts, values["measurements"])
 
 
 def write(path: Path, found: Iterable[Found], about: Written, origin: Callable[[Path], str] = str) -> None:
@@ -140,4 +145,5 @@ def _json_image(one: Found, about: Written, origin: Callable[[Path], str]) -> di
         "unit": "mm" if one.coordinates == "physical" else "px",
         "size": list(one.facts.size),
         "landmarks": landmarks,
+        **({"measurements": one.measurements} if one.measurements else {}),
     }
