@@ -112,12 +112,21 @@ def test_other_separators_and_decimal_commas_are_no_headers(change, reason, hand
         open_dataset(hands)
     assert "header" not in str(caught.value)
     (hands / "landmarks.csv").write_text(change("image,x,y") + "\n" + "\n".join(map(change, lines_of(hands))))
-    with pytest.raises(DatasetError, match="line 1"):
+    with pytest.raises(DatasetError, match=r"line [12]"):
         open_dataset(hands)
 
 
-def test_a_header_is_still_named_as_one(hands):
+def test_a_header_of_a_table_is_read(hands):
+    without = open_dataset(hands).landmarks
     (hands / "landmarks.csv").write_text("\n".join(["image" + ",x,y" * 21, *lines_of(hands)]))
+    found = open_dataset(hands).landmarks
+    assert found.keys() == without.keys()
+    for image_id, points in without.items():
+        np.testing.assert_array_equal(found[image_id], points)
+
+
+def test_a_header_is_still_named_as_one(hands):
+    (hands / "landmarks.csv").write_text("\n".join(["image" + ",place,height" * 21, *lines_of(hands)]))
     with pytest.raises(DatasetError, match=r"Is it a header\? Remove it"):
         open_dataset(hands)
 

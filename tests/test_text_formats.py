@@ -615,3 +615,14 @@ def test_imagej_keeps_the_slices_of_a_volume(tmp_path, ending):
     np.testing.assert_array_equal(found.points["v"], points)
     with pytest.raises(scn_tf.DatasetError, match="lie in several slices"):
         read_any(tmp_path / f"v{ending}", Expected(dims=2), row)
+
+
+@pytest.mark.parametrize("header", ["x,y,x,y,x,y", "x,y,x.1,y.1,x.2,y.2", "X (px),Y (px),X (px),Y (px),X (px),Y (px)"])
+def test_a_header_that_repeats_its_axes_has_landmarks_without_names(header, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"image,{header}\na.png,1,2,3,4,5.5,6\nb.png,7,8,,,9,10\n")
+    (row,) = recognised(path)
+    assert row.name == "csv-wide"
+    found = read_any(path, Expected(dims=2), row)
+    assert found.names is None
+    assert found.points["a"].tolist() == [[1, 2], [3, 4], [5.5, 6]]

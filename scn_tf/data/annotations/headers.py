@@ -1,6 +1,7 @@
 """Headers of tables: which column holds which coordinate of which landmark, by the usual spellings."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,8 +119,25 @@ def column_of(headers: Sequence[str], known: Sequence[str], taken: Sequence[int]
 
 def layout(headers: Sequence[str]) -> Layout:
     """Columns of a header with one row, in the spelling that explains most landmarks."""
-    found = max((_spelt(headers, spelling) for spelling in SPELLINGS), key=lambda one: len(one.landmarks), default=Layout())
+    found = max([*(_spelt(headers, spelling) for spelling in SPELLINGS), _repeated(headers)], key=lambda one: len(one.landmarks))
     return _with_others(found, headers)
+
+
+def repeats_axes(headers: Sequence[str]) -> bool:
+    """Whether a header repeats its axes for landmarks without names: ``x,y,x,y``, or ``x,y,x.1,y.1`` as pandas writes it."""
+    return len(_repeated(headers).landmarks) > 1
+
+
+def _repeated(headers: Sequence[str]) -> Layout:
+    """Columns of a header that repeats its axes. The names are numbers from 0. Nothing if no axis comes twice."""
+    columns: list[Part | None] = []
+    seen: Counter[str] = Counter()
+    for header in headers:
+        known = axis(re.sub(r"\.\d{1,6}$", "", header)) if len(header) <= MAX_HEADER else None
+        columns.append(known and Part(str(seen[known[0]]), *known))
+        seen.update(known[:1] if known else ())
+    one_unit = len({part.unit for part in columns if part}) == 1  # else the same points in several units
+    return _gathered(columns) if seen["x"] > 1 and one_unit else Layout()
 
 
 def paired(names: Sequence[str], axes: Sequence[str]) -> Layout:

@@ -132,7 +132,7 @@ def _read(path: Path) -> Annotations:
 def _columns(header: list[str]) -> Columns | None:
     """Columns of a header; None if it has no x and y of its own, or is another program's."""
     spelt = [headers.words(cell) for cell in header]
-    if set(spelt) & set(NOT_OURS) or is_results(header):
+    if set(spelt) & set(NOT_OURS) or is_results(header) or headers.repeats_axes(header):
         return None
     by_unit: dict[str, dict[str, int]] = {}
     for column, cell in enumerate(header):
