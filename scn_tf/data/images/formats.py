@@ -79,8 +79,18 @@ def read_image(path: str | os.PathLike[str], *, dims: int, channels: int = 1) ->
     if path.is_dir() and dims != 3:
         raise ImageError(f"{name}: is a folder; a model of 2D images takes its files one by one.")
     with _errors_named(name):
-        found = isolated.read(path, name) if _is_isolated(path) else read_stored(path)
-        return from_stored(found, dims=dims, channels=channels, name=name)
+        return from_stored(read_safely(path), dims=dims, channels=channels, name=name)
+
+
+def read_safely(path: Path) -> Stored:
+    """Read a file, or the DICOM series of a folder, as it is stored. Formats whose decoders may crash run in another process.
+
+    Raises:
+        ImageError: see :func:`read_image`.
+    """
+    name = shown(path)
+    with _errors_named(name):
+        return isolated.read(path, name) if _is_isolated(path) else read_stored(path)
 
 
 def read_stored(path: Path) -> Stored:

@@ -28,41 +28,58 @@ def read(path: Path, expected: Expected) -> Annotations:
     Raises:
         DatasetError: the table is malformed; the message names line, ID and landmark.
     """
-    names, dims = expected
-    count = len(names)
     landmarks: dict[str, Array] = {}
     rows: dict[str, int] = {}
     for line, text in enumerate(read_text(path).split("\n"), start=1):
-        if len(text) > MAX_LINE + MAX_VALUE * count * dims:  # before it becomes millions of cells
-            raise DatasetError(
-                f"{path}, line {line}: cannot be read: it has {len(text):,} characters. Expected one row per image, with an ID and "
-                f"{count * dims} values."
-            )
-        try:
-            (row,) = csv.reader([text])  # line by line: a quotation mark left open would take all rows that follow
-        except csv.Error as error:
-            raise DatasetError(f"{path}, line {line}: cannot be read ({error}).{_hint(line, [text], count * dims)}") from None
-        if not any(cell.strip() for cell in row):
+        found = read_row(text, line, path, expected)
+        if found is None:
             continue
-        image_id, values = row[0].strip(), row[1:]
-        shown = cut(visible(image_id), 40)
-        if len(values) != count * dims:
-            raise DatasetError(
-                f"{path}, line {line} ({shown}): expected {count * dims} values ({count} landmarks x {dims}, all in one row), "
-                f"received {len(values)}.{_hint(line, row, count * dims)}"
-            )
+        image_id, numbers = found
         if image_id in landmarks:
-            raise DatasetError(f"{path}, line {line}: {shown} appears twice (first in line {rows[image_id]}).")
-        wrong = next((column for column, value in enumerate(values) if value.strip() and not _is_number(value)), None)
-        if wrong is not None:
-            name = cut(visible(names[wrong // dims]), 60)
-            raise DatasetError(
-                f"{path}, line {line} ({shown}): {'xyz'[wrong % dims]} of landmark {name}: expected a number, "
-                f"received {short(values[wrong], 60)}.{_hint(line, row, count * dims)}"
-            )
-        numbers = np.array([float(value) if value.strip() else np.nan for value in values]).reshape(count, dims)
+            raise DatasetError(f"{path}, line {line}: {cut(visible(image_id), 40)} appears twice (first in line {rows[image_id]}).")
         landmarks[image_id], rows[image_id] = numbers, line
     return Annotations(landmarks, rows)
+
+
+def read_row(text: str, line: int, path: Path, expected: Expected) -> tuple[str, Array] | None:
+    """ID and landmarks (N, d) of one row; None if the row is blank.
+
+    Args:
+        text: the row.
+        line: its number in the file, for messages.
+        path, expected: see :func:`read`.
+
+    Raises:
+        DatasetError: the row is malformed; the message names line, ID and landmark.
+    """
+    names, dims = expected
+    count = len(names)
+    if len(text) > MAX_LINE + MAX_VALUE * count * dims:  # before it becomes millions of cells
+        raise DatasetError(
+            f"{path}, line {line}: cannot be read: it has {len(text):,} characters. Expected one row per image, with an ID and "
+            f"{count * dims} values."
+        )
+    try:
+        (row,) = csv.reader([text])  # line by line: a quotation mark left open would take all rows that follow
+    except csv.Error as error:
+        raise DatasetError(f"{path}, line {line}: cannot be read ({error}).{_hint(line, [text], count * dims)}") from None
+    if not any(cell.strip() for cell in row):
+        return None
+    image_id, values = row[0].strip(), row[1:]
+    shown = cut(visible(image_id), 40)
+    if len(values) != count * dims:
+        raise DatasetError(
+            f"{path}, line {line} ({shown}): expected {count * dims} values ({count} landmarks x {dims}, all in one row), "
+            f"received {len(values)}.{_hint(line, row, count * dims)}"
+        )
+    wrong = next((column for column, value in enumerate(values) if value.strip() and not _is_number(value)), None)
+    if wrong is not None:
+        name = cut(visible(names[wrong // dims]), 60)
+        raise DatasetError(
+            f"{path}, line {line} ({shown}): {'xyz'[wrong % dims]} of landmark {name}: expected a number, "
+            f"received {short(values[wrong], 60)}.{_hint(line, row, count * dims)}"
+        )
+    return image_id, np.array([float(value) if value.strip() else np.nan for value in values]).reshape(count, dims)
 
 
 def write(path: Path, annotations: Annotations) -> None:
