@@ -1,0 +1,288 @@
+"""Why the points of one image do not fit: each suspicious image is tried with the usual mistakes undone.
+
+Two witnesses are asked. The shape of the points is compared with the set's. The surroundings of the points are compared with those in
+the other images. A mistake counts if undoing it makes both witnesses content, or the one that has something to say.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from scn_tf import geometry
+from scn_tf.data import evidence
+from scn_tf.doctor import shapes, surroundings
+from scn_tf.types import Array
+
+if TYPE_CHECKING:
+    from scn_tf.doctor.inspection import Inspection
+
+TELLING = 0.3  # usual agreement of surroundings below which they say nothing
+LOW, UNLIKE = 5.0, 0.15  # robust deviations, and at least so much, below the usual agreement: suspicious
+HALF = 0.6  # of the usual agreement: points that reach less stand on something else
+GAIN, FACTOR = 0.15, 1.25  # that undoing a mistake must win
+ODD = 3.0  # median distance from the usual shape, in usual distances
+TURNED, SCALED, POSE = 0.6, 0.35, 7.0  # radians and logarithm of a factor, and robust deviations, beyond which a pose is unusual
+OWNER_GAIN, NEAR = 0.2, 0.85  # that another image's points must win, and reach of the usual agreement
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Likely mistake of one image. ``kind``: of the finding. ``text``: one sentence. ``fix``: None for that of the check."""
+
+    kind: str
+    text: str
+    fix: str | None = None
+
+
+class Undone(NamedTuple):
+    """An image with a mistake undone: its cause, patches (N, P), and points (N, d) as they then stand."""
+
+    cause: Cause
+    patches: Array
+    points: Array
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """What shape and surroundings say of every image.
+
+    Attributes:
+        agreement: (I,) mean agreement of the surroundings. ``usual``: its median, 0 if it says nothing. ``low``: below it, suspicious.
+        misfit: (I,) distance from the usual shape, NaN if unknown.
+        angle, scale: (I,) robust deviations of the pose beyond the usual; 0 is usual.
+    """
+
+    agreement: Array
+    usual: float
+    low: float
+    misfit: Array
+    angle: Array
+    scale: Array
+    log_scale: Array
+
+
+def explain(inspection: "Inspection") -> dict[str, Cause]:
+    """ID -> likely mistake, for the images whose points do not fit as a whole."""
+    if not inspection.ids:
+        return {}
+    witnesses = _ask(inspection)
+    found: dict[str, Cause] = {}
+    for number, image_id in enumerate(inspection.ids):
+        if cause := _cause(inspection, witnesses, number):
+            found[image_id] = cause
+    return found
+
+
+def _ask(inspection: "Inspection") -> Witnesses:
+    count, templates, usual_shape = len(inspection.ids), inspection.templates, inspection.shapes
+    agreement, usual, low = np.zeros(count), 0.0, -np.inf
+    if templates is not None and inspection.better_frame is None:
+        agreement = np.nan_to_num(_nanmean(templates.agreement))
+        usual = float(np.median(agreement))
+        low = usual - max(LOW * _deviation(agreement), UNLIKE)
+        usual = usual if usual >= TELLING else 0.0
+    misfit, angle, log_scale = np.full(count, np.nan), np.zeros(count), np.zeros(count)
+    if usual_shape is not None:
+        misfit = usual_shape.misfit(inspection.points)
+        pose = shapes.align(usual_shape.reference, inspection.points)
+        known = np.isfinite(misfit)
+        if known.any():
+            angle = np.where(known, _turns(pose.rotation, known), 0.0)
+            log_scale = np.where(known, np.log(pose.scale) - np.median(np.log(pose.scale[known])), 0.0)
+    return Witnesses(
+        agreement,
+        usual,
+        low,
+        misfit,
+        np.abs(angle) / max(TURNED, POSE * _deviation(angle)),
+        np.abs(log_scale) / max(SCALED, POSE * _deviation(log_scale)),
+        log_scale,
+    )
+
+
+def _turns(rotation: Array, known: Array) -> Array:
+    """Angles (I,) between rotations and their mean, radians."""
+    u, _, v = np.linalg.svd(rotation[known].mean(axis=0))
+    signs = np.ones(len(u))
+    signs[-1] = np.sign(np.linalg.det(u @ v))
+    trace = np.einsum("iab,ab->i", rotation, (u * signs) @ v)
+    cosine = trace / 2 if len(u) == 2 else (trace - 1) / 2
+    return np.arccos(np.clip(cosine, -1, 1))
+
+
+def _cause(inspection: "Inspection", witnesses: Witnesses, number: int) -> Cause | None:
+    agreement, misfit = float(witnesses.agreement[number]), float(witnesses.misfit[number])
+    unlike = bool(witnesses.usual) and agreement < witnesses.low
+    odd = misfit > ODD or witnesses.angle[number] > 1 or witnesses.scale[number] > 1
+    if not (unlike or odd):
+        return _other_owner(inspection, witnesses, number)
+    best: tuple[float, Cause] | None = None
+    for undone in _tries(inspection, witnesses, number):
+        if (score := _judged(inspection, witnesses, number, undone)) is not None and (best is None or score > best[0] + 0.02):
+            best = score, undone.cause
+    if best is not None:
+        return best[1]
+    if owner := _other_owner(inspection, witnesses, number):
+        return owner
+    if witnesses.scale[number] > 1:
+        factor = float(np.exp(witnesses.log_scale[number]))
+        times = f"{1 / factor:.3g} times smaller" if factor < 1 else f"{factor:.3g} times larger"
+        return Cause("unit", f"its points cover an area {times} than usual: mm for pixels, or a copy of another size.")
+    if witnesses.angle[number] > 1 and not (witnesses.usual and agreement > witnesses.low):
+        return Cause("turned", "its points are turned against those of the other images.")
+    if misfit > ODD:
+        return Cause("odd_shape", f"the arrangement of its landmarks is unlike that of the other images ({misfit:.1f} times the usual distance).")
+    if unlike and agreement < HALF * witnesses.usual:
+        text = f"its points stand on other structures than in the other images (agreement {agreement:.2f}, usual {witnesses.usual:.2f})."
+        return Cause("points_off", text)
+    return None
+
+
+def _judged(inspection: "Inspection", witnesses: Witnesses, number: int, undone: Undone) -> float | None:
+    """How well an image fits with a mistake undone; None if not clearly better."""
+    usual_shape, templates = inspection.shapes, inspection.templates
+    misfit = float(witnesses.misfit[number])
+    after = np.nan
+    if usual_shape is not None and np.isfinite(misfit):
+        points = np.where(np.isfinite(inspection.points[number]).all(axis=1)[:, None], undone.points, np.nan)
+        after = float(usual_shape.misfit(points[None])[0])
+        if after > max(ODD, 0.8 * misfit) or (after > ODD and after > 0.5 * misfit):
+            return None
+    if witnesses.usual and templates is not None:
+        before = float(witnesses.agreement[number])
+        agreement = _of(inspection, number, templates.compare(number, undone.patches))
+        if agreement >= max(before + GAIN, FACTOR * before, HALF * witnesses.usual):
+            return agreement
+        return None
+    if misfit > ODD and after < ODD / 2:
+        return 1.0 - after / misfit
+    return None
+
+
+def _tries(inspection: "Inspection", witnesses: Witnesses, number: int) -> Iterator[Undone]:
+    """The image with one mistake after the other undone, common ones first."""
+    one, coordinates = inspection.examples[number], inspection.coordinates
+    points = one["landmarks"]
+    dims = points.shape[1]
+    stated = surroundings.patches_at(one, points)
+    yield Undone(Cause("inverted", "bright and dark are exchanged against the other images."), -stated, points)
+    for frame, other in evidence.other_frames(one, coordinates):
+        yield Undone(_of_frame(frame, coordinates), surroundings.patches_at(one, other), other)
+    for axes, name in (((0,), "left and right"), ((1,), "top and bottom"), ((0, 1), "turned by 180 degrees:")):
+        text = "the image alone is turned by 180 degrees" if len(axes) > 1 else f"{name} of the image are exchanged"
+        patches = surroundings.patches_at(one, points, flipped=axes)
+        yield Undone(Cause("image_mirrored", f"{text}, but not of its points."), patches, points)
+        if len(axes) == 1:
+            other = surroundings.mirrored(points, axes, dims)
+            text = f"image and points are mirrored ({name} exchanged) against the other images, as a right hand among left ones."
+            yield Undone(Cause("mirrored", text), surroundings.patches_at(one, other, flipped=axes), other)
+    for shift in (1, -1):
+        order = np.roll(np.arange(len(points)), shift)
+        text = f"the list of its landmarks is shifted by one: every name has the point of the {'next' if shift < 0 else 'previous'} one."
+        text = f"the list of its landmarks is shifted by one ({inspection.names[0]} stands where {inspection.names[order[0]]} belongs)."
+        back = np.argsort(order)
+        yield Undone(Cause("names_shifted", text), stated[back], points[back])
+    exchange = exchanged_sides(inspection)
+    if exchange is not None:
+        text = "the names of its left and right landmarks are exchanged."
+        yield Undone(Cause("sides_exchanged", text), stated[exchange], points[exchange])
+    yield from _scaled(inspection, witnesses, number)
+
+
+def _scaled(inspection: "Inspection", witnesses: Witnesses, number: int) -> Iterator[Undone]:
+    """Points of other units: the factors of the pixel size, of the image's size, and that of the usual size of a shape."""
+    one = inspection.examples[number]
+    pixels = geometry.apply(np.linalg.inv(_input_from_pixel(one)), one["landmarks"])
+    factors: list[tuple[str, Array]] = []
+    if np.isfinite(one["spacing"]).all():
+        factors.append(("multiplied by the pixel size", 1.0 / one["spacing"]))
+        factors.append(("divided by the pixel size", np.asarray(one["spacing"])))
+    if abs(witnesses.log_scale[number]) > 0.1:
+        factor = float(np.exp(-witnesses.log_scale[number]))
+        factors.append((f"{1 / factor:.3g} times as large as usual: mm for pixels, or of a copy of another size", np.full(len(one["size"]), factor)))
+    factors.append(("fractions of the image (0 to 1)", np.asarray(one["size"])))
+    factors.append(("percent of the image", np.asarray(one["size"]) / 100.0))
+    for text, factor in factors:
+        other = geometry.apply(_input_from_pixel(one), pixels * factor)
+        yield Undone(Cause("unit", f"its points seem to be {text}."), surroundings.patches_at(one, other), other)
+
+
+def _input_from_pixel(one: dict[str, Array]) -> Array:
+    """Matrix (d + 1, d + 1) from pixels of the image, axes as loaded, to pixels of its small copy."""
+    dims = len(one["size"])
+    matrix = np.eye(dims + 1)
+    matrix[:dims, :dims] = np.diag(1.0 / one["file_per_pixel"])
+    matrix[:dims, -1] = evidence._first_pixel(one)
+    return matrix
+
+
+def _of_frame(frame: evidence.Frame, coordinates: str) -> Cause:
+    kind, detail = frame
+    cause, fix = evidence.explain(frame, coordinates)
+    kinds = {"reverse": "xy_exchanged", "negate": "other_frame", "mm": "unit", "index": "unit", "scale": "unit", "square": "unit"}
+    if kind == "flip" and detail == (1,):
+        name = "y_from_bottom"
+    elif kind == "flip":
+        name = "points_mirrored" if len(detail) == 1 else "turned"
+    else:
+        name = kinds.get(kind, "other_frame")
+    return Cause(name, cause, fix.replace("in the table", "in its row"))
+
+
+def exchanged_sides(inspection: "Inspection") -> Array | None:
+    """Order (N,) of the landmarks with left and right exchanged, by ``flip_pairs`` or the names. None if no sides are known."""
+    description = inspection.folder.description
+    if description is None:
+        return None
+    if description.flip_pairs:
+        return np.array(description.exchange)
+    places = {name.lower(): number for number, name in enumerate(description.names)}
+    order = np.arange(len(description.names))
+    for name, number in places.items():
+        for one, other in (("left", "right"), ("_l", "_r"), ("l_", "r_"), ("-l", "-r")):
+            for pair in ((one, other), (other, one)):
+                changed = name.replace(*pair)
+                whole = pair[0] in ("left", "right") or (name.endswith(pair[0]) if pair[0][0] in "_-" else name.startswith(pair[0]))
+                if changed != name and whole and changed in places:
+                    order[number] = places[changed]
+    return order if (order != np.arange(len(order))).any() and (order[order] == np.arange(len(order))).all() else None
+
+
+def _other_owner(inspection: "Inspection", witnesses: Witnesses, number: int) -> Cause | None:
+    """Whether the points of another image stand better on this one: rows were exchanged or shifted."""
+    agreement, templates = float(witnesses.agreement[number]), inspection.templates
+    if not witnesses.usual or templates is None or agreement > NEAR * witnesses.usual:
+        return None
+    one = inspection.examples[number]
+    input_from_own = np.linalg.inv(one["own_from_input"])
+    best, owner = -1.0, ""
+    for other in inspection.ids:
+        if other == inspection.ids[number]:
+            continue
+        own = inspection.folder.landmarks[other]
+        points = geometry.apply(input_from_own, np.where(np.isfinite(own), own, -1e6))
+        found = _of(inspection, number, templates.compare(number, surroundings.patches_at(one, points)))
+        if found > best:
+            best, owner = found, other
+    if best < max(agreement + OWNER_GAIN, NEAR * witnesses.usual):
+        return None
+    text = f"the points of {owner} fit this image better than its own (agreement {best:.2f}, its own {agreement:.2f})."
+    return Cause("foreign_points", text)
+
+
+def _of(inspection: "Inspection", number: int, agreement: Array) -> float:
+    """Mean agreement over the landmarks that an image has."""
+    present = inspection.examples[number]["annotated"] > 0
+    return float(agreement[present].mean())
+
+
+def _nanmean(values: Array) -> Array:
+    empty = np.isnan(values).all(axis=1)
+    return np.where(empty, np.nan, np.nanmean(np.where(empty[:, None], 0.0, values), axis=1))
+
+
+def _deviation(values: Array) -> float:
+    """Robust standard deviation: 1.48 times the median distance from the median."""
+    return 1.4826 * float(np.median(np.abs(values - np.median(values)))) if len(values) else 0.0
