@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from scn_tf.data import evidence
 from scn_tf.doctor import surroundings
 from scn_tf.doctor.shapes import Shapes
+from scn_tf.presence import known
 from scn_tf.types import Array
 
 if TYPE_CHECKING:
@@ -142,10 +144,11 @@ class _Image:
     def _best_near(self, predicted: Array, candidate: int) -> float:
         """Best agreement of a landmark around its predicted place."""
         dims = predicted.shape[1]
-        best = -1.0
-        for step in itertools.product(range(-SEARCH, SEARCH + 1, 1 if dims == 2 else SEARCH), repeat=dims):
-            best = max(best, float(self._agreement(predicted + np.array(step, float))[candidate]))
-        return best
+        steps = range(-SEARCH, SEARCH + 1, 1 if dims == 2 else SEARCH)
+        places = predicted[candidate] + np.array(list(itertools.product(steps, repeat=dims)), float)
+        image, borders = self.example["image"][..., 0], evidence._borders(self.example)
+        patches = evidence.patches(image, places, np.ones(len(places), bool), borders)
+        return float((patches @ known(self.templates).template(self.number, candidate)).max())
 
     def _pair(self, far: Array) -> Pair | None:
         """Two landmarks whose exchange makes both fit."""

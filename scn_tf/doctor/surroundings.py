@@ -67,6 +67,10 @@ class Templates:
         """(N,) agreement of patches (N, P) of an image with the other images' patches."""
         return (patches * self._others(number)).sum(axis=1)
 
+    def template(self, number: int, landmark: int) -> Array:
+        """(P,) usual surroundings of a landmark in the other images, of length 1."""
+        return self._others(number)[landmark]
+
     def _others(self, number: int) -> Array:
         others = self.sums - self.signs[number] * self.patches[number]
         return others / np.maximum(np.linalg.norm(others, axis=1, keepdims=True), 1e-6)

@@ -12,7 +12,7 @@ from scn_tf.presence import known
 
 FEW_VALUES, VALUES_SHARE = 32, 0.3  # different values of an image, and share of the usual number, that show little
 NARROW = 0.15  # of the usual range
-AT_HIGH, AT_LOW = 0.12, 0.25  # share of pixels at the end of the range beyond what is usual
+AT_HIGH = 0.2  # share of pixels with the largest value, beyond what is usual
 FLAT_SHARE = 0.4  # of the landmarks, whose surroundings show nothing where they usually do
 RARE = 0.1  # share of the images that may have a blank part, beyond which it is how they are made
 MIDDLE = (0.15, 0.85)  # of the range: no background is usually of this grey
@@ -48,15 +48,12 @@ def _clipped(inspection: Inspection) -> Iterator[Found]:
         return
     blank = {image_id for image_id, picture in pictures.items() if _blank_band(picture)}
     usual_high = float(np.percentile([picture.at_high for picture in pictures.values()], 90))
-    usual_low = float(np.percentile([picture.at_low for picture in pictures.values()], 90))
     flat = _flat(inspection)
     for image_id, picture in pictures.items():
         if picture.values < FEW_VALUES or image_id in blank:
             continue
         if picture.at_high > AT_HIGH + 2 * usual_high:
             yield Found(f"{picture.path}: {100 * picture.at_high:.0f} % of its pixels have the largest value, {picture.high:g}.", image_id)
-        elif picture.at_low > min(AT_LOW + 1.2 * usual_low, 0.97):
-            yield Found(f"{picture.path}: {100 * picture.at_low:.0f} % of its pixels have the smallest value, {picture.low:g}.", image_id)
         elif flat.get(image_id, 0.0) > FLAT_SHARE:
             yield Found(f"{picture.path}: {100 * flat[image_id]:.0f} % of its landmarks stand in areas of one value.", image_id)
 
@@ -122,7 +119,7 @@ FAINT = Check(
     "Export it again from its original with its full range.", _faint, rank=42,
 )  # fmt: skip
 CLIPPED = Check(
-    "clipped", "warning", "many pixels have the smallest or largest value: bright or dark parts are lost",
+    "clipped", "warning", "many pixels have the largest value, or landmarks stand in areas of one value: parts of the image are lost",
     "Export it again with a wider window of brightness.", _clipped, rank=43,
 )  # fmt: skip
 BLANK = Check(

@@ -6,6 +6,7 @@ import numpy as np
 
 from scn_tf import geometry
 from scn_tf.data import evidence, frames
+from scn_tf.data.dataset import FEW_OUTSIDE
 from scn_tf.data.images import Image
 from scn_tf.doctor import surroundings
 from scn_tf.doctor.finding import Check, Found, Severity
@@ -16,13 +17,12 @@ from scn_tf.messages import cut
 from scn_tf.presence import known
 from scn_tf.types import Array
 
-NAMED = 3  # landmarks of an image that are named one by one
 USUAL = 0.2  # share of the images in which two landmarks have one place, so that it is no mistake
 FRAME_KINDS = {"reverse": "xy_exchanged", "negate": "other_frame", "corner": "unit"}
-WHOLE_SET = " Of all images."
 
 
-def _outside(inspection: Inspection) -> Iterator[Found]:
+def _outside(inspection: Inspection, *, far: bool) -> Iterator[Found]:
+    """Images with landmarks outside. ``far``: those that a training refuses, else the others."""
     for image_id in inspection.ids:
         if image_id in inspection.causes or inspection.better_frame is not None:
             continue
@@ -31,15 +31,18 @@ def _outside(inspection: Inspection) -> Iterator[Found]:
         points = geometry.apply(surroundings.own_frame(picture, inspection.coordinates), own)
         with np.errstate(invalid="ignore"):
             outside = np.flatnonzero(((points < -0.5) | (points > size - 0.5)).any(axis=1))
-        image = " x ".join(str(int(side)) for side in size)
-        if len(outside) > NAMED:
-            hint = frames.likely_frame(_empty(picture), own[np.isfinite(own).all(axis=1)], inspection.coordinates)
-            yield Found(f"{inspection.line(image_id)}: {len(outside)} landmarks lie outside the image of {image} pixels. {hint}", image_id)
+            refused = ((points < -size) | (points > 2 * size)).any() or len(outside) > max(np.isfinite(points).all(axis=1).sum() / 2, FEW_OUTSIDE)
+        if not len(outside) or refused != far:
             continue
-        for number in outside:
-            place = np.round(points[number], 1).tolist()
-            message = f"{inspection.line(image_id)}: {shown(inspection.names[number])} lies outside the image (pixel {place} of {image})."
-            yield Found(message, image_id, inspection.names[number])
+        names = [inspection.names[number] for number in outside]
+        image = " x ".join(str(int(side)) for side in size)
+        place = np.round(points[outside[0]], 1).tolist()
+        hint = frames.likely_frame(_empty(picture), own[np.isfinite(own).all(axis=1)], inspection.coordinates)
+        message = (
+            f"{inspection.line(image_id)}: {cut(shown(', '.join(names)), 120)} outside the image of {image} pixels "
+            f"(the first at {place}). {hint}"
+        )
+        yield Found(message, image_id, names[0] if len(names) == 1 else None)
 
 
 def _empty(picture: Picture) -> Image:
@@ -134,9 +137,14 @@ def _caused(kind: str, severity: Severity, meaning: str, fix: str, rank: int) ->
 
 
 PIXEL_FRAME = "x from the left and y from the top, in pixels of the file"
+FAR_OUTSIDE = Check(
+    "far_outside", "error", "landmarks lie far outside their image, or most of them outside: training refuses it",
+    f"Correct them: {PIXEL_FRAME}. Were they set on a copy of another size?", lambda inspection: _outside(inspection, far=True), rank=13,
+)  # fmt: skip
 OUTSIDE = Check(
-    "outside", "error", "landmarks lie outside their image",
-    "If they are absent, leave their fields empty. Else correct them: " + PIXEL_FRAME + ".", _outside, rank=13,
+    "outside", "warning", "landmarks lie outside their image: they are not trained, but errors count them",
+    f"If they are absent, leave their fields empty. Else correct them: {PIXEL_FRAME}.",
+    lambda inspection: _outside(inspection, far=False), rank=34,
 )  # fmt: skip
 Y_UP = _caused("y_from_bottom", "error", "y is counted from the bottom", "Replace y by height - 1 - y.", 14)
 EXCHANGED_AXES = _caused("xy_exchanged", "error", "x and y are exchanged, or the points belong to a turned image",
