@@ -23,7 +23,7 @@ FLOORS = [
     {"build"},
     {"data"},
     {"figures", "runs"},
-    {"scoring"},
+    {"doctor", "scoring"},
     {"training"},
     {"systems"},
     {"combine_runs", "evaluate_run", "export", "predict", "train_run"},

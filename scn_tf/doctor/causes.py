@@ -180,7 +180,6 @@ def _tries(inspection: "Inspection", witnesses: Witnesses, number: int) -> Itera
             yield Undone(Cause("mirrored", text), surroundings.patches_at(one, other, flipped=axes), other)
     for shift in (1, -1):
         order = np.roll(np.arange(len(points)), shift)
-        text = f"the list of its landmarks is shifted by one: every name has the point of the {'next' if shift < 0 else 'previous'} one."
         text = f"the list of its landmarks is shifted by one ({inspection.names[0]} stands where {inspection.names[order[0]]} belongs)."
         back = np.argsort(order)
         yield Undone(Cause("names_shifted", text), stated[back], points[back])
@@ -222,7 +221,7 @@ def _of_frame(frame: evidence.Frame, coordinates: str) -> Cause:
     kind, detail = frame
     cause, fix = evidence.explain(frame, coordinates)
     kinds = {"reverse": "xy_exchanged", "negate": "other_frame", "mm": "unit", "index": "unit", "scale": "unit", "square": "unit"}
-    if kind == "flip" and detail == (1,):
+    if kind == "flip" and detail == (1,) and coordinates == "pixel":
         name = "y_from_bottom"
     elif kind == "flip":
         name = "points_mirrored" if len(detail) == 1 else "turned"
@@ -253,7 +252,7 @@ def exchanged_sides(inspection: "Inspection") -> Array | None:
 def _other_owner(inspection: "Inspection", witnesses: Witnesses, number: int) -> Cause | None:
     """Whether the points of another image stand better on this one: rows were exchanged or shifted."""
     agreement, templates = float(witnesses.agreement[number]), inspection.templates
-    if not witnesses.usual or templates is None or agreement > NEAR * witnesses.usual:
+    if not witnesses.usual or templates is None or agreement > NEAR * witnesses.usual or witnesses.misfit[number] > ODD:
         return None
     one = inspection.examples[number]
     input_from_own = np.linalg.inv(one["own_from_input"])

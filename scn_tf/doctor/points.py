@@ -22,7 +22,7 @@ BETTER = 0.45  # of agreement that the predicted place wins: evidence
 MOST = 8  # suspicious landmarks of one image that are tried in pairs
 CONTENT = 4.0  # distance of landmarks that fit
 SEARCH = 3  # pixels of the small copy around the predicted place
-SHAPE_ROOT, SHAPE_MODE = 2.6, 2.5  # root mean square of the distances; of the usual size of the deviation from the shape
+SHAPE_ROOT, SHAPE_MODE = 3.0, 3.4  # root mean square of the distances; of the usual size of the deviation from the shape
 
 
 class Pair(NamedTuple):
@@ -190,6 +190,7 @@ class _Image:
                     start, total = end, 0.0
                 total += gain
                 run = list(range(start, end + 1))
-                if total > best[0] and len(run) >= 3 and np.nanmedian(other[run]) < 2.5 and np.nanmedian(stated[run]) > CONTENT:
+                # Two names that are exchanged are no run: each of three or more points fits its neighbour's place, and not its own.
+                if total > best[0] and ((stated[run] > CONTENT) & (other[run] < CONTENT - 1)).sum() >= 3:
                     best = total, run
         return best[1]

@@ -24,6 +24,7 @@ TABLES = re.compile(
 REPORTS = re.compile(rb"<!doctype html><html lang=en><meta charset=utf-8><title>[^<]*, split [^<]*</title><style>body\{font:15px ")
 STUDIES = re.compile(rb"\d+ of \d+ runs\. Errors in ")
 JSON_KEYS = ({"scn_tf"}, {"pe_mean_px", "sdr_percent"}, {"dice_mean", "dice"}, {"landmarks", "pixel_size", "size"})
+FINDING = {"severity", "kind", "image", "landmark", "message", "fix"}  # of a check
 SECTIONS = {"data", "model", "heatmap", "augment", "train"}
 MIN_FIELDS = 10  # of the section train in a configuration that a run wrote; a user's own names a few
 PNG_START, PNG_HEADER = b"\x89PNG\r\n\x1a\n", 33  # signature, and with the first chunk
@@ -98,7 +99,14 @@ def _is_json(path: Path) -> bool:
     if path.stat().st_size > MAX_TEXT:
         return False
     values = json.loads(path.read_bytes())
-    return isinstance(values, dict) and any(keys <= set(values) for keys in JSON_KEYS)
+    if not isinstance(values, dict):
+        return False
+    return any(keys <= set(values) for keys in JSON_KEYS) or _is_check(values)
+
+
+def _is_check(values: dict[str, object]) -> bool:
+    found = values.get("findings")
+    return set(values) == {"findings"} and isinstance(found, list) and all(isinstance(one, dict) and set(one) == FINDING for one in found)
 
 
 def _is_settings(path: Path) -> bool:

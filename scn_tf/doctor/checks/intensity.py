@@ -9,17 +9,43 @@ from scn_tf.doctor.finding import Check, Found
 from scn_tf.doctor.inspection import Inspection
 from scn_tf.doctor.picture import Picture
 from scn_tf.presence import known
+from scn_tf.types import Array
 
 FEW_VALUES, VALUES_SHARE = 32, 0.3  # different values of an image, and share of the usual number, that show little
 NARROW = 0.15  # of the usual range
 AT_HIGH = 0.2  # share of pixels with the largest value, beyond what is usual
 FLAT_SHARE = 0.4  # of the landmarks, whose surroundings show nothing where they usually do
 RARE = 0.1  # share of the images that may have a blank part, beyond which it is how they are made
+MIN_IMAGES, ALIKE, COARSE = 6, 0.5, 16  # images that have a usual look, correlation with it, and pixels of a side to compare
 MIDDLE = (0.15, 0.85)  # of the range: no background is usually of this grey
 
 
 def _readable(inspection: Inspection) -> dict[str, Picture]:
     return {image_id: picture for image_id, picture in inspection.pictures.items() if picture.is_read}
+
+
+def _inverted(inspection: Inspection) -> Iterator[Found]:
+    """Images with landmarks are compared around these; the others as a whole, if the images of the set look alike."""
+    yield from _of_cause("inverted")(inspection)
+    pictures = {image_id: picture for image_id, picture in _readable(inspection).items() if picture.high > picture.low}
+    others = [image_id for image_id in pictures if image_id not in inspection.ids]
+    if not others or len(pictures) < MIN_IMAGES:
+        return
+    coarse = np.stack([_coarse(picture) for picture in pictures.values()])
+    usual = np.median(coarse, axis=0)
+    alike = coarse @ (usual / max(float(np.linalg.norm(usual)), 1e-6))
+    if np.median(alike) > ALIKE:
+        for image_id, value in zip(pictures, alike, strict=True):
+            if image_id in others and value < -ALIKE:
+                yield Found(f"{pictures[image_id].path}: bright and dark are exchanged against the other images.", image_id)
+
+
+def _coarse(picture: Picture) -> Array:
+    """An image in few pixels, with zero mean and length 1."""
+    shown = picture.shown()
+    shown = shown[(slice(None, None, shown.shape[0] // COARSE),) * shown.ndim].ravel()
+    shown = shown - shown.mean()
+    return shown / max(float(np.linalg.norm(shown)), 1e-6)
 
 
 def _constant(inspection: Inspection) -> Iterator[Found]:
@@ -50,7 +76,7 @@ def _clipped(inspection: Inspection) -> Iterator[Found]:
     usual_high = float(np.percentile([picture.at_high for picture in pictures.values()], 90))
     flat = _flat(inspection)
     for image_id, picture in pictures.items():
-        if picture.values < FEW_VALUES or image_id in blank:
+        if image_id in blank:
             continue
         if picture.at_high > AT_HIGH + 2 * usual_high:
             yield Found(f"{picture.path}: {100 * picture.at_high:.0f} % of its pixels have the largest value, {picture.high:g}.", image_id)
@@ -112,7 +138,7 @@ CONSTANT = Check(
 )  # fmt: skip
 INVERTED = Check(
     "inverted", "warning", "bright and dark are exchanged against the other images, as with MONOCHROME1",
-    "Invert the pixels of this file, or export it again as MONOCHROME2.", _of_cause("inverted"), rank=41,
+    "Invert the pixels of this file, or export it again as MONOCHROME2.", _inverted, rank=41,
 )  # fmt: skip
 FAINT = Check(
     "low_contrast", "warning", "an image has few different values, or a much narrower range than the others",

@@ -14,7 +14,7 @@ from scn_tf.types import Array
 
 SAME = 0.02  # relative difference of two pixel sizes that are one
 MOST_ODD = 0.2  # share of the images that are called odd ones
-LARGEST, SMALLEST = 2500.0, 0.05  # mm of a side of an image
+LARGEST, SMALLEST = 1800.0, 0.05  # mm of a side of an image: pictures of a standing person reach 1750
 SCALED, DEVIATIONS = 0.25, 7.0  # logarithm of a factor, and robust deviations, of the size of a shape in mm
 RULE = 0.5  # logarithm of a factor between the distance by spacing_mm and the known one
 
