@@ -180,7 +180,9 @@ def resized_alone(copy):
     image_id = copy.any_id()
     array = copy.array(image_id)
     factor = float(copy.rng.choice([0.5, 2.0]))
-    copy.write(image_id, np.asarray(Image.fromarray(array).resize([int(side * factor) for side in array.shape[::-1]], Image.Resampling.BILINEAR)))
+    copy.write(
+        image_id, np.asarray(Image.fromarray(array).resize([int(side * factor) for side in array.shape[::-1]], Image.Resampling.BILINEAR))
+    )
     return image_id
 
 
@@ -238,7 +240,9 @@ def outside(copy):
     image_id = copy.any_id()
     pixels, back = copy.to_pixels(image_id)
     axis, size = int(copy.rng.integers(copy.dims)), copy.size(image_id)
-    pixels[int(copy.rng.integers(len(pixels))), axis] = -copy.rng.uniform(5, 40) if copy.rng.random() < 0.5 else size[axis] + copy.rng.uniform(5, 40)
+    pixels[int(copy.rng.integers(len(pixels))), axis] = (
+        -copy.rng.uniform(5, 40) if copy.rng.random() < 0.5 else size[axis] + copy.rng.uniform(5, 40)
+    )
     copy.points[image_id] = back(pixels)
     return image_id
 
@@ -312,7 +316,9 @@ def wrong_spacing_mm(copy):
     elif copy.source.description.normalization:  # the known distance says that a pixel is about 0.25 mm
         copy.description(spacing_mm=[float(0.25 * copy.rng.choice([0.1, 0.3, 4.0, 10.0]))] * 2)
     else:
-        copy.description(spacing_mm=[float(s * copy.rng.choice([10.0, 100.0, 1000.0])) for s in [copy.source.description.spacing_mm[0]]] * 2)
+        copy.description(
+            spacing_mm=[float(s * copy.rng.choice([10.0, 100.0, 1000.0])) for s in [copy.source.description.spacing_mm[0]]] * 2
+        )
 
 
 def header_spacing(copy):
@@ -597,7 +603,12 @@ def main():
         started = time.perf_counter()
         alarms[name] = examine(source.root, memory=memory)[0]
         seconds[name] = time.perf_counter() - started
-        print(f"{name}: {len(alarms[name])} findings in {seconds[name]:.1f} s", *(f"  {f.kind}: {f.message}" for f in alarms[name]), sep="\n", flush=True)
+        print(
+            f"{name}: {len(alarms[name])} findings in {seconds[name]:.1f} s",
+            *(f"  {f.kind}: {f.message}" for f in alarms[name]),
+            sep="\n",
+            flush=True,
+        )
     counts = collections.defaultdict(lambda: [0, 0])
     missed, besides = [], 0
     plan = list(planted(sources, options.faults, options.seed))
@@ -615,7 +626,11 @@ def main():
         counts[name][0] += found
         counts[name][1] += 1
         others = [f"{f.kind} {f.image}" for f in findings if (f.kind, f.image) not in clean]
-        besides += sum(f.image is not None and f.image not in ((image,) if isinstance(image, str) else image or (f.image,)) for f in findings if (f.kind, f.image) not in clean)
+        besides += sum(
+            f.image is not None and f.image not in ((image,) if isinstance(image, str) else image or (f.image,))
+            for f in findings
+            if (f.kind, f.image) not in clean
+        )
         if not found:
             missed.append((number, set_name, name, image, others[:4]))
             print("missed:", *missed[-1], flush=True)
@@ -623,7 +638,13 @@ def main():
     print(f"{found} of {total} found ({100 * found / total:.1f} %), {besides} findings about other images in all copies")
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        record = {"faults": total, "found": found, "seed": options.seed, "kinds": counts, "missed": [list(map(str, one[1:4])) for one in missed]}
+        record = {
+            "faults": total,
+            "found": found,
+            "seed": options.seed,
+            "kinds": counts,
+            "missed": [list(map(str, one[1:4])) for one in missed],
+        }
         record |= {"alarms": {name: len(found) for name, found in alarms.items()}, "other_images": besides}
         record["seconds"] = {name: round(value, 1) for name, value in seconds.items()}
         (options.out / "planted_faults.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -631,12 +652,16 @@ def main():
 
 
 def table(record):
-    lines = ["| fault | found / planted |", "|---|---|", *(f"| {name} | {pair[0]} / {pair[1]} |" for name, pair in sorted(record["kinds"].items()))]
+    lines = [
+        "| fault | found / planted |",
+        "|---|---|",
+        *(f"| {name} | {pair[0]} / {pair[1]} |" for name, pair in sorted(record["kinds"].items())),
+    ]
     alarms = ", ".join(f"`{name}` {count}" for name, count in record["alarms"].items())
     times = ", ".join(f"`{name}` {value} s" for name, value in record["seconds"].items())
     return (
         "# Planted faults\n\n"
-        f"`python benchmarks/planted_faults.py DATA --faults {record['faults']} --seed {record['seed']}`: single faults, each in a copy of its own.\n\n"
+        f"`python benchmarks/planted_faults.py DATA --faults {record['faults']} --seed {record['seed']}`. Each fault has its own copy.\n\n"
         f"- Found: {record['found']} of {record['faults']} ({100 * record['found'] / record['faults']:.1f} %).\n"
         f"- Findings on the untouched sets: {alarms}.\n"
         f"- Findings about other images than the planted one, in all copies together: {record['other_images']}.\n"

@@ -24,6 +24,7 @@ HALF = 0.6  # of the usual agreement: points that reach less stand on something 
 GAIN, FACTOR = 0.15, 1.25  # that undoing a mistake must win
 ODD = 3.0  # median distance from the usual shape, in usual distances
 TURNED, SCALED, POSE = 0.6, 0.35, 7.0  # radians and logarithm of a factor, and robust deviations, beyond which a pose is unusual
+MOST_STARTS = 100  # of a shifted part of the list
 OWNER_GAIN, NEAR = 0.2, 0.85  # that another image's points must win, and reach of the usual agreement
 
 
@@ -133,7 +134,9 @@ def _cause(inspection: "Inspection", witnesses: Witnesses, number: int) -> Cause
     if witnesses.angle[number] > 1 and not (witnesses.usual and agreement > witnesses.low):
         return Cause("turned", "its points are turned against those of the other images.")
     if misfit > ODD:
-        return Cause("odd_shape", f"the arrangement of its landmarks is unlike that of the other images ({misfit:.1f} times the usual distance).")
+        return Cause(
+            "odd_shape", f"the arrangement of its landmarks is unlike that of the other images ({misfit:.1f} times the usual distance)."
+        )
     if unlike and agreement < HALF * witnesses.usual:
         text = f"its points stand on other structures than in the other images (agreement {agreement:.2f}, usual {witnesses.usual:.2f})."
         return Cause("points_off", text)
@@ -183,11 +186,23 @@ def _tries(inspection: "Inspection", witnesses: Witnesses, number: int) -> Itera
         text = f"the list of its landmarks is shifted by one ({inspection.names[0]} stands where {inspection.names[order[0]]} belongs)."
         back = np.argsort(order)
         yield Undone(Cause("names_shifted", text), stated[back], points[back])
+    yield from _partly_shifted(inspection, stated, points)
     exchange = exchanged_sides(inspection)
     if exchange is not None:
         text = "the names of its left and right landmarks are exchanged."
         yield Undone(Cause("sides_exchanged", text), stated[exchange], points[exchange])
     yield from _scaled(inspection, witnesses, number)
+
+
+def _partly_shifted(inspection: "Inspection", stated: Array, points: Array) -> Iterator[Undone]:
+    """Points whose list is shifted by one from some landmark on."""
+    count = len(points)
+    for start in range(1, min(count - 2, MOST_STARTS)):
+        for shift in (1, -1):
+            order = np.concatenate([np.arange(start), start + np.roll(np.arange(count - start), shift)])
+            back = np.argsort(order)
+            text = f"from {inspection.names[start]} on, the list of its landmarks is shifted by one."
+            yield Undone(Cause("names_shifted", text), stated[back], points[back])
 
 
 def _scaled(inspection: "Inspection", witnesses: Witnesses, number: int) -> Iterator[Undone]:
@@ -200,7 +215,9 @@ def _scaled(inspection: "Inspection", witnesses: Witnesses, number: int) -> Iter
         factors.append(("divided by the pixel size", np.asarray(one["spacing"])))
     if abs(witnesses.log_scale[number]) > 0.1:
         factor = float(np.exp(-witnesses.log_scale[number]))
-        factors.append((f"{1 / factor:.3g} times as large as usual: mm for pixels, or of a copy of another size", np.full(len(one["size"]), factor)))
+        factors.append(
+            (f"{1 / factor:.3g} times as large as usual: mm for pixels, or of a copy of another size", np.full(len(one["size"]), factor))
+        )
     factors.append(("fractions of the image (0 to 1)", np.asarray(one["size"])))
     factors.append(("percent of the image", np.asarray(one["size"]) / 100.0))
     for text, factor in factors:

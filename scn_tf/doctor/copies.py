@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scn_tf.doctor.picture import Picture
+from scn_tf.presence import known
 from scn_tf.types import Array
 
 CELLS = {2: 64, 3: 24}  # of a side of the pattern
@@ -71,7 +72,6 @@ def _near(pictures: list[Picture]) -> list[Copy]:
 
 def pattern(picture: Picture) -> Array:
     """Fine structure of an image, (CELLS, ...) with zero mean and length 1: its small copy without slow changes of brightness."""
-    assert picture.small is not None and picture.fit is not None and picture.size is not None
     small = picture.shown()
     dims = small.ndim
     cells = CELLS[dims]
@@ -83,7 +83,7 @@ def pattern(picture: Picture) -> Array:
         shape = (*small.shape[:axis], cells, step, *small.shape[axis + 1 :])
         small = small.reshape(shape).mean(axis=axis + 1)
     fine = small - _blurred(small)
-    half = picture.size * picture.fit.scale / step / 2 - RING  # cells from the middle to the border
+    half = known(picture.size) * known(picture.fit).scale / step / 2 - RING  # cells from the middle to the border
     for axis in range(dims):
         away = np.abs(np.arange(cells) - (cells - 1) / 2)
         shape = [-1 if other == axis else 1 for other in range(dims)]

@@ -51,6 +51,11 @@ class Folder:
         """Path of the landmark table."""
         return self.root / (self.description.annotations if self.description else "landmarks.csv")
 
+    @property
+    def table_name(self) -> str:
+        """Name of the table in the folder, for messages."""
+        return shown(self.description.annotations if self.description else "landmarks.csv")
+
 
 def read_folder(root: Path) -> Folder:
     """Read description, table, splits and names of images. No image is read.
@@ -59,7 +64,9 @@ def read_folder(root: Path) -> Folder:
         DatasetError: there is no folder, or no ``dataset.yaml`` in it: nothing can be checked.
     """
     if not os.path.isdir(root):
-        raise DatasetError(f"{visible(str(root))}: no such folder; expected a data set with dataset.yaml, images/, landmarks.csv and splits/.")
+        raise DatasetError(
+            f"{visible(str(root))}: no such folder; expected a data set with dataset.yaml, images/, landmarks.csv and splits/."
+        )
     folder = Folder(root)
     folder.description = _description(folder)
     _find_images(folder)
@@ -128,11 +135,11 @@ def _find_images(folder: Folder) -> None:
     for path in inside:
         if not images.is_image(path) and not (dims == 3 and images.is_series(path)):
             if path.is_file() and images.stem(path).split(".")[0] not in {*headers, *(header.split(".")[0] for header in headers)}:
-                folder.report("other_file", Found(f"{path}: is no image of a format that is read, and is ignored."))
+                folder.report("other_file", Found(f"images/{shown(path.name)}: is no image of a format that is read, and is ignored."))
             continue
         image_id = images.stem(path)
         if image_id in folder.files:
-            message = f"{path}: two images of the ID {shown(image_id)}, the other is {folder.files[image_id].name}."
+            message = f"images/{shown(path.name)}: two images of the ID {shown(image_id)}, the other is {folder.files[image_id].name}."
             folder.report("same_id", Found(message, image_id))
             continue
         folder.files[image_id] = path
@@ -150,13 +157,13 @@ def _read_splits(folder: Folder) -> None:
             if not image_id:
                 continue
             if image_id in ids:
-                message = f"{path}, line {line}: {shown(image_id)} appears twice (first in line {ids[image_id]})."
+                message = f"splits/{path.name}, line {line}: {shown(image_id)} appears twice (first in line {ids[image_id]})."
                 folder.report("listed_twice", Found(message, image_id))
                 continue
             ids[image_id] = line
             if image_id not in folder.files and image_id not in folder.landmarks:
                 hint = _meant(image_id, folder)
-                folder.report("unknown_id", Found(f"{path}, line {line}: unknown ID {shown(image_id)}.{hint}", image_id))
+                folder.report("unknown_id", Found(f"splits/{path.name}, line {line}: unknown ID {shown(image_id)}.{hint}", image_id))
         folder.splits[path.stem] = list(ids)
 
 
@@ -174,7 +181,7 @@ def _lists(folder: Folder) -> Iterator[Path]:
         found = []
     for name in ("train", "val"):
         if all(path.stem != name for path in found):
-            folder.report("missing_split", Found(f"{place / name}.txt: no such list; training uses the lists train and val."))
+            folder.report("missing_split", Found(f"splits/{name}.txt: no such list; training uses the lists train and val."))
     yield from found
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from scn_tf.data import evidence
 from scn_tf.doctor import causes, copies, points, shapes, surroundings
 from scn_tf.doctor.finding import Found
-from scn_tf.doctor.folder import Folder, read_folder
+from scn_tf.doctor.folder import Folder, read_folder, shown
 from scn_tf.doctor.picture import Picture, digest_of, read_picture
 from scn_tf.presence import known
 from scn_tf.types import Array, Example
@@ -28,7 +28,7 @@ class Inspection:
         pictures: ID -> facts of each image file.
 
     Attributes:
-        ids: IDs with an image that can be read, and a row with at least one landmark. Arrays below are in this order.
+        ids: IDs with an image that can be read and shows something, and a row with at least one landmark. Arrays below are in this order.
     """
 
     def __init__(self, folder: Folder, pictures: dict[str, Picture]) -> None:
@@ -36,7 +36,10 @@ class Inspection:
         self.ids = [
             image_id
             for image_id, points in folder.landmarks.items()
-            if image_id in pictures and pictures[image_id].is_read and np.isfinite(without_placeholders(points)).any()
+            if image_id in pictures
+            and pictures[image_id].is_read
+            and pictures[image_id].high > pictures[image_id].low
+            and np.isfinite(without_placeholders(points)).any()
         ]
 
     @property
@@ -54,8 +57,17 @@ class Inspection:
         return self.folder.problems.get(kind, [])
 
     def line(self, image_id: str) -> str:
-        """Place of an image's row, for messages."""
-        return f"{self.folder.table}, line {self.folder.rows.get(image_id, 0)}"
+        """Place of an image's row, for messages: ``landmarks.csv, line 4 (hand_003)``."""
+        return f"{self.folder.table_name}, line {self.folder.rows.get(image_id, 0)} ({shown(image_id)})"
+
+    def file(self, image_id: str) -> str:
+        """Name of an image's file in the set's folder, for messages."""
+        return f"images/{shown(self.pictures[image_id].path.name)}"
+
+    def landmark(self, number: int) -> str:
+        """Name of a landmark, for messages; ``landmark 4`` if the set counts them."""
+        name = shown(self.names[number])
+        return f"landmark {name}" if name.isdigit() else name
 
     def pixel_size(self, image_id: str) -> Array | None:
         """(d,) mm per array pixel by ``spacing_mm`` or the header; None if neither states it."""

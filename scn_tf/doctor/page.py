@@ -18,9 +18,11 @@ STYLE = (
     "h1{font-size:1.5em;overflow-wrap:anywhere}h2{font-size:1.15em;margin:2em 0 .2em;border-top:1px solid #ccc;padding-top:.8em}"
     ".severity{display:inline-block;color:#fff;border-radius:.3em;padding:0 .5em;font-size:.85em;margin-right:.4em}"
     ".error{background:#b3261e}.warning{background:#8a5a00}.note{background:#47617a}"
-    "table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3em .6em .3em 0;border-bottom:1px solid #ddd;vertical-align:top}"
+    "table{border-collapse:collapse;width:100%}"
+    "td,th{text-align:left;padding:.3em .6em .3em 0;border-bottom:1px solid #ddd;vertical-align:top}"
     "td.number{text-align:right}.sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(15em,1fr));gap:.8em}"
     "figure{margin:0}figure img{width:100%;height:auto;display:block;background:#000}figcaption,li{font-size:.85em;overflow-wrap:anywhere}"
+    "@media(max-width:40em){td:nth-child(4),th:nth-child(4){display:none}}"
     ".fix{background:#eef4ee;padding:.4em .6em;margin:.4em 0}a{color:#174ea6}"
 )
 
@@ -48,7 +50,8 @@ def _overview(groups: Sequence[tuple[str, list[Finding]]]) -> str:
     if not groups:
         return ""
     rows = "".join(
-        f"<tr><td>{_badge(same[0].severity)}<td><a href=#{_text(kind)}>{_text(kind)}</a><td class=number>{len(same)}<td>{_text(_meaning(kind))}</tr>"
+        f"<tr><td>{_badge(same[0].severity)}<td><a href=#{_text(kind)}>{_text(kind)}</a><td class=number>{len(same)}"
+        f"<td>{_text(_meaning(kind))}</tr>"
         for kind, same in groups
     )
     return f"<table><tr><th><th>kind<th>findings<th>meaning</tr>{rows}</table>"
@@ -75,10 +78,12 @@ def _section(kind: str, findings: list[Finding], inspection: Inspection) -> str:
     more = f"<li>and {len(findings) - MOST_LISTED} more</li>" if len(findings) > MOST_LISTED else ""
     fixes = list(dict.fromkeys(finding.fix for finding in findings))
     fix = fixes[0] if len(fixes) == 1 or kind not in CHECKS else CHECKS[kind].fix
+    sheet_of = f"<div class=sheet>{''.join(pictures)}</div>" if pictures else ""
+    listed = f"<ul>{''.join(others)}{more}</ul>" if others or more else ""
     return (
         f"<h2 id={_text(kind)}>{_badge(findings[0].severity)}{_text(kind)} ({len(findings)})</h2><p>{_text(_meaning(kind))}</p>"
         f"<p class=fix>{_text(fix)}</p>"
-        f"{f'<div class=sheet>{chr(10).join(pictures)}</div>' if pictures else ''}{f'<ul>{chr(10).join(others)}{more}</ul>' if others or more else ''}"
+        f"{sheet_of}{listed}"
     )
 
 

@@ -11,7 +11,10 @@ MOST_SHARE = 0.4  # of all images, if there are more than a few
 SEVERAL = 2  # images that may share an ID whatever their share of the set
 # What follows a patient's ID in names such as p012_left, 1234_1, 17-b, A03_pre, 12_visit2, 0815.ap
 SIDES = r"left|right|l|r|li|re|links|rechts|ap|pa|lat|lateral|frontal|os|od|sin|dex"
-TIMES = r"pre|post|baseline|followup|follow-up|fu|bl|(?:visit|scan|img|image|view|slice|time|session|ses|series|exam|study|week|month|year|day|v|t|s|m|w|y)[-_]?\d{1,4}"
+TIMES = (
+    r"pre|post|baseline|followup|follow-up|fu|bl|"
+    r"(?:visit|scan|img|image|view|slice|time|session|ses|series|exam|study|week|month|year|day|v|t|s|m|w|y)[-_]?\d{1,4}"
+)
 ENDING = re.compile(rf"^(?P<patient>.*?\d.*?|.*?\d)[-_. ]+(?:(?:{SIDES}|{TIMES}|[a-d]|\d{{1,2}})(?:[-_. ]+|$))+$", re.IGNORECASE)
 NAMED = re.compile(r"^(?P<patient>(?:sub|subj|subject|pat|patient|pt|p|case|person|participant)[-_]?\d+)[-_. ]+.+$", re.IGNORECASE)
 

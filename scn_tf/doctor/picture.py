@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from scn_tf import geometry
-from scn_tf.data import images
+from scn_tf.data import endings, images
 from scn_tf.data.images import Image
 from scn_tf.data.images.formats import IMAGE_FORMATS
-from scn_tf.data import endings
 from scn_tf.data.preprocess import LIMIT, network_input
 from scn_tf.errors import DataWarning, ImageError
+from scn_tf.presence import known
 from scn_tf.types import Array
 
 SIDE = {2: 256, 3: 64}  # pixels of the small copy
@@ -80,8 +80,7 @@ class Picture:
 
     def shown(self) -> Array:
         """The small copy, float32 (SIDE, ...): -1 is the 1st percentile of the image, 1 the 99th."""
-        assert self.small is not None
-        return (self.small.astype("float32") * (2 * LIMIT / 255) - LIMIT).astype("float32")
+        return (known(self.small).astype("float32") * (2 * LIMIT / 255) - LIMIT).astype("float32")
 
 
 def read_picture(image_id: str, path: Path, digest: str, *, dims: int | None, spacing_mm: Sequence[float] | None) -> Picture:

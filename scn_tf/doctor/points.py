@@ -137,7 +137,10 @@ class _Image:
         for candidate in order[:MOST]:
             if not far[candidate] > DOUBTFUL:
                 break
-            if self._best_near(predicted, int(candidate)) - stated[candidate] > BETTER and stated[candidate] < self.templates.usual[candidate] - BETTER:
+            if (
+                self._best_near(predicted, int(candidate)) - stated[candidate] > BETTER
+                and stated[candidate] < self.templates.usual[candidate] - BETTER
+            ):
                 return int(candidate)
         return None
 

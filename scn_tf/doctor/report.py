@@ -38,7 +38,9 @@ def as_text(findings: Sequence[Finding], name: str, *, width: int = 100) -> str:
     for (severity, kind), group in groupby(findings, key=lambda finding: (finding.severity, finding.kind)):
         same = list(group)
         parts.append("")
-        parts.append(f"{severity:8s}  {kind} ({len(same)}): {CHECKS[kind].meaning}." if kind in CHECKS else f"{severity:8s}  {kind} ({len(same)})")
+        parts.append(
+            f"{severity:8s}  {kind} ({len(same)}): {CHECKS[kind].meaning}." if kind in CHECKS else f"{severity:8s}  {kind} ({len(same)})"
+        )
         for finding in same[:EXAMPLES]:
             parts += _wrapped(cut(visible(finding.message), LONGEST), width, INDENT)
         if len(same) > EXAMPLES:

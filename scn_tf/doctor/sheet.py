@@ -12,7 +12,7 @@ from scn_tf.presence import known
 from scn_tf.types import Array
 
 SIDE = 420  # pixels of the longer side of a picture
-MARK, STRONG = 3, 7  # half the size of a mark
+MARK, STRONG = 4, 8  # half the size of a mark
 GREEN, RED, YELLOW = (60, 230, 90), (255, 60, 60), (255, 230, 60)
 QUALITY = 80
 

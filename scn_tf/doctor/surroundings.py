@@ -7,6 +7,7 @@ import numpy as np
 from scn_tf import geometry
 from scn_tf.data import evidence
 from scn_tf.doctor.picture import SIDE, Picture
+from scn_tf.presence import known
 from scn_tf.types import Array, Example
 
 MIN_IMAGES = 6  # fewer show nothing usual
@@ -21,28 +22,26 @@ def example(picture: Picture, own: Array, coordinates: str, pixel_size: Array | 
         coordinates: of the set.
         pixel_size: (d,) mm per pixel, None if unknown.
     """
-    assert picture.fit is not None and picture.size is not None
-    dims = len(picture.size)
+    size, fit = known(picture.size), known(picture.fit)
+    dims = len(size)
     array_from_own = own_frame(picture, coordinates)
-    points = geometry.apply(picture.fit.input_from_array @ array_from_own, own)
+    points = geometry.apply(fit.input_from_array @ array_from_own, own)
     present = np.isfinite(points).all(axis=1)
     return {
         "image": picture.shown()[..., None],
         "landmarks": np.where(present[:, None], points, 0.0),
         "annotated": present.astype("float32"),
-        "size": picture.size.astype(float),
-        "file_per_pixel": 1.0 / picture.fit.scale,
+        "size": size.astype(float),
+        "file_per_pixel": 1.0 / fit.scale,
         "spacing": np.full(dims, np.nan) if pixel_size is None else pixel_size,
-        "own_from_input": np.linalg.inv(picture.fit.input_from_array @ array_from_own),
+        "own_from_input": np.linalg.inv(fit.input_from_array @ array_from_own),
     }
 
 
 def own_frame(picture: Picture, coordinates: str) -> Array:
     """Matrix from the set's own coordinates to array pixels. Without a frame for mm, it is that of pixels."""
     physical = picture.physical_from_array if coordinates == "physical" else None
-    own = picture.file_from_array if physical is None else physical
-    assert own is not None
-    return np.linalg.inv(own)
+    return np.linalg.inv(known(picture.file_from_array if physical is None else physical))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from scn_tf.data.text import read_text
 from scn_tf.doctor.finding import Found
 from scn_tf.errors import ConfigError, DatasetError
 from scn_tf.messages import cut, visible
+from scn_tf.presence import known
 
 if TYPE_CHECKING:
     from scn_tf.doctor.folder import Folder
@@ -22,8 +23,7 @@ FEW = 3
 
 def read_table(folder: "Folder") -> None:
     """Fill ``landmarks`` and ``rows`` of a folder whose description is known, and report what is wrong."""
-    description = folder.description
-    assert description is not None
+    description = known(folder.description)
     path, expected = folder.table, Expected(description.names, description.dims)
     try:
         is_own = format_of(path, description.annotation_format).name == scn.SCN.name
@@ -56,7 +56,7 @@ def _read_rows(folder: "Folder", text: str, expected: Expected) -> None:
         name = cut(visible(image_id), 80)
         if image_id in folder.landmarks:
             same = "with the same values" if np.array_equal(points, folder.landmarks[image_id], equal_nan=True) else "with other values"
-            message = f"{path}, line {line}: {name} has a row already, line {folder.rows[image_id]}, {same}."
+            message = f"{folder.table_name}, line {line}: {name} has a row already, line {folder.rows[image_id]}, {same}."
             folder.report("row_twice", Found(message, image_id))
             continue
         _report_numbers(folder, image_id, points, line)
@@ -68,30 +68,30 @@ def _read_rows(folder: "Folder", text: str, expected: Expected) -> None:
         for problem in written:
             folder.report("non_finite", problem)
     if bad > MAX_ROWS_NAMED:
-        folder.report("table", Found(f"{path}: {bad - MAX_ROWS_NAMED} further rows cannot be read."))
+        folder.report("table", Found(f"{folder.table_name}: {bad - MAX_ROWS_NAMED} further rows cannot be read."))
     if not folder.landmarks and not bad:
-        folder.report("table", Found(f"{path}: the table is empty."))
+        folder.report("table", Found(f"{folder.table_name}: the table is empty."))
 
 
 def _report_numbers(folder: "Folder", image_id: str, points: np.ndarray, line: int) -> None:
-    assert folder.description is not None
-    for name, point in zip(folder.description.names, points, strict=True):
+    for name, point in zip(known(folder.description).names, points, strict=True):
         if np.isinf(point).any():
-            message = f"{folder.table}, line {line}: landmark {cut(visible(name), 60)} has an infinite coordinate, and counts as absent."
+            message = (
+                f"{folder.table_name}, line {line}: landmark {cut(visible(name), 60)} has an infinite coordinate, and counts as absent."
+            )
             folder.report("non_finite", Found(message, image_id, name))
         elif np.isnan(point).any() and np.isfinite(point).any():
-            message = f"{folder.table}, line {line}: landmark {cut(visible(name), 60)} lacks a coordinate, and counts as absent."
+            message = f"{folder.table_name}, line {line}: landmark {cut(visible(name), 60)} lacks a coordinate, and counts as absent."
             folder.report("half_point", Found(message, image_id, name))
 
 
 def _written_nan(folder: "Folder", image_id: str, row: str, line: int) -> list[Found]:
     """Points of a row whose coordinates are all written as NaN."""
-    assert folder.description is not None
-    dims, cells = folder.description.dims, [cell.strip().lower().lstrip("+-") for cell in row.split(",")[1:]]
-    if len(cells) != dims * len(folder.description.names):
+    dims, cells = known(folder.description).dims, [cell.strip().lower().lstrip("+-") for cell in row.split(",")[1:]]
+    if len(cells) != dims * len(known(folder.description).names):
         return []
     return [
-        Found(f"{folder.table}, line {line}: landmark {cut(visible(name), 60)} is NaN, and counts as absent.", image_id, name)
-        for number, name in enumerate(folder.description.names)
+        Found(f"{folder.table_name}, line {line}: landmark {cut(visible(name), 60)} is NaN, and counts as absent.", image_id, name)
+        for number, name in enumerate(known(folder.description).names)
         if set(cells[number * dims : number * dims + dims]) == {"nan"}
     ]

@@ -26,7 +26,7 @@ def _remarks(inspection: Inspection) -> Iterator[Found]:
             yield Found(remark, image_id)
 
 
-def odd_ones(values: dict[str, Hashable], what: str) -> Iterator[Found]:
+def odd_ones(inspection: Inspection, values: dict[str, Hashable], what: str) -> Iterator[Found]:
     """Findings about images with another value than most: each of them, or one for the set if they are many."""
     counts = Counter(values.values()).most_common()
     if len(counts) < 2:
@@ -38,27 +38,30 @@ def odd_ones(values: dict[str, Hashable], what: str) -> Iterator[Found]:
         yield Found(f"the images have several {what}: {listed}.")
         return
     for image_id in odd:
-        yield Found(f"{what}: {values[image_id]}, but {number} of {len(values)} images have {usual}.", image_id)
+        message = f"{inspection.file(image_id)}: {values[image_id]}, but {number} of {len(values)} images are {usual}."
+        yield Found(message, image_id)
 
 
 def _mixed_channels(inspection: Inspection) -> Iterator[Found]:
     colours = {1: "grey", 2: "grey with opacity", 3: "colour", 4: "colour with opacity"}
     read = inspection.pictures.items()
-    yield from odd_ones({i: colours.get(p.stored_channels, str(p.stored_channels)) for i, p in read if p.is_read}, "kinds of pixels")
+    yield from odd_ones(
+        inspection, {i: colours.get(p.stored_channels, str(p.stored_channels)) for i, p in read if p.is_read}, "kinds of pixels"
+    )
 
 
 def _mixed_depth(inspection: Inspection) -> Iterator[Found]:
-    yield from odd_ones({i: p.depth for i, p in inspection.pictures.items() if p.is_read and p.depth}, "types of numbers")
+    yield from odd_ones(inspection, {i: p.depth for i, p in inspection.pictures.items() if p.is_read and p.depth}, "types of numbers")
 
 
 def _mixed_size(inspection: Inspection) -> Iterator[Found]:
     sizes = {i: tuple(map(int, known(p.size))) for i, p in inspection.pictures.items() if p.is_read}
     if len(sizes) < 3:
         return
-    usual, count = Counter(sizes.values()).most_common(1)[0]
-    shown = {image_id: " x ".join(map(str, size)) for image_id, size in sizes.items()}
+    _, count = Counter(sizes.values()).most_common(1)[0]
+    shown = {image_id: f"{' x '.join(map(str, size))} pixels" for image_id, size in sizes.items()}
     if count >= (1 - MOST_ODD) * len(sizes):
-        yield from odd_ones(dict(shown), "sizes")
+        yield from odd_ones(inspection, dict(shown), "sizes")
         return
     logs = np.log(np.array(list(sizes.values()), float))
     measures = np.column_stack([logs, logs[:, 1:] - logs[:, :1]])
@@ -68,7 +71,7 @@ def _mixed_size(inspection: Inspection) -> Iterator[Found]:
     median = " x ".join(str(round(float(side))) for side in np.exp(np.median(logs, axis=0)))
     for image_id, odd in zip(sizes, (away > limits).any(axis=1), strict=True):
         if odd:
-            yield Found(f"has {shown[image_id]} pixels; the usual size is about {median}.", image_id)
+            yield Found(f"{inspection.file(image_id)}: {shown[image_id]}; the usual size is about {median}.", image_id)
 
 
 UNREADABLE = Check(

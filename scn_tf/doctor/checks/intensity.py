@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scn_tf.doctor.checks.points import _of_cause
+from scn_tf.doctor.checks.arrangement import of_cause
 from scn_tf.doctor.finding import Check, Found
 from scn_tf.doctor.inspection import Inspection
 from scn_tf.doctor.picture import Picture
@@ -26,7 +26,7 @@ def _readable(inspection: Inspection) -> dict[str, Picture]:
 
 def _inverted(inspection: Inspection) -> Iterator[Found]:
     """Images with landmarks are compared around these; the others as a whole, if the images of the set look alike."""
-    yield from _of_cause("inverted")(inspection)
+    yield from of_cause("inverted")(inspection)
     pictures = {image_id: picture for image_id, picture in _readable(inspection).items() if picture.high > picture.low}
     others = [image_id for image_id in pictures if image_id not in inspection.ids]
     if not others or len(pictures) < MIN_IMAGES:
@@ -37,7 +37,7 @@ def _inverted(inspection: Inspection) -> Iterator[Found]:
     if np.median(alike) > ALIKE:
         for image_id, value in zip(pictures, alike, strict=True):
             if image_id in others and value < -ALIKE:
-                yield Found(f"{pictures[image_id].path}: bright and dark are exchanged against the other images.", image_id)
+                yield Found(f"{inspection.file(image_id)}: bright and dark are exchanged against the other images.", image_id)
 
 
 def _coarse(picture: Picture) -> Array:
@@ -51,7 +51,7 @@ def _coarse(picture: Picture) -> Array:
 def _constant(inspection: Inspection) -> Iterator[Found]:
     for image_id, picture in _readable(inspection).items():
         if picture.high <= picture.low:
-            yield Found(f"{picture.path}: every pixel has the value {picture.low:g}.", image_id)
+            yield Found(f"{inspection.file(image_id)}: every pixel has the value {picture.low:g}.", image_id)
 
 
 def _faint(inspection: Inspection) -> Iterator[Found]:
@@ -63,9 +63,13 @@ def _faint(inspection: Inspection) -> Iterator[Found]:
     for image_id, picture in pictures.items():
         usual_range = float(np.median([ranges[other] for other, one in pictures.items() if one.depth == picture.depth]))
         if picture.values < min(FEW_VALUES, VALUES_SHARE * usual_values):
-            yield Found(f"{picture.path}: has only {picture.values} different values, others about {usual_values:.0f}.", image_id)
+            yield Found(
+                f"{inspection.file(image_id)}: has only {picture.values} different values, others about {usual_values:.0f}.", image_id
+            )
         elif ranges[image_id] < NARROW * usual_range:
-            yield Found(f"{picture.path}: its values span {ranges[image_id]:.4g}, those of others about {usual_range:.4g}.", image_id)
+            yield Found(
+                f"{inspection.file(image_id)}: its values span {ranges[image_id]:.4g}, those of others about {usual_range:.4g}.", image_id
+            )
 
 
 def _clipped(inspection: Inspection) -> Iterator[Found]:
@@ -79,9 +83,14 @@ def _clipped(inspection: Inspection) -> Iterator[Found]:
         if image_id in blank:
             continue
         if picture.at_high > AT_HIGH + 2 * usual_high:
-            yield Found(f"{picture.path}: {100 * picture.at_high:.0f} % of its pixels have the largest value, {picture.high:g}.", image_id)
+            yield Found(
+                f"{inspection.file(image_id)}: {100 * picture.at_high:.0f} % of its pixels have the largest value, {picture.high:g}.",
+                image_id,
+            )
         elif flat.get(image_id, 0.0) > FLAT_SHARE:
-            yield Found(f"{picture.path}: {100 * flat[image_id]:.0f} % of its landmarks stand in areas of one value.", image_id)
+            yield Found(
+                f"{inspection.file(image_id)}: {100 * flat[image_id]:.0f} % of its landmarks stand in areas of one value.", image_id
+            )
 
 
 def _flat(inspection: Inspection) -> dict[str, float]:
@@ -109,11 +118,15 @@ def _blank_band(picture: Picture) -> str:
 
 def _blank(inspection: Inspection) -> Iterator[Found]:
     pictures = _readable(inspection)
-    covered = {image_id: text for image_id, picture in pictures.items() if (text := _blank_band(picture) or _under_points(inspection, image_id))}
+    covered = {
+        image_id: text for image_id, picture in pictures.items() if (text := _blank_band(picture) or _under_points(inspection, image_id))
+    }
     if len(covered) > max(1, RARE * len(pictures)):
         return
     for image_id, text in covered.items():
-        yield Found(f"{pictures[image_id].path}: has one value in {text} of the image: a file that was cut short and saved again?", image_id)
+        yield Found(
+            f"{inspection.file(image_id)}: has one value in {text} of the image: a file that was cut short and saved again?", image_id
+        )
 
 
 def _under_points(inspection: Inspection, image_id: str) -> str:

@@ -48,7 +48,7 @@ def _mixed(inspection: Inspection) -> Iterator[Found]:
     few, what = (without, "states no pixel size, others do") if 2 * len(without) <= len(headers) else (
         [image_id for image_id in headers if image_id not in without], "states a pixel size, others do not")  # fmt: skip
     for image_id in few:
-        yield Found(f"{inspection.pictures[image_id].path}: {what}.", image_id)
+        yield Found(f"{inspection.file(image_id)}: {what}.", image_id)
 
 
 def _odd(inspection: Inspection) -> dict[str, str]:
@@ -97,7 +97,7 @@ def _sizes(inspection: Inspection) -> dict[str, float]:
 
 def _odd_spacing(inspection: Inspection) -> Iterator[Found]:
     for image_id, message in _odd(inspection).items():
-        yield Found(f"{inspection.pictures[image_id].path}: {message}", image_id)
+        yield Found(f"{inspection.file(image_id)}: {message}", image_id)
 
 
 def _contradicts(inspection: Inspection) -> Iterator[Found]:
@@ -114,7 +114,10 @@ def _contradicts(inspection: Inspection) -> Iterator[Found]:
     rule = description.normalization
     if rule is not None and rule.distance_mm is not None and inspection.coordinates == "pixel":
         pair = list(rule.landmarks)
-        lengths = [np.linalg.norm((inspection.folder.landmarks[i][pair[0]] - inspection.folder.landmarks[i][pair[1]]) * stated) for i in inspection.ids]
+        lengths = [
+            np.linalg.norm((inspection.folder.landmarks[i][pair[0]] - inspection.folder.landmarks[i][pair[1]]) * stated)
+            for i in inspection.ids
+        ]
         known = [length for length in lengths if length > 0]
         if known and abs(np.log(np.median(known) / rule.distance_mm)) > RULE:
             yield Found(
@@ -144,7 +147,7 @@ def _implausible(inspection: Inspection) -> Iterator[Found]:
             if _stated(inspection) is not None:
                 yield Found(f"dataset.yaml: spacing_mm: of an image of {'x'.join(str(int(s)) for s in picture.size)} pixels, {message}")
                 return
-            yield Found(f"{picture.path}: {message}", image_id)
+            yield Found(f"{inspection.file(image_id)}: {message}", image_id)
 
 
 def _text(spacing: Array) -> str:

@@ -40,7 +40,7 @@ def _without(inspection: Inspection, *, row: bool) -> Iterator[Found]:
         for image_id in ids:
             has_row, has_file = image_id in folder.landmarks, image_id in folder.files
             if (has_row or has_file) and not (has_row if row else has_file):
-                what = f"has no row in {folder.table}" if row else "has no image file"
+                what = f"has no row in {folder.table_name}" if row else "has no image file"
                 yield Found(f"splits/{name}.txt: {shown(image_id)} {what}.", image_id)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from scn_tf.doctor.finding import Check, Found
+from scn_tf.doctor.folder import shown
 from scn_tf.doctor.inspection import Inspection
 
 FEW_WITHOUT = 0.5  # share of the images that may lack a row and still be named one by one
@@ -18,10 +19,10 @@ def _without_row(inspection: Inspection) -> Iterator[Found]:
     missing = [image_id for image_id in folder.files if image_id not in folder.landmarks and image_id not in bad]
     listed = {image_id for ids in folder.splits.values() for image_id in ids}
     if len(missing) > FEW_WITHOUT * len(folder.files) and not listed & set(missing):
-        yield Found(f"{len(missing)} of the {len(folder.files)} images have no row in {folder.table}, and are in no list.")
+        yield Found(f"{len(missing)} of the {len(folder.files)} images have no row in {folder.table_name}, and are in no list.")
         return
     for image_id in missing:
-        yield Found(f"{folder.files[image_id]}: has no row in {folder.table}.", image_id)
+        yield Found(f"images/{shown(folder.files[image_id].name)}: has no row in {folder.table_name}.", image_id)
 
 
 def _without_image(inspection: Inspection) -> Iterator[Found]:
