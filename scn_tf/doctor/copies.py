@@ -86,8 +86,8 @@ def pattern(picture: Picture) -> Array:
     half = known(picture.size) * known(picture.fit).scale / step / 2 - RING  # cells from the middle to the border
     for axis in range(dims):
         away = np.abs(np.arange(cells) - (cells - 1) / 2)
-        shape = [-1 if other == axis else 1 for other in range(dims)]
-        fine = np.where((away <= half[dims - 1 - axis]).reshape(shape), fine, 0.0)
+        inside = (away <= half[dims - 1 - axis]).reshape([-1 if other == axis else 1 for other in range(dims)])
+        fine = np.where(inside, fine, 0.0)
     return _normal(fine.ravel()).reshape(fine.shape)
 
 

@@ -10,10 +10,14 @@ import numpy as np
 from tqdm import tqdm
 
 from scn_tf.data import evidence
-from scn_tf.doctor import causes, copies, points, shapes, surroundings
+from scn_tf.doctor import shapes, surroundings
+from scn_tf.doctor.causes import explain
+from scn_tf.doctor.copies import Copy, copies
 from scn_tf.doctor.finding import Found
 from scn_tf.doctor.folder import Folder, read_folder, shown
 from scn_tf.doctor.picture import Picture, digest_of, read_picture
+from scn_tf.doctor.single import Misplaced, misplaced
+from scn_tf.doctor.undoing import Cause
 from scn_tf.presence import known
 from scn_tf.types import Array, Example
 
@@ -103,19 +107,19 @@ class Inspection:
         return surroundings.learn(self.examples)
 
     @functools.cached_property
-    def causes(self) -> dict[str, "causes.Cause"]:
+    def causes(self) -> dict[str, Cause]:
         """ID -> likely mistake of the images whose points do not fit as a whole."""
-        return causes.explain(self)
+        return explain(self)
 
     @functools.cached_property
-    def misplaced(self) -> dict[str, "points.Misplaced"]:
+    def misplaced(self) -> dict[str, Misplaced]:
         """ID -> single landmarks that do not fit."""
-        return points.misplaced(self, set(self.causes))
+        return misplaced(self, set(self.causes))
 
     @functools.cached_property
-    def copies(self) -> list[copies.Copy]:
+    def copies(self) -> list[Copy]:
         """Pairs of images that show the same."""
-        return copies.copies(list(self.pictures.values()))
+        return copies(list(self.pictures.values()))
 
     @functools.cached_property
     def better_frame(self) -> tuple[evidence.Frame, float, float] | None:

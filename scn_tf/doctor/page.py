@@ -58,7 +58,8 @@ def _overview(groups: Sequence[tuple[str, list[Finding]]]) -> str:
 
 
 def _section(kind: str, findings: list[Finding], inspection: Inspection) -> str:
-    pictures, others = [], []
+    pictures: list[str] = []
+    others: list[str] = []
     shown: set[str] = set()
     for finding in findings[:MOST_LISTED]:
         content = None

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -142,7 +143,7 @@ def digest_of(path: Path) -> str:
     return digest.hexdigest()[:24]
 
 
-def _small(image: Image, spacing_mm: Sequence[float] | None) -> dict[str, object]:
+def _small(image: Image, spacing_mm: Sequence[float] | None) -> dict[str, Any]:
     dims = len(image.size)
     pixel_size = image.spacing if spacing_mm is None else image.along_array_axes(spacing_mm)
     fit = geometry.fit_to_input(image.size, np.ones(dims) if pixel_size is None else pixel_size, (SIDE[dims],) * dims)
@@ -151,7 +152,7 @@ def _small(image: Image, spacing_mm: Sequence[float] | None) -> dict[str, object
     return {"small": np.round((values + LIMIT) * (255 / (2 * LIMIT))).astype("uint8"), "fit": fit}
 
 
-def _intensities(array: Array) -> dict[str, object]:
+def _intensities(array: Array) -> dict[str, Any]:
     values = array[..., 0]
     low, high = float(values.min()), float(values.max())
     step = tuple(slice(None, None, max(1, side // 400)) for side in values.shape)

@@ -109,7 +109,7 @@ def patches_at(one: Example, points: Array, *, flipped: tuple[int, ...] = ()) ->
     image = one["image"][..., 0]
     for axis in flipped:
         image = np.flip(image, axis=image.ndim - 1 - axis)
-    return evidence.patches(image, points, one["annotated"] > 0, evidence._borders(one))
+    return evidence.patches(image, points, one["annotated"] > 0, evidence.borders(one))
 
 
 def mirrored(points: Array, axes: tuple[int, ...], dims: int) -> Array:

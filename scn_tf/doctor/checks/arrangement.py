@@ -20,9 +20,9 @@ def of_cause(kind: str) -> Callable[[Inspection], Iterator[Found]]:
             cause, fix = evidence.explain(frame, inspection.coordinates)
             reached = "" if np.isnan(other) else f" The images agree better there: {other:.2f}, as the points stand {stated:.2f}."
             yield Found(f"{inspection.folder.table_name}: in the whole set, {cause}{reached}", fix=fix)
-        for image_id, cause in inspection.causes.items():
-            if cause.kind == kind:
-                yield Found(f"{inspection.line(image_id)}: {cause.text}", image_id, fix=cause.fix)
+        for image_id, likely in inspection.causes.items():
+            if likely.kind == kind:
+                yield Found(f"{inspection.line(image_id)}: {likely.text}", image_id, fix=likely.fix)
 
     return find
 

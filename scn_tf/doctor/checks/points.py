@@ -48,7 +48,7 @@ def _listed(inspection: Inspection, numbers: Array) -> str:
     """``tip lies``, ``tip and base lie``, ``5 landmarks lie``."""
     if len(numbers) > NAMED:
         return f"{len(numbers)} landmarks lie"
-    return f"{' and '.join(inspection.landmark(number) for number in numbers)} {'lies' if len(numbers) == 1 else 'lie'}"
+    return f"{' and '.join(inspection.landmark(number) for number in numbers.tolist())} {'lies' if len(numbers) == 1 else 'lie'}"
 
 
 def _empty(picture: Picture) -> Image:
@@ -59,7 +59,7 @@ def _empty(picture: Picture) -> Image:
 
 def _placeholders(inspection: Inspection) -> Iterator[Found]:
     for image_id, points in inspection.folder.landmarks.items():
-        for number in np.flatnonzero(placeholders(points)):
+        for number in np.flatnonzero(placeholders(points)).tolist():
             place = ",".join(f"{value:g}" for value in points[number])
             message = f"{inspection.landmark(number)} lies at {place}, and counts as found there."
             yield Found(f"{inspection.line(image_id)}: {message}", image_id, inspection.names[number])

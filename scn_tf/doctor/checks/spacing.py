@@ -10,6 +10,7 @@ from scn_tf.doctor import shapes
 from scn_tf.doctor.finding import Check, Found
 from scn_tf.doctor.inspection import Inspection
 from scn_tf.doctor.surroundings import own_frame
+from scn_tf.presence import known
 from scn_tf.types import Array
 
 SAME = 0.02  # relative difference of two pixel sizes that are one
@@ -106,7 +107,7 @@ def _contradicts(inspection: Inspection) -> Iterator[Found]:
         return
     odd = _odd(inspection)
     headers = {i: spacing for i, spacing in _headers(inspection).items() if spacing is not None and i not in odd}
-    different = [image_id for image_id in headers if not np.allclose(headers[image_id], inspection.pixel_size(image_id), rtol=SAME)]
+    different = [image_id for image_id in headers if not np.allclose(headers[image_id], known(inspection.pixel_size(image_id)), rtol=SAME)]
     if different:
         first = headers[different[0]]
         where = f"the headers of {len(different)} of {len(inspection.pictures)} images"
@@ -118,10 +119,10 @@ def _contradicts(inspection: Inspection) -> Iterator[Found]:
             np.linalg.norm((inspection.folder.landmarks[i][pair[0]] - inspection.folder.landmarks[i][pair[1]]) * stated)
             for i in inspection.ids
         ]
-        known = [length for length in lengths if length > 0]
-        if known and abs(np.log(np.median(known) / rule.distance_mm)) > RULE:
+        positive = [length for length in lengths if length > 0]
+        if positive and abs(np.log(np.median(positive) / rule.distance_mm)) > RULE:
             yield Found(
-                f"dataset.yaml: by spacing_mm the landmarks of normalization are {np.median(known):.3g} mm apart, but distance_mm is "
+                f"dataset.yaml: by spacing_mm the landmarks of normalization are {np.median(positive):.3g} mm apart, but distance_mm is "
                 f"{rule.distance_mm:g}."
             )
 

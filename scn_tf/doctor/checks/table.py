@@ -1,4 +1,4 @@
-"""Description and table: what cannot be read, and rows and images without each other."""
+"""Description and table: damaged rows, and rows and images without each other."""
 
 from collections.abc import Iterator
 

@@ -149,7 +149,7 @@ class _Image:
         dims = predicted.shape[1]
         steps = range(-SEARCH, SEARCH + 1, 1 if dims == 2 else SEARCH)
         places = predicted[candidate] + np.array(list(itertools.product(steps, repeat=dims)), float)
-        image, borders = self.example["image"][..., 0], evidence._borders(self.example)
+        image, borders = self.example["image"][..., 0], evidence.borders(self.example)
         patches = evidence.patches(image, places, np.ones(len(places), bool), borders)
         return float((patches @ known(self.templates).template(self.number, candidate)).max())
 
