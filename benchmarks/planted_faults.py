@@ -499,7 +499,7 @@ def bad_row(copy):
     if copy.source.root.name == "cephalo":
         cuts = cuts[:2]
     edit = cuts[int(copy.rng.integers(len(cuts)))]
-    edited(copy, copy.any_id(), edit)
+    return edited(copy, copy.any_id(), edit)
 
 
 def bad_description(copy):

@@ -21,7 +21,9 @@ TELLING = 0.3  # usual agreement of surroundings below which they say nothing
 LOW, UNLIKE = 5.0, 0.15  # robust deviations, and at least so much, below the usual agreement: suspicious
 HALF = 0.6  # of the usual agreement: points that reach less stand on something else
 GAIN, FACTOR = 0.15, 1.25  # that undoing a mistake must win
-ODD = 3.0  # median distance from the usual shape, in usual distances
+ODD = 3.0  # median distance from the usual shape, in usual distances, and root mean square of those from predicted places
+CONTENT = 2.2  # of both: a usual shape
+WORSE = 0.05  # of agreement that a better shape may cost
 TURNED, SCALED, POSE = 0.6, 0.35, 7.0  # radians and logarithm of a factor, and robust deviations, beyond which a pose is unusual
 OWNER_GAIN, NEAR = 0.2, 0.85  # that another image's points must win, and reach of the usual agreement
 
@@ -32,7 +34,7 @@ class Witnesses:
 
     Attributes:
         agreement: (I,) mean agreement of the surroundings. ``usual``: its median, 0 if it says nothing. ``low``: below it, suspicious.
-        misfit: (I,) distance from the usual shape, NaN if unknown.
+        misfit: (I,) distance from the usual shape, NaN if unknown. ``root``: (I,) from where the landmarks predict each other.
         angle, scale: (I,) robust deviations of the pose beyond the usual; 0 is usual.
     """
 
@@ -40,6 +42,7 @@ class Witnesses:
     usual: float
     low: float
     misfit: Array
+    root: Array
     angle: Array
     scale: Array
     log_scale: Array
@@ -65,9 +68,10 @@ def _ask(inspection: "Inspection") -> Witnesses:
         usual = float(np.median(agreement))
         low = usual - max(LOW * _deviation(agreement), UNLIKE)
         usual = usual if usual >= TELLING else 0.0
-    misfit, angle, log_scale = np.full(count, np.nan), np.zeros(count), np.zeros(count)
+    misfit, root, angle, log_scale = np.full(count, np.nan), np.full(count, np.nan), np.zeros(count), np.zeros(count)
     if usual_shape is not None:
         misfit = usual_shape.misfit(inspection.points)
+        root = usual_shape.root(inspection.points, usual_shape.folds)
         pose = shapes.align(usual_shape.reference, inspection.points)
         known = np.isfinite(misfit)
         if known.any():
@@ -78,6 +82,7 @@ def _ask(inspection: "Inspection") -> Witnesses:
         usual,
         low,
         misfit,
+        root,
         np.abs(angle) / max(TURNED, POSE * _deviation(angle)),
         np.abs(log_scale) / max(SCALED, POSE * _deviation(log_scale)),
         log_scale,
@@ -97,7 +102,7 @@ def _turns(rotation: Array, known: Array) -> Array:
 def _cause(inspection: "Inspection", witnesses: Witnesses, number: int) -> Cause | None:
     agreement, misfit = float(witnesses.agreement[number]), float(witnesses.misfit[number])
     unlike = bool(witnesses.usual) and agreement < witnesses.low
-    odd = misfit > ODD or witnesses.angle[number] > 1 or witnesses.scale[number] > 1
+    odd = misfit > ODD or witnesses.root[number] > ODD or witnesses.angle[number] > 1 or witnesses.scale[number] > 1
     if not (unlike or odd):
         return _other_owner(inspection, witnesses, number)
     best: tuple[float, Cause] | None = None
@@ -108,11 +113,11 @@ def _cause(inspection: "Inspection", witnesses: Witnesses, number: int) -> Cause
         return best[1]
     if owner := _other_owner(inspection, witnesses, number):
         return owner
-    if witnesses.scale[number] > 1:
+    if witnesses.scale[number] > 1 and not misfit > ODD:
         factor = float(np.exp(witnesses.log_scale[number]))
         times = f"{1 / factor:.3g} times smaller" if factor < 1 else f"{factor:.3g} times larger"
         return Cause("unit", f"its points cover an area {times} than usual: mm for pixels, or a copy of another size.")
-    if witnesses.angle[number] > 1 and not (witnesses.usual and agreement > witnesses.low):
+    if witnesses.angle[number] > 1 and not misfit > ODD and not (witnesses.usual and agreement > witnesses.low):
         return Cause("turned", "its points are turned against those of the other images.")
     if misfit > ODD:
         return Cause(
@@ -127,22 +132,25 @@ def _cause(inspection: "Inspection", witnesses: Witnesses, number: int) -> Cause
 def _judged(inspection: "Inspection", witnesses: Witnesses, number: int, undone: Undone) -> float | None:
     """How well an image fits with a mistake undone; None if not clearly better."""
     usual_shape, templates = inspection.shapes, inspection.templates
-    misfit = float(witnesses.misfit[number])
-    after = np.nan
-    if usual_shape is not None and np.isfinite(misfit):
-        points = np.where(np.isfinite(inspection.points[number]).all(axis=1)[:, None], undone.points, np.nan)
-        after = float(usual_shape.misfit(points[None])[0])
-        if after > max(ODD, 0.8 * misfit) or (after > ODD and after > 0.5 * misfit):
+    before, after = _size(witnesses.misfit[number], witnesses.root[number]), 0.0
+    if usual_shape is not None and np.isfinite(before):
+        points = np.where(np.isfinite(inspection.points[number]).all(axis=1)[:, None], undone.points, np.nan)[None]
+        after = _size(usual_shape.misfit(points)[0], usual_shape.root(points, usual_shape.folds[number : number + 1])[0])
+        if after > max(ODD, 0.8 * before) or (after > ODD and after > 0.5 * before):
             return None
-    if witnesses.usual and templates is not None:
-        before = float(witnesses.agreement[number])
-        agreement = _of(inspection, number, templates.compare(number, undone.patches))
-        if agreement >= max(before + GAIN, FACTOR * before, HALF * witnesses.usual):
-            return agreement
-        return None
-    if misfit > ODD and after < ODD / 2:
-        return 1.0 - after / misfit
-    return None
+    reshaped = before > ODD and after < CONTENT  # a wrong shape has become a usual one
+    if not witnesses.usual or templates is None:
+        return 1.0 - after / before if reshaped else None
+    stated = float(witnesses.agreement[number])
+    agreement = _of(inspection, number, templates.compare(number, undone.patches))
+    better = agreement >= max(stated + GAIN, FACTOR * stated, HALF * witnesses.usual)
+    as_good = agreement >= max(stated - WORSE, HALF * witnesses.usual)
+    return agreement - WORSE * min(after, 10.0) if better or (reshaped and as_good) else None
+
+
+def _size(misfit: float, root: float) -> float:
+    """The larger of two measures of how unusual a shape is; NaN if unknown."""
+    return float(np.fmax(misfit, root))
 
 
 def _other_owner(inspection: "Inspection", witnesses: Witnesses, number: int) -> Cause | None:

@@ -15,6 +15,7 @@ LIMIT = 4.0  # robust deviations beyond which a point counts as one at this limi
 SHRINKAGE = 0.05  # of the covariance towards independent points, as a share of the mean variance
 FOLDS = 8  # an image says nothing about its own prediction
 BLOCK = 100  # landmarks that predict each other
+MOST = 10.0  # usual distances that a single landmark can count in a mean
 FLOOR = 0.5  # of the median scale of all landmarks: no landmark is known better
 
 
@@ -109,6 +110,12 @@ class Shapes:
         rest = np.stack([_residuals(one, self.covariances[fold]) for one, fold in zip(away, folds, strict=True)])
         predicted = pose.from_reference(pose.to_reference(points) - rest)
         return np.linalg.norm(rest, axis=2) / self.scale, predicted
+
+    def root(self, points: Array, folds: Array) -> Array:
+        """(I,) root mean square of the distances of :meth:`surprises`, each limited; NaN for images with few points."""
+        far = np.minimum(self.surprises(points, folds)[0], MOST)
+        few = np.isfinite(far).sum(axis=1) < MIN_POINTS
+        return np.where(few, np.nan, np.sqrt(np.nansum(far**2, axis=1) / np.maximum(np.isfinite(far).sum(axis=1), 1)))
 
 
 def learn(points: Array) -> Shapes | None:

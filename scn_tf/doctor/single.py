@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FAR = 7.0  # distance from what the other landmarks predict, in usual distances, that needs no further evidence
 SUSPECT = 3.0  # distance that is tried in pairs
 DOUBTFUL = 4.5  # distance that needs evidence from the image
+SURE = 5.0  # distance that an exchange must mend, without evidence from the image
 BETTER = 0.45  # of agreement that the predicted place wins: evidence
 MOST = 8  # suspicious landmarks of one image that are tried in pairs
 CONTENT = 4.0  # distance of landmarks that fit
@@ -111,8 +112,7 @@ class _Image:
                 break
             displaced[worst] = float(far[worst])
             self.points[worst] = np.nan
-        far = self._surprises(self.points)[0]
-        root = float(np.sqrt(np.nanmean(np.minimum(far, 10.0) ** 2))) if np.isfinite(far).any() else 0.0
+        root = float(self.usual.root(self.points[None], self.fold)[0])
         return Misplaced(displaced, exchanged, [], root if root > SHAPE_ROOT else 0.0)
 
     def _surprises(self, points: Array) -> tuple[Array, Array]:
@@ -169,7 +169,7 @@ class _Image:
             gain = 0.0
             if self.templates is not None:
                 gain = float((self._agreement(points) - stated)[[first, second]].sum())
-            if before > FAR or gain > BETTER:
+            if before > FAR or gain > BETTER or (before > SURE and left < 0.4 * before):
                 score = before - left + gain
                 if best is None or score > best[0]:
                     best = score, Pair(first, second)

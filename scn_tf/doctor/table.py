@@ -1,5 +1,6 @@
 """The landmark table of a data set, row by row. A bad row is a problem, and the others are read."""
 
+import re
 import warnings
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ def _read_rows(folder: "Folder", text: str, expected: Expected) -> None:
         except DatasetError as error:
             bad += 1
             if bad <= MAX_ROWS_NAMED:
-                first = cut(visible(row.split(",")[0].strip()), 80)
+                first = cut(visible(re.split(r"[,;\t|]", row)[0].strip()), 80)
                 folder.report("table", Found(str(error), first if first in folder.files else None))
             continue
         if found is None:

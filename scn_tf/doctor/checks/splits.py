@@ -13,6 +13,7 @@ from scn_tf.doctor.patients import patients
 
 ROLES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}
 FEW_TRAIN, FEW_VAL = 10, 3
+MANY_SHARED = 10  # images of two lists that are one finding
 
 
 def split_of(inspection: Inspection) -> dict[str, str]:
@@ -30,7 +31,11 @@ def _overlap(inspection: Inspection) -> Iterator[Found]:
     for (first, ids), (second, others) in itertools.combinations(named, 2):
         if ROLES[first.lower()] == ROLES[second.lower()]:
             continue
-        for image_id in sorted(set(ids) & set(others)):
+        shared = sorted(set(ids) & set(others))
+        if len(shared) > MANY_SHARED:
+            yield Found(f"{first}.txt and {second}.txt share {len(shared)} images, the first: {shown(shared[0])}.")
+            continue
+        for image_id in shared:
             yield Found(f"{shown(image_id)} is in {first}.txt and in {second}.txt.", image_id)
 
 
