@@ -1,5 +1,8 @@
 """``scn-tf check``: exit status, what it prints, and the files that it writes."""
 
+import contextlib
+import io
+import itertools
 import json
 import re
 import shutil
@@ -20,15 +23,16 @@ KEYS = ["severity", "kind", "image", "landmark", "message", "fix"]
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
     root = tmp_path_factory.mktemp("doctor_command") / "hands"
-    synthetic.generate(root, dims=2, train=10, val=3, seed=1)
+    synthetic.generate(root, dims=2, train=12, val=3, seed=1)
     shutil.rmtree(root / "labels")
     return root
 
 
-@pytest.fixture
-def faulty(clean, tmp_path):
-    """A copy with a cut file, and a landmark and an image of hostile names."""
-    root = tmp_path / "hands"
+@pytest.fixture(scope="module")
+def faulty(clean, tmp_path_factory):
+    """Folder with a set ``hands`` that has a cut file, and a landmark and an image of hostile names; what is found in it; status."""
+    folder = tmp_path_factory.mktemp("faulty")
+    root = folder / "hands"
     shutil.copytree(clean, root)
     path = root / "images" / "hand_004.png"
     path.write_bytes(path.read_bytes()[:-500])
@@ -42,7 +46,10 @@ def faulty(clean, tmp_path):
     rows = [line.split(",") for line in (root / "landmarks.csv").read_text().splitlines()]
     rows[2][7:9] = ["0", "0"]
     (root / "landmarks.csv").write_text("\n".join(map(",".join, rows)) + "\n")
-    return root
+    (folder / "found.json").write_text('{"findings": []}')  # of an earlier check
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        status = cli.main(["check", str(root), "--json", str(folder / "found.json"), "--html", str(folder / "found.html")])
+    return folder, output.getvalue(), status
 
 
 def test_a_clean_set_is_one_line_and_status_0(clean, tmp_path, capsys):
@@ -53,28 +60,27 @@ def test_a_clean_set_is_one_line_and_status_0(clean, tmp_path, capsys):
     assert "Nothing found" in (tmp_path / "found.html").read_text()
 
 
-def test_findings_are_status_1_text_and_json(faulty, tmp_path, capsys):
-    target = tmp_path / "found.json"
-    assert cli.main(["check", str(faulty), "--json", str(target)]) == 1
-    output = capsys.readouterr().out
-    assert output.startswith(f"{faulty}: 1 error, 1 warning.")
+def test_findings_are_status_1_and_text_with_the_worst_first(faulty):
+    folder, output, status = faulty
+    assert status == 1
+    assert output.startswith(f"{folder / 'hands'}: 1 error, 1 warning.")
     assert output.index("unreadable (1)") < output.index("placeholder (1)")
     assert "hand_004.png" in output
     assert output.count("Fix: ") == 2
-    findings = json.loads(target.read_text())["findings"]
+
+
+def test_json_has_what_was_found_and_replaces_that_of_an_earlier_check(faulty):
+    findings = json.loads((faulty[0] / "found.json").read_text())["findings"]
     assert [list(finding) for finding in findings] == [KEYS] * 2
     assert [(f["severity"], f["kind"], f["image"]) for f in findings] == [
         ("error", "unreadable", "hand_004"),
         ("warning", "placeholder", "<b>&'quoted'"),
     ]
     assert findings[1]["landmark"] == "<script>alert(1)</script>"
-    assert cli.main(["check", str(faulty), "--json", str(target)]) == 1  # our own file is replaced
 
 
-def test_the_page_is_one_file_and_shows_names_as_text(faulty, tmp_path):
-    target = tmp_path / "found.html"
-    assert cli.main(["check", str(faulty), "--html", str(target)]) == 1
-    page = target.read_text(encoding="utf-8")
+def test_the_page_is_one_file_and_shows_names_as_text(faulty):
+    page = (faulty[0] / "found.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert "<b>&'" not in page
     assert "&lt;script&gt;" in page
@@ -116,13 +122,13 @@ def test_a_description_that_is_no_yaml_is_a_finding(clean, tmp_path, capsys):
     assert "unreadable (1)" in output
 
 
-@pytest.mark.parametrize("share", [0.4, 0.9, 0.999])
-@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
-def test_a_cut_jpeg_is_found_also_with_an_end_put_behind_it(clean, tmp_path, share, options):
+def test_a_cut_jpeg_is_found_also_with_an_end_put_behind_it(clean, tmp_path):
     root = tmp_path / "hands"
     shutil.copytree(clean, root)
     picture = Image.open(root / "images" / "hand_001.png")
-    for image_id, ending in (("hand_001", b""), ("hand_003", b"\xff\xd9")):
+    cases = itertools.product((0.4, 0.9, 0.999), ({}, {"progressive": True}), (b"", b"\xff\xd9"))
+    ids = [f"hand_{number:03d}" for number in range(12)]
+    for image_id, (share, options, ending) in zip(ids, cases, strict=True):
         (root / "images" / f"{image_id}.png").unlink()
         path = root / "images" / f"{image_id}.jpg"
         picture.save(path, **options)
@@ -131,11 +137,13 @@ def test_a_cut_jpeg_is_found_also_with_an_end_put_behind_it(clean, tmp_path, sha
     target = tmp_path / "found.json"
     assert cli.main(["check", str(root), "--json", str(target)]) == 1
     findings = json.loads(target.read_text())["findings"]
-    assert [f["image"] for f in findings if f["kind"] == "unreadable"] == ["hand_001", "hand_003"]
+    assert [f["image"] for f in findings if f["kind"] == "unreadable"] == ids
 
 
 def test_text_is_cut_and_many_findings_are_counted():
-    findings = [Finding("error", "unreadable", f"image\n{number}", None, f"file {number}: " + "long " * 200, "Copy it.") for number in range(9)]
+    findings = [
+        Finding("error", "unreadable", f"image\n{number}", None, f"file {number}: " + "long " * 200, "Copy it.") for number in range(9)
+    ]
     text = as_text(findings, "set", width=80)
     assert max(map(len, text.splitlines()[3:])) <= 80
     assert "and 6 more: image\\n3" in text

@@ -119,11 +119,13 @@ def _cause(inspection: "Inspection", witnesses: Witnesses, number: int) -> Cause
         return Cause("unit", f"its points cover an area {times} than usual: mm for pixels, or a copy of another size.")
     if witnesses.angle[number] > 1 and not misfit > ODD and not (witnesses.usual and agreement > witnesses.low):
         return Cause("turned", "its points are turned against those of the other images.")
-    if misfit > ODD:
+    off = unlike and agreement < HALF * witnesses.usual
+    if misfit > ODD or (off and witnesses.root[number] > ODD):
+        size = _size(misfit, witnesses.root[number])
         return Cause(
-            "odd_shape", f"the arrangement of its landmarks is unlike that of the other images ({misfit:.1f} times the usual distance)."
+            "odd_shape", f"the arrangement of its landmarks is unlike that of the other images ({size:.1f} times the usual distance)."
         )
-    if unlike and agreement < HALF * witnesses.usual:
+    if off:
         text = f"its points stand on other structures than in the other images (agreement {agreement:.2f}, usual {witnesses.usual:.2f})."
         return Cause("points_off", text)
     return None

@@ -15,6 +15,7 @@ LIMIT = 4.0  # robust deviations beyond which a point counts as one at this limi
 SHRINKAGE = 0.05  # of the covariance towards independent points, as a share of the mean variance
 FOLDS = 8  # an image says nothing about its own prediction
 BLOCK = 100  # landmarks that predict each other
+SMALL = 3.0  # images by which a usual distance is uncertain: few images predict worse than they seem to
 MOST = 10.0  # usual distances that a single landmark can count in a mean
 FLOOR = 0.5  # of the median scale of all landmarks: no landmark is known better
 
@@ -48,8 +49,8 @@ def align(reference: Array, points: Array) -> Pose:
     pose = _fit(reference, filled, weights)
     for _ in range(STEPS):
         away = np.linalg.norm(pose.to_reference(filled) - reference, axis=2)
-        usual = np.nanmedian(np.where(present, away, np.nan), axis=1, keepdims=True) if len(points) else np.zeros((0, 1))
-        weights = present / (1.0 + (away / (2.0 * np.maximum(np.nan_to_num(usual), 1e-9))) ** 2)
+        usual = np.nan_to_num(_nanmedian(np.where(present, away, np.nan), axis=1))[:, None]
+        weights = present / (1.0 + (away / (2.0 * np.maximum(usual, 1e-9))) ** 2)
         pose = _fit(reference, filled, weights)
     return pose
 
@@ -92,8 +93,7 @@ class Shapes:
         """(I,) median over landmarks of the distance from the usual shape, in usual distances; NaN for images with few points."""
         away = np.linalg.norm(align(self.reference, points).to_reference(points) - self.reference, axis=2) / self.spread
         few = np.isfinite(away).sum(axis=1) < MIN_POINTS
-        with np.errstate(all="ignore"):
-            return np.where(few, np.nan, _nanmedian(away, axis=1))
+        return np.where(few, np.nan, _nanmedian(away, axis=1))
 
     def surprises(self, points: Array, folds: Array) -> tuple[Array, Array]:
         """How far landmarks lie from what the others predict.
@@ -134,7 +134,8 @@ def learn(points: Array) -> Shapes | None:
     folds = np.arange(len(points)) % FOLDS
     covariances = np.stack([_covariance(limited[folds != fold]) for fold in range(FOLDS)])
     rest = np.stack([_residuals(one, covariances[fold]) for one, fold in zip(away, folds, strict=True)])
-    return Shapes(reference, spread, covariances, _floored(_nanmedian(np.linalg.norm(rest, axis=2), axis=0)), folds)
+    scale = _floored(_nanmedian(np.linalg.norm(rest, axis=2), axis=0)) * (1.0 + SMALL / len(points))
+    return Shapes(reference, spread, covariances, scale, folds)
 
 
 def _median_shape(points: Array) -> Array:
@@ -187,7 +188,8 @@ def _floored(scale: Array) -> Array:
 
 
 def _nanmedian(values: Array, axis: int) -> Array:
-    """Median without NaN, and without a warning where all are."""
-    empty = np.isnan(values).all(axis=axis)
-    filled = np.where(np.expand_dims(empty, axis), 0.0, values)
-    return np.where(empty, np.nan, np.nanmedian(filled, axis=axis))
+    """Median without NaN, which is NaN where all are. It is much faster than NumPy's for few values."""
+    ordered = np.moveaxis(np.sort(values, axis=axis), axis, 0)  # NaN last
+    count = np.isfinite(ordered).sum(axis=0)
+    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(ordered) - 1)
+    return (np.take_along_axis(ordered, low[None], 0)[0] + np.take_along_axis(ordered, high[None], 0)[0]) / 2.0

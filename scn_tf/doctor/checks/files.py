@@ -11,7 +11,7 @@ from scn_tf.presence import known
 
 MOST_ODD = 0.2  # share of the images that are called odd ones; more are one finding of the set
 SIZE_FACTOR, ASPECT_FACTOR = 1.8, 1.35  # from the usual size and proportions
-DEVIATIONS = 8.0  # robust ones
+DEVIATIONS = 6.0  # robust ones
 
 
 def _unreadable(inspection: Inspection) -> Iterator[Found]:

@@ -7,7 +7,7 @@ import numpy as np
 from scn_tf.doctor.checks.arrangement import of_cause
 from scn_tf.doctor.finding import Check, Found
 from scn_tf.doctor.inspection import Inspection
-from scn_tf.doctor.picture import Picture
+from scn_tf.doctor.picture import SIDE, Picture
 from scn_tf.presence import known
 from scn_tf.types import Array
 
@@ -16,7 +16,7 @@ NARROW = 0.15  # of the usual range
 AT_HIGH = 0.2  # share of pixels with the largest value, beyond what is usual
 FLAT_SHARE = 0.4  # of the landmarks, whose surroundings show nothing where they usually do
 RARE = 0.1  # share of the images that may have a blank part, beyond which it is how they are made
-MIN_IMAGES, ALIKE, COARSE = 6, 0.5, 16  # images that have a usual look, correlation with it, and pixels of a side to compare
+MIN_IMAGES, ALIKE, COARSE = 6, 0.4, 16  # images that have a usual look, correlation with it, and pixels of a side to compare
 MIDDLE = (0.15, 0.85)  # of the range: no background is usually of this grey
 
 
@@ -41,11 +41,15 @@ def _inverted(inspection: Inspection) -> Iterator[Found]:
 
 
 def _coarse(picture: Picture) -> Array:
-    """An image in few pixels, with zero mean and length 1."""
-    shown = picture.shown()
-    shown = shown[(slice(None, None, shown.shape[0] // COARSE),) * shown.ndim].ravel()
-    shown = shown - shown.mean()
-    return shown / max(float(np.linalg.norm(shown)), 1e-6)
+    """An image in few pixels, with zero mean and length 1; 0 around it."""
+    shown, size, fit = picture.shown(), known(picture.size), known(picture.fit)
+    for axis in range(shown.ndim):
+        shown = shown.reshape(*shown.shape[:axis], COARSE, -1, *shown.shape[axis + 1 :]).mean(axis=axis + 1)
+    step = SIDE[shown.ndim] / COARSE
+    grid = np.stack(np.meshgrid(*[np.abs(np.arange(COARSE) - (COARSE - 1) / 2)] * shown.ndim, indexing="ij")[::-1], axis=-1)
+    inside = (grid <= size * fit.scale / step / 2 - 0.5).all(axis=-1)
+    values = np.where(inside, shown - shown[inside].mean(), 0.0).ravel() if inside.any() else shown.ravel()
+    return values / max(float(np.linalg.norm(values)), 1e-6)
 
 
 def _constant(inspection: Inspection) -> Iterator[Found]:
