@@ -23,7 +23,7 @@ FLOORS = [
     {"build"},
     {"data"},
     {"figures", "intake", "runs", "suggest"},
-    {"scoring"},
+    {"doctor", "scoring"},
     {"training"},
     {"systems"},
     {"combine_runs", "compare_runs", "evaluate_run", "export", "predict", "prediction", "train_run"},

@@ -56,6 +56,8 @@ WHOLE = {
     "grey.bmp": lambda path: by_pillow(path, PLANE),
     "colour.bmp": lambda path: by_pillow(path, COLOUR),
     "plain.tif": lambda path: tifffile.imwrite(path, PLANE),
+    "volume.tif": lambda path: by_itk(path, VOLUME),
+    "volume.tiff": lambda path: tifffile.imwrite(path, VOLUME, photometric="minisblack", metadata=None, bigtiff=True),
     "lzw.tif": lambda path: tifffile.imwrite(path, PLANE, compression="lzw"),
     "deflate.tif": lambda path: tifffile.imwrite(path, PLANE, compression="deflate", rowsperstrip=4),
     "packbits.tif": lambda path: tifffile.imwrite(path, PLANE, compression="packbits"),

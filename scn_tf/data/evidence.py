@@ -55,7 +55,7 @@ class Surroundings:
         self._fractions.append(bool(((pixels >= -0.05) & (pixels <= 1.05)).all()) and min(example["size"]) > 10)
         self._corners.append(bool((pixels <= CORNER * example["size"]).all()) and len(points) >= MIN_LANDMARKS)
         for frame, other in ((None, points), *other_frames(example, self.coordinates)):
-            found = patches(image, other[chosen], present[chosen], _borders(example))
+            found = patches(image, other[chosen], present[chosen], borders(example))
             self._patches.setdefault(frame, []).append(found)
 
     def agreement(self) -> dict[Frame | None, np.ndarray]:
@@ -181,23 +181,23 @@ def _changed(points: np.ndarray, axes: tuple[int, ...], by: np.ndarray) -> np.nd
 
 def _to_pixels(example: Example, points: np.ndarray) -> np.ndarray:
     """Network pixels (N, d) to pixels of the image, axes as loaded."""
-    return (points - _first_pixel(example)) * example["file_per_pixel"].astype(float)
+    return (points - first_pixel(example)) * example["file_per_pixel"].astype(float)
 
 
 def _to_input(example: Example, pixels: np.ndarray) -> np.ndarray:
-    return pixels / example["file_per_pixel"].astype(float) + _first_pixel(example)
+    return pixels / example["file_per_pixel"].astype(float) + first_pixel(example)
 
 
-def _first_pixel(example: Example) -> np.ndarray:
+def first_pixel(example: Example) -> np.ndarray:
     """Position (d,) in the input of the centre of an image's first pixel. Images are centred."""
     last = np.array(example["image"].shape[-2::-1]) - 1.0
     return (last - (example["size"].astype(float) - 1) / example["file_per_pixel"]) / 2
 
 
-def _borders(example: Example) -> tuple[np.ndarray, np.ndarray]:
+def borders(example: Example) -> tuple[np.ndarray, np.ndarray]:
     """First and last pixel of the input, (d,) in array order, that show the image."""
     side = np.array(example["image"].shape[-2::-1])
-    low = np.clip(np.ceil(_first_pixel(example)), 0, side - 1)
+    low = np.clip(np.ceil(first_pixel(example)), 0, side - 1)
     return low[::-1].astype(int), (side - 1 - low)[::-1].astype(int)
 
 

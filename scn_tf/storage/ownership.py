@@ -29,6 +29,7 @@ FIDUCIALS = re.compile(rb"(# [^\n]*\n)*# written by scn_tf\n")  # 3D Slicer does
 MATLAB = b"MATLAB 5.0 MAT-file, written by scn_tf"  # nor MATLAB this header
 LABEL_MAP = b"label map by scn_tf"  # nor others this description
 JSON_KEYS = ({"scn_tf"}, {"pe_mean_px", "sdr_percent"}, {"dice_mean", "dice"}, {"landmarks", "pixel_size", "size"})
+FINDING = {"severity", "kind", "image", "landmark", "message", "fix"}  # of a check
 SECTIONS = {"data", "model", "heatmap", "augment", "train"}
 MIN_FIELDS = 10  # of the section train in a configuration that a run wrote; a user's own names a few
 PNG_START, PNG_HEADER = b"\x89PNG\r\n\x1a\n", 33  # signature, and with the first chunk
@@ -112,7 +113,7 @@ def _is_json(path: Path) -> bool:
         return False
     values = json.loads(path.read_bytes())
     if isinstance(values, dict):
-        return any(keys <= set(values) for keys in JSON_KEYS) or _is_annotations(values)
+        return any(keys <= set(values) for keys in JSON_KEYS) or _is_annotations(values) or _is_check(values)
     return isinstance(values, list) and bool(values) and all(isinstance(task, dict) and _is_task(task) for task in values)
 
 
@@ -137,6 +138,11 @@ def _is_journal(path: Path) -> bool:
     """Whether a file is a journal. A kill may have left its first bytes alone."""
     head = _head(path)[: len(JOURNALS)]
     return JOURNALS.startswith(head)
+
+
+def _is_check(values: dict[str, object]) -> bool:
+    found = values.get("findings")
+    return set(values) == {"findings"} and isinstance(found, list) and all(isinstance(one, dict) and set(one) == FINDING for one in found)
 
 
 def _is_settings(path: Path) -> bool:

@@ -8,7 +8,7 @@ chooses a row; ``image`` turns, checks and converts. Other packages register row
 from scn_tf.data.images.archives import Unpacked, unpacked
 from scn_tf.data.images.collect import Source, check_exist, collect
 from scn_tf.data.images.dicom.series import is_series
-from scn_tf.data.images.formats import IMAGE_FORMATS, is_image, read_image, register_image_format, shown, stem
+from scn_tf.data.images.formats import IMAGE_FORMATS, is_image, read_image, read_safely, register_image_format, shown, stem
 from scn_tf.data.images.image import MAX_MM, MIN_MM, Image, Stored, checked_spacing, from_array, from_stored
 from scn_tf.data.images.row import ImageFormat
 from scn_tf.errors import ImageError
@@ -31,6 +31,7 @@ __all__ = [
     "is_image",
     "is_series",
     "read_image",
+    "read_safely",
     "register_image_format",
     "shown",
     "stem",

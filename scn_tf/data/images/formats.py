@@ -80,8 +80,18 @@ def read_image(path: str | os.PathLike[str], *, dims: int, channels: int = 1, se
     if path.is_dir() and dims != 3:
         raise ImageError(f"{name}: is a folder; a model of 2D images takes its files one by one.")
     with _errors_named(name):
-        found = isolated.read(path, name, series) if _is_isolated(path) else read_stored(path, series)
-        return from_stored(found, dims=dims, channels=channels, name=name)
+        return from_stored(read_safely(path, series), dims=dims, channels=channels, name=name)
+
+
+def read_safely(path: Path, uid: str | None = None) -> Stored:
+    """Read a file, or a DICOM series of a folder, as it is stored. Formats whose decoders may crash run in another process.
+
+    Raises:
+        ImageError: see :func:`read_image`.
+    """
+    name = shown(path)
+    with _errors_named(name):
+        return isolated.read(path, name, uid) if _is_isolated(path) else read_stored(path, uid)
 
 
 def read_stored(path: Path, uid: str | None = None) -> Stored:

@@ -13,6 +13,7 @@ from scn_tf.data.images.facts import ImageFacts
 from scn_tf.data.text import read_text
 from scn_tf.errors import DatasetError
 from scn_tf.messages import cut, short, visible
+from scn_tf.presence import known
 from scn_tf.storage import files
 from scn_tf.types import Array
 
@@ -29,45 +30,22 @@ def read(path: Path, expected: Expected) -> Annotations:
     Raises:
         DatasetError: the table is malformed; the message names line, ID and landmark.
     """
-    names, dims = stated(path, expected)
-    count = len(names)
+    expected = stated(path, expected)
     landmarks: dict[str, Array] = {}
     rows: dict[str, int] = {}
     for line, text in enumerate(read_text(path).split("\n"), start=1):
-        if len(text) > MAX_LINE + MAX_VALUE * count * dims:  # before it becomes millions of cells
-            raise DatasetError(
-                f"{path}, line {line}: cannot be read: it has {len(text):,} characters. Expected one row per image, with an ID and "
-                f"{count * dims} values."
-            )
-        try:
-            (row,) = csv.reader([text])  # line by line: a quotation mark left open would take all rows that follow
-        except csv.Error as error:
-            raise DatasetError(f"{path}, line {line}: cannot be read ({error}).{_hint(line, [text], count * dims)}") from None
-        if not any(cell.strip() for cell in row):
+        found = read_row(text, line, path, expected)
+        if found is None:
             continue
-        image_id, values = row[0].strip(), row[1:]
-        shown = cut(visible(image_id), 40)
-        if len(values) != count * dims:
-            raise DatasetError(
-                f"{path}, line {line} ({shown}): expected {count * dims} values ({count} landmarks x {dims}, all in one row), "
-                f"received {len(values)}.{_hint(line, row, count * dims)}"
-            )
+        image_id, numbers = found
         if image_id in landmarks:
-            raise DatasetError(f"{path}, line {line}: {shown} appears twice (first in line {rows[image_id]}).")
-        wrong = next((column for column, value in enumerate(values) if value.strip() and not _is_number(value)), None)
-        if wrong is not None:
-            name = cut(visible(names[wrong // dims]), 60)
-            raise DatasetError(
-                f"{path}, line {line} ({shown}): {'xyz'[wrong % dims]} of landmark {name}: expected a number, "
-                f"received {short(values[wrong], 60)}.{_hint(line, row, count * dims)}"
-            )
-        numbers = np.array([float(value) if value.strip() else np.nan for value in values]).reshape(count, dims)
+            raise DatasetError(f"{path}, line {line}: {cut(visible(image_id), 40)} appears twice (first in line {rows[image_id]}).")
         landmarks[image_id], rows[image_id] = numbers, line
     return Annotations(landmarks, rows)
 
 
-def stated(path: Path, expected: Expected) -> tuple[tuple[str, ...], int]:
-    """Names and dimension of the landmarks. Without names the first row tells their number.
+def stated(path: Path, expected: Expected) -> Expected:
+    """Names and dimension of the landmarks, none of them None. Without names the first row tells their number.
 
     Raises:
         DatasetError: the dimension is not known, or the first row has another number of values.
@@ -75,14 +53,14 @@ def stated(path: Path, expected: Expected) -> tuple[tuple[str, ...], int]:
     if expected.dims is None:
         raise DatasetError(f"{path}: a table without a header does not tell whether its points have two or three coordinates.")
     if expected.names is not None:
-        return expected.names, expected.dims
+        return expected
     first = next((line for line in read_text(path).split("\n") if line.strip()), "")
     count, rest = divmod(first[:MAX_LINE].count(","), expected.dims)
     if rest or not count:
         raise DatasetError(
             f"{path}, line 1: expected an ID and {expected.dims} values per landmark, received {count * expected.dims + rest} values."
         )
-    return tuple(map(str, range(count))), expected.dims
+    return Expected(tuple(map(str, range(count))), expected.dims)
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -90,6 +68,48 @@ def recognises(path: Path, head: bytes) -> bool:
     first = head.decode("utf-8-sig", errors="replace").splitlines()[:1]
     cells = first[0].split(",")[1:] if first else []
     return len(cells) > 1 and all(not cell.strip() or _is_number(cell) for cell in cells) and any(cell.strip() for cell in cells)
+
+
+def read_row(text: str, line: int, path: Path, expected: Expected) -> tuple[str, Array] | None:
+    """ID and landmarks (N, d) of one row; None if the row is blank.
+
+    Args:
+        text: the row.
+        line: its number in the file, for messages.
+        path: see :func:`read`.
+        expected: names and dimension, not None.
+
+    Raises:
+        DatasetError: the row is malformed; the message names line, ID and landmark.
+    """
+    names, dims = known(expected.names), known(expected.dims)
+    count = len(names)
+    if len(text) > MAX_LINE + MAX_VALUE * count * dims:  # before it becomes millions of cells
+        raise DatasetError(
+            f"{path}, line {line}: cannot be read: it has {len(text):,} characters. Expected one row per image, with an ID and "
+            f"{count * dims} values."
+        )
+    try:
+        (row,) = csv.reader([text])  # line by line: a quotation mark left open would take all rows that follow
+    except csv.Error as error:
+        raise DatasetError(f"{path}, line {line}: cannot be read ({error}).{_hint(line, [text], count * dims)}") from None
+    if not any(cell.strip() for cell in row):
+        return None
+    image_id, values = row[0].strip(), row[1:]
+    shown = cut(visible(image_id), 40)
+    if len(values) != count * dims:
+        raise DatasetError(
+            f"{path}, line {line} ({shown}): expected {count * dims} values ({count} landmarks x {dims}, all in one row), "
+            f"received {len(values)}.{_hint(line, row, count * dims)}"
+        )
+    wrong = next((column for column, value in enumerate(values) if value.strip() and not _is_number(value)), None)
+    if wrong is not None:
+        name = cut(visible(names[wrong // dims]), 60)
+        raise DatasetError(
+            f"{path}, line {line} ({shown}): {'xyz'[wrong % dims]} of landmark {name}: expected a number, "
+            f"received {short(values[wrong], 60)}.{_hint(line, row, count * dims)}"
+        )
+    return image_id, np.array([float(value) if value.strip() else np.nan for value in values]).reshape(count, dims)
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:

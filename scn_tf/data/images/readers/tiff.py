@@ -109,6 +109,17 @@ def _check_whole(file: "tifffile.TiffFile", pages: "list[tifffile.TiffPage]", na
             held, stated = sum(page.databytecounts[:needed]), _bytes(page)
             if held < stated:
                 raise ImageError(f"{name}: is cut short: it holds {held:,} of the {stated:,} bytes that its tags state.")
+    # tifffile ends the list of pages where the next one is not there: the rest of a volume would be missing.
+    if following := _next_page(file):
+        raise ImageError(f"{name}: is cut short: it has {len(file.pages)} pages, and the next one, at byte {following:,}, is not there.")
+
+
+def _next_page(file: "tifffile.TiffFile") -> int:
+    """Position of the page after the last one that was found; 0 if there is none."""
+    layout = file.tiff
+    _, end = _list_of_tags(file, file.pages[len(file.pages) - 1].aspage())
+    file.filehandle.seek(end - layout.offsetsize)
+    return int.from_bytes(file.filehandle.read(layout.offsetsize), "little" if layout.byteorder == "<" else "big")
 
 
 def _list_of_tags(file: "tifffile.TiffFile", page: "tifffile.TiffPage") -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""One module per subject, one row per kind of mistake."""
