@@ -125,7 +125,7 @@ def volume(root):
         (lambda root: edit(root / "dataset.yaml", "name:", "nmae:"), r"dataset\.yaml: nmae: unknown key; did you mean name\?"),
         (lambda root: edit(root / "dataset.yaml", "dims: 2", ""), r"dataset\.yaml: dims: is missing\.$"),
         (lambda root: (root / "landmarks.csv").unlink(), r"landmarks\.csv: no such file; .*annotations in dataset\.yaml"),
-        (lambda root: put_above(root, "id,x1,y1"), r"landmarks\.csv, line 1 \(id\): .*received 2\. Is it a header\?"),
+        (lambda root: put_above(root, "id,x1,y1"), r"landmarks\.csv, line 2: expected 3 columns as in the header, received 43"),
         (lambda root: put_above(root, "id" + ",x" * 42), r"line 1 \(id\): x of landmark thumb_mcp: .*received 'x'\. Is it a header\?"),
         (lambda root: put_above(root, "hand_000,,"), r"line 1 \(hand_000\): .*received 2\.$"),
         (lambda root: edit(root / "landmarks.csv", ",", ";"), r"line 1 \(hand_000;.*Columns must be separated by commas\."),
