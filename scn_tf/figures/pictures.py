@@ -6,10 +6,12 @@ from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import NullLocator
 
 from scn_tf.environment.backend import keras
 from scn_tf.types import Array, Tensor
@@ -133,7 +135,7 @@ def overlay_figure(image: Array, landmarks: Array, names: Sequence[str]) -> Arra
         label.set_path_effects([OUTLINE])
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
-    axis.set_axis_off()
+    bare(axis)
     return render(figure)
 
 
@@ -181,6 +183,13 @@ def image_error_curves(errors: Mapping[tuple[str, str], Array], *, unit: str, sy
     axis.grid(alpha=0.3)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, title="system, training images: mean")
     return figure
+
+
+def bare(axis: Axes) -> None:
+    """Hide the axes around a picture, and their ticks, which Matplotlib would otherwise make and not draw."""
+    axis.set_axis_off()
+    for one in (axis.xaxis, axis.yaxis):
+        one.set_major_locator(NullLocator())
 
 
 def _plain(text: str) -> str:

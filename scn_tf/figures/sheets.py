@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from scn_tf.figures.pictures import OUTLINE, png
+from scn_tf.figures.pictures import OUTLINE, bare, png
 from scn_tf.messages import cut, visible
 
 MAX_IMAGES = {2: 9, 3: 4}  # of a sheet
@@ -117,7 +117,7 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     FigureCanvasAgg(figure)
     axes = list(np.ravel(figure.subplots(rows, columns)))
     for axis in axes:
-        axis.set_axis_off()
+        bare(axis)
     return figure, axes
 
 
@@ -139,7 +139,7 @@ def _show(axis: Axes, image: np.ndarray, view: Sequence[int], aspect: float = 1.
     )
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim((-0.5, height - 0.5) if view[1] == 2 else (height - 0.5, -0.5))
-    axis.set_axis_off()
+    bare(axis)
 
 
 def _pairs(axis: Axes, truth: np.ndarray, found: np.ndarray, names: Sequence[str]) -> None:
