@@ -139,7 +139,7 @@ def _predict(work: Work, done: set[str], count: Callable[[int], object]) -> None
 
 
 def _finish(outcome: Outcome, key: str, outputs: Outputs, records: list[dict[str, Any]]) -> None:
-    """Add the record of an image, and write its files. A record without its files does not count as done.
+    """Write the files of an image, and add its record.
 
     Raises:
         ImageError: there is no prediction.
@@ -150,12 +150,8 @@ def _finish(outcome: Outcome, key: str, outputs: Outputs, records: list[dict[str
         raise ImageError(outcome.error)
     facts = facts_of(source.path, prediction.image)._replace(series=source.series)
     values = tables.record(key, source.id, prediction, facts)
-    records.append(values)
-    try:
-        beside.write(outputs, tables.restored(values, source.path, source.series), prediction)
-    except DatasetError:
-        records.pop()
-        raise
+    beside.write(outputs, tables.restored(values, source.path, source.series), prediction)
+    records.append(values)  # last: after Ctrl-C, the files may be those of an earlier call
 
 
 def _write_tables(work: Work, out: Path, about: Written) -> tuple[int, Path | None]:

@@ -74,7 +74,7 @@ def sign_flip(differences: Array, *, seed: int = 0) -> float:
     With few images all signs are tried, else ``RESAMPLINGS`` random ones.
     """
     count = len(differences)
-    observed = abs(differences.sum()) * (1 - TIE)
+    observed = abs(differences.sum()) - TIE * np.abs(differences).sum()
     if count <= EXACT_IMAGES:
         signs = 1 - 2 * (np.arange(2**count)[:, None] >> np.arange(count) & 1)
         return float((np.abs(signs @ differences) >= observed).mean())

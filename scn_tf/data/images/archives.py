@@ -1,9 +1,11 @@
 """Zip files of images: unpacked into a temporary folder, within limits, and never outside of it."""
 
 import contextlib
+import lzma
 import re
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -22,6 +24,8 @@ MAX_RATIO = 500  # unpacked to packed bytes of an archive; medical images reach 
 FREE = 2**28  # bytes of the disk that stay free
 BLOCK = 2**20
 ARCHIVES = (ENDING, ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+DAMAGED = (*(zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error, lzma.LZMAError, struct.error),
+    *(IndexError, OverflowError, MemoryError))  # as the standard library raises them  # fmt: skip
 IMAGES_PACKED = (".nii.gz", ".svgz")  # endings of single files, no archives
 
 
@@ -107,7 +111,7 @@ def _unpack(path: Path, target: Path) -> list[str]:
                     _write(archive, member, target / PurePosixPath(member.filename), path)
     except ImageError:
         raise
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
+    except DAMAGED as error:
         raise ImageError(f"{path}: is no zip file, or a damaged one ({shown(error)[:200]}).") from None
     except OSError as error:
         raise ImageError(f"{path}: cannot be unpacked ({error.strerror or shown(error)}).") from None
