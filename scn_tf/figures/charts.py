@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from scn_tf.figures.pictures import LINES, OUTLINE, bare
+from scn_tf.figures.pictures import LINES, OUTLINE, bare, drawable
 from scn_tf.messages import cut, visible
 from scn_tf.types import Array
 
@@ -145,7 +145,7 @@ def heatmap_strip(maps: Mapping[str, Array], truth: Array, found: Array, marked:
 
 def name_of(text: str) -> str:
     """A name in a chart: short, in one line, not read as a formula."""
-    return cut(visible(str(text)), 40).replace("$", r"\$")
+    return drawable(cut(visible(str(text)), 40)).replace("$", r"\$")
 
 
 def _moments(errors: Array) -> dict[int, tuple[Array, Array]]:

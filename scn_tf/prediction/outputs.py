@@ -82,7 +82,7 @@ def check(outputs: Outputs, image_ids: Iterable[str], out: Path) -> None:
         files.make_folder(table.parent)
         files.check_writable(table)
         names.append(table)
-    if os.path.abspath(out) in {os.path.abspath(path) for path in names}:
+    if os.path.realpath(out) in {os.path.join(os.path.realpath(path.parent), path.name) for path in names}:
         raise WriteError(f"{out}: is also a file of `to`; choose another `to_dir`.")
     for folder, option in ((outputs.overlay, "overlay"), (outputs.folder, "to_dir")):
         if folder is not None:
@@ -90,7 +90,7 @@ def check(outputs: Outputs, image_ids: Iterable[str], out: Path) -> None:
             inside = [path for path in names if path.parent == folder]
             _check_own(inside, option)
             if inside:  # the others are alike; each call looks through the folder
-                files.check_writable(max(inside, key=lambda path: len(path.name)))
+                files.check_writable(max(inside, key=lambda path: len(os.fsencode(path.name))))
 
 
 def _check_own(paths: list[Path], option: str) -> None:

@@ -19,6 +19,8 @@ from scn_tf.storage import files
 
 ENDING = ".zip"
 MAX_MEMBERS = 2**16
+MAX_CONTENTS = 2**24  # bytes of the list of contents
+END = 2**16 + 200  # bytes of a zip file's end, which states its size
 MAX_BYTES = 32 * 2**30  # of all members unpacked
 MAX_RATIO = 500  # unpacked to packed bytes of an archive; medical images reach 20, zeros 1000
 FREE = 2**28  # bytes of the disk that stay free
@@ -100,6 +102,7 @@ def _unpack(path: Path, target: Path) -> list[str]:
     """Unpack an archive into a new folder. Returns a line per member that was left out."""
     left_out = []
     try:
+        _check_contents(path)
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
             _check(path, members)
@@ -116,6 +119,20 @@ def _unpack(path: Path, target: Path) -> list[str]:
     except OSError as error:
         raise ImageError(f"{path}: cannot be unpacked ({error.strerror or shown(error)}).") from None
     return left_out
+
+
+def _check_contents(path: Path) -> None:
+    """Refuse a list of contents that would fill the memory, before it is read."""
+    with open(path, "rb") as file:
+        file.seek(-min(path.stat().st_size, END), 2)
+        tail = file.read()
+    sizes = []
+    for mark, layout, at in ((b"PK\5\6", "<L", 12), (b"PK\6\6", "<Q", 40)):  # the second for large archives
+        start = tail.rfind(mark)
+        if start >= 0 and len(tail) >= start + at + 8:
+            sizes += struct.unpack_from(layout, tail, start + at)
+    if max((size for size in sizes if size != 2**32 - 1), default=0) > MAX_CONTENTS:
+        raise ImageError(f"{path}: its list of contents exceeds {MAX_CONTENTS:,} bytes, more than {MAX_MEMBERS:,} files need.")
 
 
 def _check(path: Path, members: list[zipfile.ZipInfo]) -> None:
