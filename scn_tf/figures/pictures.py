@@ -135,7 +135,15 @@ def overlay_figure(image: Array, landmarks: Array, names: Sequence[str]) -> Arra
     axis.imshow(shown, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
     axis.plot(*landmarks[:, :2].T, "x", color="red", markersize=5)
     for name, (x, y) in zip(names, landmarks[:, :2], strict=True):
-        label = axis.annotate(drawable(cut(visible(name), 40)), (x, y), xytext=(3, 3), textcoords="offset points", color="yellow", fontsize=6, parse_math=False)
+        label = axis.annotate(
+            drawable(cut(visible(name), 40)),
+            (x, y),
+            xytext=(3, 3),
+            textcoords="offset points",
+            color="yellow",
+            fontsize=6,
+            parse_math=False,
+        )
         label.set_path_effects([OUTLINE])
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)

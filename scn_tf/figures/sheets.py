@@ -38,7 +38,8 @@ def annotation_sheet(examples: Sequence[dict], ids: Sequence[str], names: Sequen
         axis.plot(*points[shown].T, "+", color="lime", markersize=6)
         for number in np.flatnonzero(shown).tolist():
             _label(axis, str(number) if numbered else names[number], points[number], "yellow")
-        axis.set_title(f"{_name(image_id)}  ({'xyz'[view[0]]} right, {'xyz'[view[1]]} {'up' if view[1] == 2 else 'down'})", fontsize=8, parse_math=False)
+        title = f"{_name(image_id)}  ({'xyz'[view[0]]} right, {'xyz'[view[1]]} {'up' if view[1] == 2 else 'down'})"
+        axis.set_title(title, fontsize=8, parse_math=False)
     if numbered:
         legend = textwrap.wrap("   ".join(f"{number} {_name(name)}" for number, name in enumerate(names)), 150)[:12]
         figure.supxlabel("\n".join(legend), fontsize=6, parse_math=False)

@@ -126,12 +126,14 @@ def _check_contents(path: Path) -> None:
     with open(path, "rb") as file:
         file.seek(-min(path.stat().st_size, END), 2)
         tail = file.read()
-    sizes = []
-    for mark, layout, at in ((b"PK\5\6", "<L", 12), (b"PK\6\6", "<Q", 40)):  # the second for large archives
-        start = tail.rfind(mark)
-        if start >= 0 and len(tail) >= start + at + 8:
-            sizes += struct.unpack_from(layout, tail, start + at)
-    if max((size for size in sizes if size != 2**32 - 1), default=0) > MAX_CONTENTS:
+    end = tail.rfind(b"PK\5\6")
+    if end < 0 or len(tail) < end + 22:
+        return  # no zip file
+    (size,) = struct.unpack_from("<L", tail, end + 12)
+    large = tail.rfind(b"PK\6\6", 0, end)
+    if tail[max(0, end - 20) : end].startswith(b"PK\6\7") and large >= 0 and end >= large + 56:  # as large archives state it
+        (size,) = struct.unpack_from("<Q", tail, large + 40)
+    if size > MAX_CONTENTS:
         raise ImageError(f"{path}: its list of contents exceeds {MAX_CONTENTS:,} bytes, more than {MAX_MEMBERS:,} files need.")
 
 
