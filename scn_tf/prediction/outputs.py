@@ -1,6 +1,7 @@
 """Files of single images beside the table: pictures, and files of other tools."""
 
 import os
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -88,9 +89,20 @@ def check(outputs: Outputs, image_ids: Iterable[str], out: Path) -> None:
         if folder is not None:
             files.make_folder(folder)
             inside = [path for path in names if path.parent == folder]
+            _check_case(folder, inside)
             _check_own(inside, option)
             if inside:  # the others are alike; each call looks through the folder
                 files.check_writable(max(inside, key=lambda path: len(os.fsencode(path.name))))
+
+
+def _check_case(folder: Path, paths: list[Path]) -> None:
+    alike: dict[str, Path] = {}
+    for path in paths:
+        first = alike.setdefault(unicodedata.normalize("NFC", path.name.casefold()), path)
+        if first != path and files.folds_case(folder):
+            raise WriteError(
+                f"{path}: is {first.name} for this disk, which does not tell capital letters from small ones. Rename an image."
+            )
 
 
 def _check_own(paths: list[Path], option: str) -> None:

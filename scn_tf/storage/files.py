@@ -244,6 +244,15 @@ def check_writable(path: str | Path, *, ours: Callable[[Path], bool] = ownership
     remove_leftovers(target.parent, [target.name])
 
 
+def folds_case(folder: str | Path) -> bool:
+    """Whether two names that differ only in case are one file in a folder, as on macOS and Windows."""
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".scn_tf-CASE", dir=folder) as file:
+            return os.path.exists(os.path.join(folder, os.path.basename(file.name).lower()))
+    except OSError:
+        return False  # writing will say what is wrong
+
+
 def check_folder(folder: str | Path, names: Iterable[str], *, witness: str | None = None) -> None:
     """Check that files with these names can be written in a folder; see :func:`check_writable`.
 
