@@ -112,7 +112,10 @@ def _errors_of(path: Path, name: str, split: str, root: PathName | None, out: Pa
 
 def _changed(model: Path, split: str) -> float:
     """When a model, or the annotations of its data set, changed last. An evaluation before it is outdated."""
-    root = Path(opening.read_info(model).config.data.root)
+    stated = opening.read_info(model).config.data.root
+    if stated is None:
+        return model.stat().st_mtime
+    root = Path(stated)
     annotated = [root / "dataset.yaml", root / "landmarks.csv", *(root / "splits" / f"{name}.txt" for name in split.split("+"))]
     with contextlib.suppress(DatasetError):  # the data set may be elsewhere by now
         annotated.append(root / str(read_description(root / "dataset.yaml").annotations))

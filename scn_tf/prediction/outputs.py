@@ -100,9 +100,7 @@ def _check_case(folder: Path, paths: list[Path]) -> None:
     for path in paths:
         first = alike.setdefault(unicodedata.normalize("NFC", path.name.casefold()), path)
         if first != path and files.folds_case(folder):
-            raise WriteError(
-                f"{path}: is {first.name} for this disk, which does not tell capital letters from small ones. Rename an image."
-            )
+            raise WriteError(f"{path}: is {first.name} for this disk, where capital and small letters are alike. Rename an image.")
 
 
 def _check_own(paths: list[Path], option: str) -> None:
