@@ -169,7 +169,7 @@ def _label(axis: Axes, text: str, place: np.ndarray, colour: str) -> None:
 
 
 def _name(text: str) -> str:
-    """A name for a picture: short and in one line. Whoever draws it turns formulas off."""
+    """A name for a picture: short and in one line. Its text must not be read as a formula (parse_math=False)."""
     return drawable(cut(visible(str(text)), 40))
 
 
