@@ -1,5 +1,6 @@
 """Compare trained runs on the same images of a split, with paired tests."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -7,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from scn_tf import evaluate_run
+from scn_tf.data.description import read_description
 from scn_tf.errors import CheckpointError, ConfigError, DatasetError
 from scn_tf.figures import charts, pages
 from scn_tf.scoring import comparison
@@ -95,7 +97,7 @@ def _errors_of(path: Path, name: str, split: str, root: PathName | None, out: Pa
     if root is None:
         folder = evaluate_run.folder_of(path, split)
         table = folder / ERRORS
-        if table.is_file() and table.stat().st_mtime >= model.stat().st_mtime:
+        if table.is_file() and table.stat().st_mtime >= _changed(model, split):
             return read_run(table)
     else:
         folder = out / "evaluations" / "".join(character if character.isalnum() or character in "-_." else "_" for character in name)
@@ -106,6 +108,18 @@ def _errors_of(path: Path, name: str, split: str, root: PathName | None, out: Pa
     if not (folder / ERRORS).is_file():
         raise CheckpointError(f"{path}: finds label maps; only models of landmarks can be compared.")
     return read_run(folder / ERRORS)
+
+
+def _changed(model: Path, split: str) -> float:
+    """When a model, or the annotations of its data set, changed last. An evaluation before it is outdated."""
+    stated = opening.read_info(model).config.data.root
+    if stated is None:
+        return model.stat().st_mtime
+    root = Path(stated)
+    annotated = [root / "dataset.yaml", root / "landmarks.csv", *(root / "splits" / f"{name}.txt" for name in split.split("+"))]
+    with contextlib.suppress(DatasetError):  # the data set may be elsewhere by now
+        annotated.append(root / str(read_description(root / "dataset.yaml").annotations))
+    return max(path.stat().st_mtime for path in (model, *annotated) if path.is_file())
 
 
 def _page(runs: dict[str, RunErrors], pairs: Sequence[Pair], split: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import scn_tf
-from scn_tf import cli, export
+from scn_tf import cli, export, predict
 from scn_tf.data import images
 from scn_tf.errors import WriteError
 from scn_tf.prediction import run, steps, streaming
@@ -19,6 +19,25 @@ from scn_tf.storage.journal import Journal
 from tests.conftest import SUBPIXEL
 
 SPLIT = 4  # images per batch in these tests
+
+
+@pytest.fixture(scope="module")
+def opened():
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def models_are_opened_once(opened, monkeypatch):
+    """Opening a model takes most of the time of a small prediction."""
+    load = predict.load
+
+    def remembered(path):
+        key = predict.identity(path)
+        if key not in opened:
+            opened[key] = load(path)
+        return opened[key]
+
+    monkeypatch.setattr(predict, "load", remembered)
 
 
 @pytest.fixture

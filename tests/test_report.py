@@ -94,14 +94,33 @@ def test_a_study_in_pixels_has_shares_of_the_image_too(in_pixels, tmp_path):
     assert known["pe_mean"] == 2.0
 
 
-def test_a_named_distance_takes_the_place_of_the_diagonal(run_2d, hands_2d, tmp_path):
-    root = without_mm(hands_2d, tmp_path / "set", "normalization: {landmarks: [3, 19]}\n")
-    assert open_dataset(root).unit == "px"
-    summary, out = evaluate_run.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
-    assert (summary["unit"], summary["nme_reference"]) == ("px", "distance from index_mcp to radius")
+ODD = "<script>alert(1)<&script>$x_{"  # an image
+
+
+@pytest.fixture(scope="module")
+def odd(run_2d, hands_2d, tmp_path_factory):
+    """Evaluation of a set without mm, with a named distance, large images and names that a page or a chart could execute."""
+    folder = tmp_path_factory.mktemp("odd")
+    root = without_mm(hands_2d, folder / "set", "normalization: {landmarks: [3, 19]}\n")
     dataset = open_dataset(root)
-    rows = rows_of(out / "errors.csv")
-    for row in rows[:30]:
+    for identity in dataset.split("val"):
+        path = root / "images" / f"{identity}.png"
+        image = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        sitk.WriteImage(sitk.GetImageFromArray(np.kron(image, np.ones((8, 8), "uint8"))), str(path))
+    rows = [line.split(",") for line in (root / "landmarks.csv").read_text().splitlines()]
+    (root / "landmarks.csv").write_text("\n".join(",".join([row[0], *(f"{8 * float(v) + 3.5}" for v in row[1:])]) for row in rows))
+    (root / "images" / "hand_008.png").rename(root / "images" / f"{ODD}.png")
+    for name in ("landmarks.csv", "splits/val.txt"):
+        (root / name).write_text((root / name).read_text().replace("hand_008", ODD))
+    return (root, *evaluate_run.evaluate(run_2d, "val", root=root, out=folder / "out"))
+
+
+def test_a_named_distance_takes_the_place_of_the_diagonal(odd):
+    root, summary, out = odd
+    dataset = open_dataset(root)
+    assert dataset.unit == "px"
+    assert (summary["unit"], summary["nme_reference"]) == ("px", "distance from index_mcp to radius")
+    for row in rows_of(out / "errors.csv")[:30]:
         first, second = dataset.landmarks[row["id"]][[3, 19]]
         assert float(row["error_percent"]) == pytest.approx(100 * float(row["error_px"]) / np.linalg.norm(first - second), rel=1e-3)
 
@@ -118,14 +137,24 @@ def test_an_absent_named_point_leaves_its_image_out_of_the_relative_errors():
     np.testing.assert_allclose(localization.relative_errors(result, (1, 2)), [[62.5, 0, 100], [np.nan] * 3])
 
 
+@pytest.fixture(scope="module")
+def evaluated(run_2d, tmp_path_factory):
+    return evaluate_run.evaluate(run_2d, "val", out=tmp_path_factory.mktemp("evaluated") / "out")
+
+
+@pytest.fixture(scope="module")
+def evaluated_3d(run_3d, tmp_path_factory):
+    return evaluate_run.evaluate(run_3d, "val", out=tmp_path_factory.mktemp("evaluated") / "out")
+
+
 def pictures_of(page):
     found = re.findall(r'alt="([^"]*)" src="data:image/(\w+);base64,([^"]+)"', page)
     return [(name, kind, Image.open(io.BytesIO(base64.b64decode(content)))) for name, kind, content in found]
 
 
-@pytest.mark.parametrize(("run", "dims"), [("run_2d", 2), ("run_3d", 3)])
-def test_the_report_shows_the_worst_images_with_truth_and_prediction(run, dims, request, tmp_path):
-    summary, out = evaluate_run.evaluate(request.getfixturevalue(run), "val", out=tmp_path / "out")
+@pytest.mark.parametrize("result", ["evaluated", "evaluated_3d"])
+def test_the_report_shows_the_worst_images_with_truth_and_prediction(result, request):
+    summary, out = request.getfixturevalue(result)
     page = (out / "report.html").read_text()
     assert len(page) < 3_000_000
     assert not re.findall(r'src="(?!data:)', page)
@@ -165,28 +194,12 @@ def test_images_keep_their_proportions_and_points_their_place(rng):
     np.testing.assert_allclose(red / [height, width], [45.5 / 60, 60.5 / 80], atol=0.02)
 
 
-def test_a_large_image_makes_a_small_report(run_2d, hands_2d, tmp_path):
-    root = shutil.copytree(hands_2d, tmp_path / "set")
-    for identity in open_dataset(root).split("val"):
-        path = root / "images" / f"{identity}.png"
-        image = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-        sitk.WriteImage(sitk.GetImageFromArray(np.kron(image, np.ones((8, 8), "uint8"))), str(path))
-    rows = [line.split(",") for line in (root / "landmarks.csv").read_text().splitlines()]
-    scaled = [[row[0], *(f"{8 * float(v) + 3.5}" for v in row[1:])] for row in rows]
-    (root / "landmarks.csv").write_text("\n".join(map(",".join, scaled)))
-    _, out = evaluate_run.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
-    assert (out / "report.html").stat().st_size < 3_000_000
+def test_a_large_image_makes_a_small_report(odd):
+    assert (odd[2] / "report.html").stat().st_size < 3_000_000
 
 
-def test_names_in_a_report_are_text(hands_2d, run_2d, tmp_path):
-    root = shutil.copytree(hands_2d, tmp_path / "set")
-    odd = "<script>alert(1)</script>$x_{"
-    (root / "images" / "hand_008.png").rename(root / "images" / f"{odd.replace('/', '&')}.png")
-    for name in ("landmarks.csv", "splits/val.txt"):
-        path = root / name
-        path.write_text(path.read_text().replace("hand_008", odd.replace("/", "&")))
-    _, out = evaluate_run.evaluate(run_2d, "val", root=root, out=tmp_path / "out")
-    page = (out / "report.html").read_text()
+def test_names_in_a_report_are_text(odd):
+    page = (odd[2] / "report.html").read_text()
     assert page.count("<script") == 1
     assert page.count("alert(1)") == page.count("&lt;script&gt;alert(1)&lt;") > 0
 
@@ -331,8 +344,8 @@ def test_reports_of_this_and_earlier_versions_are_known_as_ours(tmp_path):
     assert [ownership.is_ours(path) for path in (now, before, other)] == [True, True, False]
 
 
-def test_the_report_sorts_fits_a_phone_and_loads_nothing(run_2d, tmp_path):
-    _, out = evaluate_run.evaluate(run_2d, "val", out=tmp_path / "out")
+def test_the_report_sorts_fits_a_phone_and_loads_nothing(evaluated, tmp_path):
+    _, out = evaluated
     with chromium.start(tmp_path) as page:
         page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", dict(width=390, height=844, deviceScaleFactor=2, mobile=True))
         page.get((out / "report.html").as_uri())

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from scn_tf.figures.pictures import LINES, OUTLINE
+from scn_tf.figures.pictures import LINES, OUTLINE, bare, drawable
 from scn_tf.messages import cut, visible
 from scn_tf.types import Array
 
@@ -114,7 +114,7 @@ def error_ellipses(image: Array, step: int, places: Array, errors: Array) -> tup
         axis.plot(*places[known][:, list(view)].T, "+", color="lime", markersize=4)
         axis.set_xlim(extent[0], extent[1])
         axis.set_ylim((extent[3], extent[2]) if view[1] == 2 else (extent[2], extent[3]))
-        axis.set_axis_off()
+        bare(axis)
     return jpeg(figure), factor, list(moments)
 
 
@@ -136,16 +136,16 @@ def heatmap_strip(maps: Mapping[str, Array], truth: Array, found: Array, marked:
         axis.imshow(values, cmap="magma", vmin=0, vmax=1)
         axis.plot(*truth[marked, :2].T, "+", color="lime", markersize=6)
         axis.plot(*found[marked, :2].T, "x", color="cyan", markersize=4)
-        axis.set_title(title, fontsize=8, pad=2)
+        axis.text(0.5, 1.01, title, transform=axis.transAxes, fontsize=8, ha="center")
         axis.set_xlim(-0.5, values.shape[1] - 0.5)
         axis.set_ylim(values.shape[0] - 0.5, -0.5)
-        axis.set_axis_off()
+        bare(axis)
     return jpeg(figure)
 
 
 def name_of(text: str) -> str:
     """A name in a chart: short, in one line, not read as a formula."""
-    return cut(visible(str(text)), 40).replace("$", r"\$")
+    return drawable(cut(visible(str(text)), 40)).replace("$", r"\$")
 
 
 def _moments(errors: Array) -> dict[int, tuple[Array, Array]]:

@@ -1,19 +1,25 @@
 """Figures: landmarks on images, heatmaps, error curves. They use Matplotlib without a display."""
 
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
+from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import NullLocator
 
 from scn_tf.environment.backend import keras
+from scn_tf.messages import cut, visible
 from scn_tf.types import Array, Tensor
 
+BOX = "\u25a1"
 OUTLINE = withStroke(linewidth=1.5, foreground="black")  # yellow letters on bright bone
 
 # Of the last training size, the one before it, ...
@@ -129,11 +135,19 @@ def overlay_figure(image: Array, landmarks: Array, names: Sequence[str]) -> Arra
     axis.imshow(shown, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
     axis.plot(*landmarks[:, :2].T, "x", color="red", markersize=5)
     for name, (x, y) in zip(names, landmarks[:, :2], strict=True):
-        label = axis.annotate(name, (x, y), xytext=(3, 3), textcoords="offset points", color="yellow", fontsize=6, parse_math=False)
+        label = axis.annotate(
+            drawable(cut(visible(name), 40)),
+            (x, y),
+            xytext=(3, 3),
+            textcoords="offset points",
+            color="yellow",
+            fontsize=6,
+            parse_math=False,
+        )
         label.set_path_effects([OUTLINE])
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
-    axis.set_axis_off()
+    bare(axis)
     return render(figure)
 
 
@@ -183,9 +197,27 @@ def image_error_curves(errors: Mapping[tuple[str, str], Array], *, unit: str, sy
     return figure
 
 
+def bare(axis: Axes) -> None:
+    """Hide the axes around a picture, and their ticks, which Matplotlib would otherwise make and not draw."""
+    axis.set_axis_off()
+    for one in (axis.xaxis, axis.yaxis):
+        one.set_major_locator(NullLocator())
+
+
 def _plain(text: str) -> str:
     """Escape a name, so that Matplotlib does not read it as a formula."""
-    return text.replace("$", r"\$")
+    return drawable(text).replace("$", r"\$")
+
+
+def drawable(text: str) -> str:
+    """A text with a box for each character that the font of the figures lacks. Matplotlib would draw it too, with a warning each time."""
+    known = _characters(font_manager.findfont(font_manager.FontProperties()))
+    return "".join(character if ord(character) in known else BOX for character in text)
+
+
+@functools.lru_cache(maxsize=4)
+def _characters(font: str) -> frozenset[int]:
+    return frozenset(font_manager.get_font(font).get_charmap())
 
 
 def render(figure: Figure) -> Array:

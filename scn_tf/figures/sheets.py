@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from scn_tf.figures.pictures import OUTLINE, png
+from scn_tf.figures.pictures import OUTLINE, bare, drawable, png
 from scn_tf.messages import cut, visible
 
 MAX_IMAGES = {2: 9, 3: 4}  # of a sheet
@@ -38,7 +38,8 @@ def annotation_sheet(examples: Sequence[dict], ids: Sequence[str], names: Sequen
         axis.plot(*points[shown].T, "+", color="lime", markersize=6)
         for number in np.flatnonzero(shown).tolist():
             _label(axis, str(number) if numbered else names[number], points[number], "yellow")
-        axis.set_title(f"{_name(image_id)}  ({'xyz'[view[0]]} right, {'xyz'[view[1]]} {'up' if view[1] == 2 else 'down'})", fontsize=8)
+        title = f"{_name(image_id)}  ({'xyz'[view[0]]} right, {'xyz'[view[1]]} {'up' if view[1] == 2 else 'down'})"
+        axis.set_title(title, fontsize=8, parse_math=False)
     if numbered:
         legend = textwrap.wrap("   ".join(f"{number} {_name(name)}" for number, name in enumerate(names)), 150)[:12]
         figure.supxlabel("\n".join(legend), fontsize=6, parse_math=False)
@@ -54,7 +55,7 @@ def label_sheet(images: np.ndarray, maps: np.ndarray, ids: Sequence[str], *, num
             image, labels = image[len(image) // 2], labels[len(labels) // 2]
         axis.imshow(image[..., 0], cmap="gray")
         axis.imshow(np.ma.masked_equal(labels, 0), cmap="nipy_spectral", vmin=0, vmax=num_labels - 1, alpha=0.5, interpolation="nearest")
-        axis.set_title(_name(image_id), fontsize=8)
+        axis.set_title(_name(image_id), fontsize=8, parse_math=False)
     return png(figure)
 
 
@@ -117,7 +118,7 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     FigureCanvasAgg(figure)
     axes = list(np.ravel(figure.subplots(rows, columns)))
     for axis in axes:
-        axis.set_axis_off()
+        bare(axis)
     return figure, axes
 
 
@@ -139,7 +140,7 @@ def _show(axis: Axes, image: np.ndarray, view: Sequence[int], aspect: float = 1.
     )
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim((-0.5, height - 0.5) if view[1] == 2 else (height - 0.5, -0.5))
-    axis.set_axis_off()
+    bare(axis)
 
 
 def _pairs(axis: Axes, truth: np.ndarray, found: np.ndarray, names: Sequence[str]) -> None:
@@ -168,8 +169,8 @@ def _label(axis: Axes, text: str, place: np.ndarray, colour: str) -> None:
 
 
 def _name(text: str) -> str:
-    """A name for a picture: short, in one line, not a formula."""
-    return cut(visible(str(text)), 40).replace("$", r"\$")
+    """A name for a picture: short and in one line. Its text must not be read as a formula (parse_math=False)."""
+    return drawable(cut(visible(str(text)), 40))
 
 
 def _fitted(sides: Sequence[np.ndarray], longest: float) -> tuple[float, float]:

@@ -4,6 +4,18 @@
 """
 
 from scn_tf.measurements.measure import Measurement, compute, read, unit_of_lengths, units
-from scn_tf.measurements.table import HEADER, Measured, as_json, number, write_table
+from scn_tf.measurements.table import HEADER, Measured, as_json, is_table, number, write_table
 
-__all__ = ["HEADER", "Measured", "Measurement", "as_json", "compute", "number", "read", "unit_of_lengths", "units", "write_table"]
+__all__ = [
+    "HEADER",
+    "Measured",
+    "Measurement",
+    "as_json",
+    "compute",
+    "is_table",
+    "number",
+    "read",
+    "unit_of_lengths",
+    "units",
+    "write_table",
+]

@@ -33,6 +33,14 @@ def as_json(measurements: Sequence[Measurement], values: Array, lengths: str) ->
     }
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is a table of :func:`write_table`."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.readline(200).strip() == ",".join(HEADER).encode()
+
+
 def write_table(path: str | Path, images: Iterable[tuple[str, Measured]]) -> None:
     """Write the table of many images, whole or not at all. A value that does not exist is an empty cell.
 

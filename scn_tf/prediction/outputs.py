@@ -1,6 +1,7 @@
 """Files of single images beside the table: pictures, and files of other tools."""
 
 import os
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -82,15 +83,24 @@ def check(outputs: Outputs, image_ids: Iterable[str], out: Path) -> None:
         files.make_folder(table.parent)
         files.check_writable(table)
         names.append(table)
-    if os.path.abspath(out) in {os.path.abspath(path) for path in names}:
+    if os.path.realpath(out) in {os.path.join(os.path.realpath(path.parent), path.name) for path in names}:
         raise WriteError(f"{out}: is also a file of `to`; choose another `to_dir`.")
     for folder, option in ((outputs.overlay, "overlay"), (outputs.folder, "to_dir")):
         if folder is not None:
             files.make_folder(folder)
             inside = [path for path in names if path.parent == folder]
+            _check_case(folder, inside)
             _check_own(inside, option)
             if inside:  # the others are alike; each call looks through the folder
-                files.check_writable(max(inside, key=lambda path: len(path.name)))
+                files.check_writable(max(inside, key=lambda path: len(os.fsencode(path.name))))
+
+
+def _check_case(folder: Path, paths: list[Path]) -> None:
+    alike: dict[str, Path] = {}
+    for path in paths:
+        first = alike.setdefault(unicodedata.normalize("NFC", path.name.casefold()), path)
+        if first != path and files.folds_case(folder):
+            raise WriteError(f"{path}: is {first.name} for this disk, where capital and small letters are alike. Rename an image.")
 
 
 def _check_own(paths: list[Path], option: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from scn_tf import measurements, predict
 from scn_tf.data import images
 from scn_tf.data.images import Source, Unpacked
+from scn_tf.data.images.dicom import series
 from scn_tf.data.images.facts import facts as facts_of
 from scn_tf.errors import DatasetError, ImageError
 from scn_tf.predict import Predictor
@@ -18,7 +19,7 @@ from scn_tf.prediction import tables
 from scn_tf.prediction.outputs import Outputs
 from scn_tf.prediction.streaming import Outcome, stream
 from scn_tf.prediction.tables import Found, Written
-from scn_tf.storage import files, journal
+from scn_tf.storage import files, journal, ownership
 from scn_tf.storage.journal import Journal
 from scn_tf.types import PathName, Vector
 
@@ -101,6 +102,7 @@ def predict_files(
                 _write_tables(work, out, about)
             raise
         found, table = _write_tables(work, out, about)
+        _remove_outdated(work, out, about, found)
     return Result(found, len(info.landmarks), len(done), len(left_out), info.coordinates, table, measured if found else None)
 
 
@@ -139,7 +141,7 @@ def _predict(work: Work, done: set[str], count: Callable[[int], object]) -> None
 
 
 def _finish(outcome: Outcome, key: str, outputs: Outputs, records: list[dict[str, Any]]) -> None:
-    """Add the record of an image, and write its files. A record without its files does not count as done.
+    """Write the files of an image, and add its record.
 
     Raises:
         ImageError: there is no prediction.
@@ -150,12 +152,8 @@ def _finish(outcome: Outcome, key: str, outputs: Outputs, records: list[dict[str
         raise ImageError(outcome.error)
     facts = facts_of(source.path, prediction.image)._replace(series=source.series)
     values = tables.record(key, source.id, prediction, facts)
-    records.append(values)
-    try:
-        beside.write(outputs, tables.restored(values, source.path, source.series), prediction)
-    except DatasetError:
-        records.pop()
-        raise
+    beside.write(outputs, tables.restored(values, source.path, source.series), prediction)
+    records.append(values)  # last: after Ctrl-C, the files may be those of an earlier call
 
 
 def _write_tables(work: Work, out: Path, about: Written) -> tuple[int, Path | None]:
@@ -176,6 +174,18 @@ def _write_tables(work: Work, out: Path, about: Written) -> tuple[int, Path | No
     if work.measured is not None:
         measurements.write_table(work.measured, ((one.id, one.measurements) for one in found()))
     return len(written), beside.write_table(work.outputs, found(), about.names)
+
+
+def _remove_outdated(work: Work, out: Path, about: Written, found: int) -> None:
+    """Remove from finished work the answers of an earlier call with the same ``out``, which would be taken for those of this one."""
+    if not found and out.exists():
+        tables.write(out, [], about)
+    beside_out = out.with_name(f"{out.stem}.measurements.csv")
+    if not (found and work.measured) and out.suffix.lower() == ".csv" and measurements.is_table(beside_out):
+        beside_out.unlink()
+    table = work.outputs.table()
+    if not found and table is not None and table.is_file() and ownership.is_ours(table):
+        table.unlink()
 
 
 def _header(checksum: str, outputs: Outputs, spacing: Vector | None) -> dict[str, Any]:
@@ -203,12 +213,21 @@ def _key(source: Source, unpacked: Unpacked) -> str:
 
 def _stamps(path: Path) -> Iterable[object]:
     try:
-        inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        for file in inside:
+        for file in _files_of(path):
             status = file.stat()
             yield from (file.name, status.st_size, status.st_mtime_ns)
     except OSError:  # reading it will report what is wrong
         yield "unreadable"
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Files of an image: the DICOM files of a folder (the table may be there, too), or a header with the files of its stem."""
+    if path.is_dir():
+        return series.dicom_files(path)
+    headers = tuple(ending for row in images.IMAGE_FORMATS.values() for ending in row.headers)
+    if not path.name.lower().endswith(headers):
+        return [path]
+    return sorted(one for one in path.parent.iterdir() if one.name.startswith(f"{images.stem(path)}.") and one.is_file())
 
 
 def _is_done(log: Journal, key: str, source: Source, outputs: Outputs) -> bool:

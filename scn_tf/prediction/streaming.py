@@ -13,8 +13,8 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from scn_tf.data.images import Source
-from scn_tf.errors import ImageError
+from scn_tf.data.images import Source, shown
+from scn_tf.errors import ImageError, MissingExtra
 from scn_tf.prediction.steps import Prediction, Prepared, answer, prepare, without_pixels
 from scn_tf.runs.info import ModelInfo
 from scn_tf.types import Array, Locate, Sizes, Vector
@@ -72,8 +72,10 @@ def stream(
     def read(source: Source) -> Prepared | ImageError:
         try:
             prepared = prepare(source.path, info, spacing=spacing, series=source.series)
-        except ImageError as error:
-            return error
+        except (ImageError, MissingExtra) as error:  # a library for this format alone
+            return ImageError(str(error))
+        except MemoryError:
+            return ImageError(f"{shown(source.path)}: needs more memory than there is.")
         return prepared if keep_pixels else without_pixels(prepared)
 
     def run(images: list[Array | None]) -> tuple[Array, Array]:

@@ -65,19 +65,21 @@ def record(key: str, image_id: str, prediction: Prediction, facts: ImageFacts) -
         "size": list(facts.size),
         "spacing": None if facts.spacing is None else list(facts.spacing),
         "frame": None if frame is None else frame.tolist(),
+        "plane": None if facts.plane is None else facts.plane.tolist(),
         "measurements": prediction.measurements,
     }
 
 
 def restored(values: dict[str, Any], path: Path, series: str | None = None) -> Found:
     """A prediction from the journal's values; ``path`` and ``series`` are those of the image."""
-    spacing, frame = values["spacing"], values["frame"]
+    spacing, frame, plane = values["spacing"], values["frame"], values["plane"]
     facts = ImageFacts(
         path,
         tuple(values["size"]),
         None if spacing is None else tuple(spacing),
         None if frame is None else np.array(frame, float),
         series,
+        None if plane is None else np.array(plane, float),
     )
     points, scores = np.array(values["points"], float), np.array(values["scores"], float)
     return Found(values["id"], points, scores, values["coordinates"], facts, values["measurements"])

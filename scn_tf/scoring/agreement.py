@@ -11,6 +11,7 @@ from scn_tf.measurements.functions import ANGLE
 from scn_tf.types import Array
 
 HEADER = ("id", "measurement", "found", "annotated", "error", "unit")
+SIGNED = "signed_angle"  # the function whose values come round again
 LIMITS = 1.96  # standard deviations around the mean error that hold 95 % of a normal distribution
 
 
@@ -24,9 +25,9 @@ class Agreement(NamedTuple):
 
     @property
     def errors(self) -> Array:
-        """Found minus annotated value (I, M). A difference of angles is between -180 and 180 degrees."""
+        """Found minus annotated value (I, M). Of signed angles it is between -180 and 180 degrees."""
         errors = self.found - self.annotated
-        angles = np.array([one.part.kind == ANGLE for one in self.measurements], bool)
+        angles = np.array([one.part.kind == ANGLE and SIGNED in one.text for one in self.measurements], bool)
         return np.where(angles, (errors + 180.0) % 360.0 - 180.0, errors)
 
 

@@ -52,7 +52,8 @@ def aligned(runs: Mapping[str, RunErrors]) -> dict[str, RunErrors]:
         for what, own, other in (("image", run.ids, first.ids), ("landmark", run.landmarks, first.landmarks)):
             if set(own) != set(other):
                 raise ConfigError(f"{run.source}: {_other(what, own, other, first.source)}. {FIX[what]}")
-        rows, columns = [run.ids.index(i) for i in first.ids], [run.landmarks.index(n) for n in first.landmarks]
+        places = [{name: number for number, name in enumerate(own)} for own in (run.ids, run.landmarks)]
+        rows, columns = [places[0][name] for name in first.ids], [places[1][name] for name in first.landmarks]
         order = np.ix_(rows, columns)
         relative = None if run.relative is None else run.relative[order]
         found[name] = run._replace(ids=first.ids, landmarks=first.landmarks, points=run.points[order], relative=relative)
@@ -139,7 +140,7 @@ def overview(runs: Mapping[str, RunErrors]) -> list[tuple[object, ...]]:
         means = np.nanmean(errors, axis=1)
         low, high = resampling.interval(means)
         numbers = (means.mean(), low, high, np.median(known), known.mean())
-        lines.append((name, len(errors), known.size, *(f"{number:.3f}" for number in numbers)))
+        lines.append((name, len(errors), known.size, *(f"{number:.3f}" if np.isfinite(number) else "" for number in numbers)))
     return lines
 
 
@@ -150,7 +151,7 @@ def rows(found: Sequence[Pair]) -> list[tuple[Any, ...]]:
     for pair in found:
         numbers = (*pair.values, pair.difference, pair.low, pair.high, pair.p, pair.p_holm)
         named = f"{pair.second} minus {pair.first}", pair.figure, pair.unit
-        lines.append((*named, *(f"{number:.6g}" for number in numbers), pair.images, pair.points))
+        lines.append((*named, *(f"{number:.6g}" if np.isfinite(number) else "" for number in numbers), pair.images, pair.points))
     return lines
 
 
@@ -161,7 +162,7 @@ def table(found: Sequence[Pair]) -> list[tuple[object, ...]]:
     ]
     for pair in found:
         first, second = (f"{value:.3f}" for value in pair.values)
-        between = f"{pair.low:+.3f} to {pair.high:+.3f}"
+        between = f"{pair.low:+.3f} to {pair.high:+.3f}" if np.isfinite(pair.low) else ""  # of a single image
         figure = f"{pair.figure} ({pair.unit})"
         lines.append(
             (f"{pair.second} minus {pair.first}", figure, first, second, f"{pair.difference:+.3f}", between, *_p(pair.p, pair.p_holm))

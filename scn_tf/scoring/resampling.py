@@ -20,7 +20,9 @@ Interval = tuple[float, float]
 
 
 def interval(values: Array, *, seed: int = 0) -> Interval:
-    """95 % bootstrap interval of the mean of per-image values (I,), percentile method."""
+    """95 % bootstrap interval of the mean of per-image values (I,), percentile method; NaN for a single image."""
+    if len(values) < 2:
+        return np.nan, np.nan
     return _percentiles(np.concatenate([values[drawn].mean(axis=1) for drawn in _draws(len(values), seed)]))
 
 
@@ -31,7 +33,12 @@ def pooled_intervals(sums: Array, counts: Array, *, seed: int = 0) -> list[Inter
         sums: (I, K) sums over the points of each image.
         counts: (I,) number of points of each image.
         seed: of the draws.
+
+    Returns:
+        (low, high) of each mean; NaN for a single image.
     """
+    if len(sums) < 2:
+        return [(np.nan, np.nan)] * sums.shape[1]
     means: list[list[Array]] = [[] for _ in range(sums.shape[1])]
     for drawn in _draws(len(sums), seed):
         points = counts[drawn].sum(axis=1)
@@ -74,7 +81,7 @@ def sign_flip(differences: Array, *, seed: int = 0) -> float:
     With few images all signs are tried, else ``RESAMPLINGS`` random ones.
     """
     count = len(differences)
-    observed = abs(differences.sum()) * (1 - TIE)
+    observed = abs(differences.sum()) - TIE * np.abs(differences).sum()
     if count <= EXACT_IMAGES:
         signs = 1 - 2 * (np.arange(2**count)[:, None] >> np.arange(count) & 1)
         return float((np.abs(signs @ differences) >= observed).mean())

@@ -25,6 +25,7 @@ def _file_locks() -> ModuleType | None:
 
 fcntl = _file_locks()
 
+MAX_NAME = 255  # bytes of a file's name
 MAX_LINKS = 40  # as Linux has it
 # Names of open files, not files: what lies behind them belongs to another program, or is this one's own output.
 OPEN_FILES = re.compile(r"/proc(/.*)?|/dev/(fd(/.*)?|std(in|out|err))")
@@ -47,7 +48,10 @@ def replaced(path: str | Path, *, ours: Callable[[Path], bool] = ownership.is_ou
     try:
         target = _replaceable(path, ours)
         # Not the process' number: in containers that share a folder these are alike.
-        temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+        token = secrets.token_hex(4)
+        temporary = target.with_name(f".{target.stem}.{token}{target.suffix}")
+        if len(os.fsencode(temporary.name)) > MAX_NAME:  # the name itself may be shorter
+            temporary = target.with_name(f".{token}{target.suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _claimed(temporary)
         yield temporary
@@ -238,6 +242,15 @@ def check_writable(path: str | Path, *, ours: Callable[[Path], bool] = ownership
     if not os.access(target.parent, os.W_OK):
         raise WriteError(f"{path}: cannot be written (no permission for its folder); choose another folder.")
     remove_leftovers(target.parent, [target.name])
+
+
+def folds_case(folder: str | Path) -> bool:
+    """Whether two names that differ only in case are one file in a folder, as on macOS and Windows."""
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".scn_tf-CASE", dir=folder) as file:
+            return os.path.exists(os.path.join(folder, os.path.basename(file.name).lower()))
+    except OSError:
+        return False  # writing will say what is wrong
 
 
 def check_folder(folder: str | Path, names: Iterable[str], *, witness: str | None = None) -> None:

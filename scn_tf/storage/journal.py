@@ -14,6 +14,7 @@ from scn_tf.errors import WriteError
 from scn_tf.storage import files, ownership
 
 KIND = "scn_tf_journal"  # key of the header, by which our journals are recognised
+FORMAT = 2  # of the records
 MAX_LINE = 2**26  # bytes
 
 
@@ -49,7 +50,7 @@ class Journal:
             self._lock()
             if not (resume and self._restored(header)):
                 self._file.truncate(0)
-                self._write([{KIND: 1, **header}])
+                self._write([{KIND: FORMAT, **header}])
         except BaseException:
             self._file.close()
             raise
@@ -133,6 +134,8 @@ class Journal:
 
 def _check_header(found: object, expected: dict[str, Any], path: Path) -> None:
     values = found if isinstance(found, dict) else {}
+    if values.get(KIND) != FORMAT:
+        raise WriteError(f"{path}: the work to resume was begun with another version of scn_tf. Start again without `resume`.")
     differing = [name for name, value in expected.items() if values.get(name) != json.loads(json.dumps(value))]
     if differing:
         raise WriteError(

@@ -20,12 +20,14 @@ def pixel_from(frame: Frame, facts: ImageFacts) -> Array:
 
     Args:
         frame: "pixel", "physical", "bottom" or "fraction".
-        facts: of the image. Pixels of an image without a frame count as 1 mm, as in 3D Slicer.
+        facts: of the image. An image without a frame lies as in 3D Slicer: its first pixel at 0, pixels of its size, or else of 1 mm.
     """
     dims = len(facts.size)
     matrix = np.eye(dims + 1)
     if frame == "physical" and facts.physical_from_pixel is not None:
         return np.linalg.inv(facts.physical_from_pixel)
+    if frame == "physical" and facts.spacing is not None:
+        matrix[:-1, :-1] = np.diag(1 / np.array(facts.spacing))
     if frame == "bottom":  # an integer is the centre of a pixel, also from below
         matrix[1, 1], matrix[1, -1] = -1, facts.size[1] - 1
     if frame == "fraction":
@@ -61,6 +63,15 @@ def converted(annotations: Annotations, frame: Frame, facts: Mapping[str, ImageF
         to_frame = np.linalg.inv(pixel_from(frame, known)) @ pixel_from(annotations.frame, known)
         points[image_id] = geometry.apply(to_frame, values)
     return dataclasses.replace(annotations, points=points, frame=frame)
+
+
+def in_space(points: Array, facts: ImageFacts | None) -> Array:
+    """Points (N, 3) mm of a scene, from points (N, d) in the frame "physical". A slice lies at its place, other 2D images at z 0."""
+    if points.shape[1] == 3:
+        return points
+    if facts is None or facts.plane is None:
+        return np.column_stack([points, np.zeros(len(points))])
+    return geometry.apply(pixel_from("physical", facts), points) @ facts.plane[:3, :2].T + facts.plane[:3, 2]
 
 
 def write_annotations(path: Path, annotations: Annotations, row: AnnotationFormat, facts: Mapping[str, ImageFacts]) -> list[Path]:

@@ -1,9 +1,11 @@
 """Zip files of images: unpacked into a temporary folder, within limits, and never outside of it."""
 
 import contextlib
+import lzma
 import re
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -17,11 +19,15 @@ from scn_tf.storage import files
 
 ENDING = ".zip"
 MAX_MEMBERS = 2**16
+MAX_CONTENTS = 2**24  # bytes of the list of contents
+END = 2**16 + 200  # bytes of a zip file's end, which states its size
 MAX_BYTES = 32 * 2**30  # of all members unpacked
 MAX_RATIO = 500  # unpacked to packed bytes of an archive; medical images reach 20, zeros 1000
 FREE = 2**28  # bytes of the disk that stay free
 BLOCK = 2**20
 ARCHIVES = (ENDING, ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+DAMAGED = (*(zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error, lzma.LZMAError, struct.error),
+    *(IndexError, OverflowError, MemoryError))  # as the standard library raises them  # fmt: skip
 IMAGES_PACKED = (".nii.gz", ".svgz")  # endings of single files, no archives
 
 
@@ -96,6 +102,7 @@ def _unpack(path: Path, target: Path) -> list[str]:
     """Unpack an archive into a new folder. Returns a line per member that was left out."""
     left_out = []
     try:
+        _check_contents(path)
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
             _check(path, members)
@@ -107,11 +114,27 @@ def _unpack(path: Path, target: Path) -> list[str]:
                     _write(archive, member, target / PurePosixPath(member.filename), path)
     except ImageError:
         raise
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
+    except DAMAGED as error:
         raise ImageError(f"{path}: is no zip file, or a damaged one ({shown(error)[:200]}).") from None
     except OSError as error:
         raise ImageError(f"{path}: cannot be unpacked ({error.strerror or shown(error)}).") from None
     return left_out
+
+
+def _check_contents(path: Path) -> None:
+    """Refuse a list of contents that would fill the memory, before it is read."""
+    with open(path, "rb") as file:
+        file.seek(-min(path.stat().st_size, END), 2)
+        tail = file.read()
+    end = tail.rfind(b"PK\5\6")
+    if end < 0 or len(tail) < end + 22:
+        return  # no zip file
+    (size,) = struct.unpack_from("<L", tail, end + 12)
+    large = tail.rfind(b"PK\6\6", 0, end)
+    if tail[max(0, end - 20) : end].startswith(b"PK\6\7") and large >= 0 and end >= large + 56:  # as large archives state it
+        (size,) = struct.unpack_from("<Q", tail, large + 40)
+    if size > MAX_CONTENTS:
+        raise ImageError(f"{path}: its list of contents exceeds {MAX_CONTENTS:,} bytes, more than {MAX_MEMBERS:,} files need.")
 
 
 def _check(path: Path, members: list[zipfile.ZipInfo]) -> None:

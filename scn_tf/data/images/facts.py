@@ -19,6 +19,7 @@ class ImageFacts(NamedTuple):
         spacing: (d,) mm per pixel of the file; None if it states none.
         physical_from_pixel: homogeneous matrix (d + 1, d + 1) to mm, LPS; None if the file states no frame.
         series: UID of the image's DICOM series, if the folder holds several.
+        plane: of a slice with a place in space: homogeneous matrix (4, 3) from its (x, y) pixels to mm, LPS; else None.
     """
 
     path: Path
@@ -26,6 +27,7 @@ class ImageFacts(NamedTuple):
     spacing: tuple[float, ...] | None
     physical_from_pixel: Array | None
     series: str | None = None
+    plane: Array | None = None
 
 
 def facts(path: Path, image: Image) -> ImageFacts:
@@ -34,7 +36,7 @@ def facts(path: Path, image: Image) -> ImageFacts:
     size = tuple(round(side) for side in axes @ image.size)
     spacing = None if image.spacing is None else tuple(float(mm) for mm in axes @ image.spacing)
     frame = None if image.physical_from_array is None else image.physical_from_array @ np.linalg.inv(image.file_from_array)
-    return ImageFacts(path, size, spacing, frame)
+    return ImageFacts(path, size, spacing, frame, plane=image.plane)  # a 2D image is never turned
 
 
 def read_facts(path: Path, *, dims: int, channels: int = 1) -> ImageFacts:

@@ -43,6 +43,7 @@ class Image:
         physical_from_array: homogeneous matrix to mm, LPS; None if the file states no frame, or a plane without its own (x, y).
         file_from_array: homogeneous matrix to pixels of the file as stored.
         name: name of the file, for messages.
+        plane: of a slice with a place in space, a 2D image: homogeneous matrix (4, 3) from its (x, y) pixels to mm, LPS; else None.
     """
 
     array: np.ndarray
@@ -50,6 +51,7 @@ class Image:
     physical_from_array: np.ndarray | None
     file_from_array: np.ndarray
     name: str = "array"
+    plane: np.ndarray | None = None
 
     @property
     def size(self) -> np.ndarray:
@@ -148,8 +150,9 @@ def from_stored(stored: Stored, *, dims: int, channels: int, name: str) -> Image
     """
     array, found = stored.array, stored.array.ndim - 1
     spacing = None if stored.spacing is None else checked_spacing(stored.spacing, found, name)
-    physical = stored.frame
+    physical, plane = stored.frame, None
     if found == 3 and dims == 2 and array.shape[0] == 1:
+        plane = None if physical is None else physical[:, [0, 1, 3]]
         array, spacing, physical = array[0], None if spacing is None else spacing[:2], _plane(physical)
     elif found == 3 and dims == 3 and array.shape[0] == 1:
         raise ImageError(f"{name}: expected a volume, received a single slice. Name the folder of its series, or a file of all slices.")
@@ -168,6 +171,7 @@ def from_stored(stored: Stored, *, dims: int, channels: int, name: str) -> Image
         physical_from_array=None if physical is None else physical @ file_from_array,
         file_from_array=file_from_array,
         name=name,
+        plane=plane,
     )
 
 

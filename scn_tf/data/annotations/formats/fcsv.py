@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from scn_tf.data.annotations.conversion import in_space
 from scn_tf.data.annotations.formats.slicer import SIGNS, in_plane
 from scn_tf.data.annotations.gathering import check_count, finite, gathered, only_id, present
 from scn_tf.data.annotations.identities import of_file
@@ -106,7 +107,7 @@ def _position(path: Path, line: int, columns: tuple[str, ...], fields: list[str]
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
     """Write the points of one image in LPS, as 3D Slicer 4.11 and later do. Absent points are left out.
 
-    Points of a 2D image get z 0. Scores go to the descriptions.
+    Points of a slice lie at its place, those of other 2D images at z 0. Scores go to the descriptions.
 
     Raises:
         DatasetError: there are several images.
@@ -117,9 +118,10 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     text = io.StringIO()
     text.write(f"# {VERSION} = 4.11\n# CoordinateSystem = LPS\n# columns = {','.join(COLUMNS)}\n# written by scn_tf\n")
     table = csv.writer(text, lineterminator="\n")
-    for number, name, xyz in present(annotations, image_id):
+    places = in_space(annotations.points[image_id], facts.get(image_id)).tolist()
+    for number, name, _ in present(annotations, image_id):
         description = "" if scores is None else f"score {scores[number]:.6g}"
-        table.writerow([number + 1, *[*xyz, 0.0][:3], 0, 0, 0, 1, 1, 1, 0, " ".join(name.split()), description, ""])
+        table.writerow([number + 1, *places[number], 0, 0, 0, 1, 1, 1, 0, " ".join(name.split()), description, ""])
     files.write_text(path, text.getvalue())
 
 

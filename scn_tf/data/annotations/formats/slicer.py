@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scn_tf.data.annotations.conversion import in_space
 from scn_tf.data.annotations.gathering import check_count, gathered, names_of, only_id
 from scn_tf.data.annotations.identities import of_file
 from scn_tf.data.annotations.json_items import Item, read_document, shown
@@ -135,14 +136,14 @@ def recognises(path: Path, head: bytes) -> bool:
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
     """Write the points of one image as a point list of schema 1.0.3, in LPS. Absent points are listed as not placed.
 
-    Points of a 2D image get z 0, where 3D Slicer shows a picture. Scores go to the descriptions.
+    Points of a slice lie at its place, those of other 2D images at z 0, where 3D Slicer shows a picture. Scores go to the descriptions.
 
     Raises:
         DatasetError: there are several images.
         WriteError: the file cannot be written.
     """
     image_id = only_id(path, annotations)
-    points, scores = annotations.points[image_id], annotations.scores.get(image_id)
+    points, scores = in_space(annotations.points[image_id], facts.get(image_id)), annotations.scores.get(image_id)
     controls = []
     for number, (name, xyz) in enumerate(zip(names_of(annotations), points.tolist(), strict=True)):
         placed = bool(np.isfinite(xyz).all())
@@ -152,7 +153,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
                 "label": name,
                 "description": "" if scores is None else f"score {scores[number]:.6g}",
                 "associatedNodeID": "",
-                "position": [*xyz, 0.0][:3] if placed else [0.0, 0.0, 0.0],
+                "position": xyz if placed else [0.0, 0.0, 0.0],
                 "orientation": [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0],
                 "selected": True,
                 "locked": False,
