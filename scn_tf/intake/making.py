@@ -92,9 +92,10 @@ def plan(
     writing.check_new(out)
     found = search(sources)
     gathered = gather(found, format, asked)
-    decision = decided(gathered, asked)
     if spacing is not None:
         images.checked_spacing(list(spacing), gathered.dims, "`spacing`")
+        asked = dataclasses.replace(asked, spacing=tuple(map(float, spacing)))
+    decision = decided(gathered, asked)
     _check_points(gathered, decision)
     placed = in_dataset_frame(gathered, decision)
     annotations = dataclasses.replace(placed, points={image_id: np.round(points, DECIMALS) for image_id, points in placed.points.items()})

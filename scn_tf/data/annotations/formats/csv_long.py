@@ -86,7 +86,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
 
 def _read(path: Path) -> Annotations:
     table = tables.read_table(path)
-    rows = tables.rows(table)
+    rows = tables.headed_rows(table)
     first = next(rows, None)
     if first is None:
         raise DatasetError(f"{path}: the table is empty.")
@@ -112,7 +112,7 @@ def _read(path: Path) -> Annotations:
             )
         image = own if columns.image is None else written.original(row.cells[columns.image])
         if not image:
-            raise DatasetError(f"{path}, line {row.line}: the name of the image is missing.")
+            raise DatasetError(f"{path}, line {row.line}: the name of the image is missing. Are cells merged? Write it in every row.")
         orders[image] = orders.get(image, -1) + 1
         name = str(orders[image]) if columns.landmark is None else written.original(row.cells[columns.landmark])
         point = [tables.number(path, row, column, cells[column], table.separator) for column in columns.point]
