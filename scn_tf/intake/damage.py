@@ -15,7 +15,7 @@ from scn_tf.storage.xml_documents import parse_xml
 # Files that many people have, and what makes them readable.
 UNREAD = {
     **dict.fromkeys((".xlsx", ".xlsm", ".ods", ".numbers"), "Save the sheet as CSV."),
-    **dict.fromkeys((".npy", ".npz", ".pkl", ".pickle", ".h5", ".hdf5", ".rds", ".rdata"), "Write its points as a table, such as CSV."),
+    **dict.fromkeys((".npy", ".npz", ".pkl", ".h5", ".hdf5", ".rds", ".rdata"), "Write its points as a table, such as CSV."),
     **dict.fromkeys((".mrb", ".mrml"), "Save its point lists as .mrk.json in 3D Slicer."),
     **dict.fromkeys((".pts", ".asf", ".nts", ".dta", ".lmk"), "Write its points as text, one line x,y per landmark, or as CSV."),
 }
@@ -50,7 +50,8 @@ def half_written(files: Collection[Path], annotations: Collection[Path], picture
     known = {*annotations, *pictures}
     alike = (path for path in files if path not in known and (path.parent, path.suffix.lower()) in kinds)
     of_images = (path for path in alike if {path.stem, images.stem(path.stem), Path(path.stem).stem} & stems)  # a.json, a.png.json, a.mrk.json
-    return next((path for path in of_images if path.suffix.lower() not in OF_OTHERS or damage(path)), None)
+    filled = (path for path in of_images if path.suffix.lower() != ".txt" or path.stat().st_size)  # YOLO's labels of an image without objects
+    return next((path for path in filled if path.suffix.lower() not in OF_OTHERS or damage(path)), None)
 
 
 def _read_xml(path: Path) -> None:

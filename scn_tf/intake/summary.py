@@ -37,6 +37,8 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
         "landmarks",
         f"{stacked.shape[1]} per image{named}{f'; {absent} of {stacked.shape[0] * stacked.shape[1]} absent' if absent else ''}",
     )
+    if plan.placeholders:
+        yield "", f"{plan.placeholders} of them are -1,-1 or 0,0, which count as absent"
     yield "coordinates", f"{plan.decision.how} ({plan.decision.reason})"
     if gathered.flat:
         yield "", "z of the points is dropped: the images are 2D"

@@ -142,8 +142,8 @@ def _results(path: Path) -> tuple[list[Placed], list[int], list[str]]:
     if not named and len({*counts.values()}) > 1:
         image, count = min(counts.items(), key=lambda item: item[1])
         raise DatasetError(
-            f"{path}: no column names the landmarks, and image {cut(visible(image), 60)} has {count} points, fewer than others. "
-            "Give every image all points, or save one table per image."
+            f"{path}: holds points of several images without names, and {cut(visible(image), 60)} has {count}, fewer than others. "
+            "Set all points in every image, or name them in the ROI Manager."
         )
     return placed, lines, images
 
