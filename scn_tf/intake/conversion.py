@@ -202,7 +202,7 @@ def write(source: Source, out: Path, row: AnnotationFormat) -> list[Path]:
         )
     files.check_writable(out)
     with files.temporary_folder(Path(os.path.abspath(out)).parent, "convert") as temporary:
-        _written(temporary if row.per_image else temporary / out.name, annotations, row, source.facts)
+        _written(temporary if row.per_image else temporary / out.name, source, row, shown=out)
         for path in temporary.iterdir():
             if row.per_image and path.name.lower().endswith(row.endings):  # under the name of its image
                 os.rename(path, temporary / out.name)
@@ -242,7 +242,7 @@ def _write_folder(source: Source, out: Path, row: AnnotationFormat) -> list[Path
         for image_id in source.annotations.points:
             files.check_writable(out / f"{image_id}{row.endings[0]}")
         with files.temporary_folder(out, "convert") as temporary:
-            _written(temporary, source.annotations, row, source.facts)
+            _written(temporary, source, row, shown=out)
             return _moved(temporary, out)
     except BaseException:
         if missing and not any(out.iterdir()):
@@ -250,7 +250,9 @@ def _write_folder(source: Source, out: Path, row: AnnotationFormat) -> list[Path
         raise
 
 
-def _written(path: Path, annotations: Annotations, row: AnnotationFormat, facts: Mapping[str, ImageFacts]) -> None:
+def _written(path: Path, source: Source, row: AnnotationFormat, *, shown: Path) -> None:
+    """Write to a temporary path; messages show the one that it will have."""
+    annotations, facts = source.annotations, source.facts
     if annotations.frame == "stated" and row.writes != "stated":
         raise DatasetError(
             f"format {row.name}: is in {row.writes} coordinates, and those of the input are not known: pixels or mm? `frame` says it; with "
@@ -259,7 +261,7 @@ def _written(path: Path, annotations: Annotations, row: AnnotationFormat, facts:
     try:
         write_annotations(path, annotations, row, facts)
     except DatasetError as error:
-        raise DatasetError(_with_option(str(error), facts)) from None
+        raise DatasetError(_with_option(str(error).replace(str(path), str(shown)), facts)) from None
 
 
 def _with_option(message: str, facts: Mapping[str, ImageFacts]) -> str:
