@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -11,7 +12,6 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image as Picture
 
-import scn_tf
 from scn_tf import cli
 from scn_tf.data.annotations import Expected, read_any, recognised
 from scn_tf.data.annotations.order import common_order
@@ -93,8 +93,6 @@ def test_sheets_and_other_files_that_are_not_read_have_a_fix(tmp_path, capfd):
     ],
 )
 def test_damaged_files_are_refused_with_their_line(name, text, said, tmp_path, capfd):
-    import re
-
     raw = pictures(tmp_path / "raw")
     (raw / name).write_text(text if name != "points.json" else text.replace("images", "picture list"))
     assert re.search(said, init(capfd, raw, "--out", tmp_path / "set", status=1)[1])
@@ -192,7 +190,9 @@ def test_annotations_find_the_one_image_in_the_folders_below_theirs(tmp_path, ca
         if number:
             volume(raw / name / "scan" / "image.nii.gz")
         else:
-            dicom_files.write_series(raw / name / "DICOM", np.arange(6 * 7 * 8).reshape(8, 7, 6).astype("int16"), [1.0 * z for z in range(8)])
+            dicom_files.write_series(
+                raw / name / "DICOM", np.arange(6 * 7 * 8).reshape(8, 7, 6).astype("int16"), [1.0 * z for z in range(8)]
+            )
         markups(raw / name / "points" / "F.mrk.json", {"tip": [0.5 + number, 1, 1]})
     init(capfd, raw, "--out", tmp_path / "set")
     assert sorted(points[0][0] for points in landmarks(tmp_path / "set").values()) == [0.5, 1.5]

@@ -49,8 +49,12 @@ def half_written(files: Collection[Path], annotations: Collection[Path], picture
     stems = {images.stem(path.name) for path in pictures}
     known = {*annotations, *pictures}
     alike = (path for path in files if path not in known and (path.parent, path.suffix.lower()) in kinds)
-    of_images = (path for path in alike if {path.stem, images.stem(path.stem), Path(path.stem).stem} & stems)  # a.json, a.png.json, a.mrk.json
-    filled = (path for path in of_images if path.suffix.lower() != ".txt" or path.stat().st_size)  # YOLO's labels of an image without objects
+    of_images = (
+        path for path in alike if {path.stem, images.stem(path.stem), Path(path.stem).stem} & stems
+    )  # a.json, a.png.json, a.mrk.json
+    filled = (
+        path for path in of_images if path.suffix.lower() != ".txt" or path.stat().st_size
+    )  # YOLO's labels of an image without objects
     return next((path for path in filled if path.suffix.lower() not in OF_OTHERS or damage(path)), None)
 
 

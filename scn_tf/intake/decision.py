@@ -96,7 +96,11 @@ def _undeclared(witness: Witness, asked: Asked) -> Decision:
     pixel = next((how for how in plausible if how.unit == "pixel"), None)
     free = asked.frame is None and asked.set_on is None
     if pixel is not None and free and candidates.cornered(witness, pixel):
-        plausible = [how for how in plausible if how is not pixel and (how.unit != "percent" or (_agreed(witness, how) and not candidates.rescaled(witness, how)))]
+        plausible = [
+            how
+            for how in plausible
+            if how is not pixel and (how.unit != "percent" or (_agreed(witness, how) and not candidates.rescaled(witness, how)))
+        ]
         if not plausible:
             raise DatasetError(_in_a_corner(witness, pixel))
     how = max(plausible, key=witness.mean) if witness.enough else plausible[0]
@@ -192,8 +196,10 @@ def _in_a_corner(witness: Witness, how: Interpretation) -> str:
     hint = (
         f"The images agree best about {likely}: `set_on` {_set_on(likely)}."
         if likely
-        else ("Are they percent, mm, or pixels of a smaller copy? `frame` percent, `frame` mm (with `spacing`, if the images state none) or "
-            "`set_on` 256x256 says so.")
+        else (
+            "Are they percent, mm, or pixels of a smaller copy? `frame` percent, `frame` mm (with `spacing`, if the images state none) or "
+            "`set_on` 256x256 says so."
+        )
     )
     return f"As pixels, all points lie in one corner of the images. {_range(witness)} {hint} If they are right, add `set_on` 100%."
 

@@ -174,9 +174,9 @@ def _matched(found: Found, read: Sequence[Part], annotation_files: Sequence[Path
         )
     paths = {source.id: source.path for source in sources}
     used = [image_id for image_id in paths if image_id in matched.pairs]
-    names = dict(zip(used, image_ids([paths[image_id] for image_id in used]), strict=True))  # images that are not used take no name
-    pairs = {names[image_id]: entry for image_id, entry in matched.pairs.items()}
-    return matched._replace(pairs=pairs), {names[image_id]: paths[image_id] for image_id in used}, unread
+    ids = dict(zip(used, image_ids([paths[image_id] for image_id in used]), strict=True))  # images that are not used take no name
+    pairs = {ids[image_id]: entry for image_id, entry in matched.pairs.items()}
+    return matched._replace(pairs=pairs), {ids[image_id]: paths[image_id] for image_id in used}, unread
 
 
 def _under_image_ids(read: Sequence[Part], pairs: Mapping[str, Entry]) -> Annotations:

@@ -228,9 +228,9 @@ def _by_folder(left: list[Entry], free: list[Source], sizes: Counter[int]) -> It
     for entry in single:
         files_in.update(entry.path.parents)
     for entry in single:
-        folder = next((folder for folder in entry.path.parents if images_in[folder]), None)
-        if folder is not None and len(images_in[folder]) == files_in[folder] == 1:
-            yield entry, images_in[folder][0]
+        place = next((folder for folder in entry.path.parents if images_in[folder]), None)
+        if place is not None and len(images_in[place]) == files_in[place] == 1:
+            yield entry, images_in[place][0]
 
 
 def _name(entry: Entry) -> str:

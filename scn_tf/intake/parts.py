@@ -62,8 +62,8 @@ def choose(found: Found, name: str | None, pictures: Collection[Path]) -> Chosen
         raise DatasetError(_no_annotations(found, pictures))
     common = [row for row in next(iter(rows.values())) if all(row in those for those in rows.values())]
     if len(common) == 1:
-        if (path := half_written(found.files, rows, pictures)) is not None:
-            raise DatasetError(f"{_shown(path)}: {_unrecognised(path)}")
+        if (cut_short := half_written(found.files, rows, pictures)) is not None:
+            raise DatasetError(f"{_shown(cut_short)}: {_unrecognised(cut_short)}")
         return Chosen(common[0], list(rows))
     if common:
         names = " or ".join(row.name for row in common)

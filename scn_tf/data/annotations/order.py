@@ -1,6 +1,7 @@
 """One order of landmarks from lists that leave absent ones out."""
 
 import heapq
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -21,7 +22,7 @@ def common_order(lists: Iterable[Sequence[str]]) -> list[str]:
     following: defaultdict[str, set[str]] = defaultdict(set)
     before = dict.fromkeys(seen, 0)
     for names in distinct:
-        for name, other in zip(names, names[1:], strict=False):
+        for name, other in itertools.pairwise(names):
             if other not in following[name]:
                 following[name].add(other)
                 before[other] += 1

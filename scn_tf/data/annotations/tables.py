@@ -159,7 +159,11 @@ def rows(table: Text) -> Iterator[Row]:
         if table.separator == BLANK:
             text = text.strip()
         try:
-            cells = next(csv.reader([text], delimiter=table.separator, skipinitialspace=table.separator == BLANK)) if "\n" not in text else _with_line_ends(text, table.separator)
+            cells = (
+                next(csv.reader([text], delimiter=table.separator, skipinitialspace=table.separator == BLANK))
+                if "\n" not in text
+                else _with_line_ends(text, table.separator)
+            )
         except csv.Error as error:
             raise DatasetError(f"{table.path}, line {number}: cannot be read ({error}).") from None
         cells = [" ".join(cell.split()) for cell in cells]
@@ -185,9 +189,9 @@ def headed_rows(table: Text) -> Iterator[Row]:
     if first is None:
         return
     second = next(found, None)
-    if second is not None and len(second.cells) == len(first.cells) + 1 and all((first.cells[0], first.cells[-1], second.cells[-1])):
-        if second.cells[0] == "1" or headers.column_of(first.cells, headers.IMAGES) is None:
-            first.cells.insert(0, "")
+    longer = second is not None and len(second.cells) == len(first.cells) + 1 and all((first.cells[0], first.cells[-1], second.cells[-1]))
+    if second is not None and longer and (second.cells[0] == "1" or headers.column_of(first.cells, headers.IMAGES) is None):
+        first.cells.insert(0, "")
     yield first
     if second is not None:
         yield second
