@@ -1,6 +1,7 @@
 """Headers of tables: which column holds which coordinate of which landmark, by the usual spellings."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,9 +118,27 @@ def column_of(headers: Sequence[str], known: Sequence[str], taken: Sequence[int]
 
 
 def layout(headers: Sequence[str]) -> Layout:
-    """Columns of a header with one row, in the spelling that explains most landmarks."""
+    """Columns of a header with one row, in the spelling that explains most landmarks.
+
+    Repeated axes are numbered landmarks: x, y, x, y, or as pandas writes them again, x, y, x.1, y.1.
+    """
+    axes = Counter(known for header in headers if (known := axis(header)))
+    if max(axes.values(), default=0) > 1:
+        return _repeated(headers)
+    spelt = {header.lower() for header in headers}
+    plain, headers = headers, [f"{header}.0" if axis(header) and f"{header}.1".lower() in spelt else header for header in headers]
     found = max((_spelt(headers, spelling) for spelling in SPELLINGS), key=lambda one: len(one.landmarks), default=Layout())
-    return _with_others(found, headers)
+    return _with_others(found, plain)
+
+
+def _repeated(headers: Sequence[str]) -> Layout:
+    counts: Counter[str] = Counter()
+    columns: list[Part | None] = []
+    for header in headers:
+        known = axis(header)
+        columns.append(Part(str(counts[known[0]]), *known) if known else None)
+        counts.update(known[:1] if known else ())
+    return _with_others(_gathered(columns), headers)
 
 
 def paired(names: Sequence[str], axes: Sequence[str]) -> Layout:

@@ -137,7 +137,10 @@ def _columns(header: list[str]) -> Columns | None:
     by_unit: dict[str, dict[str, int]] = {}
     for column, cell in enumerate(header):
         if known := headers.axis(cell):
-            by_unit.setdefault(known[1], {}).setdefault(known[0], column)
+            own = by_unit.setdefault(known[1], {})
+            if known[0] in own or f"{cell}.1" in header:  # a table with one row per image
+                return None
+            own[known[0]] = column
     whole = [unit for unit in UNITS if {"x", "y"} <= by_unit.get(unit, {}).keys()]
     if not whole:
         return None
