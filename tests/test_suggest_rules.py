@@ -1,6 +1,7 @@
 """Rules of settings that find themselves, on facts that are made up."""
 
 import dataclasses
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,31 @@ def test_mirrored_shapes_of_a_symmetric_body_look_alike():
 @pytest.mark.parametrize("points", [np.full((4, 3, 2), np.nan), np.zeros((4, 1, 2)), np.zeros((2, 5, 3)), np.zeros((6, 4, 2))])
 def test_shapes_that_cannot_be_measured_are_no_error(points):
     assert not of_points(points).posed
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_absent_points_change_the_measured_poses_little(dims):
+    rng = np.random.default_rng(3)
+    shape = rng.normal(0, 50, (23, dims))
+    turns = [np.linalg.qr(rng.normal(size=(dims, dims)))[0] if dims == 3 else np.eye(2) for _ in range(14)]
+    points = np.array(
+        [(shape + rng.normal(0, 1, shape.shape)) @ (turn * np.sign(np.linalg.det(turn))) * rng.uniform(0.9, 1.1) for turn in turns]
+    )
+    whole = of_points(points)
+    points[rng.random(points.shape[:2]) < 0.1] = np.nan  # hardly an image is whole
+    found = of_points(points)
+    assert found.posed
+    np.testing.assert_allclose([found.rotation, found.scale, found.residual], [whole.rotation, whole.scale, whole.residual], rtol=0.15)
+
+
+def test_points_in_one_place_have_no_pose():
+    points = np.zeros((5, 6, 2))
+    points[0, 0] = np.nan
+    points[1:, :2] += 1
+    points[2] = 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        of_points(points)
 
 
 def test_absent_landmarks_and_images_are_left_out():

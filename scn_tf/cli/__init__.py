@@ -6,6 +6,8 @@ TensorFlow is imported after the command line is parsed, so that help and misspe
 import argparse
 import contextlib
 import functools
+import os
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -19,9 +21,24 @@ from scn_tf.environment.quiet import import_tensorflow
 from scn_tf.errors import Error
 from scn_tf.messages import visible
 
+CLOSED_PIPE = 141  # exit status of a shell's commands that SIGPIPE ends
+
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "scn-tf") -> int:
     """Run a command line and return the exit status."""
+    try:
+        try:
+            return _parsed(arguments, prog)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where a closed pipe can be told from a fault
+    except BrokenPipeError:  # the program that reads the output, such as head, has ended
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        return CLOSED_PIPE
+
+
+def _parsed(arguments: Sequence[str] | None, prog: str) -> int:
     warnings.showwarning = functools.partial(show_warning, {})
     parser = build_parser(prog)
     options, unknown = parser.parse_known_args(arguments)

@@ -4,6 +4,8 @@ import dataclasses
 import itertools
 from collections.abc import Iterator
 
+import numpy as np
+
 from scn_tf.data.evidence import CORNER, MIN_LANDMARKS, SCALE_IMAGES, SCALES, SQUARES
 from scn_tf.intake.interpretation import PHYSICAL, Asked, Interpretation, Unit, copy
 from scn_tf.intake.witness import Witness
@@ -11,6 +13,7 @@ from scn_tf.intake.witness import Witness
 NEAR_FRACTION = (-0.05, 1.05)
 NEAR_PERCENT = (-5.0, 105.0)
 SMALL = 10  # side of an image in whose corner pixel landmarks may lie
+STEPS, MARGIN = 40, 0.05  # of sizes of pixels, and by how much the images agree better
 LEAST_PERCENT = 30.0  # largest value that percent have at least
 
 
@@ -73,6 +76,7 @@ def with_options(how: Interpretation, asked: Asked) -> Interpretation:
         reversed=how.reversed if asked.reversed is None else asked.reversed,
         first=how.first if asked.first is None else asked.first,
         set_on=copy(asked.set_on),
+        spacing=asked.spacing if (asked.frame or how.unit) == "mm" else None,
     )
 
 
@@ -94,6 +98,14 @@ def variants(how: Interpretation, asked: Asked) -> Iterator[Interpretation]:
 def cornered(witness: Witness, how: Interpretation) -> bool:
     """Whether all points of all images lie in the first quarter of each side, which no picture of anything has."""
     return len(next(iter(witness.points.values()))) >= MIN_LANDMARKS and witness.within(how, CORNER)
+
+
+def rescaled(witness: Witness, how: Interpretation) -> bool:
+    """Whether the images agree better about another size of pixels than about percent of their sides."""
+    sizes = np.array([look.facts.size for look in witness.looks.values()], float)
+    shares = np.geomspace(50 / sizes.max(), 200 / sizes.min(), STEPS)
+    others = (Interpretation(bottom=how.bottom, reversed=how.reversed, set_on=(float(share),)) for share in shares)
+    return any(witness.inside(other) and witness.mean(other) > witness.mean(how) + MARGIN for other in others)
 
 
 def copied(witness: Witness, how: Interpretation, *others: Interpretation) -> Interpretation | None:

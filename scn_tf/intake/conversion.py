@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from scn_tf.data import endings
 from scn_tf.data.annotations import ANNOTATIONS, AnnotationFormat, Annotations, converted, format_of, merged, recognised, write_annotations
+from scn_tf.data.dataset import open_dataset
 from scn_tf.data.description import read_description
 from scn_tf.data.images import is_image
 from scn_tf.data.images.facts import ImageFacts
@@ -15,6 +16,7 @@ from scn_tf.errors import ConfigError, DatasetError, WriteError
 from scn_tf.intake import parts, writing
 from scn_tf.intake.gathering import Gathered, complete_first, decided, gather, in_dataset_frame
 from scn_tf.intake.interpretation import PHYSICAL, Asked, copy
+from scn_tf.intake.on_demand import FactsOnDemand
 from scn_tf.intake.parts import Part
 from scn_tf.intake.sources import DESCRIPTION, IMAGES, Found, distinct, search
 from scn_tf.messages import cut, visible
@@ -37,7 +39,7 @@ class Source(NamedTuple):
 
     row: AnnotationFormat
     annotations: Annotations
-    facts: dict[str, ImageFacts]
+    facts: Mapping[str, ImageFacts]
     how: str
     unused: list[str]
     warnings: list[str]
@@ -58,9 +60,11 @@ def read(path: Path, name: str | None, images: Path | None, asked: Asked) -> Sou
     """
     asked.check()
     if os.path.isfile(path / DESCRIPTION) and name in (None, DEFAULT):
-        found, name = _table(path)
         if images is None and os.path.isdir(path / IMAGES):
+            if asked == Asked():
+                return _data_set(path)
             images = path / IMAGES
+        found, name = _table(path)
     else:
         found = search([path])
     if images is not None:
@@ -75,6 +79,22 @@ def _table(root: Path) -> tuple[Found, str]:
     description = read_description(root / DESCRIPTION)
     path = root / description.annotations
     return search([path]), format_of(path, description.annotation_format).name
+
+
+def _data_set(root: Path) -> Source:
+    """A whole data set. It states its coordinates, so its images are read only if the other format needs them."""
+    dataset = open_dataset(root)
+    known = dataset.description
+    points = {image_id: values for image_id, values in dataset.landmarks.items() if image_id in dataset.files}
+    if not points:
+        raise DatasetError(f"{visible(str(dataset.table))}: no row has the name of an image in {visible(str(root / IMAGES))}.")
+    numbered = known.names == tuple(map(str, range(len(known.names))))
+    images = {image_id: dataset.files[image_id].name for image_id in points}
+    annotations = Annotations(points, dataset.rows, None if numbered else known.names, known.coordinates, images)
+    how = "mm, LPS" if known.coordinates == "physical" else "pixels"
+    unused = [visible(image_id) for image_id in dataset.landmarks if image_id not in dataset.files]
+    row = format_of(dataset.table, known.annotation_format)
+    return Source(row, annotations, FactsOnDemand(dataset.files, known.dims), f"{how} (as {DESCRIPTION} states)", unused, [])
 
 
 def _with_images(gathered: Gathered, asked: Asked) -> Source:
@@ -182,7 +202,7 @@ def write(source: Source, out: Path, row: AnnotationFormat) -> list[Path]:
         )
     files.check_writable(out)
     with files.temporary_folder(Path(os.path.abspath(out)).parent, "convert") as temporary:
-        _written(temporary if row.per_image else temporary / out.name, annotations, row, source.facts)
+        _written(temporary if row.per_image else temporary / out.name, source, row, shown=out)
         for path in temporary.iterdir():
             if row.per_image and path.name.lower().endswith(row.endings):  # under the name of its image
                 os.rename(path, temporary / out.name)
@@ -222,7 +242,7 @@ def _write_folder(source: Source, out: Path, row: AnnotationFormat) -> list[Path
         for image_id in source.annotations.points:
             files.check_writable(out / f"{image_id}{row.endings[0]}")
         with files.temporary_folder(out, "convert") as temporary:
-            _written(temporary, source.annotations, row, source.facts)
+            _written(temporary, source, row, shown=out)
             return _moved(temporary, out)
     except BaseException:
         if missing and not any(out.iterdir()):
@@ -230,7 +250,9 @@ def _write_folder(source: Source, out: Path, row: AnnotationFormat) -> list[Path
         raise
 
 
-def _written(path: Path, annotations: Annotations, row: AnnotationFormat, facts: Mapping[str, ImageFacts]) -> None:
+def _written(path: Path, source: Source, row: AnnotationFormat, *, shown: Path) -> None:
+    """Write to a temporary path; messages show the one that it will have."""
+    annotations, facts = source.annotations, source.facts
     if annotations.frame == "stated" and row.writes != "stated":
         raise DatasetError(
             f"format {row.name}: is in {row.writes} coordinates, and those of the input are not known: pixels or mm? `frame` says it; with "
@@ -239,7 +261,7 @@ def _written(path: Path, annotations: Annotations, row: AnnotationFormat, facts:
     try:
         write_annotations(path, annotations, row, facts)
     except DatasetError as error:
-        raise DatasetError(_with_option(str(error), facts)) from None
+        raise DatasetError(_with_option(str(error).replace(str(path), str(shown)), facts)) from None
 
 
 def _with_option(message: str, facts: Mapping[str, ImageFacts]) -> str:

@@ -96,7 +96,11 @@ def _undeclared(witness: Witness, asked: Asked) -> Decision:
     pixel = next((how for how in plausible if how.unit == "pixel"), None)
     free = asked.frame is None and asked.set_on is None
     if pixel is not None and free and candidates.cornered(witness, pixel):
-        plausible = [how for how in plausible if how is not pixel and (how.unit != "percent" or _agreed(witness, how))]
+        plausible = [
+            how
+            for how in plausible
+            if how is not pixel and (how.unit != "percent" or (_agreed(witness, how) and not candidates.rescaled(witness, how)))
+        ]
         if not plausible:
             raise DatasetError(_in_a_corner(witness, pixel))
     how = max(plausible, key=witness.mean) if witness.enough else plausible[0]
@@ -131,7 +135,7 @@ def _reason(witness: Witness, how: Interpretation, asked: Asked, *, others: bool
     if asked.frame is not None and (how.unit in PHYSICAL or (asked.y_from is not None and asked.axes is not None)):
         return "as asked"
     base = candidates.with_options(Interpretation(how.unit), asked)
-    parts = [] if asked == Asked() else ["as asked"]
+    parts = [] if dataclasses.replace(asked, spacing=None) == Asked() else ["as asked"]
     if how.unit == "fraction" and asked.frame is None:
         parts.append("all values lie between 0 and 1")
     elif others or how.unit != "pixel":
@@ -192,7 +196,10 @@ def _in_a_corner(witness: Witness, how: Interpretation) -> str:
     hint = (
         f"The images agree best about {likely}: `set_on` {_set_on(likely)}."
         if likely
-        else ("Are they percent, mm, or pixels of a smaller copy? `frame` percent, `frame` mm or `set_on` 256x256 says so.")
+        else (
+            "Are they percent, mm, or pixels of a smaller copy? `frame` percent, `frame` mm (with `spacing`, if the images state none) or "
+            "`set_on` 256x256 says so."
+        )
     )
     return f"As pixels, all points lie in one corner of the images. {_range(witness)} {hint} If they are right, add `set_on` 100%."
 
@@ -204,7 +211,8 @@ def _check_applies(witness: Witness, how: Interpretation) -> None:
             plane = how.unit in PHYSICAL and look.facts.spacing is not None
             lacks = "frame in which its points have x and y, as an axial slice has" if plane else "pixel size"
             raise DatasetError(
-                f"{look.facts.path}: states no {lacks}, so {image_id} has no {TITLES[how.unit]}. Write its points in pixels."
+                f"{look.facts.path}: states no {lacks}, so {image_id} has no {TITLES[how.unit]}. "
+                f"{'Write its points in pixels.' if how.unit in PHYSICAL else 'State it with `spacing`, or write pixels.'}"
             )
 
 

@@ -17,16 +17,17 @@ from scn_tf.intake.interpretation import PHYSICAL, Asked
 from scn_tf.intake.looks import Look
 from scn_tf.intake.matching import Entry, Matched
 from scn_tf.intake.parts import Part
-from scn_tf.intake.sources import Found, image_sources
+from scn_tf.intake.sources import Found, image_ids, image_sources
 from scn_tf.intake.witness import Witness
 from scn_tf.messages import cut, visible
 from scn_tf.types import Array
 
 SHOWN = 4  # names in a message
+PLACEHOLDERS = ("stated", "pixel")  # frames in which 0,0 is the corner of an image
 ALIKE = 0.01  # relative difference of two ratios of sides that rounding explains
 
 
-Images: TypeAlias = tuple[Matched, dict[str, Path], list[str]]  # matched, image ID -> path, files that are not read
+Images: TypeAlias = tuple[Matched, dict[str, Path], list[str]]  # matched, image ID -> path of those matched, files that are not read
 
 
 class Gathered(NamedTuple):
@@ -86,11 +87,10 @@ def gather(found: Found, name: str | None, asked: Asked) -> Gathered:
     matched, sources, unread = _of_dimension(found, read, chosen.paths, dims)
     flat = dims == 3 and _first_dimension(matched, sources) == 2
     dims = 2 if flat else dims
-    files = {image_id: path for image_id, path in sources.items() if image_id in matched.pairs}
-    seen, failed = looks.look_at(files, dims=dims)
+    seen, failed = looks.look_at(sources, dims=dims)
     if not seen:
         raise ImageError(next(iter(failed.values())))
-    raw = _under_image_ids(read, {image_id: matched.pairs[image_id] for image_id in files if image_id in seen})
+    raw = _under_image_ids(read, {image_id: matched.pairs[image_id] for image_id in sources if image_id in seen})
     if flat:
         raw = _flattened(raw)
     _check_dims(raw, seen)
@@ -99,7 +99,7 @@ def gather(found: Found, name: str | None, asked: Asked) -> Gathered:
         chosen.row,
         read,
         matched,
-        {image_id: path for image_id, path in files.items() if image_id in seen},
+        {image_id: path for image_id, path in sources.items() if image_id in seen},
         seen,
         failed,
         unread,
@@ -158,13 +158,13 @@ def _first_dimension(matched: Matched, sources: Mapping[str, Path]) -> int | Non
 
 
 def _matched(found: Found, read: Sequence[Part], annotation_files: Sequence[Path], dims: int) -> Images:
-    """Images of the sources, matched to the annotations: (matched, image ID -> path, files that are not read)."""
+    """Images of the sources, matched to the annotations: (matched, image ID -> path of those matched, files that are not read)."""
     sources, unread = image_sources(found, dims=dims, without=annotation_files)
     roots = ", ".join(visible(str(root)) for root in found.roots[:SHOWN])
     if not sources:
         raise DatasetError(f"{roots}: no images found. {' '.join(unread[:1]) or 'Name the folder of the images, too.'}")
     entries = matching.entries(read)
-    matched = matching.match(entries, sources)
+    matched = matching.match(entries, sources, functools.cache(lambda path: looks.dimension(path) == dims))
     if not matched.pairs:
         names = ", ".join(cut(visible(entry.name), 60) for entry in entries[:SHOWN])
         own = ", ".join(source.id for source in sources[:SHOWN])
@@ -172,7 +172,11 @@ def _matched(found: Found, read: Sequence[Part], annotation_files: Sequence[Path
             f"{visible(str(read[0].path))}: no annotation belongs to one of the {len(sources)} images. It names {names}; "
             f"the images are {own}. Give both the same names, or one folder per pair."
         )
-    return matched, {source.id: source.path for source in sources}, unread
+    paths = {source.id: source.path for source in sources}
+    used = [image_id for image_id in paths if image_id in matched.pairs]
+    ids = dict(zip(used, image_ids([paths[image_id] for image_id in used]), strict=True))  # images that are not used take no name
+    pairs = {ids[image_id]: entry for image_id, entry in matched.pairs.items()}
+    return matched._replace(pairs=pairs), {ids[image_id]: paths[image_id] for image_id in used}, unread
 
 
 def _under_image_ids(read: Sequence[Part], pairs: Mapping[str, Entry]) -> Annotations:
@@ -205,6 +209,21 @@ def _without_halves(points: Array) -> Array:
     values = np.array(points, "float64")
     values[np.isnan(values).any(axis=1)] = np.nan
     return values
+
+
+def without_placeholders(raw: Annotations) -> tuple[Annotations, int]:
+    """Annotations in which -1,-1 and 0,0 are absent if they occur several times, as many programs write absent points, and how many were.
+
+    Volumes keep 0,0,0, which is a landmark in many frames.
+    """
+    dims = next(iter(raw.points.values())).shape[1]
+    values = (-1.0,) if dims == 3 else (-1.0, 0.0)
+    hits = {image_id: np.isin(points[:, 0], values) & (points == points[:, :1]).all(axis=1) for image_id, points in raw.points.items()}
+    count = sum(int(found.sum()) for found in hits.values())
+    if raw.frame not in PLACEHOLDERS or count < 2:
+        return raw, 0
+    points = {image_id: np.where(hits[image_id][:, None], np.nan, values) for image_id, values in raw.points.items()}
+    return dataclasses.replace(raw, points=points), count
 
 
 def _flattened(raw: Annotations) -> Annotations:

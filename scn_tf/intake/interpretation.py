@@ -37,6 +37,7 @@ class Asked:
         axes: order in which the file writes the coordinates, one of ``AXES``.
         set_on: copy of the images on which the points were set: ``640x480`` pixels, or ``50%`` of each image.
         first: number of the first pixel, 0 or 1.
+        spacing: (d,) mm per pixel of images that state none or a wrong one.
     """
 
     frame: Unit | None = None
@@ -44,6 +45,7 @@ class Asked:
     axes: str | None = None
     set_on: str | None = None
     first: Literal[0, 1] | None = None
+    spacing: tuple[float, ...] | None = None
 
     def check(self) -> None:
         """Refuse options that contradict each other.
@@ -72,6 +74,7 @@ class Interpretation:
         reversed: whether y (z, y) is written before x.
         first: number of the first pixel.
         set_on: (d,) sides of the copy on which points were set, or a factor (1,) of the image's; None: the image itself.
+        spacing: (d,) mm per pixel, for mm from the first pixel; None: that of the image.
     """
 
     unit: Unit = "pixel"
@@ -79,12 +82,13 @@ class Interpretation:
     reversed: bool = False
     first: int = 0
     set_on: tuple[float, ...] | None = None
+    spacing: tuple[float, ...] | None = None
 
     def applies(self, facts: ImageFacts) -> bool:
         """Whether an image has what the unit needs: a frame, or a pixel size."""
         if self.unit in PHYSICAL:  # pixels of an image that states nothing count as 1 mm
             return facts.physical_from_pixel is not None or facts.spacing is None
-        return self.unit != "mm" or facts.spacing is not None
+        return self.unit != "mm" or (self.spacing or facts.spacing) is not None
 
     def pixel_from_own(self, facts: ImageFacts, sides: tuple[int, ...] | None = None) -> Array:
         """Homogeneous matrix (d + 1, d + 1) from numbers as written to pixels of the image file.
@@ -104,7 +108,7 @@ class Interpretation:
         elif self.unit in ("fraction", "percent"):
             unit = pixel_from("fraction", facts) @ np.diag([1 if self.unit == "fraction" else 0.01] * dims + [1])
         elif self.unit == "mm":
-            unit[:-1, :-1] = np.diag(1 / np.array(facts.spacing, float))
+            unit[:-1, :-1] = np.diag(1 / np.array(self.spacing or facts.spacing, float))
         elif self.set_on is not None or sides is not None:
             set_on = np.array(sides if self.set_on is None else self.set_on, float)
             factor = size / set_on if len(set_on) == dims else np.full(dims, 1 / set_on[0])

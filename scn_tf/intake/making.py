@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from scn_tf.data.description import MAX_NAME
 from scn_tf.errors import ConfigError, DatasetError
 from scn_tf.intake import sides, summary, writing
 from scn_tf.intake.decision import Decision
-from scn_tf.intake.gathering import Gathered, decided, gather, in_dataset_frame, where
+from scn_tf.intake.gathering import Gathered, decided, gather, in_dataset_frame, where, without_placeholders
 from scn_tf.intake.interpretation import Asked
 from scn_tf.intake.patients import Patients, patients
 from scn_tf.intake.sources import Found, search
@@ -41,6 +42,7 @@ class Plan:
         splits: name -> image IDs.
         patients: what is kept together.
         seed: of the splits.
+        placeholders: number of points such as -1,-1 that count as absent.
     """
 
     found: Found
@@ -51,6 +53,7 @@ class Plan:
     splits: dict[str, list[str]]
     patients: Patients
     seed: int
+    placeholders: int
 
     def lines(self) -> list[str]:
         """What was understood, one line per fact."""
@@ -92,9 +95,12 @@ def plan(
     writing.check_new(out)
     found = search(sources)
     gathered = gather(found, format, asked)
-    decision = decided(gathered, asked)
+    raw, placeholders = without_placeholders(gathered.raw)
+    gathered = gathered._replace(raw=raw)
     if spacing is not None:
         images.checked_spacing(list(spacing), gathered.dims, "`spacing`")
+        asked = dataclasses.replace(asked, spacing=tuple(map(float, spacing)))
+    decision = decided(gathered, asked)
     _check_points(gathered, decision)
     placed = in_dataset_frame(gathered, decision)
     annotations = dataclasses.replace(placed, points={image_id: np.round(points, DECIMALS) for image_id, points in placed.points.items()})
@@ -102,7 +108,7 @@ def plan(
         raise ConfigError(f"`seed`: expected a number from 0, received {seed}.")
     grouped = patients(gathered.files, patient)
     description = _description(out, gathered, annotations, spacing)
-    return Plan(found, gathered, decision, annotations, description, split(grouped.of, seed), grouped, seed)
+    return Plan(found, gathered, decision, annotations, description, split(grouped.of, seed), grouped, seed, placeholders)
 
 
 def write(planned: Plan, out: Path, *, placing: Placing = "auto") -> None:
@@ -124,7 +130,13 @@ def write(planned: Plan, out: Path, *, placing: Placing = "auto") -> None:
             pictures=planned.gathered.files,
             placing=placing,
         )
-        _check(root, planned)
+        with warnings.catch_warnings(record=True) as caught:
+            try:
+                _check(root, planned)
+            except DatasetError as error:
+                raise DatasetError(str(error).replace(str(root), str(out))) from None
+    for warning in caught:  # of the folder under its final name
+        warnings.warn(str(warning.message).replace(str(root), str(out)), warning.category, stacklevel=2)
 
 
 def _check(root: Path, planned: Plan) -> None:

@@ -18,6 +18,7 @@ BOUNDARY = re.compile(r"[^0-9A-Za-z]")
 TELLING = re.compile(r"\d|(?:^|_)(?:sub|tpl|ses)-")  # of the beginning of a name: it is of one image
 MAX_COMPARED = 4_000_000  # pairs of names
 WORDS = re.compile(r"[_.\s]+")
+ENTITY = re.compile(r"(?:^|_)([a-z]+)-([0-9a-z]+)")  # of BIDS: sub-01, in lower case
 
 
 class Entry(NamedTuple):
@@ -61,8 +62,13 @@ def entries(parts: Sequence[Part]) -> list[Entry]:
     ]
 
 
-def match(found: Sequence[Entry], sources: Sequence[Source]) -> Matched:
+def match(found: Sequence[Entry], sources: Sequence[Source], fits: Callable[[Path], bool] = lambda path: True) -> Matched:
     """Find the image of each annotation. Strict rules come first; later rules see only what is left.
+
+    Args:
+        found: annotations.
+        sources: images.
+        fits: whether an image has the dimension of the points. It is asked where an annotation has the name of several images.
 
     Raises:
         DatasetError: an annotation fits several images, or two annotations fit one image.
@@ -75,7 +81,7 @@ def match(found: Sequence[Entry], sources: Sequence[Source]) -> Matched:
             if keys in STRICT or source.id not in pairs:
                 for key in keys(source.path.name):
                     index[key].append(source)
-        left = [entry for entry in left if not _taken(pairs, entry, _fitting(entry, index, keys))]
+        left = [entry for entry in left if not _taken(pairs, entry, _fitting(entry, index, keys, fits))]
     sizes = Counter(entry.part for entry in found)
     for rule in (_by_common_words, _by_folder):
         free = [source for source in sources if source.id not in pairs]
@@ -91,18 +97,22 @@ def _taken(pairs: dict[str, Entry], entry: Entry, source: Source | None) -> bool
     if (other := pairs.get(source.id)) is not None:
         raise DatasetError(
             f"{_shown(entry.path)}: {_name(entry)} is a second annotation of image {cut(visible(source.id), 60)}, after {_name(other)} of "
-            f"{_shown(other.path)}. Name the annotation files to use."
+            f"{_shown(other.path)}. Name the annotation files to use, or their folder, such as that of one rater."
         )
     pairs[source.id] = entry
     return True
 
 
-def _fitting(entry: Entry, index: dict[str, list[Source]], keys: Callable[[str], Iterable[str]]) -> Source | None:
+def _fitting(
+    entry: Entry, index: dict[str, list[Source]], keys: Callable[[str], Iterable[str]], fits: Callable[[Path], bool]
+) -> Source | None:
     written = re.sub(r"[\\/]+", "/", entry.name.strip().strip("\"'")).split("/")
     found = list(dict.fromkeys(source for key in keys(written[-1]) for source in index.get(key, ())))
     if len(found) > 1:  # of images of one name those in the folders that the annotation names, or in which it lies
         for folders in (written[:-1], [*entry.path.parts[:-1]]):
             found = _nearest(found, folders)
+    if len(found) > 1:  # a volume and its preview
+        found = [source for source in found if fits(source.path)] or found
     if len(found) > 1:
         listed = ", ".join(_shown(source.path) for source in found[:SHOWN])
         raise DatasetError(
@@ -185,6 +195,8 @@ def _common(first: str, second: str, *, loose: bool) -> int:
     for short, long in ((first, second), (second, first)):
         if short and long.startswith(short) and BOUNDARY.match(long[len(short) :]):
             return len(short) + 1
+    if loose and (shared := _common_entities(first, second)):
+        return shared
     one, other = WORDS.split(first), WORDS.split(second)
     same = next((count for count, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     if not same or not loose or not TELLING.search("_".join(one[:same])):
@@ -193,21 +205,32 @@ def _common(first: str, second: str, *, loose: bool) -> int:
     return 0 if all(rests) else len(" ".join(one[:same]))
 
 
+def _common_entities(first: str, second: str) -> int:
+    """Number of characters of the BIDS entities that two names share, such as ``sub-01``. Zero if one of them differs."""
+    one, other = dict(ENTITY.findall(first)), dict(ENTITY.findall(second))
+    shared = one.keys() & other.keys()
+    if not shared & {"sub", "tpl"} or any(one[key] != other[key] for key in shared):
+        return 0
+    return sum(len(key) + len(one[key]) + 2 for key in shared)
+
+
 def _by_folder(left: list[Entry], free: list[Source], sizes: Counter[int]) -> Iterator[tuple[Entry, Source]]:
-    """The one annotation and the one image of a folder, or of all sources."""
+    """The one annotation and the one image of a folder with all folders in it, or of all sources."""
     single = [entry for entry in left if not entry.named and sizes[entry.part] == 1]
     if len(single) == len(free) == 1:
         yield single[0], free[0]
         return
     images_in: defaultdict[Path, list[Source]] = defaultdict(list)
-    files_in: defaultdict[Path, list[Entry]] = defaultdict(list)
+    files_in: Counter[Path] = Counter()
     for source in free:
-        images_in[source.path if source.path.is_dir() else source.path.parent].append(source)
+        for folder in ([source.path] if source.path.is_dir() else []) + list(source.path.parents):
+            images_in[folder].append(source)
     for entry in single:
-        files_in[entry.path.parent].append(entry)
-    for folder, those in files_in.items():
-        if len(those) == len(images_in[folder]) == 1:
-            yield those[0], images_in[folder][0]
+        files_in.update(entry.path.parents)
+    for entry in single:
+        place = next((folder for folder in entry.path.parents if images_in[folder]), None)
+        if place is not None and len(images_in[place]) == files_in[place] == 1:
+            yield entry, images_in[place][0]
 
 
 def _name(entry: Entry) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from scn_tf.data.annotations import ANNOTATIONS, AnnotationFormat, Annotations, Expected, read_any, recognised
 from scn_tf.data.description import Description, read_description
 from scn_tf.errors import DatasetError
+from scn_tf.intake.damage import UNREAD, damage, half_written
 from scn_tf.intake.sources import DESCRIPTION, Found
 from scn_tf.messages import cut, visible
 
@@ -61,6 +62,8 @@ def choose(found: Found, name: str | None, pictures: Collection[Path]) -> Chosen
         raise DatasetError(_no_annotations(found, pictures))
     common = [row for row in next(iter(rows.values())) if all(row in those for those in rows.values())]
     if len(common) == 1:
+        if (cut_short := half_written(found.files, rows, pictures)) is not None:
+            raise DatasetError(f"{_shown(cut_short)}: {_unrecognised(cut_short)}")
         return Chosen(common[0], list(rows))
     if common:
         names = " or ".join(row.name for row in common)
@@ -95,10 +98,12 @@ def _by_ending(path: Path) -> list[AnnotationFormat]:
 def _unrecognised(path: Path) -> str:
     fitting = [row.name for row in _by_ending(path)]
     if fitting:
-        return (
+        return damage(path) or (
             f"no annotation file of the formats with this ending ({', '.join(fitting)}). Is it damaged or half-written? "
             "Else name its format with `format`."
         )
+    if path.suffix.lower() in UNREAD:
+        return f"no annotation file that is read. {UNREAD[path.suffix.lower()]}"
     return f"no image, and no annotation file. Formats: {', '.join(ANNOTATIONS)}."
 
 
@@ -106,8 +111,9 @@ def _no_annotations(found: Found, pictures: Collection[Path]) -> str:
     others = [path for path in found.files if path not in pictures]
     fitting = [path for path in others if _by_ending(path)]
     roots = ", ".join(map(_shown, found.roots[:SHOWN]))
+    fitting += [path for path in others if path.suffix.lower() in UNREAD]
     if fitting:
-        return f"{roots}: no annotation file found. {fitting[0].name}: {_unrecognised(fitting[0])}"
+        return f"{roots}: no annotation file found. {visible(fitting[0].name)}: {_unrecognised(fitting[0])}"
     seen = f" Files there: {', '.join(path.name for path in others[:SHOWN])}." if others else ""
     return f"{roots}: no annotation file found. Name it beside the images.{visible(seen)} Formats: {', '.join(ANNOTATIONS)}."
 

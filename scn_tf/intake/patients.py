@@ -12,7 +12,7 @@ from scn_tf.errors import ConfigError, ImageError
 from scn_tf.messages import short
 
 BIDS = re.compile(r"(?:^|[_/\\])(sub-[0-9A-Za-z]+)(?=[_/\\.]|$)")
-FOLDER = re.compile(r"(?i)(?:patient|pat|subject|subj|case|animal|specimen)[-_ ]?\w*\d\w*")
+FOLDER = re.compile(r"(?i)(?:patient|pat|subject|subj|case|animal|specimen)[-_ ]?\w*\d\w*|[ps]\d+")
 # A side, a view or a time behind the ID of a patient that has a number: P12_left, 0034-2.
 PART = re.compile(
     r"(?i)(.*\d.*?)[_\-. ](?:left|right|l|r|li|re|ap|pa|lat|lateral|frontal|front|side|pre|post|[tv]\d{1,2}|visit-?\d+|\d{1,2})"

@@ -103,10 +103,12 @@ def image_sources(found: Found, *, dims: int, without: Iterable[Path] = ()) -> t
         return [], []
     other = set(without)
     paths = [source.path for source in collected if source.path not in other and found.contains(source.path)]
-    return [Source(*pair) for pair in zip(_ids(paths), paths, strict=True)], left_out
+    told = {visible(str(path)) for path in (*other, *found.skipped)}  # by others, or read after all: an archive of selections
+    left_out = [line for line in left_out if line.rpartition(": ")[0] not in told]
+    return [Source(*pair) for pair in zip(image_ids(paths), paths, strict=True)], left_out
 
 
-def _ids(paths: Sequence[Path]) -> list[str]:
+def image_ids(paths: Sequence[Path]) -> list[str]:
     """Distinct IDs without blanks at their ends, which no table keeps, and without a leading dot, which hides a file."""
     return distinct([re.sub(r"[/\\\\]", "_", name).strip().lstrip(".") or "image" for name in distinct_ids(list(paths))])
 

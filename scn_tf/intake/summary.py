@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +26,7 @@ def lines(plan: Plan) -> list[str]:
 
 def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
     gathered, points = plan.gathered, plan.annotations.points
-    files = list(dict.fromkeys(visible(part.path.name) for part in gathered.parts))
+    files = _names([part.path for part in gathered.parts])
     yield "annotations", f"{counted(len(files), 'file')} of format {gathered.row.name}: {listed(files)}"
     yield "images", _images(plan)
     stacked = np.stack(list(points.values()))
@@ -35,6 +37,8 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
         "landmarks",
         f"{stacked.shape[1]} per image{named}{f'; {absent} of {stacked.shape[0] * stacked.shape[1]} absent' if absent else ''}",
     )
+    if plan.placeholders:
+        yield "", f"{plan.placeholders} of them are -1,-1 or 0,0, which count as absent"
     yield "coordinates", f"{plan.decision.how} ({plan.decision.reason})"
     if gathered.flat:
         yield "", "z of the points is dropped: the images are 2D"
@@ -53,6 +57,15 @@ def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
     sizes = ", ".join(f"{name} {len(ids)}" for name, ids in plan.splits.items())
     yield "splits", f"{sizes} (seed {plan.seed})"
     yield from _left_out(plan)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Names of files, with their folders if names are equal."""
+    names = [path.name for path in paths]
+    if len({*names}) < len(names) > 1:
+        above = os.path.commonpath([path.absolute().parent for path in paths])
+        names = [os.path.relpath(path.absolute(), above) for path in paths]
+    return list(map(visible, names))
 
 
 def _images(plan: Plan) -> str:

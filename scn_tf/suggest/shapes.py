@@ -48,12 +48,34 @@ def of_points(points: Array, exchange: Sequence[int] | None = None) -> Shapes:
         return Shapes()
     nearest = np.concatenate([_nearest(one) for one in several]) / diagonal
     found = Shapes(diagonal=diagonal, nearest=float(np.median(nearest)), closest=float(np.percentile(nearest, 5)))
-    # Landmarks that most images show, and images that show all of these.
+    # Landmarks that most images show, and images that show most of these.
     shown = np.mean([_present(one) for one in points], axis=0) >= 0.8
-    whole = points[[bool(_present(one)[shown].all()) for one in points]][:, shown]
-    if shown.sum() < 3 or len(whole) < 3:
+    nearly = points[[bool(_present(one)[shown].mean() >= 0.8) for one in points]][:, shown] if shown.any() else points[:0]
+    if shown.sum() < 3 or len(nearly) < 3:
         return found
-    return _with_pose(found, whole, None if exchange is None else _reduced(exchange, shown))
+    return _with_pose(found, _completed(nearly), None if exchange is None else _reduced(exchange, shown))
+
+
+def _completed(points: Array) -> Array:
+    """Shapes (I, N, d) whose absent points lie where the mean of the others, turned and scaled onto the shape, has them."""
+    present = np.isfinite(points).all(axis=-1)
+    if present.all():
+        return points
+    filled = points.copy()
+    mean = points[present.sum(axis=1).argmax()]  # the most complete shape
+    for _ in range(ROUNDS):
+        aligned = np.full_like(points, np.nan)
+        for number, one in enumerate(points):
+            both = present[number] & _present(mean)
+            own, other = one[both].mean(axis=0), mean[both].mean(axis=0)
+            turn = rotation_onto(mean[both] - other, one[both] - own)
+            spread, wide = ((one[both] - own) ** 2).sum(), ((mean[both] - other) ** 2).sum()
+            size = np.sqrt(spread / wide) if spread > 0 and wide > 0 else 1.0
+            aligned[number] = (one - own) @ turn.T / size + other
+            absent = ~present[number]
+            filled[number, absent] = (mean[absent] - other) @ turn * size + own
+        mean = np.nanmean(aligned, axis=0)
+    return filled
 
 
 def _present(points: Array) -> Array:

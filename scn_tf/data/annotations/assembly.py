@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from scn_tf.data.annotations.identities import identities
+from scn_tf.data.annotations.order import common_order
 from scn_tf.data.annotations.row import Annotations, Expected, Frame
 from scn_tf.errors import DatasetError
 from scn_tf.messages import cut, visible
@@ -65,6 +66,7 @@ class Points:
         """
         if not self._points:
             raise DatasetError(f"{self.path}: holds no points.")
+        found_names = list(self.names)
         ids = identities(self.path, self._points) if images else {image: image for image in self._points}
         points, scores = {}, {}
         for image, own in self._points.items():
@@ -78,11 +80,14 @@ class Points:
         found = Annotations(
             points,
             {ids[image]: line for image, line in self.lines.items()},
-            tuple(self.names),
+            tuple(found_names),
             frame,
             {ids[image]: image for image in self._points} if images else {},
             scores=scores,
         )
+        names = common_order([found_names[number] for number in own] for own in self._points.values())
+        if names != found_names:
+            found = ordered(found, np.array([self.names[name] for name in names]), tuple(names))
         return without_numbers(found, expected)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scn_tf.data.annotations.order import common_order
 from scn_tf.data.annotations.row import Annotations, Frame
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import DatasetError
@@ -35,13 +36,14 @@ def gathered(
         images: image ID -> landmark -> coordinates (d,).
         dims: d.
         frame: of the coordinates.
-        names: landmarks in their order; further ones follow in the order in which they are found.
+        names: landmarks in their order; further ones follow in the order that the images have in common.
         rows, written, sizes: ``rows``, ``images`` and ``sizes`` of :class:`Annotations`. Only images with points are kept.
 
     Raises:
         DatasetError: there are more than ``MAX_LANDMARKS`` landmarks or ``MAX_POINTS`` points.
     """
-    order = list(dict.fromkeys([*names, *(name for points in images.values() for name in points)]))
+    stated = tuple(names)
+    order = list(dict.fromkeys([*stated, *common_order(tuple(points) for points in images.values())]))
     check_count(path, len(order), len(images))
     column = {name: index for index, name in enumerate(order)}
     found: dict[str, Array] = {}

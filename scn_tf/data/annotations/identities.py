@@ -87,8 +87,11 @@ def file_names(path: Path, annotations: Annotations, facts: Mapping[str, ImageFa
     Returns:
         image ID -> name as the first file stated it, else the name of the image file, else the ID.
     """
-    written = {image_id: facts[image_id].path.name for image_id in annotations.points if image_id in facts} | annotations.images
-    names = {image_id: written.get(image_id, image_id) for image_id in annotations.points}
+    names = dict(annotations.images)
+    for image_id in annotations.points:
+        if image_id not in names:
+            names[image_id] = facts[image_id].path.name if image_id in facts else image_id
+    names = {image_id: names[image_id] for image_id in annotations.points}
     if _give(path, names):
         return names
     names = {image_id: name if _give(path, {image_id: name}) else image_id for image_id, name in names.items()}

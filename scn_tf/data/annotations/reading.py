@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scn_tf.data import endings
+from scn_tf.data.annotations.order import common_order
 from scn_tf.data.annotations.row import DATASET_FRAMES, AnnotationFormat, Annotations, Expected
 from scn_tf.errors import DatasetError, DataWarning, MissingExtra
 from scn_tf.messages import cut, visible
@@ -98,7 +99,7 @@ def merged(parts: Sequence[tuple[Path, Annotations]]) -> Annotations:
     """
     first_path, first = parts[0]
     unnamed = first.names is None
-    names = list(dict.fromkeys(name for _, part in parts for name in part.names or ()))
+    names = common_order(part.names or () for _, part in parts)
     columns = {name: column for column, name in enumerate(names)}
     # An image without objects may have a file without points.
     count = next((len(points) for _, part in parts for points in part.points.values()), 0) if unnamed else len(names)

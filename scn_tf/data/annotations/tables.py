@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from scn_tf.data.annotations import headers
 from scn_tf.errors import DatasetError, DataWarning
 from scn_tf.messages import cut, short, visible
 from scn_tf.storage import documents
@@ -20,8 +21,10 @@ MAX_LINE, MAX_NUMBER = 4_000_000, 60  # characters
 MAX_JOINED = 5  # lines of a quoted cell with line ends, as in headers of spreadsheets
 SAMPLED, MAX_ABOVE = 10, 1000  # lines that tell the separator, and lines among which these are
 MAX_LINES = 5_000_000
+MAX_TITLES = 5  # lines above a header, such as the title of a sheet
 ABSENT = {"", "nan", "na", "n/a", "#n/a", "none", "null", "-", "--", "nil", "missing", "absent"}
 SEPARATORS = "\t;|,"
+BLANK = " "  # separates columns where no other separator does: several count as one
 
 
 class Row(NamedTuple):
@@ -102,7 +105,7 @@ def head_rows(path: Path, head: bytes, most: int) -> list[list[str]]:
         return []
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
-        found = [row.cells for row in itertools.islice(rows(Text(path, text, separator_of(text))), most)]
+        found = [row.cells for row in itertools.islice(headed_rows(Text(path, text, separator_of(text))), most)]
     except DatasetError:
         return []
     if found and not whole:
@@ -111,14 +114,20 @@ def head_rows(path: Path, head: bytes, most: int) -> list[list[str]]:
 
 
 def separator_of(text: str) -> str:
-    """Separator of the columns: the first of tab, semicolon, bar and comma that splits the first lines equally."""
+    """Separator of the columns: the first of tab, semicolon, bar and comma that splits the first lines equally, else blanks.
+
+    Lines at the beginning without separators are titles, and do not count.
+    """
     lines = list(itertools.islice((line for line in itertools.islice(_lines(text), MAX_ABOVE) if line.strip()), SAMPLED))
     if not lines:
         return ","
     counts = {mark: [_outside_quotes(line).count(mark) for line in lines] for mark in SEPARATORS}
     for mark in SEPARATORS:
-        if counts[mark][0] and len(set(counts[mark])) == 1:
+        below = list(itertools.dropwhile(lambda count: not count, counts[mark]))
+        if len(set(below)) == 1 and len(lines) - len(below) <= MAX_TITLES:
             return mark
+    if not any(map(any, counts.values())) and len(_outside_quotes(lines[-1]).split()) > 2:
+        return BLANK
     return max(SEPARATORS, key=lambda mark: (counts[mark][0], -SEPARATORS.index(mark)))
 
 
@@ -147,13 +156,46 @@ def rows(table: Text) -> Iterator[Row]:
                 f"{table.path}, line {number}: expected at most {MAX_COLUMNS:,} columns and {MAX_LINE:,} characters, "
                 f"received {text.count(table.separator) + 1:,} and {len(text):,}."
             )
+        if table.separator == BLANK:
+            text = text.strip()
         try:
-            cells = next(csv.reader([text], delimiter=table.separator)) if "\n" not in text else _with_line_ends(text, table.separator)
+            cells = (
+                next(csv.reader([text], delimiter=table.separator, skipinitialspace=table.separator == BLANK))
+                if "\n" not in text
+                else _with_line_ends(text, table.separator)
+            )
         except csv.Error as error:
             raise DatasetError(f"{table.path}, line {number}: cannot be read ({error}).") from None
         cells = [" ".join(cell.split()) for cell in cells]
         if any(cells):
             yield Row(number, cells)
+
+
+def headed_rows(table: Text) -> Iterator[Row]:
+    """Rows of a table from its header on: titles above it are left out.
+
+    R writes no header above the names of the rows. The header then gets an empty cell in front.
+
+    Raises:
+        DatasetError: see :func:`rows`.
+    """
+    found = rows(table)
+    first, titles = next(found, None), 0
+    while first is not None and sum(map(bool, first.cells)) == 1 and titles < MAX_TITLES:
+        following = next(found, None)
+        if following is None:
+            break
+        first, titles = following, titles + 1
+    if first is None:
+        return
+    second = next(found, None)
+    longer = second is not None and len(second.cells) == len(first.cells) + 1 and all((first.cells[0], first.cells[-1], second.cells[-1]))
+    if second is not None and longer and (second.cells[0] == "1" or headers.column_of(first.cells, headers.IMAGES) is None):
+        first.cells.insert(0, "")
+    yield first
+    if second is not None:
+        yield second
+    yield from found
 
 
 def number(path: Path, row: Row, column: int, header: str, separator: str) -> float:

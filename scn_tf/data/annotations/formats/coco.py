@@ -129,7 +129,9 @@ def _points(item: Item, names: list[str]) -> dict[str, list[float]]:
 def recognises(path: Path, head: bytes) -> bool:
     """Whether a JSON file has the lists of a COCO file."""
     kind, keys = top_keys(head)
-    return kind == "{" and bool(keys & {"images", "annotations", "categories"}) and not keys & OTHERS
+    # A list of categories alone, as Label Studio adds to YOLO's labels, has no points. A long file may start with it.
+    lists = {"images", "annotations"} if len(head) < 2**16 else {"images", "annotations", "categories"}
+    return kind == "{" and bool(keys & lists) and not keys & OTHERS
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:

@@ -86,7 +86,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
 
 def _read(path: Path) -> Annotations:
     table = tables.read_table(path)
-    rows = tables.rows(table)
+    rows = tables.headed_rows(table)
     first = next(rows, None)
     if first is None:
         raise DatasetError(f"{path}: the table is empty.")
@@ -112,7 +112,7 @@ def _read(path: Path) -> Annotations:
             )
         image = own if columns.image is None else written.original(row.cells[columns.image])
         if not image:
-            raise DatasetError(f"{path}, line {row.line}: the name of the image is missing.")
+            raise DatasetError(f"{path}, line {row.line}: the name of the image is missing. Are cells merged? Write it in every row.")
         orders[image] = orders.get(image, -1) + 1
         name = str(orders[image]) if columns.landmark is None else written.original(row.cells[columns.landmark])
         point = [tables.number(path, row, column, cells[column], table.separator) for column in columns.point]
@@ -137,7 +137,10 @@ def _columns(header: list[str]) -> Columns | None:
     by_unit: dict[str, dict[str, int]] = {}
     for column, cell in enumerate(header):
         if known := headers.axis(cell):
-            by_unit.setdefault(known[1], {}).setdefault(known[0], column)
+            own = by_unit.setdefault(known[1], {})
+            if known[0] in own or f"{cell}.1" in header:  # a table with one row per image
+                return None
+            own[known[0]] = column
     whole = [unit for unit in UNITS if {"x", "y"} <= by_unit.get(unit, {}).keys()]
     if not whole:
         return None

@@ -38,7 +38,7 @@ def read(path: Path, expected: Expected) -> Annotations:
             raise DatasetError(f"{path}: expected tables ({', '.join(ENDINGS)}), found none.")
         return merged([(found, read(found, expected)) for found in inside])
     table = tables.read_table(path)
-    rows = tables.rows(table)
+    rows = tables.headed_rows(table)
     columns, rows = _header(path, rows)
     names = tuple(columns.landmarks)
     if len(names) > assembly.MAX_LANDMARKS:

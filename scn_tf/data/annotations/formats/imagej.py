@@ -1,6 +1,7 @@
-"""Points of ImageJ and Fiji: a multi-point selection, a set of selections, or a table of results, one file per image."""
+"""Points of ImageJ and Fiji: a multi-point selection or a set of selections of one image, or a table of results."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from scn_tf.data.annotations.rois import Placed
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import DatasetError
-from scn_tf.messages import short
+from scn_tf.messages import cut, short, visible
 from scn_tf.storage import files, ownership
 from scn_tf.storage import tables as written
 
-ENDINGS = (".roi", ".zip", ".csv")
+TABLES = (".csv", ".txt", ".tsv", ".xls")  # its .xls is text with tabs
+ENDINGS = (".roi", ".zip", *TABLES)
 # Columns of its table of results, beside X and Y.
 MEASURED = {
     *("", "Label", "Area", "Mean", "StdDev", "Mode", "Min", "Max", "X", "Y", "Z", "XM", "YM", "Perim.", "BX", "BY", "Width", "Height"),
@@ -26,7 +28,9 @@ MEASURED = {
 
 
 def read(path: Path, expected: Expected) -> Annotations:
-    """Read the points of one image from ``.roi``, ``.zip`` (ROI Manager) or ``.csv`` (Results).
+    """Read the points of one image from ``.roi`` or ``.zip`` (ROI Manager), or those of a table of results.
+
+    The column Label of a table names the images, if there are several.
 
     Coordinates are pixels, and unchanged. On ImageJ's screen whole numbers are the corners of pixels, but most converters take them for
     pixels. In a volume z is the slice less one. Results may be in units of the image's scale, so their frame is "stated".
@@ -35,18 +39,20 @@ def read(path: Path, expected: Expected) -> Annotations:
         DatasetError: the file is damaged, too large, or holds no points.
         MissingExtra: roifile is not installed.
     """
-    if path.name.lower().endswith(".csv"):
-        placed, lines = _results(path)
+    table = path.name.lower().endswith(TABLES)
+    if table:
+        placed, lines, images = _results(path)
     else:
         placed = rois.points_of(path)
-        lines = [1] * len(placed)
+        lines, images = [1] * len(placed), [""] * len(placed)
     if not placed:
         raise DatasetError(f"{path}: holds no points.")
     dims = _dims(path, placed, expected)
     found = Points(path, dims)
-    for point, line in zip(placed, lines, strict=True):
-        found.add(identities.of_file(path, ENDINGS), point.name, _coordinates(path, point, dims), line=line)
-    return without_numbers(found.annotations(expected, "stated" if path.name.lower().endswith(".csv") else "pixel", images=False), expected)
+    own = identities.of_file(path, ENDINGS)
+    for point, line, image in zip(placed, lines, images, strict=True):
+        found.add(image or own, point.name, _coordinates(path, point, dims), line=line)
+    return without_numbers(found.annotations(expected, "stated" if table else "pixel", images=any(images)), expected)
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -77,7 +83,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     """
     ((image_id, points),) = annotations.points.items()
     names = annotations.names or tuple(map(str, range(len(points))))
-    if path.name.lower().endswith(".csv"):
+    if path.name.lower().endswith(TABLES):
         files.write_text(path, _table(names, points))
         return
     if not np.isfinite(points).all(axis=1).any():
@@ -99,8 +105,8 @@ def _table(names: Sequence[str], points: np.ndarray) -> str:
     return written.write(itertools.chain([header], body()))
 
 
-def _results(path: Path) -> tuple[list[Placed], list[int]]:
-    """Points of a table of results, and their lines."""
+def _results(path: Path) -> tuple[list[Placed], list[int], list[str]]:
+    """Points of a table of results, their lines, and the names of their images; these are empty for a table of one image."""
     table = tables.read_table(path)
     rows = tables.rows(table)
     first = next(rows, None)
@@ -122,11 +128,24 @@ def _results(path: Path) -> tuple[list[Placed], list[int]]:
         lines.append(row.line)
         labels.append(written.original(row.cells[header.index("Label")]) if "Label" in header else "")
     own = [label.partition(":")[2] or label for label in labels]  # IMAGE:SELECTION
-    if len(set(own)) == len(own) and not any(rois.UNNAMED.fullmatch(name.partition(":")[0]) or not name for name in own):
-        placed = [point._replace(name=name) for point, name in zip(placed, own, strict=True)]
-    elif len({label.partition(":")[0] for label in labels}) > 1:
-        raise DatasetError(f"{path}: holds points of several images. Save one table per image.")
-    return placed, lines
+    images = [label.partition(":")[0] for label in labels]
+    named = not any(rois.UNNAMED.fullmatch(name.partition(":")[0]) or not name for name in own)
+    if len({*own}) == len(own) and named:
+        return [point._replace(name=name) for point, name in zip(placed, own, strict=True)], lines, [""] * len(lines)
+    if len({*images}) == 1:
+        return placed, lines, [""] * len(lines)
+    named = named and len({*labels}) == len(labels)
+    counts: Counter[str] = Counter()
+    for number, (image, name) in enumerate(zip(images, own, strict=True)):
+        placed[number] = placed[number]._replace(name=name if named else str(counts[image]))
+        counts[image] += 1
+    if not named and len({*counts.values()}) > 1:
+        image, count = min(counts.items(), key=lambda item: item[1])
+        raise DatasetError(
+            f"{path}: holds points of several images without names, and {cut(visible(image), 60)} has {count}, fewer than others. "
+            "Set all points in every image, or name them in the ROI Manager."
+        )
+    return placed, lines, images
 
 
 def _dims(path: Path, placed: Sequence[Placed], expected: Expected) -> int:
@@ -154,7 +173,7 @@ def _coordinates(path: Path, point: Placed, dims: int) -> list[float]:
 IMAGEJ = AnnotationFormat(
     name="imagej",
     endings=ENDINGS,
-    description="ImageJ and Fiji: multi-point `.roi`, ROI Manager `.zip`, Results `.csv`; one file per image",
+    description="ImageJ and Fiji: multi-point `.roi`, ROI Manager `.zip`, one file per image; Results `.csv`",
     read=read,
     write=write,
     per_image=True,
