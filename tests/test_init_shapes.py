@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image as Picture
 
-from scn_tf import cli
+from scn_tf import __main__, cli
 from scn_tf.data.annotations import Expected, read_any, recognised
 from scn_tf.data.annotations.order import common_order
 from scn_tf.data.dataset import open_dataset
@@ -323,3 +323,12 @@ def test_a_closed_pipe_is_no_error(arguments):
         ended = subprocess.run([sys.executable, "-m", "scn_tf", *arguments], stdout=closed, stderr=subprocess.PIPE, check=False)
     assert ended.stderr == b""
     assert ended.returncode == (cli.CLOSED_PIPE if arguments == ["models"] else 0)  # argparse tells nobody
+
+
+def test_ctrl_c_while_modules_are_imported_has_no_traceback(monkeypatch, capfd):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    assert __main__.run() == 130
+    assert capfd.readouterr().err == "error: interrupted.\n"

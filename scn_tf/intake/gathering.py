@@ -23,7 +23,6 @@ from scn_tf.messages import cut, visible
 from scn_tf.types import Array
 
 SHOWN = 4  # names in a message
-PLACEHOLDERS = ("stated", "pixel")  # frames in which 0,0 is the corner of an image
 ALIKE = 0.01  # relative difference of two ratios of sides that rounding explains
 
 
@@ -209,21 +208,6 @@ def _without_halves(points: Array) -> Array:
     values = np.array(points, "float64")
     values[np.isnan(values).any(axis=1)] = np.nan
     return values
-
-
-def without_placeholders(raw: Annotations) -> tuple[Annotations, int]:
-    """Annotations in which -1,-1 and 0,0 are absent if they occur several times, as many programs write absent points, and how many were.
-
-    Volumes keep 0,0,0, which is a landmark in many frames.
-    """
-    dims = next(iter(raw.points.values())).shape[1]
-    values = (-1.0,) if dims == 3 else (-1.0, 0.0)
-    hits = {image_id: np.isin(points[:, 0], values) & (points == points[:, :1]).all(axis=1) for image_id, points in raw.points.items()}
-    count = sum(int(found.sum()) for found in hits.values())
-    if raw.frame not in PLACEHOLDERS or count < 2:
-        return raw, 0
-    points = {image_id: np.where(hits[image_id][:, None], np.nan, values) for image_id, values in raw.points.items()}
-    return dataclasses.replace(raw, points=points), count
 
 
 def _flattened(raw: Annotations) -> Annotations:

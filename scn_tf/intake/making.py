@@ -15,9 +15,10 @@ from scn_tf.data.description import MAX_NAME
 from scn_tf.errors import ConfigError, DatasetError
 from scn_tf.intake import sides, summary, writing
 from scn_tf.intake.decision import Decision
-from scn_tf.intake.gathering import Gathered, decided, gather, in_dataset_frame, where, without_placeholders
+from scn_tf.intake.gathering import Gathered, decided, gather, in_dataset_frame, where
 from scn_tf.intake.interpretation import Asked
 from scn_tf.intake.patients import Patients, patients
+from scn_tf.intake.placeholders import without_placeholders
 from scn_tf.intake.sources import Found, search
 from scn_tf.intake.splits import split
 from scn_tf.intake.writing import Placing
