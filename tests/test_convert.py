@@ -16,7 +16,8 @@ from scn_tf.intake import interpretation
 from scn_tf.storage import ownership
 from tests.test_init import NAMES, POINTS, coco, everything, markups, picture, table
 
-WRITABLE = [name for name, row in ANNOTATIONS.items() if row.write is not None and name != "scn"]
+ELSEWHERE = {"scn", "dicom-sr"}  # dicom-sr needs DICOM images: test_dicom_sr
+WRITABLE = [name for name, row in ANNOTATIONS.items() if row.write is not None and name not in ELSEWHERE]
 COARSE = {"labelmap": 0.87}  # half the diagonal of a voxel
 THREE = {"slicer", "fcsv", "labelmap", "csv-wide", "csv-long", "mat"}
 
