@@ -10,6 +10,7 @@ import numpy as np
 from scn_tf.types import Array
 
 MIN_IMAGES, MIN_POINTS = 6, 4  # fewer have no usual shape
+MAX_LANDMARKS = 600  # whose covariances fit into memory
 ROUNDS, STEPS = 5, 8  # of the median shape, and of the weights of one alignment
 LIMIT = 4.0  # robust deviations beyond which a point counts as one at this limit, where the usual variation is learned
 SHRINKAGE = 0.05  # of the covariance towards independent points, as a share of the mean variance
@@ -119,9 +120,9 @@ class Shapes:
 
 
 def learn(points: Array) -> Shapes | None:
-    """Usual shape of points (I, N, d), NaN where absent; None if images or landmarks are too few."""
+    """Usual shape of points (I, N, d), NaN where absent; None if images or landmarks are too few, or landmarks too many."""
     count = np.isfinite(points).all(axis=2).sum(axis=1)
-    if points.shape[1] < MIN_POINTS or (count >= max(MIN_POINTS, points.shape[1] // 2)).sum() < MIN_IMAGES:
+    if not MIN_POINTS <= points.shape[1] <= MAX_LANDMARKS or (count >= max(MIN_POINTS, points.shape[1] // 2)).sum() < MIN_IMAGES:
         return None
     reference = _median_shape(points)
     aligned = align(reference, points).to_reference(points)
