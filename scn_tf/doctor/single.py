@@ -15,13 +15,13 @@ from scn_tf.types import Array
 if TYPE_CHECKING:
     from scn_tf.doctor.inspection import Inspection
 
-FAR = 7.0  # distance from what the other landmarks predict, in usual distances, that needs no further evidence
-SUSPECT = 3.0  # distance that is tried in pairs
-DOUBTFUL = 4.5  # distance that needs evidence from the image
-SURE = 5.0  # distance that an exchange must mend, without evidence from the image
+FAR = 6.0  # distance from what the other landmarks predict, in usual distances, that needs no further evidence
+SUSPECT = 2.5  # distance that is tried in pairs
+DOUBTFUL = 4.0  # distance that needs evidence from the image
+SURE = 4.5  # distance that an exchange must mend, without evidence from the image
 BETTER = 0.45  # of agreement that the predicted place wins: evidence
 MOST = 8  # suspicious landmarks of one image that are tried in pairs
-CONTENT = 4.0  # distance of landmarks that fit
+CONTENT = 3.5  # distance of landmarks that fit
 SEARCH = 3  # pixels of the small copy around the predicted place
 SHAPE_ROOT, SHAPE_MODE = 3.5, 3.4  # root mean square of the distances; of the usual size of the deviation from the shape
 
