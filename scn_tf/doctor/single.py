@@ -15,11 +15,11 @@ from scn_tf.types import Array
 if TYPE_CHECKING:
     from scn_tf.doctor.inspection import Inspection
 
-FAR = 6.0  # distance from what the other landmarks predict, in usual distances, that needs no further evidence
+FAR = 5.5  # distance from what the other landmarks predict, in usual distances, that needs no further evidence
 SUSPECT = 2.5  # distance that is tried in pairs
 DOUBTFUL = 4.0  # distance that needs evidence from the image
 SURE = 4.5  # distance that an exchange must mend, without evidence from the image
-BETTER = 0.45  # of agreement that the predicted place wins: evidence
+BETTER = 0.5  # of agreement that the predicted place wins: evidence
 MOST = 8  # suspicious landmarks of one image that are tried in pairs
 CONTENT = 3.5  # distance of landmarks that fit
 SEARCH = 3  # pixels of the small copy around the predicted place
