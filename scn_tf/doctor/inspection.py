@@ -4,7 +4,7 @@ import functools
 from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 import numpy as np
 from tqdm import tqdm
@@ -82,12 +82,9 @@ class Inspection:
         return np.abs(np.linalg.inv(known(picture.file_from_array))[:-1, :-1]) @ np.asarray(spacing_mm, float)
 
     @functools.cached_property
-    def examples(self) -> list[Example]:
-        """Small copies and points of ``ids``, see :func:`scn_tf.doctor.surroundings.example`."""
-        return [
-            surroundings.example(self.pictures[i], without_placeholders(self.folder.landmarks[i]), self.coordinates, self.pixel_size(i))
-            for i in self.ids
-        ]
+    def examples(self) -> "Examples":
+        """Small copies and points of ``ids``. They are made when asked for, since pixels as numbers take much memory."""
+        return Examples(self)
 
     @functools.cached_property
     def points(self) -> Array:
@@ -125,10 +122,31 @@ class Inspection:
     def better_frame(self) -> tuple[evidence.Frame, float, float] | None:
         """Frame in which the points of the whole set fit the images much better; see :mod:`scn_tf.data.evidence`."""
         found = evidence.Surroundings(self.coordinates)
-        step = max(1, len(self.examples) // evidence.MAX_IMAGES)
-        for one in self.examples[::step]:
-            found.add(one)
+        step = max(1, len(self.ids) // evidence.MAX_IMAGES)
+        for number in range(0, len(self.ids), step):
+            found.add(self.examples[number])
         return found.better_frame()
+
+
+class Examples(Sequence[Example]):
+    """Examples of an inspection's ``ids``, see :func:`scn_tf.doctor.surroundings.example`."""
+
+    def __init__(self, inspection: Inspection) -> None:
+        self.inspection = inspection
+
+    def __len__(self) -> int:
+        return len(self.inspection.ids)
+
+    @overload
+    def __getitem__(self, number: int) -> Example: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Example]: ...
+    def __getitem__(self, number: int | slice) -> Example | list[Example]:
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        inspection, image_id = self.inspection, self.inspection.ids[number]
+        points = without_placeholders(inspection.folder.landmarks[image_id])
+        return surroundings.example(inspection.pictures[image_id], points, inspection.coordinates, inspection.pixel_size(image_id))
 
 
 def placeholders(points: Array) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from scn_tf.types import Array
 
 MIN_IMAGES, MIN_POINTS = 6, 4  # fewer have no usual shape
+MAX_LANDMARKS = 600  # whose covariances fit into memory
 ROUNDS, STEPS = 5, 8  # of the median shape, and of the weights of one alignment
 LIMIT = 4.0  # robust deviations beyond which a point counts as one at this limit, where the usual variation is learned
 SHRINKAGE = 0.05  # of the covariance towards independent points, as a share of the mean variance
@@ -17,6 +18,7 @@ FOLDS = 8  # an image says nothing about its own prediction
 BLOCK = 100  # landmarks that predict each other
 SMALL = 3.0  # images by which a usual distance is uncertain: few images predict worse than they seem to
 MOST = 10.0  # usual distances that a single landmark can count in a mean
+ROUND = 0.2  # of a landmark's variance that counts in every direction
 FLOOR = 0.5  # of the median scale of all landmarks: no landmark is known better
 
 
@@ -79,14 +81,15 @@ class Shapes:
         reference: (N, d) median shape, with a mean square of 1.
         spread: (N,) usual distance of a landmark from it.
         covariance: (N * d, N * d) of the landmarks around it, of each fold without the fold's images: (F, N * d, N * d).
-        scale: (N,) usual distance of a landmark from what the others predict.
+        metric: (N, d, d) such that ``r @ metric @ r`` is the square of a distance from what the others predict, in usual distances. A
+            landmark along a contour varies more in one direction.
         folds: (I,) fold of each image.
     """
 
     reference: Array
     spread: Array
     covariances: Array
-    scale: Array
+    metric: Array
     folds: Array
 
     def misfit(self, points: Array) -> Array:
@@ -109,7 +112,7 @@ class Shapes:
         away = pose.to_reference(points) - self.reference
         rest = np.stack([_residuals(one, self.covariances[fold]) for one, fold in zip(away, folds, strict=True)])
         predicted = pose.from_reference(pose.to_reference(points) - rest)
-        return np.linalg.norm(rest, axis=2) / self.scale, predicted
+        return _distances(rest, self.metric), predicted
 
     def root(self, points: Array, folds: Array) -> Array:
         """(I,) root mean square of the distances of :meth:`surprises`, each limited; NaN for images with few points."""
@@ -119,9 +122,9 @@ class Shapes:
 
 
 def learn(points: Array) -> Shapes | None:
-    """Usual shape of points (I, N, d), NaN where absent; None if images or landmarks are too few."""
+    """Usual shape of points (I, N, d), NaN where absent; None if images or landmarks are too few, or landmarks too many."""
     count = np.isfinite(points).all(axis=2).sum(axis=1)
-    if points.shape[1] < MIN_POINTS or (count >= max(MIN_POINTS, points.shape[1] // 2)).sum() < MIN_IMAGES:
+    if not MIN_POINTS <= points.shape[1] <= MAX_LANDMARKS or (count >= max(MIN_POINTS, points.shape[1] // 2)).sum() < MIN_IMAGES:
         return None
     reference = _median_shape(points)
     aligned = align(reference, points).to_reference(points)
@@ -134,8 +137,27 @@ def learn(points: Array) -> Shapes | None:
     folds = np.arange(len(points)) % FOLDS
     covariances = np.stack([_covariance(limited[folds != fold]) for fold in range(FOLDS)])
     rest = np.stack([_residuals(one, covariances[fold]) for one, fold in zip(away, folds, strict=True)])
-    scale = _floored(_nanmedian(np.linalg.norm(rest, axis=2), axis=0)) * (1.0 + SMALL / len(points))
-    return Shapes(reference, spread, covariances, scale, folds)
+    return Shapes(reference, spread, covariances, _metric(rest), folds)
+
+
+def _metric(rest: Array) -> Array:
+    """Metric (N, d, d) of distances from predicted places, by the residuals (I, N, d) of a set."""
+    images, _, dims = rest.shape
+    length = np.linalg.norm(rest, axis=2)
+    scale = _floored(_nanmedian(length, axis=0))
+    limited = np.nan_to_num(rest * np.minimum(1.0, LIMIT * scale / np.maximum(length, 1e-12))[..., None])
+    covariance = np.einsum("ina,inb->nab", limited, limited) / images
+    variance = np.maximum(np.trace(covariance, axis1=1, axis2=2) / dims, 1e-12)
+    metric = np.linalg.inv(covariance + ROUND * variance[:, None, None] * np.eye(dims))
+    # No landmark is known much better than the others, in lengths too.
+    usual = np.maximum(_nanmedian(_distances(rest, metric), axis=0), 1e-9) * (1.0 + SMALL / images)
+    known = np.maximum(_nanmedian(length, axis=0) / scale, 1e-9)
+    return metric * (np.minimum(np.nan_to_num(known, nan=1.0), 1.0) / np.nan_to_num(usual, nan=1.0))[:, None, None] ** 2
+
+
+def _distances(rest: Array, metric: Array) -> Array:
+    """Lengths (I, N) of residuals (I, N, d) by a metric (N, d, d); NaN where absent."""
+    return np.sqrt(np.einsum("ina,nab,inb->in", rest, metric, rest))
 
 
 def _median_shape(points: Array) -> Array:

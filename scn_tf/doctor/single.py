@@ -8,22 +8,22 @@ import numpy as np
 
 from scn_tf.data import evidence
 from scn_tf.doctor import surroundings
-from scn_tf.doctor.shapes import Shapes
+from scn_tf.doctor.shapes import Shapes, align
 from scn_tf.presence import known
 from scn_tf.types import Array
 
 if TYPE_CHECKING:
     from scn_tf.doctor.inspection import Inspection
 
-FAR = 7.0  # distance from what the other landmarks predict, in usual distances, that needs no further evidence
-SUSPECT = 3.0  # distance that is tried in pairs
-DOUBTFUL = 4.5  # distance that needs evidence from the image
-SURE = 5.0  # distance that an exchange must mend, without evidence from the image
-BETTER = 0.45  # of agreement that the predicted place wins: evidence
+FAR = 5.5  # distance from what the other landmarks predict, in usual distances, that needs no further evidence
+SUSPECT = 2.5  # distance that is tried in pairs
+DOUBTFUL = 4.0  # distance that needs evidence from the image
+SURE = 4.5  # distance that an exchange must mend, without evidence from the image
+BETTER = 0.5  # of agreement that the predicted place wins: evidence
 MOST = 8  # suspicious landmarks of one image that are tried in pairs
-CONTENT = 4.0  # distance of landmarks that fit
+CONTENT = 3.5  # distance of landmarks that fit
 SEARCH = 3  # pixels of the small copy around the predicted place
-SHAPE_ROOT, SHAPE_MODE = 3.0, 3.4  # root mean square of the distances; of the usual size of the deviation from the shape
+SHAPE_ROOT, SHAPE_MODE = 3.5, 3.4  # root mean square of the distances; of the usual size of the deviation from the shape
 
 
 class Pair(NamedTuple):
@@ -71,8 +71,6 @@ def misplaced(inspection: "Inspection", leave_out: set[str]) -> dict[str, Mispla
 
 def _sizes(usual: Shapes, points: Array) -> Array:
     """(I,) deviation from the usual shape in usual deviations along its modes (Mahalanobis). NaN where landmarks are absent."""
-    from scn_tf.doctor.shapes import align
-
     away = align(usual.reference, points).to_reference(points) - usual.reference
     found = np.full(len(points), np.nan)
     for number, one in enumerate(away):
@@ -177,8 +175,6 @@ class _Image:
 
     def _shifted(self) -> list[int]:
         """Landmarks that follow each other and each have the point of the next or previous one: a part of the list is shifted."""
-        from scn_tf.doctor.shapes import align
-
         aligned = align(self.usual.reference, self.points[None]).to_reference(self.points[None])[0]
         stated = np.linalg.norm(aligned - self.usual.reference, axis=1) / self.usual.spread
         best: tuple[float, list[int]] = (0.0, [])

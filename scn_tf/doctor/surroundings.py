@@ -1,5 +1,6 @@
 """Surroundings of landmarks in the images of a set: how much those of one image look like those of the others."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from scn_tf.presence import known
 from scn_tf.types import Array, Example
 
 MIN_IMAGES = 6  # fewer show nothing usual
+MAX_VALUES = 2**28  # of all patches, 1 GB
 
 
 def example(picture: Picture, own: Array, coordinates: str, pixel_size: Array | None) -> Example:
@@ -75,9 +77,12 @@ class Templates:
         return others / np.maximum(np.linalg.norm(others, axis=1, keepdims=True), 1e-6)
 
 
-def learn(examples: list[Example]) -> Templates | None:
-    """Templates of a set; None if it has few images."""
+def learn(examples: Sequence[Example]) -> Templates | None:
+    """Templates of a set; None if it has few images, or more than fit into memory."""
     if len(examples) < MIN_IMAGES:
+        return None
+    count, dims = examples[0]["landmarks"].shape
+    if len(examples) * count * (2 * evidence.RADIUS[dims] + 1) ** dims > MAX_VALUES:
         return None
     patches = np.stack([patches_at(one, one["landmarks"]) for one in examples])
     signs = _signs(patches)

@@ -106,7 +106,7 @@ def _flat(inspection: Inspection) -> dict[str, float]:
     shows = np.median(contrast, axis=0) > 0.9
     if not shows.any():
         return {}
-    present = np.stack([one["annotated"] > 0 for one in inspection.examples])[:, shows]
+    present = np.isfinite(inspection.points).all(axis=2)[:, shows]
     inside = (contrast > 0)[:, shows]  # patches across the border are 0
     faint = (contrast[:, shows] < 0.3) & present & inside
     return dict(zip(inspection.ids, (faint.sum(axis=1) / np.maximum(present.sum(axis=1), 1)).tolist(), strict=True))
