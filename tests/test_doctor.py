@@ -93,7 +93,9 @@ def test_faults_of_files_and_lists_are_found_each_at_its_image(drawn, tmp_path, 
     findings = found(copy.root)
     assert [name for name in TOGETHER if not planted_faults.is_found(findings, planted_faults.FAULTS[name][1], images[name])] == []
     named = {one for image in images.values() for one in ((image,) if isinstance(image, str) else image)}
-    assert [finding for finding in findings if finding.image not in (None, *named)] == []
+    # Half of the images that are left are copies of each other, so their shapes say little.
+    others = [finding for finding in findings if finding.image not in (None, *named) and finding.kind != "displaced"]
+    assert others == []
 
 
 @pytest.mark.parametrize("name", ALONE)
@@ -120,6 +122,17 @@ def test_millimetres_are_told_from_pixels(drawn, tmp_path):
         copy.points = {image_id: points * 0.2 for image_id, points in copy.points.items()}
 
     assert [(f.kind, f.image) for f in edited(drawn, tmp_path / "all", before=everywhere)] == [("unit", None)]
+
+
+@pytest.mark.parametrize(("shift", "word"), [(1, "previous"), (-1, "next")])
+def test_rows_that_are_all_shifted_by_one_are_noticed(drawn, tmp_path, shift, word):
+    def before(copy):
+        ids = list(copy.points)
+        copy.points = dict(zip(ids, np.roll(np.stack(list(copy.points.values())), shift, axis=0), strict=True))
+
+    findings = [finding for finding in edited(drawn, tmp_path, before=before) if finding.kind == "foreign_points"]
+    assert [finding.image for finding in findings] == [None]
+    assert f"the {word} row's image" in findings[0].message
 
 
 def test_the_landmark_is_named(drawn, tmp_path):

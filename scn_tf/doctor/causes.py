@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scn_tf import geometry
+from scn_tf.data import evidence
 from scn_tf.doctor import shapes, surroundings
 from scn_tf.doctor.undoing import Cause, Undone, tries
 from scn_tf.types import Array
@@ -58,6 +59,29 @@ def explain(inspection: "Inspection") -> dict[str, Cause]:
         if cause := _cause(inspection, witnesses, number):
             found[image_id] = cause
     return found
+
+
+def shifted_rows(inspection: "Inspection") -> tuple[int, float, float] | None:
+    """Whether all images have the points of the next row (1) or the previous one (-1), with the agreement as stated and then.
+
+    None: there is no evidence of it.
+    """
+    ids, templates = inspection.ids, inspection.templates
+    if templates is None or len(ids) < evidence.MIN_IMAGES or inspection.better_frame is not None:
+        return None
+    chosen = range(min(len(ids), evidence.MAX_IMAGES))
+    stated = float(np.mean(evidence.correlation(templates.patches[list(chosen)])))
+    for shift in (1, -1):
+        patches = []
+        for number in chosen:
+            one = inspection.examples[number]
+            own = inspection.folder.landmarks[ids[(number - shift) % len(ids)]]
+            points = geometry.apply(np.linalg.inv(one["own_from_input"]), np.where(np.isfinite(own), own, -1e6))
+            patches.append(surroundings.patches_at({**one, "annotated": np.isfinite(own).all(axis=1)}, points))
+        agreement = float(np.mean(evidence.correlation(np.stack(patches))))
+        if agreement >= max(evidence.AGREES, stated + evidence.GAIN, evidence.FACTOR * stated):
+            return shift, stated, agreement
+    return None
 
 
 def _ask(inspection: "Inspection") -> Witnesses:

@@ -65,7 +65,9 @@ def _section(kind: str, findings: list[Finding], inspection: Inspection) -> str:
         content = None
         if finding.image and len(pictures) < MOST_PICTURES and finding.image not in shown:
             same = [other for other in findings if other.image == finding.image]
-            content = sheet.picture(inspection, finding.image, {other.landmark for other in same if other.landmark})
+            content = sheet.picture(
+                inspection, finding.image, {other.landmark for other in same if other.landmark}, beside="duplicate" in kind
+            )
             if content:
                 shown.add(finding.image)
                 encoded = base64.b64encode(content).decode()

@@ -133,7 +133,9 @@ def learn(points: Array) -> Shapes | None:
     distance = np.linalg.norm(away, axis=2)
     spread = _floored(_nanmedian(distance, axis=0))
     limited = away * np.minimum(1.0, LIMIT * spread / np.maximum(distance, 1e-12))[..., None]
-    limited = np.nan_to_num(limited)
+    # A landmark that few images have varies as much in these as another one in all.
+    seen = np.isfinite(distance).sum(axis=0)
+    limited = np.nan_to_num(limited) * np.sqrt(len(points) / np.maximum(seen, 1))[:, None]
     folds = np.arange(len(points)) % FOLDS
     covariances = np.stack([_covariance(limited[folds != fold]) for fold in range(FOLDS)])
     rest = np.stack([_residuals(one, covariances[fold]) for one, fold in zip(away, folds, strict=True)])
@@ -141,18 +143,23 @@ def learn(points: Array) -> Shapes | None:
 
 
 def _metric(rest: Array) -> Array:
-    """Metric (N, d, d) of distances from predicted places, by the residuals (I, N, d) of a set."""
-    images, _, dims = rest.shape
+    """Metric (N, d, d) of distances from predicted places, by the residuals (I, N, d) of a set.
+
+    It is 0 for landmarks that few images have: nothing is usual for them.
+    """
+    dims = rest.shape[2]
     length = np.linalg.norm(rest, axis=2)
     scale = _floored(_nanmedian(length, axis=0))
     limited = np.nan_to_num(rest * np.minimum(1.0, LIMIT * scale / np.maximum(length, 1e-12))[..., None])
-    covariance = np.einsum("ina,inb->nab", limited, limited) / images
+    seen = np.isfinite(length).sum(axis=0)
+    covariance = np.einsum("ina,inb->nab", limited, limited) / np.maximum(seen, 1)[:, None, None]
     variance = np.maximum(np.trace(covariance, axis1=1, axis2=2) / dims, 1e-12)
     metric = np.linalg.inv(covariance + ROUND * variance[:, None, None] * np.eye(dims))
     # No landmark is known much better than the others, in lengths too.
-    usual = np.maximum(_nanmedian(_distances(rest, metric), axis=0), 1e-9) * (1.0 + SMALL / images)
+    usual = np.maximum(_nanmedian(_distances(rest, metric), axis=0), 1e-9) * (1.0 + SMALL / np.maximum(seen, 1))
     known = np.maximum(_nanmedian(length, axis=0) / scale, 1e-9)
-    return metric * (np.minimum(np.nan_to_num(known, nan=1.0), 1.0) / np.nan_to_num(usual, nan=1.0))[:, None, None] ** 2
+    factor = np.where(seen >= MIN_IMAGES, np.minimum(np.nan_to_num(known), 1.0) / np.nan_to_num(usual, nan=1.0), 0.0)
+    return metric * factor[:, None, None] ** 2
 
 
 def _distances(rest: Array, metric: Array) -> Array:

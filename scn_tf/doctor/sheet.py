@@ -17,23 +17,24 @@ GREEN, RED, YELLOW = (60, 230, 90), (255, 60, 60), (255, 230, 60)
 QUALITY = 80
 
 
-def picture(inspection: Inspection, image_id: str, landmarks: set[str]) -> bytes | None:
+def picture(inspection: Inspection, image_id: str, landmarks: set[str], *, beside: bool = False) -> bytes | None:
     """JPEG of an image with its points; None if the image could not be read.
 
     Args:
         inspection: of the set.
         image_id: ID of the image.
         landmarks: names of those to stress.
+        beside: whether to show a copy beside what it is a copy of.
 
-    A copy is shown beside what it is a copy of. A volume is shown by its maximum along z and along y.
+    A volume is shown by its maximum along z and along y.
     """
     found = inspection.pictures.get(image_id)
     if found is None or not found.is_read:
         return None
     panels = _panels(inspection, image_id, landmarks)
-    for pair in inspection.copies:
+    for pair in inspection.copies if beside else ():
         other = {pair.first: pair.second, pair.second: pair.first}.get(image_id)
-        if other is not None and not landmarks:
+        if other is not None:
             panels = panels[:1] + _panels(inspection, other, set())[:1]
             break
     height = max(panel.height for panel in panels)

@@ -15,7 +15,7 @@ from scn_tf.types import Array
 if TYPE_CHECKING:
     from scn_tf.doctor.inspection import Inspection
 
-FAR = 5.5  # distance from what the other landmarks predict, in usual distances, that needs no further evidence
+FAR = 6.0  # distance from what the other landmarks predict, in usual distances, that needs no further evidence
 SUSPECT = 2.5  # distance that is tried in pairs
 DOUBTFUL = 4.0  # distance that needs evidence from the image
 SURE = 4.5  # distance that an exchange must mend, without evidence from the image

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from scn_tf.data import evidence
+from scn_tf.doctor.causes import shifted_rows
 from scn_tf.doctor.finding import Check, Found, Severity
 from scn_tf.doctor.inspection import Inspection
 
@@ -51,6 +52,15 @@ def _shifted(inspection: Inspection) -> Iterator[Found]:
             yield Found(f"{inspection.line(image_id)}: {message}", image_id, inspection.names[found.shifted[0]])
 
 
+def _foreign(inspection: Inspection) -> Iterator[Found]:
+    if (found := shifted_rows(inspection)) is not None:
+        shift, stated, other = found
+        text = f"every image seems to have the points of the {'next' if shift > 0 else 'previous'} row's image."
+        agreement = f"The images agree better if the rows are shifted by one: {other:.2f}, as they stand {stated:.2f}."
+        yield Found(f"{inspection.folder.table_name}: {text} {agreement}")
+    yield from of_cause("foreign_points")(inspection)
+
+
 def _displaced(inspection: Inspection) -> Iterator[Found]:
     for image_id, found in inspection.misplaced.items():
         for number, far in found.displaced.items():
@@ -84,8 +94,10 @@ TURNED = _caused("turned", "warning", "points are turned against those of the ot
 UNIT = _caused("unit", "error", "points are in another unit: mm for pixels, fractions, or pixels of a copy of another size",
                "Convert them to pixels of this file, or write coordinates: physical for mm of the image's header.", 15)  # fmt: skip
 FRAME = _caused("other_frame", "error", "points are in another frame, such as RAS for LPS", "Convert them as the message says.", 15)
-FOREIGN = _caused("foreign_points", "error", "an image has the points of another one",
-                  "Are two rows exchanged, or all rows shifted? Correct the IDs.", 16)  # fmt: skip
+FOREIGN = Check(
+    "foreign_points", "error", "an image has the points of another one, or all rows are shifted by one",
+    "Are two rows exchanged, or all rows shifted? Correct the IDs.", _foreign, rank=16,
+)  # fmt: skip
 OFF = _caused("points_off", "warning", "points stand on other structures than in the other images",
               "Look at the picture. Was the image cropped, replaced, or edited after it was annotated?", 37)  # fmt: skip
 SHIFTED = Check(
