@@ -147,7 +147,9 @@ def test_what_was_found_before_a_stop_is_written(stop, status, message, run_2d, 
     options = ["--out", str(table), "--overlay", str(tmp_path / "overlays")]
     assert cli.main(["predict", str(run_2d), str(hands_2d / "images"), *options]) == status
     assert message in capsys.readouterr().err
-    assert len({row["id"] for row in csv.DictReader(table.read_text().splitlines())}) == 1  # the second has no picture, so --resume repeats it
+    assert (
+        len({row["id"] for row in csv.DictReader(table.read_text().splitlines())}) == 1
+    )  # the second has no picture, so --resume repeats it
 
 
 def test_names_of_landmarks_are_no_formulas(rng):

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gc
 import os
 import signal
 import subprocess
@@ -122,3 +123,26 @@ def test_a_single_run_of_a_study_is_stopped_with_it():
         with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c():
             execute._waited_for(process, None)
         assert process.returncode == 7
+
+
+def test_an_interruption_in_a_callback_of_the_garbage_collector_is_not_lost():
+    """JAX has such a callback, and Python drops what it raises."""
+    raised = []
+
+    def callback(*_):
+        if not raised:
+            raised.append(True)
+            signal.raise_signal(signal.SIGTERM)
+
+    def collect():
+        with sigterm_as_ctrl_c():
+            gc.collect()
+            time.sleep(20)
+
+    gc.callbacks.append(callback)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            collect()
+    finally:
+        gc.callbacks.remove(callback)
+    assert raised

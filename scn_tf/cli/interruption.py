@@ -1,11 +1,15 @@
 """SIGTERM handled as Ctrl-C. Schedulers and containers stop commands with it, and results so far must be kept."""
 
+import _thread
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
+
+AGAIN = 0.05  # seconds
 
 
 @contextlib.contextmanager
@@ -14,6 +18,8 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
 
     A signal that the process was started to ignore stays ignored (``nohup``, background jobs of a shell). Only the main thread can
     change signal handlers; in other threads the block changes nothing.
+
+    Python drops an exception that is raised in a callback of its garbage collector, as JAX has one. KeyboardInterrupt is then raised again.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -26,12 +32,22 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    report = sys.unraisablehook
+
+    def raise_again(dropped: "sys.UnraisableHookArgs") -> None:
+        if dropped.exc_type is KeyboardInterrupt:
+            threading.Timer(AGAIN, _thread.interrupt_main).start()  # later: the callback has not returned yet
+        else:
+            report(dropped)
+
     try:
+        sys.unraisablehook = raise_again
         for number, handler in kept.items():
             if handler in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, interrupt)
         yield
     finally:
+        sys.unraisablehook = report
         for number, handler in kept.items():
             if handler is not None:  # of another language's
                 signal.signal(number, handler)
