@@ -58,7 +58,7 @@ def test_the_menu_has_every_page_once():
     listed = re.findall(r"^(?!```|:)(\S+)$", reference.menu(INDEX), flags=re.M)
     pages = [*DOCS.glob("*.md"), *(DOCS / "research").glob("*.md")]
     assert sorted(listed) == sorted(str(page.relative_to(DOCS).with_suffix("")) for page in pages if page.name != "index.md")
-    assert listed[:4] == ["data", "training", "evaluation", "prediction"]
+    assert listed[:4] == ["data", "checking", "training", "evaluation"]
 
 
 def test_the_first_page_begins_with_the_three_commands_of_the_readme():
