@@ -254,6 +254,22 @@ def test_what_belongs_to_files_and_lists(drawn, tmp_path):
     assert {"same_id", "other_file", "split_file", "missing_split"} <= {f.kind for f in edited(drawn, tmp_path, after=after)}
 
 
+def test_mm_without_a_frame_or_without_the_landmarks_that_define_them(drawn, tmp_path):
+    def physical(copy):
+        copy.description(coordinates="physical")
+
+    def rule(copy):
+        copy.description(spacing_mm=None, normalization={"landmarks": [1, 5], "distance_mm": 60.0})
+
+    def absent(copy):
+        copy.points["hand_004"][5] = np.nan
+
+    findings = edited(drawn, tmp_path / "physical", after=physical)
+    assert [(finding.kind, finding.image) for finding in findings] == [("frame_missing", None)]
+    findings = edited(drawn, tmp_path / "rule", before=absent, after=rule)
+    assert [(finding.kind, finding.image) for finding in findings] == [("normalization_missing", "hand_004")]
+
+
 def test_a_check_of_another_package_takes_part(drawn, tmp_path):
     row = Check("toy", "note", "there is a set", "Nothing.", lambda inspection: [Found("seen", inspection.ids[0])])
     register_check(row)

@@ -151,10 +151,44 @@ def _implausible(inspection: Inspection) -> Iterator[Found]:
             yield Found(f"{inspection.file(image_id)}: {message}", image_id)
 
 
+def _without_frame(inspection: Inspection) -> Iterator[Found]:
+    if inspection.coordinates != "physical":
+        return
+    without = [i for i, picture in inspection.pictures.items() if picture.is_read and picture.physical_from_array is None]
+    if without and len(without) == sum(picture.is_read for picture in inspection.pictures.values()):
+        yield Found("dataset.yaml: coordinates: physical, but no image states a frame or pixel size.")
+        return
+    for image_id in without:
+        yield Found(f"{inspection.file(image_id)}: states no frame, so it has no mm.", image_id)
+
+
+def _without_rule(inspection: Inspection) -> Iterator[Found]:
+    """Images whose mm depend on two landmarks that are absent or in one place."""
+    description = inspection.folder.description
+    if description is None or description.normalization is None or description.normalization.distance_mm is None or description.spacing_mm:
+        return
+    first, second = description.normalization.landmarks
+    for image_id, points in inspection.folder.landmarks.items():
+        if np.isfinite(points).any() and not np.linalg.norm(points[first] - points[second]) > 0:
+            both = f"{inspection.landmark(first)} and {inspection.landmark(second)}"
+            yield Found(
+                f"{inspection.line(image_id)}: {both} are absent or in one place, and normalization needs their distance.", image_id
+            )
+
+
 def _text(spacing: Array) -> str:
     return " x ".join(f"{value:.4g}" for value in spacing)
 
 
+WITHOUT_FRAME = Check(
+    "frame_missing", "error", "coordinates are physical, but an image states no frame",
+    "Write coordinates: pixel in dataset.yaml, or take a format that states a frame (DICOM, MetaImage, NIfTI, NRRD).", _without_frame,
+    rank=12,
+)  # fmt: skip
+WITHOUT_RULE = Check(
+    "normalization_missing", "warning", "an image has no mm, since a landmark of normalization is absent",
+    "Annotate both landmarks, or use the image for training alone: evaluations need mm.", _without_rule, rank=48,
+)  # fmt: skip
 MIXED = Check(
     "spacing_mixed", "error", "some images state a pixel size and others do not, so errors would be mm and pixels in one mean",
     "If all pixels are of one size, write spacing_mm in dataset.yaml. Else take one format that states it for all.", _mixed, rank=12,

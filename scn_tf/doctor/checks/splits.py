@@ -41,6 +41,8 @@ def _overlap(inspection: Inspection) -> Iterator[Found]:
 
 def _without(inspection: Inspection, *, row: bool) -> Iterator[Found]:
     folder = inspection.folder
+    if not (folder.landmarks if row else folder.files):
+        return  # said once: there is no table, or no folder of images
     for name, ids in folder.splits.items():
         for image_id in ids:
             has_row, has_file = image_id in folder.landmarks, image_id in folder.files

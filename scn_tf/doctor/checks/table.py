@@ -27,7 +27,7 @@ def _without_row(inspection: Inspection) -> Iterator[Found]:
 
 def _without_image(inspection: Inspection) -> Iterator[Found]:
     folder = inspection.folder
-    for image_id in folder.landmarks:
+    for image_id in folder.landmarks if folder.files else ():
         if image_id not in folder.files:
             yield Found(f"{inspection.line(image_id)}: there is no image file of this ID in images/.", image_id)
 
