@@ -26,6 +26,8 @@ version = release = scn_tf.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 nitpicky = True  # a reference to nothing is a warning, and `make docs` takes warnings for errors
+# Sphinx cuts some annotations of nested types at their first comma.
+nitpick_ignore = [("py:class", "dict[str"), ("py:class", "tuple[str")]
 exclude_patterns = ["pictures/*.py"]
 html_theme = "furo"
 html_title = f"scn_tf {release}"

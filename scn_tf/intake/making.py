@@ -31,7 +31,7 @@ COLOURED = 0.5  # share of the images with colours from which the set has three 
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class NewSet:
     """A data set as it will be written.
 
     Attributes:
@@ -74,7 +74,7 @@ def plan(
     seed: int = 0,
     patient: str | None = None,
     spacing: Sequence[float] | None = None,
-) -> Plan:
+) -> NewSet:
     """Look at images and annotation files, and decide everything. Nothing is written.
 
     Args:
@@ -109,10 +109,10 @@ def plan(
         raise ConfigError(f"`seed`: expected a number from 0, received {seed}.")
     grouped = patients(gathered.files, patient)
     description = _description(out, gathered, annotations, spacing)
-    return Plan(found, gathered, decision, annotations, description, split(grouped.of, seed), grouped, seed, placeholders)
+    return NewSet(found, gathered, decision, annotations, description, split(grouped.of, seed), grouped, seed, placeholders)
 
 
-def write(planned: Plan, out: Path, *, placing: Placing = "auto") -> None:
+def write(planned: NewSet, out: Path, *, placing: Placing = "auto") -> None:
     """Write a planned data set, whole or not at all. It is opened and checked before it gets its name.
 
     Raises:
@@ -140,7 +140,7 @@ def write(planned: Plan, out: Path, *, placing: Placing = "auto") -> None:
         warnings.warn(str(warning.message).replace(str(root), str(out)), warning.category, stacklevel=2)
 
 
-def _check(root: Path, planned: Plan) -> None:
+def _check(root: Path, planned: NewSet) -> None:
     """Open the written set as a training does."""
     dataset = open_dataset(root)
     ids = {image_id for name in planned.splits for image_id in dataset.split(name)}

@@ -13,18 +13,18 @@ from scn_tf.messages import cut, visible
 from scn_tf.storage.files import counted
 
 if TYPE_CHECKING:
-    from scn_tf.intake.making import Plan
+    from scn_tf.intake.making import NewSet
 
 SHOWN = 5  # names of a list
 WIDTH = 14  # characters of the first column
 
 
-def lines(plan: Plan) -> list[str]:
+def lines(plan: NewSet) -> list[str]:
     """One line per fact: the fact's name, then what was found."""
     return [f"{name:{WIDTH}s}{text}" for name, text in _facts(plan)]
 
 
-def _facts(plan: Plan) -> Iterable[tuple[str, str]]:
+def _facts(plan: NewSet) -> Iterable[tuple[str, str]]:
     gathered, points = plan.gathered, plan.annotations.points
     files = _names([part.path for part in gathered.parts])
     yield "annotations", f"{counted(len(files), 'file')} of format {gathered.row.name}: {listed(files)}"
@@ -68,7 +68,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return list(map(visible, names))
 
 
-def _images(plan: Plan) -> str:
+def _images(plan: NewSet) -> str:
     looks = plan.gathered.looks.values()
     sizes = np.array([look.facts.size for look in looks])
     low, high = (" x ".join(map(str, side)) for side in (sizes.min(axis=0), sizes.max(axis=0)))
@@ -76,7 +76,7 @@ def _images(plan: Plan) -> str:
     return f"{len(sizes)}, {plan.gathered.dims}D, {low if low == high else f'{low} to {high}'} pixels{colours}"
 
 
-def _spacing(plan: Plan) -> str:
+def _spacing(plan: NewSet) -> str:
     if (given := plan.description.get("spacing_mm")) is not None:
         assert isinstance(given, list)
         return f"{' x '.join(f'{mm:g}' for mm in given)} mm, as asked"
@@ -89,7 +89,7 @@ def _spacing(plan: Plan) -> str:
     return f"{low if low == high else f'{low} to {high}'} mm, of {share} headers"
 
 
-def _left_out(plan: Plan) -> Iterable[tuple[str, str]]:
+def _left_out(plan: NewSet) -> Iterable[tuple[str, str]]:
     gathered = plan.gathered
     if gathered.matched.unused:
         names = [visible(entry.name) for entry in gathered.matched.unused]
@@ -103,7 +103,7 @@ def _left_out(plan: Plan) -> Iterable[tuple[str, str]]:
         yield "left out", line.removesuffix(".")
 
 
-def warnings(plan: Plan) -> Iterable[str]:
+def warnings(plan: NewSet) -> Iterable[str]:
     """Sentences on what will be a problem later."""
     gathered = plan.gathered
     for reason in gathered.failed.values():
@@ -122,7 +122,7 @@ def warnings(plan: Plan) -> Iterable[str]:
         )
 
 
-def near_size(plan: Plan) -> bool:
+def near_size(plan: NewSet) -> bool:
     """Whether pixels look as if the first one had number 1: some are equal to the image's side, and none is 0."""
     how = plan.decision.how
     if how.unit != "pixel" or how.first or how.bottom or how.set_on:
