@@ -13,6 +13,7 @@ from PIL import Image as Picture
 
 from scn_tf import cli
 from scn_tf.data.dataset import open_dataset
+from scn_tf.data.patients import grouped, of_name
 from scn_tf.errors import DataWarning
 from scn_tf.intake import sides
 from scn_tf.intake.patients import patients
@@ -351,6 +352,16 @@ def test_patients_are_found_in_ids_where_they_tell_them(ids, count, source, tmp_
     found = patients({image_id: tmp_path / f"{image_id}.png" for image_id in ids}, None)
     assert found.number == count
     assert (source in found.source) if source else found.source == ""
+
+
+@pytest.mark.parametrize("form", ["p{0:02d}_{1}", "{0:04d}-{1}", "case{0}_visit{1}", "A{0:02d}_img{1}"])
+def test_a_new_split_keeps_together_what_a_check_takes_for_one_patient(form, tmp_path):
+    ids = [form.format(number // 2, number % 2) for number in range(24)]
+    groups = grouped({image_id: of_name(image_id) for image_id in ids})
+    assert len(groups) == 12
+    found = patients({image_id: tmp_path / f"{image_id}.png" for image_id in ids}, None).of
+    for together in groups.values():
+        assert len({found[image_id] for image_id in together}) == 1
 
 
 def test_a_pattern_names_the_patient(tmp_path):

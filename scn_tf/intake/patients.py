@@ -1,23 +1,18 @@
 """Patients of the images, so that a split keeps the images of one together."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from scn_tf.data.images.dicom.series import dicom_files
 from scn_tf.data.images.readers.dicom import DICOM
+from scn_tf.data.patients import grouped, of_name
 from scn_tf.errors import ConfigError, ImageError
 from scn_tf.messages import short
 
 BIDS = re.compile(r"(?:^|[_/\\])(sub-[0-9A-Za-z]+)(?=[_/\\.]|$)")
 FOLDER = re.compile(r"(?i)(?:patient|pat|subject|subj|case|animal|specimen)[-_ ]?\w*\d\w*|[ps]\d+")
-# A side, a view or a time behind the ID of a patient that has a number: P12_left, 0034-2.
-PART = re.compile(
-    r"(?i)(.*\d.*?)[_\-. ](?:left|right|l|r|li|re|ap|pa|lat|lateral|frontal|front|side|pre|post|[tv]\d{1,2}|visit-?\d+|\d{1,2})"
-)
-MIN_PATIENTS, MOST = 3, 0.3  # fewer patients, or one with a larger share of the images, are no patients
 
 
 class Patients(NamedTuple):
@@ -45,9 +40,10 @@ def patients(paths: Mapping[str, Path], pattern: str | None) -> Patients:
     if pattern is not None:
         return _by_pattern(paths, pattern)
     for source, of in SOURCES.items():
-        found = {image_id: of(image_id, path) for image_id, path in paths.items()}
-        if _credible(found):
-            return Patients({image_id: patient or image_id for image_id, patient in found.items()}, source)
+        groups = grouped({image_id: of(image_id, path) for image_id, path in paths.items()})
+        if groups:
+            together = {image_id: patient for patient, ids in groups.items() for image_id in ids}
+            return Patients({image_id: together.get(image_id, image_id) for image_id in paths}, source)
     return Patients({image_id: image_id for image_id in paths}, "")
 
 
@@ -61,14 +57,6 @@ def _by_pattern(paths: Mapping[str, Path], pattern: str) -> Patients:
         raise ConfigError(f"`patient`: {short(pattern, 80)} matches no image ID, such as {short(without[0], 60)}.")
     of = {image_id: (match[1] if match.re.groups else match[0]) or image_id if match else image_id for image_id, match in matches.items()}
     return Patients(of, f"the pattern {short(pattern, 60)}")
-
-
-def _credible(found: Mapping[str, str | None]) -> bool:
-    """Whether names of patients group images at all, and not most of them into one."""
-    counts = Counter(patient for patient in found.values() if patient)
-    if not counts or len(found) == len(counts) == sum(counts.values()):
-        return False
-    return max(counts.values()) > 1 and len(counts) >= MIN_PATIENTS and max(counts.values()) <= max(MOST * len(found), 2)
 
 
 def _of_dicom(image_id: str, path: Path) -> str | None:
@@ -96,8 +84,7 @@ def _of_folder(image_id: str, path: Path) -> str | None:
 
 
 def _of_id(image_id: str, path: Path) -> str | None:
-    match = PART.fullmatch(image_id[:200])
-    return match[1] if match else None
+    return of_name(image_id)
 
 
 SOURCES: dict[str, Callable[[str, Path], str | None]] = {
