@@ -60,7 +60,7 @@ def rates(predictor, model, files, chunks):
             rounds = max(1, len(part) // batch)
             start, cpu = time.perf_counter(), processor_seconds()
             for _ in range(rounds):
-                np.asarray(predictor.locate(prepared)[0])
+                np.asarray(predictor.locate(prepared).landmarks)
             own.append(rounds * batch / (time.perf_counter() - start))
             own_cpu = (processor_seconds() - cpu) / (rounds * batch)
             start, cpu = time.perf_counter(), processor_seconds()

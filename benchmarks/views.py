@@ -49,7 +49,7 @@ def main():
         for example in data:
             draw = augment.sample(moves, options.copies, size, seed=[7, 7])
             copies = augment.warp_images(draw, tf.repeat(example["image"][None], options.copies, axis=0))
-            points = np.concatenate([locate(copy[None])[0] for copy in copies])
+            points = np.concatenate([locate(copy[None]).landmarks for copy in copies])
             means.append(moved_back(augment.Draw(*map(np.asarray, draw)), points, size).mean(axis=0))
         report(f"{options.copies} moved by {part:g} of the ranges", {**result, "predicted": np.stack(means)}, dataset)
 

@@ -62,7 +62,7 @@ def combine(paths: Sequence[PathName], out: PathName) -> ModelInfo:
         # A landmark is trained where a member saw it.
         "untrained": tuple(name for name in largest.landmarks if all(name in own.untrained for own in infos)),
         "measurements": {name: text for own in reversed(infos) for name, text in own.measurements.items()},  # of the first that names it
-        **{"validation": None, "peaks": (), "data": None},  # of one of them alone
+        **{"validation": None, "peaks": (), "data": None, "calibration": None},  # of one of them alone
     }
     if any(own.needs_spacing for own in infos):
         changes["aspect"] = pixels.HEADER

@@ -1,15 +1,12 @@
 """Evaluate a trained run on an annotated split. The measure depends on the system (:mod:`scn_tf.systems`)."""
 
-import contextlib
-import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 from scn_tf import systems
-from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
-from scn_tf.errors import DatasetError
+from scn_tf.data.dataset import open_dataset, warn_of_training_images
 from scn_tf.runs.folder import RunFolder
-from scn_tf.runs.info import ModelInfo
+from scn_tf.runs.training_images import trained_on
 from scn_tf.scoring.scores import table
 from scn_tf.storage import files
 from scn_tf.systems import SYSTEMS, opening
@@ -48,7 +45,7 @@ def evaluate(
     info = opening.read_info(model)
     dataset = open_dataset(root or info.config.data.root)
     ids = dataset.split(split, missing=missing or info.config.data.missing)
-    warn_of_training_images(dataset, split, ids, _trained_on(info, dataset))
+    warn_of_training_images(dataset, split, ids, trained_on(info, dataset))
     return systems.of(info.config).evaluate(model, info, dataset, ids, split, out), out
 
 
@@ -71,19 +68,3 @@ def check_out(out: Path) -> None:
         WriteError: another program wrote a file with one of these names, or the folder is not writable.
     """
     files.check_folder(out, {name for system in SYSTEMS.values() for name in system.files}, witness="summary.json")
-
-
-def _trained_on(info: ModelInfo, dataset: Dataset) -> list[str]:
-    """IDs of a data set that a model, or a member of it, was trained on.
-
-    This compares the name of the set, and reads its present lists.
-    """
-    if info.name != dataset.description.name:
-        return []
-    found: list[str] = []
-    for settings in info.networks:
-        chosen = settings.data
-        with warnings.catch_warnings(), contextlib.suppress(DatasetError):  # a copy of the set without that list
-            warnings.simplefilter("ignore")  # of images that are missing, which matter to the training alone
-            found += dataset.drawn(chosen.train_split, chosen.train_count, seed=settings.train.seed, missing="skip")
-    return found

@@ -31,7 +31,7 @@ class Predictor:
     """A model and the facts that it needs about images.
 
     Args:
-        locate: function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels.
+        locate: function float32 (B, [D,] H, W, C) -> :class:`scn_tf.types.Located`.
         info: facts of the model file.
     """
 
@@ -82,8 +82,7 @@ class Predictor:
         if forks.hangs():
             raise CheckpointError(f"predict: {FORKED}")
         prepared = steps.prepare(image, self.info, spacing=spacing, direction=direction, origin=origin)
-        landmarks, scores = self.locate(prepared.network_image[np.newaxis])
-        return steps.answer(prepared, landmarks[0], scores[0], self.info)
+        return steps.answer(prepared, steps.of_image(self.locate(prepared.network_image[np.newaxis]), 0), self.info)
 
 
 def load(path: PathName) -> Predictor:

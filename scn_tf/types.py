@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -39,6 +39,51 @@ class Tensor(Protocol):
     def __ge__(self, other: Any, /) -> Any: ...
 
 
+class Located(NamedTuple):
+    """Answers of a model for B images of the network's size. Lengths are in network pixels.
+
+    Attributes:
+        landmarks: (B, N, d).
+        scores: (B, N), the heatmaps' maxima.
+        expected_error: (B, N), expected distance from the true point. None, as the following: the model is not calibrated.
+        radius95: (B, N), radius that contains the true point with a probability of 95 %.
+        present: (B, N), 1 if the landmark is in the image, else 0.
+        image_ok: (B,), 1 if the image is of the kind that the model was trained on, else 0.
+        statistics: (B, N, K), what the maps show. Only where a model is being calibrated.
+    """
+
+    landmarks: Tensor
+    scores: Tensor
+    expected_error: Tensor | None = None
+    radius95: Tensor | None = None
+    present: Tensor | None = None
+    image_ok: Tensor | None = None
+    statistics: Tensor | None = None
+
+
+def mapped(located: Located, function: Callable[[Any], Any]) -> Located:
+    """Answers with a function applied to each tensor that is there."""
+    return Located(**{name: function(values) for name, values in located._asdict().items() if values is not None})
+
+
+class Estimates(NamedTuple):
+    """How far the N points of one image can be trusted.
+
+    Attributes:
+        unit: ``"mm"``, or ``"px"`` of the image where its pixel size is not known.
+        expected_error: (N,), expected distance from the true point.
+        radius95: (N,), radius that contains the true point with a probability of 95 %.
+        present: (N,) bool, whether the landmark is in the image. None: not known.
+        image_ok: whether the image is of the kind that the model was trained on. None: not known.
+    """
+
+    unit: str
+    expected_error: np.ndarray
+    radius95: np.ndarray
+    present: np.ndarray | None = None
+    image_ok: bool | None = None
+
+
 Array: TypeAlias = np.ndarray
 Sizes: TypeAlias = Sequence[int]  # ([D,] H, W), or a whole shape: array order
 Shape: TypeAlias = tuple[int | None, ...]  # of a Keras tensor: None is the batch
@@ -47,7 +92,7 @@ PathName: TypeAlias = str | Path
 
 Peak: TypeAlias = float | Tensor  # height of a target, (N,) or of all
 Decode: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]  # heatmaps -> landmarks, scores
-Locate: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]  # images -> landmarks, scores
+Locate: TypeAlias = Callable[[Tensor], Located]  # images -> answers
 Respond: TypeAlias = Callable[[Tensor], Mapping[str, Tensor]]  # images -> outputs of an export by name
 Logs: TypeAlias = dict[str, Any] | None  # what Keras hands to callbacks
 Example: TypeAlias = Mapping[str, Array]  # one image with its landmarks, see scn_tf.data.pipeline

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from scn_tf.heatmaps.decoders import DECODERS
 from scn_tf.runs.info import ModelInfo
+from scn_tf.uncertainty.calibration import Calibration
+from scn_tf.uncertainty.estimates import ESTIMATES, estimate
 
 
 class Answer(NamedTuple):
@@ -22,18 +24,18 @@ class Answer(NamedTuple):
 
 
 def answer_of(info: ModelInfo) -> Answer:
-    """Outputs of a model: ``landmarks`` (B, N, d) and ``scores`` (B, N), or ``labels`` uint8 (B, [D,] H, W)."""
-    return LABELS if info.finds_labels else _landmarks(info.config.heatmap.decoder)
+    """Outputs of a model: those of :class:`scn_tf.types.Located`, or ``labels`` uint8 (B, [D,] H, W)."""
+    return LABELS if info.finds_labels else _landmarks(info.config.heatmap.decoder, info.calibration)
 
 
-def _landmarks(decoder: str) -> Answer:
+def _landmarks(decoder: str, calibration: Calibration | None) -> Answer:
     decode = DECODERS[decoder].decode
 
     def of_maps(maps: tf.Tensor) -> dict[str, tf.Tensor]:
         landmarks, scores = decode(maps)
-        return {"landmarks": landmarks, "scores": scores}
+        return {"landmarks": landmarks, "scores": scores, **({} if calibration is None else estimate(calibration, maps))}
 
-    return Answer(("landmarks", "scores"), of_maps, has_points=True)
+    return Answer(("landmarks", "scores", *(() if calibration is None else ESTIMATES)), of_maps, has_points=True)
 
 
 def _labels(maps: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -158,7 +158,7 @@ def table(rows: Sequence[Row], unit: str) -> str:
 
 def on_input(locate: Locate) -> Find:
     """Build ``find`` of a :class:`Compared` from a localizer for images of the network's size."""
-    return lambda example: np.asarray(locate(example["image"][tf.newaxis])[0])[0]
+    return lambda example: np.asarray(locate(example["image"][tf.newaxis]).landmarks)[0]
 
 
 def open_forms(export: Path, info: ModelInfo, sent: Sent) -> list[Compared]:

@@ -7,7 +7,7 @@ from scn_tf.errors import CheckpointError
 from scn_tf.export import choice
 from scn_tf.export.forms import ExportForm
 from scn_tf.runs.info import ModelInfo
-from scn_tf.types import Locate, PathName, Tensor
+from scn_tf.types import Locate, Located, PathName, Tensor
 
 
 def form_at(path: PathName) -> ExportForm:
@@ -31,7 +31,7 @@ def localizer(path: PathName, form: ExportForm | None = None) -> tuple[Locate, M
         form: form of the export, if known.
 
     Returns:
-        (function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), facts of the export).
+        (function float32 (B, [D,] H, W, C) -> :class:`scn_tf.types.Located`, facts of the export).
 
     Raises:
         CheckpointError: there is no export, a damaged one, or one that finds label maps.
@@ -43,8 +43,7 @@ def localizer(path: PathName, form: ExportForm | None = None) -> tuple[Locate, M
     if system.open is None:
         raise CheckpointError(f"{path}: {system.what_else}; call the export with its own runtime.")
 
-    def locate(images: Tensor) -> tuple[Tensor, Tensor]:
-        found = respond(images)
-        return found["landmarks"], found["scores"]
+    def locate(images: Tensor) -> Located:
+        return Located(**respond(images))
 
     return locate, info

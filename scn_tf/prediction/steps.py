@@ -18,7 +18,7 @@ from scn_tf.data.preprocess import network_input
 from scn_tf.errors import DataWarning
 from scn_tf.measurements import Measured
 from scn_tf.runs.info import ModelInfo
-from scn_tf.types import Array, PathName, Vector
+from scn_tf.types import Array, Estimates, Located, PathName, Vector, mapped
 
 
 class Prediction(NamedTuple):
@@ -27,7 +27,8 @@ class Prediction(NamedTuple):
     ``landmarks`` (N, d), (x, y[, z]): pixels of the file or array; mm (LPS) if ``coordinates`` is
     ``"physical"``. ``scores`` (N,): the heatmaps' maxima. ``names``: N landmark names.
     ``array_landmarks`` (N, d): the same points in pixels of ``image.array``. ``measurements``: name of each measurement of the
-    data set -> ``value`` (None if it does not exist) and ``unit``.
+    data set -> ``value`` (None if it does not exist) and ``unit``. ``estimates``: how far the points can be trusted
+    (:class:`scn_tf.types.Estimates`), None if the model is not calibrated.
     """
 
     landmarks: Array
@@ -37,6 +38,7 @@ class Prediction(NamedTuple):
     array_landmarks: Array
     image: images.Image
     measurements: Measured = {}  # noqa: RUF012  (nobody changes it)
+    estimates: Estimates | None = None
 
     def __repr__(self) -> str:
         scores = f"{min(self.scores):.3g} to {max(self.scores):.3g}"
@@ -107,24 +109,44 @@ def prepare(
     return Prepared(loaded, coordinates, pixel, own_from_array, fit.input_from_array, ready.numpy())
 
 
-def answer(prepared: Prepared, landmarks: Array, scores: Array, info: ModelInfo) -> Prediction:
-    """Landmarks of one image, from those in its network input.
+def of_image(located: Located, number: int) -> Located:
+    """Answers (N, ...) of one image of a batch."""
+    return mapped(located, lambda values: np.asarray(values[number]))
+
+
+def answer(prepared: Prepared, located: Located, info: ModelInfo) -> Prediction:
+    """Answers for one image in its own coordinates.
 
     Args:
         prepared: the image.
-        landmarks: (N, d) network pixels.
-        scores: (N,).
+        located: of this image, from :func:`of_image`.
         info: facts of the model.
     """
-    array_landmarks = geometry.apply(np.linalg.inv(prepared.input_from_array), landmarks)
+    array_landmarks = geometry.apply(np.linalg.inv(prepared.input_from_array), np.asarray(located.landmarks))
     return Prediction(
         landmarks=geometry.apply(prepared.own_from_array, array_landmarks),
-        scores=np.asarray(scores),
+        scores=np.asarray(located.scores),
         names=info.landmarks,
         coordinates=prepared.coordinates,
         array_landmarks=array_landmarks,
         image=prepared.image,
         measurements=_measured(info, array_landmarks, prepared.pixel_size),
+        estimates=_estimates(prepared, located),
+    )
+
+
+def _estimates(prepared: Prepared, located: Located) -> Estimates | None:
+    if located.expected_error is None or located.radius95 is None:
+        return None
+    dims, pixel_size = len(prepared.input_from_array) - 1, prepared.pixel_size
+    array_per_network = np.abs(np.diag(np.linalg.inv(prepared.input_from_array)))[:dims]
+    per_pixel = float(np.mean(array_per_network * (1.0 if pixel_size is None else pixel_size)))
+    return Estimates(
+        unit="px" if pixel_size is None else "mm",
+        expected_error=np.asarray(located.expected_error) * per_pixel,
+        radius95=np.asarray(located.radius95) * per_pixel,
+        present=None if located.present is None else np.asarray(located.present) > 0,
+        image_ok=None if located.image_ok is None else bool(np.asarray(located.image_ok) > 0),
     )
 
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from scn_tf.data.images import Source, shown
 from scn_tf.errors import ImageError, MissingExtra
-from scn_tf.prediction.steps import Prediction, Prepared, answer, prepare, without_pixels
+from scn_tf.prediction.steps import Prediction, Prepared, answer, of_image, prepare, without_pixels
 from scn_tf.runs.info import ModelInfo
-from scn_tf.types import Array, Locate, Sizes, Vector
+from scn_tf.types import Array, Locate, Located, Sizes, Vector, mapped
 
 BATCH_PIXELS = 2**19  # network pixels of a batch
 MAX_BATCH = 16
@@ -55,7 +55,7 @@ def stream(
     """Find the landmarks of many images.
 
     Args:
-        locate: function float32 (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels.
+        locate: function float32 (B, [D,] H, W, C) -> :class:`scn_tf.types.Located`.
         info: facts of the model.
         sources: images. None stands for an image that is done.
         spacing: see :meth:`scn_tf.predict.Predictor.predict`.
@@ -78,14 +78,13 @@ def stream(
             return ImageError(f"{shown(source.path)}: needs more memory than there is.")
         return prepared if keep_pixels else without_pixels(prepared)
 
-    def run(images: list[Array | None]) -> tuple[Array, Array]:
+    def run(images: list[Array | None]) -> Located:
         blank = np.zeros_like(next(image for image in images if image is not None))
-        landmarks, scores = locate(np.stack([blank if image is None else image for image in images]))
-        return np.asarray(landmarks), np.asarray(scores)
+        return mapped(locate(np.stack([blank if image is None else image for image in images])), np.asarray)
 
     chunks = iter(sources[start : start + batch] for start in range(0, len(sources), batch))
     reading: deque[list[tuple[Source, Future[Prepared | ImageError]] | None]] = deque()
-    located: deque[tuple[Batch, Future[tuple[Array, Array]] | None]] = deque()
+    located: deque[tuple[Batch, Future[Located] | None]] = deque()
     with ThreadPoolExecutor(readers, "scn-tf-read") as pool, ThreadPoolExecutor(1, "scn-tf-network") as network:
         try:
             while True:
@@ -109,13 +108,12 @@ def _network_image(one: tuple[Source, Prepared | ImageError] | None) -> Array | 
     return one[1].network_image if one is not None and isinstance(one[1], Prepared) else None
 
 
-def _outcomes(read_batch: Batch, future: Future[tuple[Array, Array]] | None, info: ModelInfo) -> Iterator[Outcome]:
-    nothing: tuple[Array, Array] = np.empty(0), np.empty(0)
-    landmarks, scores = nothing if future is None else future.result()
+def _outcomes(read_batch: Batch, future: Future[Located] | None, info: ModelInfo) -> Iterator[Outcome]:
+    located = None if future is None else future.result()
     for number, one in enumerate(read_batch):
         if one is not None:
             source, image = one
-            if isinstance(image, Prepared):
-                yield Outcome(source, answer(image, landmarks[number], scores[number], info))
+            if isinstance(image, Prepared) and located is not None:
+                yield Outcome(source, answer(image, of_image(located, number), info))
             else:
                 yield Outcome(source, None, str(image))

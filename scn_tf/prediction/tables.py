@@ -14,7 +14,7 @@ from scn_tf.measurements import Measured
 from scn_tf.messages import visible
 from scn_tf.prediction.steps import Prediction
 from scn_tf.storage import files, tables
-from scn_tf.types import Array
+from scn_tf.types import Array, Estimates
 
 ENDINGS = (".csv", ".json")
 DIGITS = 4  # of coordinates and scores in JSON
@@ -23,7 +23,8 @@ DIGITS = 4  # of coordinates and scores in JSON
 class Found(NamedTuple):
     """What is kept of a prediction.
 
-    ``points`` (N, d), ``scores`` (N,), ``coordinates`` and ``measurements`` are those of :class:`scn_tf.predict.Prediction`.
+    ``points`` (N, d), ``scores`` (N,), ``coordinates``, ``measurements`` and ``estimates`` are those of
+    :class:`scn_tf.predict.Prediction`.
     ``facts`` are of the image.
     """
 
@@ -33,6 +34,7 @@ class Found(NamedTuple):
     coordinates: str
     facts: ImageFacts
     measurements: Measured
+    estimates: Estimates | None
 
 
 class Written(NamedTuple):
@@ -67,7 +69,21 @@ def record(key: str, image_id: str, prediction: Prediction, facts: ImageFacts) -
         "frame": None if frame is None else frame.tolist(),
         "plane": None if facts.plane is None else facts.plane.tolist(),
         "measurements": prediction.measurements,
+        "estimates": _estimates_as_json(prediction.estimates),
     }
+
+
+def _estimates_as_json(estimates: Estimates | None) -> dict[str, Any] | None:
+    if estimates is None:
+        return None
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in estimates._asdict().items()}
+
+
+def _estimates(values: dict[str, Any] | None) -> Estimates | None:
+    if values is None:
+        return None
+    arrays = {name: np.array(value) for name, value in values.items() if isinstance(value, list)}
+    return Estimates(**{**values, **arrays})
 
 
 def restored(values: dict[str, Any], path: Path, series: str | None = None) -> Found:
@@ -82,7 +98,7 @@ def restored(values: dict[str, Any], path: Path, series: str | None = None) -> F
         None if plane is None else np.array(plane, float),
     )
     points, scores = np.array(values["points"], float), np.array(values["scores"], float)
-    return Found(values["id"], points, scores, values["coordinates"], facts, values["measurements"])
+    return Found(values["id"], points, scores, values["coordinates"], facts, values["measurements"], _estimates(values.get("estimates")))
 
 
 def write(path: Path, found: Iterable[Found], about: Written, origin: Callable[[Path], str] = str) -> None:
@@ -113,7 +129,7 @@ def annotations(found: Iterable[Found], names: tuple[str, ...]) -> tuple[Annotat
 
 
 def _csv_lines(found: Iterable[Found], about: Written) -> Iterator[str]:
-    return tables.point_lines(((one.id, one.points, one.scores) for one in found), about.names, about.dims)
+    return tables.point_lines(((one.id, one.points, one.scores, one.estimates) for one in found), about.names, about.dims)
 
 
 def _json_lines(found: Iterable[Found], about: Written, origin: Callable[[Path], str]) -> Iterator[str]:
@@ -137,9 +153,9 @@ def _json_lines(found: Iterable[Found], about: Written, origin: Callable[[Path],
 def _json_image(one: Found, about: Written, origin: Callable[[Path], str]) -> dict[str, Any]:
     axes = ("x", "y", "z")[: about.dims]
     landmarks = []
-    for name, point, score in zip(about.names, one.points, one.scores, strict=True):
+    for number, (name, point, score) in enumerate(zip(about.names, one.points, one.scores, strict=True)):
         place = {axis: round(float(value), DIGITS) for axis, value in zip(axes, point, strict=True)}
-        landmarks.append({"name": name, **place, "score": float(f"{score:.5g}")})
+        landmarks.append({"name": name, **place, "score": float(f"{score:.5g}"), **_json_point(one.estimates, number)})
     return {
         "id": one.id,
         "file": visible(origin(one.facts.path)),
@@ -148,4 +164,20 @@ def _json_image(one: Found, about: Written, origin: Callable[[Path], str]) -> di
         "size": list(one.facts.size),
         "landmarks": landmarks,
         **({"measurements": one.measurements} if one.measurements else {}),
+        **_json_estimates(one.estimates),
     }
+
+
+def _json_point(estimates: Estimates | None, number: int) -> dict[str, Any]:
+    """Estimates of one landmark."""
+    if estimates is None:
+        return {}
+    found: dict[str, Any] = {name: round(float(getattr(estimates, name)[number]), DIGITS) for name in ("expected_error", "radius95")}
+    return found if estimates.present is None else {**found, "present": bool(estimates.present[number])}
+
+
+def _json_estimates(estimates: Estimates | None) -> dict[str, Any]:
+    """Estimates of the image. ``error_unit`` is that of its landmarks' errors, which may differ from that of their coordinates."""
+    if estimates is None:
+        return {}
+    return {"error_unit": estimates.unit, **({} if estimates.image_ok is None else {"image_ok": estimates.image_ok})}

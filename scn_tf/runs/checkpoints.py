@@ -9,7 +9,7 @@ import json
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -46,6 +46,15 @@ def _text(info: ModelInfo) -> str:
     return json.dumps({**info.to_json(), **checksums.STATEMENT}, indent=1)
 
 
+def restate(path: PathName, info: ModelInfo) -> None:
+    """Replace the facts in a ``.keras`` file of :func:`save_model`. Its network stays.
+
+    Raises:
+        WriteError: the file cannot be written. The old one is kept.
+    """
+    _copy(path, path, info, lambda name, content: content)
+
+
 def halve(path: PathName, out: PathName, info: ModelInfo) -> None:
     """Copy a ``.keras`` file with its weights in float16, at half the size. :func:`load_model` reads them as float32.
 
@@ -54,13 +63,16 @@ def halve(path: PathName, out: PathName, info: ModelInfo) -> None:
         out: file to write.
         info: facts that replace those of the file.
     """
+    _copy(path, out, info, lambda name, content: _halved(content) if name.endswith(".h5") else content)
+
+
+def _copy(path: PathName, out: PathName, info: ModelInfo, change: Callable[[str, bytes], bytes]) -> None:
+    """Copy a ``.keras`` file with other facts, and with what ``change`` makes of the name and content of each other part."""
     with files.replaced(out) as temporary:
-        with zipfile.ZipFile(path) as source, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target:
-            for name in source.namelist():
-                content = source.read(name)
-                if name.endswith(".h5"):
-                    content = _halved(content)
-                target.writestr(name, _text(info) if name == ENTRY else content)
+        with zipfile.ZipFile(path) as source, zipfile.ZipFile(temporary, "w") as target:
+            for part in source.infolist():
+                content = _text(info) if part.filename == ENTRY else change(part.filename, source.read(part))
+                target.writestr(part.filename, content, zipfile.ZIP_DEFLATED)
         checksums.fill_zip(temporary)
 
 

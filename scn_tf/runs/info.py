@@ -16,10 +16,12 @@ from scn_tf.models import MODELS
 from scn_tf.presence import known
 from scn_tf.storage import ownership
 from scn_tf.types import Array, PathName
+from scn_tf.uncertainty.calibration import Calibration
 
 ENTRY = ownership.METADATA.decode()  # name under which every form of a model carries this as JSON
 READ = {"data": (), "model": ("name", "image_size", "spacing_mm"), "heatmap": ("decoder",)}  # settings that every file must have
-WRITTEN_IF_ANY = ("measurements", "data", "validation", "peaks", "members", "quantize")  # an absent key and an empty value mean the same
+# An absent key and an empty value mean the same.
+WRITTEN_IF_ANY = ("measurements", "data", "validation", "peaks", "members", "quantize", "calibration")
 
 
 def _data(value: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +67,7 @@ class ModelInfo(pydantic.BaseModel):
     * ``config``: settings; for an ensemble, those of its largest network. ``members``: settings of all networks of an ensemble.
     * ``data``: fingerprint of the training data. ``validation``: epoch and error of the kept weights.
     * ``peaks``: heights of the targets, (N,) or (1,). ``quantize``: of TFLite files.
+    * ``calibration``: measured errors, None if there are none (:mod:`scn_tf.uncertainty`).
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="allow", populate_by_name=True)
@@ -87,6 +90,7 @@ class ModelInfo(pydantic.BaseModel):
     peaks: tuple[float, ...] = ()
     members: tuple[Settings, ...] = ()
     quantize: str | None = None
+    calibration: Calibration | None = None
 
     @classmethod
     def from_json(cls, values: object) -> "ModelInfo":
@@ -129,9 +133,17 @@ class ModelInfo(pydantic.BaseModel):
             measurements.read(self.measurements, self.landmarks, self.dims)
         except ValueError as error:
             raise ValueError(f"measurements: {error}") from None
+        if self.calibration is not None:
+            self._check_calibration(self.calibration)
         if absent := _absent(self.config, self.members):
             raise ValueError(f"{absent}: is missing")
         return self
+
+    def _check_calibration(self, calibration: Calibration) -> None:
+        if len(calibration.offsets) != len(self.landmarks):
+            raise ValueError(f"calibration: of {len(calibration.offsets)} landmarks")
+        if calibration.decoder != self.config.heatmap.decoder:
+            raise ValueError(f"calibration: of heatmap.decoder {calibration.decoder}, the settings say {self.config.heatmap.decoder}")
 
     @property
     def image_size(self) -> tuple[int, ...]:
@@ -209,4 +221,6 @@ def _plain(value: Any) -> Any:
     """Convert a value to JSON types."""
     if isinstance(value, Config):
         return value.model_dump(mode="json", exclude_unset=True)
+    if isinstance(value, Calibration):
+        return value.model_dump(mode="json")
     return [_plain(one) for one in value] if isinstance(value, tuple) else value

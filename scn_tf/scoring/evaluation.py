@@ -27,7 +27,7 @@ def evaluate_landmarks(
     """Find the landmarks of a split, compare them with the annotations, and write all files of the evaluation.
 
     Args:
-        locate: function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels.
+        locate: function images (B, [D,] H, W, C) -> :class:`scn_tf.types.Located`.
         info: of the model.
         dataset: the data set.
         ids: of the split's images.

@@ -7,18 +7,34 @@ import tensorflow as tf
 
 from scn_tf.environment.backend import keras
 from scn_tf.heatmaps.decoders import DECODERS
-from scn_tf.types import Array, Locate, Tensor
+from scn_tf.types import Array, Locate, Located
+from scn_tf.uncertainty.calibration import Calibration
+from scn_tf.uncertainty.estimates import estimate
+from scn_tf.uncertainty.peak_statistics import peak_statistics
 
 
-def localizer(network: keras.Model, decoder: str) -> Locate:
-    """Compiled function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels."""
+def localizer(network: keras.Model, decoder: str, calibration: Calibration | None = None) -> Locate:
+    """Compiled function images (B, [D,] H, W, C) -> :class:`scn_tf.types.Located`, with estimates if there is a calibration."""
     decode = DECODERS[decoder].decode
 
     @tf.function(reduce_retracing=True)
-    def locate(images: tf.Tensor) -> tuple[Tensor, Tensor]:
-        return decode(network(images, training=False))
+    def locate(images: tf.Tensor) -> Located:
+        heatmaps = network(images, training=False)
+        return Located(*decode(heatmaps), **({} if calibration is None else estimate(calibration, heatmaps)))
 
     return locate
+
+
+def observer(network: keras.Model, decoder: str) -> Locate:
+    """As :func:`localizer`, with what the maps show instead of estimates."""
+    decode = DECODERS[decoder].decode
+
+    @tf.function(reduce_retracing=True)
+    def observe(images: tf.Tensor) -> Located:
+        heatmaps = network(images, training=False)
+        return Located(*decode(heatmaps), statistics=peak_statistics(heatmaps))
+
+    return observe
 
 
 def localize(
@@ -33,18 +49,18 @@ def localize(
         watch: function that receives the number of each image and its network input ([D,] H, W, C).
 
     Returns:
-        dict of arrays over all images: ``predicted`` (I, N, d) network pixels, ``scores`` (I, N), and all values of the examples
-        except the image.
+        dict of arrays over all images: ``predicted`` (I, N, d) network pixels, the other fields of :class:`scn_tf.types.Located` that
+        the localizer gives, and all values of the examples except the image.
     """
     parts, number = [], 0
     for batch in data.batch(batch_size):
         images = batch.pop("image")
-        predicted, scores = locate(images)
+        found = {name: value for name, value in locate(images)._asdict().items() if value is not None}
         if watch is not None:
             for image in images.numpy():
                 watch(number, image)
                 number += 1
-        parts.append({"predicted": predicted, "scores": scores, **batch})
+        parts.append({**batch, "predicted": found.pop("landmarks"), **found})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import itertools
 import numbers
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from scn_tf.messages import visible
+from scn_tf.types import Estimates
 
 # What a spreadsheet takes for the start of a formula; full-width forms count in East Asian versions.
 FORMULA = re.compile("'*[=+@\uff1d\uff0b\uff20\uff0d-]")
@@ -53,7 +55,7 @@ def read(path: str | Path) -> Iterator[list[str]]:
             yield [original(text) for text in row]
 
 
-def points(ids: Iterable, names: Sequence, landmarks: Iterable, scores: Iterable) -> str:
+def points(ids: Iterable, names: Sequence, landmarks: Iterable, scores: Iterable, estimates: Iterable | None = None) -> str:
     """Table of predictions with one row per point; see :func:`point_lines`.
 
     Args:
@@ -61,29 +63,39 @@ def points(ids: Iterable, names: Sequence, landmarks: Iterable, scores: Iterable
         names: N landmark names.
         landmarks: (I, N, d).
         scores: (I, N).
+        estimates: of each image, None for those without.
     """
     found = list(landmarks)
     dims = len(found[0][0]) if found and len(found[0]) else 2
-    return "".join(point_lines(zip(ids, found, scores, strict=True), names, dims))
+    return "".join(point_lines(zip(ids, found, scores, estimates or itertools.repeat(None)), names, dims))  # noqa: B905
 
 
-def point_lines(images: Iterable[tuple[object, Iterable, Iterable]], names: Sequence, dims: int) -> Iterator[str]:
+def point_lines(images: Iterable[tuple[object, Iterable, Iterable, Estimates | None]], names: Sequence, dims: int) -> Iterator[str]:
     """Header ``id,landmark,x,y[,z],score`` and :data:`CALIBRATED`, then the rows of one image after the other, as text.
 
-    The columns of :data:`CALIBRATED` are empty: only a calibrated model knows them.
+    The columns of :data:`CALIBRATED` are empty if the model is not calibrated.
 
     Args:
-        images: (ID, landmarks (N, d), scores (N,)) of each image.
+        images: (ID, landmarks (N, d), scores (N,), estimates) of each image.
         names: N landmark names.
         dims: d.
     """
     yield write([("id", "landmark", *("x", "y", "z")[:dims], "score", *CALIBRATED)])
-    empty = ("",) * len(CALIBRATED)
-    for image_id, found, values in images:
-        yield write(
-            (image_id, name, *(f"{c:.4f}" for c in point), f"{score:.5g}", *empty)
-            for name, point, score in zip(names, found, values, strict=True)
-        )
+    for image_id, found, values, estimates in images:
+        columns = zip(names, found, values, _cells(estimates, len(names)), strict=True)
+        yield write((image_id, name, *(f"{c:.4f}" for c in point), f"{score:.5g}", *more) for name, point, score, more in columns)
+
+
+def _cells(estimates: Estimates | None, count: int) -> Iterable[Sequence[str]]:
+    """Cells of :data:`CALIBRATED` for each of the landmarks of an image."""
+    if estimates is None:
+        return itertools.repeat(("",) * len(CALIBRATED), count)
+    shown = ("",) * count if estimates.present is None else [str(int(one)) for one in estimates.present]
+    image_ok = "" if estimates.image_ok is None else str(int(estimates.image_ok))
+    return [
+        (f"{error:.4f}", f"{radius:.4f}", estimates.unit, present, image_ok)
+        for error, radius, present in zip(estimates.expected_error, estimates.radius95, shown, strict=True)
+    ]
 
 
 def _is_number(text: str) -> bool:

@@ -17,7 +17,7 @@ from scn_tf.figures import pictures
 from scn_tf.heatmaps.targets import GaussianTargets
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
-from scn_tf.scoring import evaluation, localization
+from scn_tf.scoring import calibration, evaluation, localization
 from scn_tf.scoring.gallery import Maps
 from scn_tf.systems import points
 from scn_tf.systems.system import System
@@ -40,7 +40,27 @@ def train(job: Job) -> dict[str, Any]:
         facts=_peaks,
         annotated=float(np.mean(shown)),
     )
-    return fit(job, task, lambda network: points.greeting(job, network))
+    best = fit(job, task, lambda network: points.greeting(job, network))
+    _calibrate(job)
+    return best
+
+
+def _calibrate(job: Job) -> None:
+    """Store what the errors on the validation images say. A run that was resumed when complete may have that already."""
+    network, info = checkpoints.load_model(job.folder.model)
+    if info.calibration is not None:
+        return
+    try:
+        found = calibration.calibrate(network, info, job.examples.validation, job.examples.training, job.config.data.val_split)
+    except ValueError as error:
+        warnings.warn(
+            f"{job.dataset.root}, split {job.config.data.val_split}: is too small to tell how far answers can be trusted: {error}. "
+            "The model is not calibrated.",
+            DataWarning,
+            stacklevel=2,
+        )
+        return
+    checkpoints.restate(job.folder.model, info.model_copy(update={"calibration": found}))
 
 
 def _warn_if_no_sides(config: Config, dataset: Dataset) -> None:
@@ -83,7 +103,7 @@ def _draw(trainer: Trainer, job: Job) -> Callable[[], Mapping[str, Array]]:
 
     def draw() -> dict[str, Array]:
         maps = parts(example["image"])
-        landmarks, _ = locate(example["image"])
+        landmarks = locate(example["image"]).landmarks
         validation = pictures.validation_figure(
             example["image"][0].numpy(),
             truth=example["landmarks"][0].numpy(),
@@ -121,13 +141,13 @@ def mean_example(data: tf.data.Dataset) -> tuple[Array, Array]:
 def open_network(file: Path) -> tuple[Locate, ModelInfo]:
     """See :class:`scn_tf.systems.system.System`."""
     network, info = checkpoints.load_model(file)
-    return localization.localizer(network, info.config.heatmap.decoder), info
+    return localization.localizer(network, info.config.heatmap.decoder, info.calibration), info
 
 
 def open_with_heatmaps(file: Path) -> tuple[Locate, Maps]:
     """Function that finds landmarks, and function that gives the heatmaps of one image for pictures."""
     network, info = checkpoints.load_model(file)
-    return localization.localizer(network, info.config.heatmap.decoder), heatmaps_of(network)
+    return localization.localizer(network, info.config.heatmap.decoder, info.calibration), heatmaps_of(network)
 
 
 def heatmaps_of(network: keras.Model) -> Maps:

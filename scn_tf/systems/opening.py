@@ -94,7 +94,7 @@ def open_run(path: PathName) -> tuple[Locate, ModelInfo]:
     """Open a run folder, its model file, or a bundled model.
 
     Returns:
-        (function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, facts of the file).
+        (function images (B, [D,] H, W, C) -> :class:`scn_tf.types.Located`, facts of the file).
 
     Raises:
         CheckpointError: the file is missing, damaged or of another program, or its system does not find landmarks.

@@ -25,7 +25,7 @@ class System:
         sheet: job -> PNG of the first training images with their annotations.
         train: job -> best validation, dict with ``epoch`` (None without epochs), ``error`` and ``unit``.
         info: model file -> :class:`scn_tf.runs.info.ModelInfo`.
-        open: model file -> (function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)) in network pixels, info);
+        open: model file -> (function images (B, [D,] H, W, C) -> :class:`scn_tf.types.Located`, info);
             None: it does not find landmarks.
         evaluate: (model file, its info, data set, IDs, name of the split, folder) -> summary. It writes the files of an evaluation.
         files: names of the files that ``evaluate`` writes.

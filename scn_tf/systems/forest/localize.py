@@ -10,14 +10,14 @@ from scn_tf.systems.forest import voting
 from scn_tf.systems.forest.features import integral
 from scn_tf.systems.forest.shape import ShapeModel
 from scn_tf.systems.forest.voting import Stage
-from scn_tf.types import Array, Locate, Tensor
+from scn_tf.types import Array, Locate, Located, Tensor
 
 COARSE_BLUR = 0.03  # of the image's largest side
 CANDIDATES = 5
 
 
 def build_locate(stages: Sequence[Stage], shape_model: ShapeModel | None, num_landmarks: int, decoder: str) -> Locate:
-    """Build a function images (B, [D,] H, W, C) -> (landmarks (B, N, d), scores (B, N)), network pixels.
+    """Build a function images (B, [D,] H, W, C) -> :class:`scn_tf.types.Located`.
 
     Args:
         stages: each a :class:`scn_tf.systems.forest.voting.Stage`, from coarse to fine.
@@ -26,10 +26,10 @@ def build_locate(stages: Sequence[Stage], shape_model: ShapeModel | None, num_la
         decoder: name in :data:`scn_tf.heatmaps.decoders.DECODERS`. A score is the share of votes at the maximum of the smoothed map.
     """
 
-    def locate(images: Tensor) -> tuple[Array, Array]:
+    def locate(images: Tensor) -> Located:
         maps = np.stack([vote_maps(stages, shape_model, num_landmarks, image.mean(axis=-1)) for image in np.asarray(images)])
         points, scores = DECODERS[decoder].decode(maps)
-        return np.asarray(points), np.asarray(scores)
+        return Located(np.asarray(points), np.asarray(scores))
 
     return locate
 

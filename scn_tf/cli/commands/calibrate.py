@@ -1,0 +1,39 @@
+"""``scn-tf calibrate``: errors that a run makes on an annotated split, stored in its model."""
+
+import argparse
+
+from scn_tf.cli import inputs
+from scn_tf.cli.command import Command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the run, the split and its data."""
+    inputs.add_run(parser)
+    parser.add_argument("--split", help="name of a split that did not train the model (default: the run's validation split)")
+    inputs.add_data_root(parser)
+    inputs.add_data_missing(parser, help="if images of the split are missing: refuse, or skip them (default: the run's setting)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Calibrate and print what was measured."""
+    from scn_tf import calibrate_run
+    from scn_tf.storage.files import counted
+
+    found, file = calibrate_run.calibrate(options.run_folder, options.split, root=options.root, missing=options.missing)
+    measured = f"{counted(found.images, 'image')} of {found.split}, {counted(found.points, 'point')}"
+    print(f"calibrated on {measured}\nmodel    {file}\nExports of this run keep what they have; export it again.")
+
+
+COMMAND = Command(
+    name="calibrate",
+    help="measure how far a run's answers can be trusted",
+    description=(
+        "Compare the answers of a run with the annotations of images that did not train it. The model file then knows how large an error "
+        "to expect, from what the heatmaps show. Predictions carry the expected error and a radius that contains the true point in 95 of "
+        "100 cases. A training does the same at its end with its validation images."
+    ),
+    examples=("calibrate runs/first --split val",),
+    add_arguments=add_arguments,
+    run=run,
+    rank=22,
+)

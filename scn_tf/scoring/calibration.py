@@ -1,0 +1,41 @@
+"""Calibration of a network: what it shows on annotated images, and the errors it makes there."""
+
+import numpy as np
+import tensorflow as tf
+
+from scn_tf.environment.backend import keras
+from scn_tf.runs.info import ModelInfo
+from scn_tf.scoring import localization
+from scn_tf.types import Locate
+from scn_tf.uncertainty import fitting
+from scn_tf.uncertainty.calibration import Calibration
+from scn_tf.uncertainty.fitting import Observed
+
+MAX_TRAINING = 200  # training images that tell hard landmarks from easy ones
+
+
+def calibrate(
+    network: keras.Model, info: ModelInfo, held_out: tf.data.Dataset, training: tf.data.Dataset | None, split: str
+) -> Calibration:
+    """Measure the calibration of a network.
+
+    Args:
+        network: in float32.
+        info: facts of its file.
+        held_out: examples (:mod:`scn_tf.data.pipeline`) of images that did not train the network.
+        training: examples that did, of which the first ``MAX_TRAINING`` are used. None: there are none.
+        split: name of the split of ``held_out``.
+
+    Raises:
+        ValueError: there are too few images or points; the message says how many are needed.
+    """
+    observe = localization.observer(network, info.config.heatmap.decoder)
+    trained = None if training is None else _observed(observe, training.take(MAX_TRAINING), info)
+    return fitting.calibrate(_observed(observe, held_out, info), trained, split=split, decoder=info.config.heatmap.decoder)
+
+
+def _observed(observe: Locate, examples: tf.data.Dataset, info: ModelInfo) -> Observed:
+    result = localization.localize(observe, examples)
+    # A network pixel has the same length along all axes, so its errors are those of the image but for one factor.
+    errors = np.linalg.norm(result["predicted"] - result["landmarks"], axis=-1)
+    return Observed(np.where((result["annotated"] > 0) & info.trained, errors, np.nan), result["statistics"])

@@ -1,0 +1,80 @@
+"""Measure a :class:`scn_tf.uncertainty.calibration.Calibration` on annotated images.
+
+The model of errors is fitted to all of them. The factor of the radii comes from cross-fitting: each image's expected errors are those of a
+model that was fitted to the other images.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from scn_tf.types import Array
+from scn_tf.uncertainty import conformal, error_model
+from scn_tf.uncertainty.calibration import Calibration
+
+FOLDS = 10
+LEAST_IMAGES = 3
+
+
+class Observed(NamedTuple):
+    """What a model answered on I annotated images.
+
+    Attributes:
+        errors: (I, N) network pixels, NaN where nothing is annotated or no training image showed the landmark.
+        statistics: (I, N, K), :func:`scn_tf.uncertainty.peak_statistics.peak_statistics`.
+    """
+
+    errors: Array
+    statistics: Array
+
+
+def calibrate(observed: Observed, training: Observed | None, *, split: str, decoder: str) -> Calibration:
+    """Measure the calibration of a model.
+
+    Args:
+        observed: on images that did not train it.
+        training: on images that trained it. Their errors are too small, but tell hard landmarks from easy ones. None: there are none.
+        split: name of the split of ``observed``, for messages.
+        decoder: value of ``heatmap.decoder``.
+
+    Raises:
+        ValueError: there are too few images or points; the message says how many are needed.
+    """
+    images, points = len(observed.errors), int(np.isfinite(observed.errors).sum())
+    if images < LEAST_IMAGES or points < conformal.LEAST:
+        raise ValueError(f"{images} images with {points} points; needed are {LEAST_IMAGES} and {conformal.LEAST}")
+    difficulty = None if training is None else _difficulty(training.errors)
+    expected = np.full(observed.errors.shape, np.nan)
+    for part in np.array_split(np.arange(images), min(FOLDS, images)):
+        others = np.setdiff1d(np.arange(images), part)
+        fitted = error_model.fit(observed.errors[others], observed.statistics[others], difficulty)
+        expected[part] = np.asarray(error_model.expected_error(fitted, observed.statistics[part].astype("float32")))
+    known = np.isfinite(observed.errors)
+    fitted = error_model.fit(observed.errors, observed.statistics, difficulty)
+    # What the fit keeps small, the surprise of single points, belongs to the mean.
+    bias = float(np.mean(observed.errors[known]) / np.mean(expected[known]))
+    return Calibration(
+        split=split,
+        images=images,
+        points=points,
+        decoder=decoder,
+        mean=_numbers(fitted.mean),
+        deviation=_numbers(fitted.deviation),
+        weights=_numbers(fitted.weights),
+        offsets=_numbers(fitted.offsets + np.log(bias)),
+        factor=conformal.factor(observed.errors[known], bias * expected[known]),
+        power=conformal.POWER,
+    )
+
+
+def _difficulty(errors: Array) -> Array | None:
+    """(N,) logarithm of each landmark's mean error, 0 on average and for landmarks without errors."""
+    count = np.isfinite(errors).sum(axis=0)
+    if not count.any():
+        return None
+    logs = np.log(np.maximum(np.nansum(errors, axis=0) / np.maximum(count, 1), error_model.SMALLEST))
+    return np.where(count > 0, logs - logs[count > 0].mean(), 0.0)
+
+
+def _numbers(values: Array) -> tuple[float, ...]:
+    return tuple(float(f"{value:.7g}") for value in values)
