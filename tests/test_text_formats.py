@@ -46,7 +46,7 @@ def test_exactly_one_format_recognises_a_file_and_reads_its_points(tmp_path, nam
 
 
 ROUNDED = {"dlib-xml": {"atol": 0.5}}
-WRITTEN = ["csv-wide", "csv-long", "tps", "dlib-xml", "isbi", "napari", "yolo-pose", "imagej"]
+WRITTEN = ["csv-wide", "csv-long", "tps", "dlib-xml", "isbi", "napari", "yolo-pose", "imagej", "pts", "via", "json"]
 RANDOM = np.random.default_rng(3)
 EXACT = {"a": RANDOM.uniform(1, 40, (3, 2)), "b": RANDOM.uniform(1, 19, (3, 2))}
 EXACT["a"][1] = NAN
@@ -522,7 +522,7 @@ def test_files_of_other_programs_are_never_written_over(tmp_path, name):
         row.write(foreign, one["b"], FACTS)
     assert foreign.read_bytes() == before
     row.write(ours, one["a"], FACTS)
-    if name in ("tps", "dlib-xml", "imagej"):  # the others have no place for a mark
+    if name in ("tps", "dlib-xml", "imagej", "via"):  # the others have no place for a mark
         row.write(ours, one["a"], FACTS)
     else:
         with pytest.raises(scn_tf.WriteError, match="not written by scn_tf"):
