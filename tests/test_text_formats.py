@@ -77,7 +77,7 @@ def test_an_image_without_any_point_can_be_written(tmp_path, name):
     assert not np.isfinite(found.points.get("b", [NAN])).any()
 
 
-@pytest.mark.parametrize("name", ["csv-wide", "csv-long", "napari", "imagej"])
+@pytest.mark.parametrize("name", ["csv-wide", "csv-long", "napari", "imagej", "json"])
 def test_points_of_a_volume_keep_their_third_coordinate(tmp_path, name):
     row = ANNOTATIONS[name]
     points = {"v": np.array([[1.25, 2.5, 3.75], [NAN, NAN, NAN], [7, 8.125, 9.0625]])}

@@ -70,21 +70,22 @@ def top_keys(head: bytes) -> tuple[str, set[str]]:
 
 
 def begun(head: bytes) -> object:
-    """Values of a JSON text from its first bytes. What is cut off, or may be, is left out.
+    """Values of a JSON text from its first bytes. A text that is cut ends behind the last complete value of the outermost kind.
 
     Returns:
-        the outermost value, as far as its lists and objects are complete; None if the text is no JSON.
+        the outermost value, as far as the lists and objects in it are complete; None if the text is no JSON.
     """
     text = head.decode("utf-8-sig", errors="ignore")
-    open_, end, closing, last = [], 0, "", ""
+    open_: list[str] = []
+    end, depth, closing, last = 0, MAX_DEPTH, "", ""
     for found in PARTS.finditer(text):
         token = found.group()
         if token in ("[", "{"):
             open_.append("]" if token == "[" else "}")
         elif token in ("]", "}") and (not open_ or open_.pop() != token):
             return None
-        elif token == "," and last in ("]", "}"):
-            end, closing = found.start(), "".join(reversed(open_))
+        elif token == "," and last in ("]", "}") and len(open_) <= depth:
+            end, depth, closing = found.start(), len(open_), "".join(reversed(open_))
         last = token
         if len(open_) > MAX_DEPTH:
             return None

@@ -12,7 +12,7 @@ from scn_tf.storage.json_documents import parse_json
 
 COLUMNS = ("filename", "file_size", "file_attributes", "region_count", "region_id", "region_shape_attributes", "region_attributes")
 IMAGES = "_via_img_metadata"  # key of the images in a project of version 2
-VERSION_3 = {"project", "attribute", "file"}  # keys of a project of version 3
+VERSION_3 = {"project", "config", "attribute"}  # keys of a project of version 3
 OTHERS = "(remove regions of other shapes in VIA)"
 
 
