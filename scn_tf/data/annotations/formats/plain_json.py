@@ -175,5 +175,5 @@ PLAIN_JSON = AnnotationFormat(
     write=write,
     recognises=recognises,
     writes="pixel",
-    rank=24,
+    rank=32,
 )

@@ -109,5 +109,5 @@ PTS = AnnotationFormat(
     per_image=True,
     recognises=recognises,
     writes="one-based",
-    rank=65,
+    rank=66,
 )

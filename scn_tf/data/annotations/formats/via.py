@@ -173,5 +173,5 @@ VIA = AnnotationFormat(
     write=write,
     recognises=recognises,
     writes="pixel",
-    rank=23,
+    rank=31,
 )
