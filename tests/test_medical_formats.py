@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 import scn_tf
 from scn_tf import geometry
-from scn_tf.data import matlab_files
+from scn_tf.data import matlab_files, workers
 from scn_tf.data.annotations import ANNOTATIONS, Annotations, Expected, converted, read_any, recognised, write_annotations
 from scn_tf.data.images.facts import ImageFacts, read_facts
 from tests.conftest import EXACT
@@ -494,10 +494,9 @@ def test_damaged_matlab_files_are_refused_and_the_next_is_read(tmp_path):
 def test_a_reader_that_crashes_is_replaced(tmp_path, monkeypatch):
     scipy.io.savemat(tmp_path / "good.mat", {"p": np.arange(10.0).reshape(5, 2)})
     read_any(tmp_path / "good.mat", Expected(), MAT)
-    matlab_files._idle[-1].kill()
+    workers._idle[matlab_files.PROGRAM][-1].kill()
     assert read_any(tmp_path / "good.mat", Expected(), MAT).points["good"].shape == (5, 2)
-    monkeypatch.setattr(matlab_files, "_idle", [])
-    monkeypatch.setattr(matlab_files, "PROGRAM", "import os; input(); os.abort()")
+    monkeypatch.setattr(matlab_files, "PROGRAM", "import os; from scn_tf.data.workers import serve; serve(lambda path: os.abort(), 2**32)")
     with pytest.raises(scn_tf.DatasetError, match=r"good\.mat: is damaged or too large: its reader crashes"):
         read_any(tmp_path / "good.mat", Expected(), MAT)
     monkeypatch.setattr(matlab_files.importlib.util, "find_spec", lambda name: None)
