@@ -16,6 +16,22 @@ NAN = np.nan
 POINTS = {"a": np.array([[12.5, 7.25], [NAN, NAN], [30, 40]]), "b": np.array([[7, 8], [9, 10.25], [1, 19]])}  # pixels, y from the top
 SIZES = {"a": (50, 41), "b": (31, 20)}
 FACTS = {name: ImageFacts(Path(f"{name}.png"), size, None, None) for name, size in SIZES.items()}
+RANDOM = np.random.default_rng(3)
+EXACT = {"a": RANDOM.uniform(1, 40, (3, 2)), "b": RANDOM.uniform(1, 19, (3, 2))}  # numbers of many digits
+EXACT["a"][1] = NAN
+
+
+def arranged(found, order=NAMES):
+    """Points by image in a fixed order of the landmarks."""
+    names = list(found.names or order)
+    return {image_id: points[[names.index(name) for name in order]] for image_id, points in found.points.items()}
+
+
+def assert_same(found, points=POINTS, **tolerance):
+    received = arranged(found)
+    assert received.keys() == points.keys()
+    for image_id, values in points.items():
+        np.testing.assert_allclose(received[image_id], values, **{"rtol": 0, "atol": 1e-9, **tolerance})
 
 
 def text(value):
