@@ -35,7 +35,7 @@ def fit(statistics: Array, known: Array) -> Ordinary:
     """
     shown = np.where(known[..., None], statistics, np.nan)
     every = np.nanmedian(shown, axis=(0, 1))
-    seen: list[bool] = known.any(axis=0).tolist()
+    seen = np.atleast_1d(known.any(axis=0))
     median = np.stack([np.nanmedian(shown[:, n], axis=0) if seen[n] else every for n in range(len(seen))])
     apart = np.abs(shown - median)
     usual = 1.4826 * np.nanmedian(apart, axis=(0, 1))
