@@ -15,15 +15,15 @@ Positive = Annotated[float, pydantic.Field(gt=0)]
 class Calibration(pydantic.BaseModel):
     """Measured facts of one model with one decoder. They hold for no other.
 
-    Attributes:
-        split: name of the split whose images it was measured on, for messages.
-        images, points: how many there were.
-        decoder: value of ``heatmap.decoder`` at that time.
-        mean, deviation, weights: (K,), and offsets: (N,) of :class:`scn_tf.uncertainty.error_model.ErrorModel`.
-        factor, power: radius = factor * expected_error ** power, network pixels.
-        median, usual: (N, K) of :class:`scn_tf.uncertainty.ordinary.Ordinary`.
-        lowest_presence: evidence below which a landmark is not in the image.
-        largest_strangeness: above it, an image is of another kind.
+    Fields:
+
+    * ``split``: name of the split whose images it was measured on, for messages. ``images``, ``points``: how many there were.
+    * ``decoder``: value of ``heatmap.decoder`` at that time.
+    * ``mean``, ``deviation``, ``weights`` (K,) and ``offsets`` (N,) of :class:`scn_tf.uncertainty.error_model.ErrorModel`.
+    * ``factor``, ``power``: radius = factor * expected_error ** power, network pixels.
+    * ``median``, ``usual``: (N, K) of :class:`scn_tf.uncertainty.ordinary.Ordinary`.
+    * ``lowest_presence``: evidence below which a landmark is not in the image.
+    * ``largest_strangeness``: above it, an image is of another kind.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
