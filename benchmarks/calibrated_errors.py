@@ -4,7 +4,8 @@
 
 Each image of the split in turn is left out: the run is calibrated on the others and judged on it. The table compares the radii with those
 of plain quantiles per landmark, of the judged images themselves and of the others, and with the width of the heatmap's peak.
-`--others` are data sets of other kinds, whose images should be flagged, as should mirrored, turned and inverted ones and noise.
+`--others` are data sets of other kinds, whose images should be flagged, as should mirrored, turned and inverted ones and noise. Parts of 2D
+images that leave out a third of the landmarks show how well presence is told.
 """
 
 import argparse
@@ -25,15 +26,18 @@ from scn_tf.systems import opening
 from scn_tf.uncertainty import conformal, error_model, fitting, ordinary
 from scn_tf.uncertainty.fitting import Observed
 
+CROPS = 4  # parts of each image
 CHI2_95 = {2: 5.991, 3: 7.815}  # squared radius of a Gaussian's 95 % region, in squared standard deviations
 
 
-def judged(observed, training, decoder):
+def judged(observed, training, decoder, power=conformal.POWER):
     """Radii (I, N) and fields of one calibration per image, each measured on the other images."""
     radii, fitted = [], []
     for left_out in range(len(observed.errors)):
         others = np.arange(len(observed.errors)) != left_out
-        one = fitting.calibrate(Observed(observed.errors[others], observed.statistics[others]), training, split="", decoder=decoder)
+        one = fitting.calibrate(
+            Observed(observed.errors[others], observed.statistics[others]), training, split="", decoder=decoder, power=power
+        )
         expected = np.asarray(error_model.expected_error(one.error_model, observed.statistics[left_out].astype("float32")))
         radii.append(one.factor * expected**one.power)
         fitted.append(one)
@@ -80,12 +84,17 @@ def changed(array, rng):
     }
 
 
-def strangeness(array, observe, info, usual):
-    """Of one image, by pixels."""
-    loaded = images.from_array(array, dims=info.dims, channels=info.channels, spacing=info.spacing_mm)
-    fit = pipeline.fit_image(loaded, info.spacing_mm, info.config.model, name="image")
+def shown(array, observe, info, spacing):
+    """Statistics (N, K) of one image, by pixels."""
+    loaded = images.from_array(array, dims=info.dims, channels=info.channels, spacing=spacing)
+    fit = pipeline.fit_image(loaded, spacing, info.config.model, name="image")
     ready = network_input(loaded.array, fit.scale.astype("float32"), fit.translation.astype("float32"), info.image_size)
-    return float(ordinary.strangeness(usual, observe(ready[None]).statistics)[0])
+    return observe(ready[None]).statistics[0].numpy()
+
+
+def strangeness(array, observe, info, one, spacing):
+    """Strangeness of one image by pixels, in limits of a calibration."""
+    return float(ordinary.strangeness(one.ordinary, shown(array, observe, info, spacing)[None])[0]) / one.largest_strangeness
 
 
 def flags(network, info, dataset, ids, fitted, folders):
@@ -93,20 +102,52 @@ def flags(network, info, dataset, ids, fitted, folders):
     observe, rng = localization.observer(network, info.config.heatmap.decoder), np.random.default_rng(0)
     found = {}
     for image_id, one in zip(ids, fitted, strict=True):
-        array = dataset.read(image_id).array
-        for name, pixels in {"ordinary": array, **changed(array, rng)}.items():
-            ratio = strangeness(pixels, observe, info, one.ordinary) / one.largest_strangeness
-            found.setdefault(name, []).append(ratio)
+        image = dataset.read(image_id)
+        for name, pixels in {"ordinary": image.array, **changed(image.array, rng)}.items():
+            found.setdefault(name, []).append(strangeness(pixels, observe, info, one, dataset.pixel_size(image)))
     for folder in folders:
         other = open_dataset(folder)
         for image_id in sorted(other.files)[:40]:
             array = other.read(image_id).array
             array = array[len(array) // 2] if array.ndim > info.dims + 1 else array  # the middle slice of a volume
-            found.setdefault(folder.name, []).append(strangeness(array, observe, info, fitted[0].ordinary) / fitted[0].largest_strangeness)
+            found.setdefault(folder.name, []).append(strangeness(array, observe, info, fitted[0], info.spacing_mm))
     print("\n| images | flagged | strangeness, in limits: from, median, to |\n|---|---|---|")
     for name, ratios in found.items():
         flagged = sum(ratio > 1 for ratio in ratios)
         print(f"| {name} | {flagged} of {len(ratios)} | {min(ratios):.2f}, {np.median(ratios):.2f}, {max(ratios):.2f} |")
+
+
+def cut(points, sides, rng):
+    """Slices of a random part of an image (H, W) with about a third of the points (N, 2) outside, and which are inside."""
+    for _ in range(1000):
+        axis, share = rng.integers(2), rng.uniform(0.2, 0.8)
+        border = int(share * sides[axis])
+        part = slice(0, border) if rng.integers(2) else slice(border, sides[axis])
+        inside = (points[:, 1 - axis] >= part.start) & (points[:, 1 - axis] < part.stop)
+        if 0.23 <= 1 - inside.mean() <= 0.43:
+            return (part, slice(None)) if axis == 0 else (slice(None), part), inside
+    raise SystemExit("no part of an image leaves a third of its points outside")
+
+
+def crops(network, info, dataset, ids, fitted):
+    """Presence in parts of the images, by the calibrations without the image itself."""
+    observe, rng = localization.observer(network, info.config.heatmap.decoder), np.random.default_rng(0)
+    evidence, present, kept = [], [], []
+    for image_id, one in zip(ids, fitted, strict=True):
+        image = dataset.read(image_id)
+        points = dataset.truth_in_array(image_id, image)
+        for _ in range(CROPS):
+            part, inside = cut(points, image.array.shape[:2], rng)
+            found = ordinary.presence(one.ordinary, shown(image.array[part], observe, info, dataset.pixel_size(image)))
+            known = np.isfinite(points).all(axis=1)
+            evidence += list(found[known])
+            kept += list(found[known] >= one.lowest_presence)
+            present += list(inside[known])
+    present, kept = np.array(present), np.array(kept)
+    print(
+        f"\nPresence in {CROPS * len(ids)} parts of images: AUROC {area_under_roc(np.array(evidence), present):.4f}, "
+        f"{100 * (~kept[present]).mean():.1f} % of the landmarks inside refused, {100 * kept[~present].mean():.1f} % of those outside kept"
+    )
 
 
 def main():
@@ -131,11 +172,15 @@ def main():
     print(f"| radii | coverage | by thirds of the radius | mean size, {unit}{dims} | median | AUROC 2 {unit} | 4 {unit} |")
     print("|---|---|---|---|---|---|---|")
     row("calibrated", errors, radii * per_pixel, dims)
+    for power in (1.0, 0.9, 0.7, 0.6):
+        row(f"with the power {power:g} of the expected error", errors, judged(observed, trained, decoder, power)[0] * per_pixel, dims)
     row("quantiles per landmark of the judged images", errors, per_landmark(errors, "itself"), dims)
     row("quantiles per landmark of the others", errors, per_landmark(errors, "others"), dims)
     peak = np.sqrt(CHI2_95[dims] * np.exp(observed.statistics[..., 2]) / dims)
     row("95 % region of the heatmap's peak", errors, peak * per_pixel, dims)
     flags(network, info, dataset, ids, fitted, options.others)
+    if dims == 2:
+        crops(network, info, dataset, ids, fitted)
 
 
 if __name__ == "__main__":

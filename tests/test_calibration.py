@@ -113,5 +113,5 @@ def test_a_calibration_of_another_decoder_is_refused(calibrated):
     info = checkpoints.read_info(run / "model.keras")
     stated = info.to_json()
     stated["calibration"]["decoder"] = "argmax"
-    with pytest.raises(ValueError, match="calibration: of heatmap.decoder argmax, the settings say quadratic"):
+    with pytest.raises(ValueError, match=r"calibration: of heatmap\.decoder argmax, the settings say quadratic"):
         type(info).from_json(stated)

@@ -11,8 +11,8 @@ import numpy as np
 from scn_tf.types import Array
 
 LEVEL = 0.95
-# The radius is factor * expected_error ** POWER. Below one, hard points give up some of their certainty for smaller areas: with 0.8 the
-# mean area on three sets of radiographs was a fifth to a third smaller than with 1, and the hardest third kept 92 % (docs/research).
+# The radius is factor * expected_error ** POWER. Below one, hard points give up some of their certainty for smaller areas
+# (docs/research/measurements.md has the figures).
 POWER = 0.8
 LEAST = math.ceil(LEVEL / (1 - LEVEL) - 1e-9)  # points: fewer have no quantile
 
@@ -26,11 +26,12 @@ def quantile(ratios: Array, level: float = LEVEL) -> float:
     return float(np.sort(ratios, axis=None)[rank - 1]) if rank <= ratios.size else math.inf
 
 
-def factor(errors: Array, expected: Array) -> float:
+def factor(errors: Array, expected: Array, power: float = POWER) -> float:
     """Factor of the radius.
 
     Args:
         errors: (n,) network pixels, of at least ``LEAST`` points.
         expected: (n,) expected errors, of models that were fitted to other images.
+        power: see ``POWER``.
     """
-    return quantile(errors / expected**POWER)
+    return quantile(errors / expected**power)

@@ -28,7 +28,7 @@ class Observed(NamedTuple):
     statistics: Array
 
 
-def calibrate(observed: Observed, training: Observed | None, *, split: str, decoder: str) -> Calibration:
+def calibrate(observed: Observed, training: Observed | None, *, split: str, decoder: str, power: float = conformal.POWER) -> Calibration:
     """Measure the calibration of a model.
 
     Args:
@@ -36,6 +36,7 @@ def calibrate(observed: Observed, training: Observed | None, *, split: str, deco
         training: on images that trained it. Their errors are too small, but tell hard landmarks from easy ones. None: there are none.
         split: name of the split of ``observed``, for messages.
         decoder: value of ``heatmap.decoder``.
+        power: of the expected error in the radius, see :data:`scn_tf.uncertainty.conformal.POWER`.
 
     Raises:
         ValueError: there are too few images or points; the message says how many are needed.
@@ -66,8 +67,8 @@ def calibrate(observed: Observed, training: Observed | None, *, split: str, deco
         deviation=_numbers(fitted.deviation),
         weights=_numbers(fitted.weights),
         offsets=_numbers(fitted.offsets + np.log(bias)),
-        factor=conformal.factor(observed.errors[known], bias * expected[known]),
-        power=conformal.POWER,
+        factor=conformal.factor(observed.errors[known], bias * expected[known], power),
+        power=power,
         median=tuple(map(_numbers, usual.median)),
         usual=tuple(map(_numbers, usual.deviation)),
         lowest_presence=ordinary.lowest_presence(evidence),
