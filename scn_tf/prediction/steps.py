@@ -134,9 +134,14 @@ def answer(prepared: Prepared, located: Located, info: ModelInfo) -> Prediction:
         array_landmarks=array_landmarks,
         image=prepared.image,
         measurements=_measured(info, array_landmarks, prepared.pixel_size),
-        estimates=in_unit(located, "px" if prepared.pixel_size is None else "mm", _length_of_network_pixel(prepared)),
+        estimates=_estimates(prepared, located, info),
         array_radii=None if located.radius95 is None else np.outer(np.asarray(located.radius95), _array_per_network(prepared)),
     )
+
+
+def _estimates(prepared: Prepared, located: Located, info: ModelInfo) -> Estimates | None:
+    unit = "px" if prepared.pixel_size is None else "mm"
+    return in_unit(located, info.calibration, unit, _length_of_network_pixel(prepared))
 
 
 def _array_per_network(prepared: Prepared) -> Array:

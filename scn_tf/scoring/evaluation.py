@@ -72,7 +72,7 @@ def evaluate_landmarks(
     summary["measurements"] = agreement.summarize(measured)
     title = f"{info.name}, split {split}"
     curve = report.curve(errors[:, info.trained], unit, f"{info.name}, {split}")
-    files.write_text(out / "predictions.csv", tables.points(ids, names, own, result["scores"], _estimates(result)))
+    files.write_text(out / "predictions.csv", tables.points(ids, names, own, result["scores"], _estimates(result, info)))
     files.write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
     rows = scores.per_landmark(names, errors, unit, errors_percent=percent, trained=info.trained, stated=stated)
     files.write_text(out / "per_landmark.csv", tables.write(rows))
@@ -108,14 +108,15 @@ def _trust(found: Evaluated, result: Mapping[str, Array], info: ModelInfo, datas
     return summary
 
 
-def _estimates(result: Mapping[str, Array]) -> list[Estimates | None]:
+def _estimates(result: Mapping[str, Array], info: ModelInfo) -> list[Estimates | None]:
     """Estimates of each image as a prediction states them: in mm only where these are known without the true points."""
     names = [name for name in Located._fields if name in result and name != "landmarks"]  # which are the true ones here
     found = []
     for number, (per_pixel, spacing) in enumerate(zip(result["file_per_pixel"], result["spacing"], strict=True)):
         located = Located(result["predicted"][number], **{name: result[name][number] for name in names})
         known = bool(np.isfinite(spacing).all())
-        found.append(in_unit(located, "mm" if known else "px", float(np.mean(per_pixel * spacing if known else per_pixel))))
+        length = float(np.mean(per_pixel * spacing if known else per_pixel))
+        found.append(in_unit(located, info.calibration, "mm" if known else "px", length))
     return found
 
 
