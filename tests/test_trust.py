@@ -167,7 +167,7 @@ def test_figures_are_printed_and_shown_with_a_caution_about_images_that_calibrat
     assert "<h2>How far to trust the answers</h2>" in page
     assert "All of the evaluated images are among them" in page
     assert "points within their 95 % radius (%)" in page
-    assert page.index("alt=\"reliability curve\"") < page.index("alt=\"errors and radii\"")
+    assert page.index('alt="reliability curve"') < page.index('alt="errors and radii"')
     assert "<td class=text>large</td><td>21</td>" in page
     info = checkpoints.read_info(stated_2d)
     dataset = open_dataset(info.config.data.root)
