@@ -13,7 +13,7 @@ from scn_tf.data.dataset import Dataset
 from scn_tf.data.fingerprint import check_against_model
 from scn_tf.runs.info import ModelInfo
 from scn_tf.runs.training_images import calibrated_on
-from scn_tf.scoring import agreement, alignment, gallery, localization, report, scores, trust
+from scn_tf.scoring import agreement, alignment, evaluated_data, gallery, localization, report, scores, trust
 from scn_tf.scoring.gallery import Evaluated, Maps
 from scn_tf.scoring.trust import Stated
 from scn_tf.storage import files, ownership, tables
@@ -70,6 +70,7 @@ def evaluate_landmarks(
     summary["intervals95"] |= trust.intervals(found.measured, stated)
     measured = _measured(found, info, dataset, result["unit_per_pixel"])
     summary["measurements"] = agreement.summarize(measured)
+    summary |= evaluated_data.stated(dataset, ids, split, info)
     title = f"{info.name}, split {split}"
     curve = report.curve(errors[:, info.trained], unit, f"{info.name}, {split}")
     files.write_text(out / "predictions.csv", tables.points(ids, names, own, result["scores"], _estimates(result, info)))
