@@ -165,6 +165,8 @@ def test_figures_are_printed_and_shown_with_a_caution_about_images_that_calibrat
     assert "3 of these 3 images calibrated the model: judge its radii by others" in text
     page = (out / "report.html").read_text()
     assert "<h2>How far to trust the answers</h2>" in page
+    low, high = summary["intervals95"]["coverage95_percent"]
+    assert f"% of the points (interval {low:.1f} to {high:.1f} %) lie within the radius" in page
     assert "All of the evaluated images are among them" in page
     assert "points within their 95 % radius (%)" in page
     assert page.index('alt="reliability curve"') < page.index('alt="errors and radii"')

@@ -37,8 +37,10 @@ def _meaning(summary: dict[str, Any]) -> str:
     images = "All" if among == summary["images"] else among
     caution = f" {images} of the evaluated images are among them, so this share says little: judge by other images." if among else ""
     source = f" The model was calibrated on {calibration['images']} images of split {calibration['split']}." if calibration else ""
+    low, high = summary["intervals95"].get("coverage95_percent", (None, None))
+    interval = "" if low is None else f" (interval {low:.1f} to {high:.1f} %)"
     return (
-        f"{summary['coverage95_percent']:.1f} % of the points lie within the radius that should contain 95 %.{source}{caution} "
+        f"{summary['coverage95_percent']:.1f} % of the points{interval} lie within the radius that should contain 95 %.{source}{caution} "
         "The 95 % hold over all points together. Easy landmarks may have more, hard ones less."
     )
 
