@@ -37,6 +37,10 @@ def calibrated(run, out, *, split="val"):
             offsets=tuple(np.log(expected_errors(len(info.landmarks))).tolist()),
             factor=FACTOR,
             power=POWER,
+            median=((0.0,) * 3,) * len(info.landmarks),
+            usual=((1.0,) * 3,) * len(info.landmarks),
+            lowest_presence=-100.0,  # every landmark is there
+            largest_strangeness=100.0,  # and every image ordinary
         )
     checkpoints.restate(out, info.model_copy(update={"calibration": stated}))
     return out

@@ -43,10 +43,10 @@ def test_csv_and_json_state_the_same_errors(stated_2d, hands_2d, tmp_path, capsy
     assert [float(row["radius95"]) for row in rows] == pytest.approx(2 * (radii(21) * 5.4).tolist(), rel=1e-3)
     document = json.loads(answered(stated_2d, images, tmp_path / "p.json").read_text())
     for image, own in zip(document["images"], (rows[:21], rows[21:]), strict=True):
-        assert image["error_unit"] == "mm"
-        assert "image_ok" not in image
+        assert (image["error_unit"], image["image_ok"]) == ("mm", True)
         for point, row in zip(image["landmarks"], own, strict=True):
-            assert list(point) == ["name", "x", "y", "score", "expected_error", "radius95"]
+            assert list(point) == ["name", "x", "y", "score", "expected_error", "radius95", "present"]
+            assert (point["present"], row["present"], row["image_ok"]) == (True, "1", "1")
             assert (point["expected_error"], point["radius95"]) == (float(row["expected_error"]), float(row["radius95"]))
 
 

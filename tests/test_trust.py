@@ -140,7 +140,7 @@ def test_the_table_of_an_evaluation_states_what_a_prediction_states(evaluated, s
     mm = 0.9 * max(256 / 48, 192 / 32)
     assert [float(row["expected_error"]) for row in rows[:21]] == pytest.approx(expected_errors(21) * mm, rel=1e-3)
     assert [float(row["radius95"]) for row in rows[:21]] == pytest.approx(radii(21) * mm, rel=1e-3)
-    assert {(row["unit"], row["present"], row["image_ok"]) for row in rows} == {("mm", "", "")}
+    assert {(row["unit"], row["present"], row["image_ok"]) for row in rows} == {("mm", "1", "1")}
     found = scn_tf.load(stated_2d).predict(hands_2d / "images" / "hand_008.png")
     own = [row for row in rows if row["id"] == "hand_008"]
     assert [float(row["radius95"]) for row in own] == pytest.approx(found.estimates.radius95, rel=1e-3)

@@ -32,8 +32,8 @@ def calibrate(
         ValueError: there are too few images or points; the message says how many are needed.
     """
     observe = localization.observer(network, info.config.heatmap.decoder)
-    trained = None if training is None else _observed(observe, training.take(MAX_TRAINING), info)
-    return fitting.calibrate(_observed(observe, held_out, info), trained, split=split, decoder=info.config.heatmap.decoder)
+    trained = None if training is None else observed(observe, training.take(MAX_TRAINING), info)
+    return fitting.calibrate(observed(observe, held_out, info), trained, split=split, decoder=info.config.heatmap.decoder)
 
 
 def in_halves(result: Mapping[str, Array], info: ModelInfo) -> dict[str, float]:
@@ -45,17 +45,18 @@ def in_halves(result: Mapping[str, Array], info: ModelInfo) -> dict[str, float]:
         result: of :func:`scn_tf.scoring.localization.localize` with an observer.
         info: facts of the model.
     """
-    observed = _from(result, info)
-    radii = halves.radii(observed)
+    seen = _from(result, info)
+    radii = halves.radii(seen)
     if radii is None:
         return {}
-    known = np.isfinite(observed.errors) & np.isfinite(radii)
+    known = np.isfinite(seen.errors) & np.isfinite(radii)
     lengths = radii * result["unit_per_pixel"].mean(axis=1, keepdims=True)  # the same along all axes
-    coverage = 100.0 * (observed.errors[known] <= radii[known]).mean()
+    coverage = 100.0 * (seen.errors[known] <= radii[known]).mean()
     return {"coverage95_percent": float(coverage), "radius95_mean": float(lengths[known].mean())}
 
 
-def _observed(observe: Locate, examples: tf.data.Dataset, info: ModelInfo) -> Observed:
+def observed(observe: Locate, examples: tf.data.Dataset, info: ModelInfo) -> Observed:
+    """What a network shows on examples, by its :func:`scn_tf.scoring.localization.observer`, and its errors."""
     return _from(localization.localize(observe, examples), info)
 
 
