@@ -75,6 +75,7 @@ class Estimates(NamedTuple):
         radius95: (N,), radius that contains the true point with a probability of 95 %.
         present: (N,) bool, whether the landmark is in the image. None: not known.
         image_ok: whether the image is of the kind that the model was trained on. None: not known.
+        doubtful: (N,) bool, whether the expected error is much larger than usual for the landmark. None: not known.
     """
 
     unit: str
@@ -82,6 +83,7 @@ class Estimates(NamedTuple):
     radius95: np.ndarray
     present: np.ndarray | None = None
     image_ok: bool | None = None
+    doubtful: np.ndarray | None = None
 
 
 Array: TypeAlias = np.ndarray

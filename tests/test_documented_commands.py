@@ -44,6 +44,7 @@ TINY = {
 SMALLER = {  # command -> what is added to it
     "train": [word for name, value in TINY.items() for word in (f"--{name}", value)],
     "compare": ["--data.root", "data"],  # the runs of the documents are trained on different sets here
+    "calibrate": ["--data.root", "data"],  # another document may have trained the run on a set with two validation images
     "study": ["--list"],  # 180 trainings; tests/test_study.py carries small ones out
 }
 SMALLER_PYTHON = {

@@ -22,6 +22,7 @@ from scn_tf.study import report as study_report
 from scn_tf.study import statistics
 from scn_tf.systems import network
 from tests import chromium
+from tests.calibrated import calibrated
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has other units than the training data")
 
@@ -344,8 +345,8 @@ def test_reports_of_this_and_earlier_versions_are_known_as_ours(tmp_path):
     assert [ownership.is_ours(path) for path in (now, before, other)] == [True, True, False]
 
 
-def test_the_report_sorts_fits_a_phone_and_loads_nothing(evaluated, tmp_path):
-    _, out = evaluated
+def test_the_report_sorts_fits_a_phone_and_loads_nothing(run_2d, tmp_path):
+    _, out = evaluate_run.evaluate(calibrated(run_2d, tmp_path / "model.keras"), "val", out=tmp_path / "out")
     with chromium.start(tmp_path) as page:
         page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", dict(width=390, height=844, deviceScaleFactor=2, mobile=True))
         page.get((out / "report.html").as_uri())

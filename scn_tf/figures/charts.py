@@ -14,6 +14,7 @@ from scn_tf.messages import cut, visible
 from scn_tf.types import Array
 
 MAX_BOXES, MAX_ELLIPSES = 60, 300
+MAX_DOTS = 4000
 MAX_NUMBERED = 80  # more landmarks than that have no numbers on the mean image
 INSIDE = 2.4477  # standard deviations of an ellipse that holds 95 % of a normal distribution in the plane
 MAGNIFIED = (1, 2, 5, 10)
@@ -77,6 +78,47 @@ def box_plots(names: Sequence[str], errors: Array, unit: str) -> tuple[bytes, in
     axis.set_xlabel(f"error ({unit})")
     axis.grid(axis="x", alpha=0.3)
     return _png(figure), len(shown)
+
+
+def reliability(parts: Sequence[Mapping[str, float]], unit: str) -> bytes:
+    """PNG of the reliability curve: mean error against mean expected error of some parts of the points.
+
+    Args:
+        parts: each with ``expected_error`` and ``error``.
+        unit: of both.
+    """
+    expected, errors = (np.array([part[name] for part in parts]) for name in ("expected_error", "error"))
+    largest = 1.1 * max(expected.max(), errors.max())
+    figure, axis = _figure(4.8, 4.4)
+    axis.plot([0, largest], [0, largest], "-", color="0.6", linewidth=1)
+    axis.plot(expected, errors, "o-", color="C0", markersize=5)
+    axis.set(xlabel=f"expected error ({unit})", ylabel=f"mean error ({unit})", xlim=(0, largest), ylim=(0, largest))
+    axis.grid(alpha=0.3)
+    return _png(figure)
+
+
+def errors_and_radii(errors: Array, radii: Array, unit: str, *, seed: int = 0) -> bytes:
+    """PNG with a dot per point: its error against the radius that should contain the true point. Some are drawn if there are many.
+
+    Args:
+        errors, radii: (P,).
+        unit: of both.
+        seed: of the draw.
+    """
+    if len(errors) > MAX_DOTS:
+        drawn = np.random.default_rng(seed).permutation(len(errors))[:MAX_DOTS]
+        errors, radii = errors[drawn], radii[drawn]
+    outside = errors > radii
+    ends = np.array([radii.min(), radii.max()])
+    figure, axis = _figure(4.8, 4.4)
+    axis.plot(ends, ends, "-", color="0.6", linewidth=1)
+    for which, colour in ((~outside, "C0"), (outside, "C3")):
+        axis.plot(radii[which], errors[which], ".", color=colour, markersize=4, alpha=0.6)
+    axis.set(
+        xlabel=f"95 % radius ({unit})", ylabel=f"error ({unit})", xlim=(0, 1.05 * ends[1]), ylim=(0, 1.05 * max(errors.max(), ends[1]))
+    )
+    axis.grid(alpha=0.3)
+    return _png(figure)
 
 
 def error_ellipses(image: Array, step: int, places: Array, errors: Array) -> tuple[bytes, int, list[int]]:

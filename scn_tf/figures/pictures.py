@@ -16,6 +16,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
 from scn_tf.environment.backend import keras
+from scn_tf.figures import marks
+from scn_tf.figures.marks import Marks
 from scn_tf.messages import cut, visible
 from scn_tf.types import Array, Tensor
 
@@ -124,8 +126,15 @@ def label_figure(image: Array, truth: Array, found: Array, *, count: int) -> Arr
     return render(figure)
 
 
-def overlay_figure(image: Array, landmarks: Array, names: Sequence[str]) -> Array:
-    """Predicted landmarks with their names on an image ([D,] H, W, C): uint8 (h, w, 3)."""
+def overlay_figure(image: Array, landmarks: Array, names: Sequence[str], stated: Marks | None = None) -> Array:
+    """Predicted landmarks with their names on an image: uint8 (h, w, 3).
+
+    Args:
+        image: ([D,] H, W, C); volumes are shown as maximum projections along z.
+        landmarks: (N, d) pixels of the image.
+        names: of the landmarks.
+        stated: what a calibrated model states of them.
+    """
     shown = flatten_volume(image)[..., 0]
     height, width = shown.shape
     figure = Figure(figsize=(8 * width / max(width, height), 8 * height / max(width, height)), dpi=120)
@@ -134,6 +143,8 @@ def overlay_figure(image: Array, landmarks: Array, names: Sequence[str]) -> Arra
     low, high = np.percentile(shown, (1, 99))
     axis.imshow(shown, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
     axis.plot(*landmarks[:, :2].T, "x", color="red", markersize=5)
+    if stated is not None:
+        marks.draw(axis, landmarks, stated)
     for name, (x, y) in zip(names, landmarks[:, :2], strict=True):
         label = axis.annotate(
             drawable(cut(visible(name), 40)),

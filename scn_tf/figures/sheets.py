@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from scn_tf.figures import marks
+from scn_tf.figures.marks import Marks
 from scn_tf.figures.pictures import OUTLINE, bare, drawable, png
 from scn_tf.messages import cut, visible
 
@@ -59,7 +61,14 @@ def label_sheet(images: np.ndarray, maps: np.ndarray, ids: Sequence[str], *, num
     return png(figure)
 
 
-def compared(image: np.ndarray, truth: np.ndarray, found: np.ndarray, names: Sequence[str], pixel_size: np.ndarray | None) -> bytes:
+def compared(
+    image: np.ndarray,
+    truth: np.ndarray,
+    found: np.ndarray,
+    names: Sequence[str],
+    pixel_size: np.ndarray | None,
+    stated: Marks | None = None,
+) -> bytes:
     """JPEG of an image at its own proportions with true (green +) and found (red x) points and a line between them.
 
     Args:
@@ -68,6 +77,7 @@ def compared(image: np.ndarray, truth: np.ndarray, found: np.ndarray, names: Seq
         found: (N, d).
         names: N labels; an empty one is not written.
         pixel_size: (d,) mm per pixel; None: square.
+        stated: what a calibrated model states of the found points.
     """
     dims = truth.shape[-1]
     size = np.ones(dims) if pixel_size is None else np.asarray(pixel_size, float)
@@ -80,11 +90,19 @@ def compared(image: np.ndarray, truth: np.ndarray, found: np.ndarray, names: Seq
     for axis, view in zip(axes, views, strict=True):
         _show(axis, image, view, aspect=size[view[1]] / size[view[0]])
         _pairs(axis, truth[:, view], found[:, view], names)
+        if stated is not None:
+            marks.draw(axis, np.where(np.isfinite(truth), found, np.nan), stated, view)
     return _jpeg(figure)
 
 
 def close_up(
-    image: np.ndarray, truth: np.ndarray, found: np.ndarray, number: int, names: Sequence[str], pixel_size: np.ndarray | None
+    image: np.ndarray,
+    truth: np.ndarray,
+    found: np.ndarray,
+    number: int,
+    names: Sequence[str],
+    pixel_size: np.ndarray | None,
+    stated: Marks | None = None,
 ) -> bytes:
     """JPEG of the surroundings of one true and found point; see :func:`compared`. A volume is shown by the slice of the true point."""
     dims = truth.shape[-1]
@@ -103,6 +121,8 @@ def close_up(
     axis = figure.add_axes((0, 0, 1, 1))
     _show(axis, part, (0, 1), aspect=size[1] / size[0])
     _pairs(axis, pair[:1] - low, pair[1:] - low, [names[number]])
+    if stated is not None:
+        marks.draw(axis, pair[1:] - low, marks.of_point(stated, number))
     return _jpeg(figure)
 
 

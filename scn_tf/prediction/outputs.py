@@ -9,6 +9,7 @@ from typing import NamedTuple
 from scn_tf.data.annotations import ANNOTATIONS, AnnotationFormat, write_annotations
 from scn_tf.errors import ConfigError, WriteError
 from scn_tf.figures import pictures
+from scn_tf.figures.marks import Marks
 from scn_tf.prediction import tables
 from scn_tf.prediction.steps import Prediction
 from scn_tf.prediction.tables import Found
@@ -121,12 +122,17 @@ def write(outputs: Outputs, found: Found, prediction: Prediction) -> None:
         WriteError: a file cannot be written.
     """
     if outputs.overlay is not None:
-        picture = pictures.overlay_figure(prediction.image.array, prediction.array_landmarks, prediction.names)
+        picture = pictures.overlay_figure(prediction.image.array, prediction.array_landmarks, prediction.names, _marks(prediction))
         with files.replaced(outputs.overlay / f"{found.id}.png") as temporary:
             temporary.write_bytes(pictures.encode_png(picture))
     if outputs.format is not None and outputs.folder is not None and outputs.per_image:
         points, facts = tables.annotations([found], prediction.names)
         write_annotations(outputs.folder, points, outputs.format, facts)
+
+
+def _marks(prediction: Prediction) -> Marks | None:
+    estimates, radii = prediction.estimates, prediction.array_radii
+    return None if estimates is None or radii is None else Marks(radii, estimates.present, estimates.image_ok)
 
 
 def write_table(outputs: Outputs, found: Iterable[Found], names: tuple[str, ...]) -> Path | None:

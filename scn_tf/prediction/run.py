@@ -16,6 +16,7 @@ from scn_tf.errors import DatasetError, ImageError
 from scn_tf.predict import Predictor
 from scn_tf.prediction import outputs as beside
 from scn_tf.prediction import tables
+from scn_tf.prediction.doubts import Doubts
 from scn_tf.prediction.outputs import Outputs
 from scn_tf.prediction.streaming import Outcome, stream
 from scn_tf.prediction.tables import Found, Written
@@ -35,6 +36,7 @@ class Result(NamedTuple):
         coordinates: of the points, ``"pixel"`` or ``"physical"``.
         table: file of a format with one file for all images.
         measurements: table of the measurements, if the model has any and ``out`` is CSV.
+        doubts: line about the answers of a calibrated model: unit of the errors, numbers of doubtful points and images.
     """
 
     found: int
@@ -44,6 +46,7 @@ class Result(NamedTuple):
     coordinates: str
     table: Path | None
     measurements: Path | None
+    doubts: str | None
 
 
 def predict_files(
@@ -101,9 +104,9 @@ def predict_files(
             with contextlib.suppress(OSError):
                 _write_tables(work, out, about)
             raise
-        found, table = _write_tables(work, out, about)
+        found, table, doubts = _write_tables(work, out, about)
         _remove_outdated(work, out, about, found)
-    return Result(found, len(info.landmarks), len(done), len(left_out), info.coordinates, table, measured if found else None)
+    return Result(found, len(info.landmarks), len(done), len(left_out), info.coordinates, table, measured if found else None, doubts)
 
 
 class Work(NamedTuple):
@@ -156,24 +159,25 @@ def _finish(outcome: Outcome, key: str, outputs: Outputs, records: list[dict[str
     records.append(values)  # last: after Ctrl-C, the files may be those of an earlier call
 
 
-def _write_tables(work: Work, out: Path, about: Written) -> tuple[int, Path | None]:
+def _write_tables(work: Work, out: Path, about: Written) -> tuple[int, Path | None, str | None]:
     """Write all tables from the journal, if there is anything to write.
 
     Returns:
-        (number of images, file of a format with one file for all images).
+        (number of images, file of a format with one file for all images, line about doubtful answers).
     """
     written = {key: source for key, source in work.sources.items() if key in work.log.places}
     if not written:
-        return 0, None
+        return 0, None, None
 
     def found() -> Iterator[Found]:
         for key, source in written.items():
             yield tables.restored(work.log.record(key), source.path, source.series)
 
-    tables.write(out, found(), about, work.unpacked.origin)
+    doubts = Doubts()
+    tables.write(out, doubts.watch(found()), about, work.unpacked.origin)
     if work.measured is not None:
         measurements.write_table(work.measured, ((one.id, one.measurements) for one in found()))
-    return len(written), beside.write_table(work.outputs, found(), about.names)
+    return len(written), beside.write_table(work.outputs, found(), about.names), doubts.text()
 
 
 def _remove_outdated(work: Work, out: Path, about: Written, found: int) -> None:

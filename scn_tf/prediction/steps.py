@@ -19,6 +19,7 @@ from scn_tf.errors import DataWarning
 from scn_tf.measurements import Measured
 from scn_tf.runs.info import ModelInfo
 from scn_tf.types import Array, Estimates, Located, PathName, Vector, mapped
+from scn_tf.uncertainty.units import in_unit
 
 
 class Prediction(NamedTuple):
@@ -28,7 +29,8 @@ class Prediction(NamedTuple):
     ``"physical"``. ``scores`` (N,): the heatmaps' maxima. ``names``: N landmark names.
     ``array_landmarks`` (N, d): the same points in pixels of ``image.array``. ``measurements``: name of each measurement of the
     data set -> ``value`` (None if it does not exist) and ``unit``. ``estimates``: how far the points can be trusted
-    (:class:`scn_tf.types.Estimates`), None if the model is not calibrated.
+    (:class:`scn_tf.types.Estimates`), None if the model is not calibrated, and so ``array_radii`` (N, d): ``radius95`` in pixels of
+    ``image.array`` along each of its axes.
     """
 
     landmarks: Array
@@ -39,6 +41,7 @@ class Prediction(NamedTuple):
     image: images.Image
     measurements: Measured = {}  # noqa: RUF012  (nobody changes it)
     estimates: Estimates | None = None
+    array_radii: Array | None = None
 
     def __repr__(self) -> str:
         scores = f"{min(self.scores):.3g} to {max(self.scores):.3g}"
@@ -131,23 +134,24 @@ def answer(prepared: Prepared, located: Located, info: ModelInfo) -> Prediction:
         array_landmarks=array_landmarks,
         image=prepared.image,
         measurements=_measured(info, array_landmarks, prepared.pixel_size),
-        estimates=_estimates(prepared, located),
+        estimates=_estimates(prepared, located, info),
+        array_radii=None if located.radius95 is None else np.outer(np.asarray(located.radius95), _array_per_network(prepared)),
     )
 
 
-def _estimates(prepared: Prepared, located: Located) -> Estimates | None:
-    if located.expected_error is None or located.radius95 is None:
-        return None
-    dims, pixel_size = len(prepared.input_from_array) - 1, prepared.pixel_size
-    array_per_network = np.abs(np.diag(np.linalg.inv(prepared.input_from_array)))[:dims]
-    per_pixel = float(np.mean(array_per_network * (1.0 if pixel_size is None else pixel_size)))
-    return Estimates(
-        unit="px" if pixel_size is None else "mm",
-        expected_error=np.asarray(located.expected_error) * per_pixel,
-        radius95=np.asarray(located.radius95) * per_pixel,
-        present=None if located.present is None else np.asarray(located.present) > 0,
-        image_ok=None if located.image_ok is None else bool(np.asarray(located.image_ok) > 0),
-    )
+def _estimates(prepared: Prepared, located: Located, info: ModelInfo) -> Estimates | None:
+    unit = "px" if prepared.pixel_size is None else "mm"
+    return in_unit(located, info.calibration, unit, _length_of_network_pixel(prepared))
+
+
+def _array_per_network(prepared: Prepared) -> Array:
+    """(d,) pixels of the array per network pixel."""
+    return 1.0 / np.diag(prepared.input_from_array)[:-1]
+
+
+def _length_of_network_pixel(prepared: Prepared) -> float:
+    """In mm, or in pixels if the pixel size is not known. It is the same along all axes."""
+    return float(np.mean(_array_per_network(prepared) * (1.0 if prepared.pixel_size is None else prepared.pixel_size)))
 
 
 def _measured(info: ModelInfo, array_landmarks: Array, pixel_size: Array | None) -> Measured:

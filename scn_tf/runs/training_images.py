@@ -1,4 +1,4 @@
-"""The images of a data set that a model was trained on."""
+"""The images of a data set that a model was trained on, and those that calibrated it."""
 
 import contextlib
 import warnings
@@ -22,3 +22,13 @@ def trained_on(info: ModelInfo, dataset: Dataset) -> list[str]:
             warnings.simplefilter("ignore")  # of images that are missing, which matter to the training alone
             found += dataset.drawn(chosen.train_split, chosen.train_count, seed=settings.train.seed, missing="skip")
     return found
+
+
+def calibrated_on(info: ModelInfo, dataset: Dataset) -> list[str]:
+    """IDs of a data set whose errors calibrated a model, by the name of the set and its present list; empty if it is not calibrated."""
+    if info.calibration is None or info.name != dataset.description.name:
+        return []
+    with warnings.catch_warnings(), contextlib.suppress(DatasetError):  # as above
+        warnings.simplefilter("ignore")
+        return dataset.split(info.calibration.split, missing="skip")
+    return []

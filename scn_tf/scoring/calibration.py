@@ -1,13 +1,15 @@
 """Calibration of a network: what it shows on annotated images, and the errors it makes there."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 
 from scn_tf.environment.backend import keras
 from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import localization
-from scn_tf.types import Locate
-from scn_tf.uncertainty import fitting
+from scn_tf.types import Array, Locate
+from scn_tf.uncertainty import fitting, halves
 from scn_tf.uncertainty.calibration import Calibration
 from scn_tf.uncertainty.fitting import Observed
 
@@ -34,9 +36,31 @@ def calibrate(
     return fitting.calibrate(observed(observe, held_out, info), trained, split=split, decoder=info.config.heatmap.decoder)
 
 
+def in_halves(result: Mapping[str, Array], info: ModelInfo) -> dict[str, float]:
+    """How a calibration would do now: ``coverage95_percent`` and ``radius95_mean``, in the unit of the errors, of some images.
+
+    Empty if there are too few images or points. See :mod:`scn_tf.uncertainty.halves`.
+
+    Args:
+        result: of :func:`scn_tf.scoring.localization.localize` with an observer.
+        info: facts of the model.
+    """
+    seen = _from(result, info)
+    radii = halves.radii(seen)
+    if radii is None:
+        return {}
+    known = np.isfinite(seen.errors) & np.isfinite(radii)
+    lengths = radii * result["unit_per_pixel"].mean(axis=1, keepdims=True)  # the same along all axes
+    coverage = 100.0 * (seen.errors[known] <= radii[known]).mean()
+    return {"coverage95_percent": float(coverage), "radius95_mean": float(lengths[known].mean())}
+
+
 def observed(observe: Locate, examples: tf.data.Dataset, info: ModelInfo) -> Observed:
     """What a network shows on examples, by its :func:`scn_tf.scoring.localization.observer`, and its errors."""
-    result = localization.localize(observe, examples)
+    return _from(localization.localize(observe, examples), info)
+
+
+def _from(result: Mapping[str, Array], info: ModelInfo) -> Observed:
     # A network pixel has the same length along all axes, so its errors are those of the image but for one factor.
     errors = np.linalg.norm(result["predicted"] - result["landmarks"], axis=-1)
     return Observed(np.where((result["annotated"] > 0) & info.trained, errors, np.nan), result["statistics"])

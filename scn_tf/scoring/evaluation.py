@@ -12,10 +12,13 @@ from scn_tf.data import pipeline
 from scn_tf.data.dataset import Dataset
 from scn_tf.data.fingerprint import check_against_model
 from scn_tf.runs.info import ModelInfo
-from scn_tf.scoring import agreement, alignment, evaluated_data, gallery, localization, report, scores
+from scn_tf.runs.training_images import calibrated_on
+from scn_tf.scoring import agreement, alignment, evaluated_data, gallery, localization, report, scores, trust
 from scn_tf.scoring.gallery import Evaluated, Maps
+from scn_tf.scoring.trust import Stated
 from scn_tf.storage import files, ownership, tables
-from scn_tf.types import Array, Locate
+from scn_tf.types import Array, Estimates, Locate, Located
+from scn_tf.uncertainty.units import in_unit
 
 MEASUREMENTS = "measurements.csv"
 FILES = ("predictions.csv", "summary.json", "per_landmark.csv", "ced.png", "report.html", MEASUREMENTS, "errors.csv")
@@ -60,15 +63,19 @@ def evaluate_landmarks(
     summary["intervals95"] = scores.intervals(errors[:, info.trained], unit, errors_percent=percent[:, info.trained])
     own = np.stack([geometry.apply(m, p) for m, p in zip(result["own_from_input"], result["predicted"], strict=True)])
     points, truth = _compared(result, info.trained)
-    found = Evaluated(ids, names, own, errors, unit, info.trained, percent, points, truth)
+    stated = _stated(result)
+    radii = None if stated is None else result["radius95"][..., None] * result["file_per_pixel"][:, None]
+    found = Evaluated(ids, names, own, errors, unit, info.trained, percent, points, truth, stated, radii)
+    summary |= _trust(found, result, info, dataset)
+    summary["intervals95"] |= trust.intervals(found.measured, stated)
     measured = _measured(found, info, dataset, result["unit_per_pixel"])
     summary["measurements"] = agreement.summarize(measured)
     summary |= evaluated_data.stated(dataset, ids, split, info)
     title = f"{info.name}, split {split}"
     curve = report.curve(errors[:, info.trained], unit, f"{info.name}, {split}")
-    files.write_text(out / "predictions.csv", tables.points(ids, names, own, result["scores"]))
+    files.write_text(out / "predictions.csv", tables.points(ids, names, own, result["scores"], _estimates(result, info)))
     files.write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
-    rows = scores.per_landmark(names, errors, unit, errors_percent=percent, trained=info.trained)
+    rows = scores.per_landmark(names, errors, unit, errors_percent=percent, trained=info.trained, stated=stated)
     files.write_text(out / "per_landmark.csv", tables.write(rows))
     with files.replaced(out / "ced.png", ours=ownership.anything) as temporary:
         temporary.write_bytes(curve)
@@ -77,6 +84,41 @@ def evaluate_landmarks(
     files.write_text(out / "report.html", report.write(title, summary, found, curve, source, sample))
     files.write_text(out / "errors.csv", tables.write(_errors(found)))  # last: a study takes who has it for finished
     return summary
+
+
+def _stated(result: Mapping[str, Array]) -> Stated | None:
+    """What the model stated, in the unit of the errors; None if it is not calibrated."""
+    if "radius95" not in result:
+        return None
+    per_pixel = result["unit_per_pixel"].mean(axis=1, keepdims=True)  # the same along all axes
+    flags = {name: result[name] > 0 for name in ("present", "image_ok") if name in result}
+    return Stated(result["expected_error"] * per_pixel, result["radius95"] * per_pixel, **flags)
+
+
+def _trust(found: Evaluated, result: Mapping[str, Array], info: ModelInfo, dataset: Dataset) -> dict[str, Any]:
+    """The keys ``trust.KEYS`` of the summary."""
+    rule = dataset.description.normalization
+    length = localization.reference_length(result, rule.landmarks if rule else None)
+    summary = trust.summarize(found.measured, found.stated, found.names, found.unit, info.dims, percent_per_px=100.0 / length)
+    if found.stated is not None and info.calibration is not None:
+        facts = info.calibration.model_dump(include={"split", "images", "points"})
+        summary["trust"]["calibration"] = {**facts, "among_these": len({*found.ids} & {*calibrated_on(info, dataset)})}
+    if found.stated is not None and found.stated.present is not None and "absent" in result:
+        shown, absent = (info.trained & (result[name] > 0) for name in ("visible", "absent"))
+        summary["presence"] = trust.presence(shown, absent, found.stated.present, result["scores"])
+    return summary
+
+
+def _estimates(result: Mapping[str, Array], info: ModelInfo) -> list[Estimates | None]:
+    """Estimates of each image as a prediction states them: in mm only where these are known without the true points."""
+    names = [name for name in Located._fields if name in result and name != "landmarks"]  # which are the true ones here
+    found = []
+    for number, (per_pixel, spacing) in enumerate(zip(result["file_per_pixel"], result["spacing"], strict=True)):
+        located = Located(result["predicted"][number], **{name: result[name][number] for name in names})
+        known = bool(np.isfinite(spacing).all())
+        length = float(np.mean(per_pixel * spacing if known else per_pixel))
+        found.append(in_unit(located, info.calibration, "mm" if known else "px", length))
+    return found
 
 
 def _compared(result: Mapping[str, Array], trained: Array) -> tuple[Array, Array]:

@@ -12,6 +12,8 @@ from scn_tf.data.dataset import Dataset
 from scn_tf.data.images import Image
 from scn_tf.data.preprocess import network_input
 from scn_tf.figures import charts, pages, sheets
+from scn_tf.figures.marks import Marks
+from scn_tf.scoring.trust import Stated
 from scn_tf.types import Array, known
 
 WORST_IMAGES, RANDOM_IMAGES, WORST_POINTS = 10, 10, 6
@@ -24,7 +26,8 @@ class Evaluated(NamedTuple):
 
     ``own``: points (I, N, d) in the set's own coordinates. ``errors``: (I, N) in ``unit``, NaN for points that are not annotated.
     ``trained``: (N,) bool. ``percent``: errors (I, N) relative to a length of the image. ``found`` and ``truth``: points (I, N, d)
-    in network pixels, NaN if absent or not trained.
+    in network pixels, NaN if absent or not trained. ``stated``: what a calibrated model stated of its errors, and ``radii`` (I, N, d):
+    radius95 in pixels of the image as loaded, along each of its axes; None if it is not calibrated.
     """
 
     ids: Sequence[str]
@@ -36,11 +39,20 @@ class Evaluated(NamedTuple):
     percent: Array | None
     found: Array
     truth: Array
+    stated: Stated | None = None
+    radii: Array | None = None
 
     @property
     def measured(self) -> Array:
         """Errors (I, N) of trained landmarks, NaN for the others."""
         return np.where(self.trained, self.errors, np.nan)
+
+    def marks(self, number: int) -> Marks | None:
+        """What the model stated of the points of an image, for its picture."""
+        if self.stated is None or self.radii is None:
+            return None
+        present, image_ok = self.stated.present, self.stated.image_ok
+        return Marks(self.radii[number], None if present is None else present[number], None if image_ok is None else bool(image_ok[number]))
 
 
 class Source(NamedTuple):
@@ -121,7 +133,7 @@ def _whole(found: Evaluated, number: int, image: Image, source: Source) -> str:
     labels = [name if marked else "" for name, marked in zip(found.names, far, strict=True)]
     image_id = found.ids[number]
     caption = f"{pages.name(image_id)}: mean error {np.nanmean(errors):.2f} {found.unit}, largest {np.nanmax(errors):.2f}"
-    picture = sheets.compared(image.array, truth, points, labels, source.dataset.pixel_size(image))
+    picture = sheets.compared(image.array, truth, points, labels, source.dataset.pixel_size(image), found.marks(number))
     below = _heatmaps(found, number, image, source, [n for n, marked in enumerate(far) if marked]) if source.maps is not None else b""
     return pages.picture(picture, "jpeg", image_id, caption, below=below)
 
@@ -136,5 +148,6 @@ def _heatmaps(found: Evaluated, number: int, image: Image, source: Source, marke
 def _close_up(found: Evaluated, number: int, landmark: int, image: Image, source: Source) -> str:
     truth, points = _points(found, number, image, source.dataset)
     name, error = found.names[landmark], found.errors[number, landmark]
-    picture = sheets.close_up(image.array, truth, points, landmark, found.names, source.dataset.pixel_size(image))
+    size = source.dataset.pixel_size(image)
+    picture = sheets.close_up(image.array, truth, points, landmark, found.names, size, found.marks(number))
     return pages.picture(picture, "jpeg", name, f"{pages.name(found.ids[number])}, {pages.name(name)}: {error:.2f} {found.unit}")

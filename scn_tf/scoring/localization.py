@@ -82,10 +82,13 @@ def relative_errors(result: Mapping[str, Array], reference: Sequence[int] | None
         result: of :func:`localize`.
         reference: two landmark numbers, whose true distance is the length (NaN if one of them is absent). None: the image's diagonal.
     """
+    return 100.0 * point_errors(result, "file_per_pixel") / reference_length(result, reference)[:, None]
+
+
+def reference_length(result: Mapping[str, Array], reference: Sequence[int] | None = None) -> Array:
+    """Lengths (I,) of :func:`relative_errors`, in pixels of the images. NaN if one of two landmarks is absent."""
     if reference is None:
-        length = np.linalg.norm(result["size"], axis=-1)
-    else:
-        first, second = (result["landmarks"][:, number] for number in reference)
-        length = np.linalg.norm((first - second) * result["file_per_pixel"], axis=-1)
-        length = np.where((result["annotated"][:, list(reference)] > 0).all(axis=1) & (length > 0), length, np.nan)
-    return 100.0 * point_errors(result, "file_per_pixel") / length[:, None]
+        return np.linalg.norm(result["size"], axis=-1)
+    first, second = (result["landmarks"][:, number] for number in reference)
+    length = np.linalg.norm((first - second) * result["file_per_pixel"], axis=-1)
+    return np.where((result["annotated"][:, list(reference)] > 0).all(axis=1) & (length > 0), length, np.nan)

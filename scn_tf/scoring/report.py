@@ -7,7 +7,7 @@ import numpy as np
 
 from scn_tf.figures import charts, pages, pictures
 from scn_tf.messages import cut, visible
-from scn_tf.scoring import agreement, alignment, gallery, scores
+from scn_tf.scoring import agreement, alignment, gallery, scores, trust_report
 from scn_tf.scoring.gallery import Evaluated, Gallery
 from scn_tf.types import Array, known
 
@@ -20,7 +20,7 @@ def write(title: str, summary: dict[str, Any], found: Evaluated, curve: bytes, s
 
     Args:
         title: of the page.
-        summary: of :func:`scn_tf.scoring.scores.summarize`, with ``intervals95`` and ``measurements``.
+        summary: of :func:`scn_tf.scoring.scores.summarize`, with ``intervals95``, ``measurements`` and ``trust``.
         found: points and errors.
         curve: PNG of the errors' distribution.
         source: data set, settings and heatmaps for the pictures.
@@ -33,7 +33,8 @@ def write(title: str, summary: dict[str, Any], found: Evaluated, curve: bytes, s
         "Measurements": _measurements(summary["measurements"]),
         "Distribution of errors": pages.pictures([pages.picture(curve, "png", "cumulative error distribution"), _boxes(found)]),
         "Direction of errors": where + explained,
-        **_pictures(shown, source.maps is not None),
+        "How far to trust the answers": trust_report.section(summary, found),
+        **_pictures(shown, heatmaps=source.maps is not None, stated=found.stated is not None),
         "Landmarks": pages.table(_landmarks(found)),
         "Images": _images(found),
         "Largest errors": pages.table(_largest(found), texts=(0, 1)),
@@ -91,8 +92,10 @@ def _where(found: Evaluated, source: gallery.Source, sample: alignment.Sample) -
     return pages.picture(content, "jpeg", "error ellipses on the mean image", caption, whole=len(size) == 3), named
 
 
-def _pictures(shown: Gallery, heatmaps: bool) -> dict[str, str]:
+def _pictures(shown: Gallery, *, heatmaps: bool, stated: bool) -> dict[str, str]:
     colours = "True points are green (+), found ones red (x). Names mark points with at least twice the mean error of their image."
+    if stated:
+        colours += " Blue circles should contain the true point in 95 of 100 cases. Squares mark landmarks that were reported as absent."
     below = " Below are the heatmaps, the maximum over all landmarks, with these points (found: blue)." if heatmaps else ""
     return {
         "Worst images": pages.paragraph(colours + below) + shown.worst if shown.worst else "",

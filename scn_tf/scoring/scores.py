@@ -7,7 +7,8 @@ import numpy as np
 
 from scn_tf.data.coverage import listed
 from scn_tf.errors import DatasetError
-from scn_tf.scoring import resampling
+from scn_tf.scoring import resampling, trust
+from scn_tf.scoring.trust import Stated
 from scn_tf.storage.files import counted
 from scn_tf.types import Array
 
@@ -120,6 +121,8 @@ def with_intervals(summary: Mapping[str, Any]) -> list[tuple[object, ...]]:
         f"pe_median_{unit}": f"median point error ({unit})",
         f"ipe_mean_{unit}": f"mean image error ({unit})",
         "nme_percent": f"mean point error (% of the {summary['nme_reference']})",
+        "coverage95_percent": "points within their 95 % radius (%)",
+        "radius95_mean": f"mean 95 % radius ({unit})",
     }
     lines: list[tuple[object, ...]] = [("figure", "value", "95 % from", "to")]
     for key, title in titles.items():
@@ -139,13 +142,16 @@ def per_landmark(
     *,
     errors_percent: Array | None = None,
     trained: Array | None = None,
+    stated: Stated | None = None,
 ) -> list[tuple[object, ...]]:
     """Rows of ``per_landmark.csv``: counts; mean, median and largest error; share within 2 mm (without mm: 1 % of the reference).
 
-    The last column is 1 where a training image showed the landmark, else 0. See :func:`summarize` for the arguments.
+    The last column is 1 where a training image showed the landmark, else 0. The two before are coverage and mean of the radii that a
+    calibrated model ``stated``. See :func:`summarize` for the other arguments.
     """
     relative = None if unit == "mm" else errors_percent
     share = ("nme_percent", "pck_1_percent") if relative is not None else ("sdr_2_percent",)
+    share = (*share, *(() if stated is None else ("coverage95_percent", "radius95_mean")))
     rows: list[tuple[object, ...]] = [("landmark", "points", f"pe_mean_{unit}", f"pe_median_{unit}", f"pe_max_{unit}", *share, "trained")]
     for number, (name, column) in enumerate(zip(names, errors.T, strict=True)):
         mark = 1 if trained is None or trained[number] else 0
@@ -160,6 +166,9 @@ def per_landmark(
             figures += [percent.mean(), 100.0 * (percent < 1).mean()] if percent.size else [np.nan, np.nan]
         else:
             figures += [100.0 * (found < 2).mean()] if unit == "mm" else [np.nan]
+        if stated is not None:
+            own = trust.by_landmark(column, stated, number)
+            figures += [own["coverage95_percent"], own["radius95_mean"]] if mark else [np.nan, np.nan]
         rows.append((name, found.size, *("" if np.isnan(value) else f"{value:.4f}" for value in figures), mark))
     return rows
 
@@ -191,6 +200,7 @@ def table(summary: dict[str, Any]) -> str:
     elif summary.get("nme_percent") is not None:
         lines.append(f"point error   mean {summary['nme_percent']:.3f} % of the {summary['nme_reference']}")
         lines.append("within        " + "   ".join(f"{limit} %: {summary['pck_percent'][limit]:.2f} %" for limit in PCK_PERCENT))
+    lines += trust.lines(summary)
     if summary.get("untrained_landmarks"):
         lines.append(f"not trained   {listed(summary['untrained_landmarks'])}: in no training image, left out of all figures above")
     return "\n".join(lines)

@@ -17,7 +17,7 @@ from scn_tf.figures import pictures
 from scn_tf.heatmaps.targets import GaussianTargets
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
-from scn_tf.scoring import evaluation, localization
+from scn_tf.scoring import calibration, evaluation, localization
 from scn_tf.scoring.gallery import Maps
 from scn_tf.systems import points
 from scn_tf.systems.system import System
@@ -55,12 +55,15 @@ def _warn_if_no_sides(config: Config, dataset: Dataset) -> None:
 
 
 def _measure(trainer: Trainer, job: Job) -> Callable[[], Measurement]:
-    """Errors of the landmarks that training images show. Untrained landmarks would make the choice of the epoch random."""
-    locate = localization.localizer(trainer.network, job.config.heatmap.decoder)
+    """Errors of the landmarks that training images show. Untrained landmarks would make the choice of the epoch random.
+
+    The radii of a calibration are shown beside them, and choose nothing.
+    """
+    observe = localization.observer(trainer.network, job.config.heatmap.decoder)
     unit, trained = job.info.unit, job.info.trained
 
     def measure() -> Measurement:
-        result = localization.localize(locate, job.examples.validation)
+        result = localization.localize(observe, job.examples.validation)
         errors = localization.point_errors(result)[:, trained]
         mean = float(np.nanmean(errors))
         values: dict[str, Any] = {f"val_pe_mean_{unit}": mean, f"val_pe_median_{unit}": float(np.nanmedian(errors))}
@@ -69,6 +72,7 @@ def _measure(trainer: Trainer, job: Job) -> Callable[[], Measurement]:
         else:  # a number of pixels says nothing about another size of image
             relative = localization.relative_errors(result)[:, trained]
             values["val_pck_1_percent"] = float(100 * (relative[np.isfinite(relative)] < 1).mean())
+        values |= {f"val_{name}": value for name, value in calibration.in_halves(result, job.info).items()}
         return Measurement(values, mean, unit, {f"val_pe_{unit}": mean})
 
     return measure

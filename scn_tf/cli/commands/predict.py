@@ -64,6 +64,8 @@ def run(options: argparse.Namespace) -> int:
             f"{files.counted(result.found, 'image')}{earlier}, {result.landmarks} landmarks each, {result.coordinates} coordinates: "
             f"{options.out}"
         )
+        if result.doubts:
+            print(result.doubts)
         if result.measurements:
             print(f"measurements: {result.measurements}")
         if options.to_dir:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from scn_tf.data import endings
 from scn_tf.data.images.facts import ImageFacts
-from scn_tf.types import Array
+from scn_tf.types import Array, Estimates
 
 # "stated": as ``coordinates`` of dataset.yaml says. "pixel": integers at pixel centres, y from the top. "physical": mm, LPS.
 # "bottom": as "pixel", but y counted upwards from 0 in the last row. "fraction": pixels divided by the sides of the image.
@@ -36,6 +36,7 @@ class Annotations:
         sizes: image ID -> (d,) pixels (x, y[, z]) of the image that the file states. Empty if it states none.
         scores: image ID -> (N,) float64. Empty for annotations; answers of a model have them.
         sources: image ID -> file, where several files were merged.
+        estimates: image ID -> what a calibrated model states of its points. Empty for annotations.
     """
 
     points: dict[str, Array]
@@ -46,6 +47,7 @@ class Annotations:
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     scores: dict[str, Array] = field(default_factory=dict)
     sources: dict[str, Path] = field(default_factory=dict)
+    estimates: dict[str, Estimates] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

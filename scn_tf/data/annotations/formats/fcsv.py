@@ -15,6 +15,7 @@ from scn_tf.data.annotations.formats.slicer import SIGNS, in_plane
 from scn_tf.data.annotations.gathering import check_count, finite, gathered, only_id, present
 from scn_tf.data.annotations.identities import of_file
 from scn_tf.data.annotations.json_items import shown
+from scn_tf.data.annotations.remarks import remark
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.data.text import read_text
@@ -107,20 +108,19 @@ def _position(path: Path, line: int, columns: tuple[str, ...], fields: list[str]
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
     """Write the points of one image in LPS, as 3D Slicer 4.11 and later do. Absent points are left out.
 
-    Points of a slice lie at its place, those of other 2D images at z 0. Scores go to the descriptions.
+    Points of a slice lie at its place, those of other 2D images at z 0. Scores and expected errors go to the descriptions.
 
     Raises:
         DatasetError: there are several images.
         WriteError: the file cannot be written.
     """
     image_id = only_id(path, annotations)
-    scores = annotations.scores.get(image_id)
     text = io.StringIO()
     text.write(f"# {VERSION} = 4.11\n# CoordinateSystem = LPS\n# columns = {','.join(COLUMNS)}\n# written by scn_tf\n")
     table = csv.writer(text, lineterminator="\n")
     places = in_space(annotations.points[image_id], facts.get(image_id)).tolist()
     for number, name, _ in present(annotations, image_id):
-        description = "" if scores is None else f"score {scores[number]:.6g}"
+        description = remark(annotations, image_id, number)
         table.writerow([number + 1, *places[number], 0, 0, 0, 1, 1, 1, 0, " ".join(name.split()), description, ""])
     files.write_text(path, text.getvalue())
 

@@ -9,6 +9,7 @@ from typing import Any
 from scn_tf.data.annotations.gathering import check_count, flat, gathered, image_size, only_id, present
 from scn_tf.data.annotations.identities import file_names, identity, of_file
 from scn_tf.data.annotations.json_items import read_document, shown
+from scn_tf.data.annotations.remarks import remark
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import DatasetError, DataWarning
@@ -74,13 +75,12 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     """
     image_id = only_id(path, flat(path, annotations, "LabelMe"))
     width, height = image_size(path, annotations, facts, image_id)
-    scores = annotations.scores.get(image_id)
     shapes: list[dict[str, Any]] = [
         {
             "label": name,
             "points": [xy],
             "group_id": None,
-            "description": "" if scores is None else f"score {scores[number]:.6g}",
+            "description": remark(annotations, image_id, number),
             "shape_type": "point",
             "flags": {},
         }

@@ -10,6 +10,7 @@ from scn_tf.data.annotations.conversion import in_space
 from scn_tf.data.annotations.gathering import check_count, gathered, names_of, only_id
 from scn_tf.data.annotations.identities import of_file
 from scn_tf.data.annotations.json_items import Item, read_document, shown
+from scn_tf.data.annotations.remarks import is_absent, remark
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import DatasetError
@@ -136,29 +137,31 @@ def recognises(path: Path, head: bytes) -> bool:
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
     """Write the points of one image as a point list of schema 1.0.3, in LPS. Absent points are listed as not placed.
 
-    Points of a slice lie at its place, those of other 2D images at z 0, where 3D Slicer shows a picture. Scores go to the descriptions.
+    Points of a slice lie at its place, those of other 2D images at z 0, where 3D Slicer shows a picture. Scores and expected errors go to
+    the descriptions. Landmarks that a model states to be absent are listed as missing.
 
     Raises:
         DatasetError: there are several images.
         WriteError: the file cannot be written.
     """
     image_id = only_id(path, annotations)
-    points, scores = in_space(annotations.points[image_id], facts.get(image_id)), annotations.scores.get(image_id)
+    points = in_space(annotations.points[image_id], facts.get(image_id))
     controls = []
     for number, (name, xyz) in enumerate(zip(names_of(annotations), points.tolist(), strict=True)):
         placed = bool(np.isfinite(xyz).all())
+        status = "defined" if placed else "missing" if is_absent(annotations, image_id, number) else "undefined"
         controls.append(
             {
                 "id": str(number + 1),
                 "label": name,
-                "description": "" if scores is None else f"score {scores[number]:.6g}",
+                "description": remark(annotations, image_id, number),
                 "associatedNodeID": "",
                 "position": xyz if placed else [0.0, 0.0, 0.0],
                 "orientation": [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0],
                 "selected": True,
                 "locked": False,
                 "visibility": True,
-                "positionStatus": "defined" if placed else "undefined",
+                "positionStatus": status,
             }
         )
     markup = {

@@ -1,0 +1,48 @@
+"""How many answers of a table look doubtful, in one line."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from scn_tf.prediction.tables import Found
+from scn_tf.storage.files import counted
+
+
+class Doubts:
+    """Counts over the images of a table whose model is calibrated."""
+
+    def __init__(self) -> None:
+        self.units: set[str] = set()
+        self.images = self.points = self.doubtful = self.doubtful_images = self.absent = self.unlike = 0
+
+    def watch(self, found: Iterable[Found]) -> Iterator[Found]:
+        """The same predictions, counted as they pass."""
+        for one in found:
+            if one.estimates is not None:
+                estimates = one.estimates
+                present = np.ones(len(one.points), bool) if estimates.present is None else estimates.present
+                doubtful = 0 if estimates.doubtful is None else int((estimates.doubtful & present).sum())
+                self.units.add(estimates.unit)
+                self.images += 1
+                self.points += int(present.sum())
+                self.absent += int((~present).sum())
+                self.doubtful += doubtful
+                self.doubtful_images += doubtful > 0
+                self.unlike += estimates.image_ok is False
+            yield one
+
+    def text(self) -> str | None:
+        """One line; None if the model is not calibrated."""
+        if not self.images:
+            return None
+        parts = [f"expected errors are in {' or '.join(sorted(self.units))}"]
+        if self.doubtful:
+            within = "" if self.images == 1 else f" in {counted(self.doubtful_images, 'image')}"
+            parts.append(f"{self.doubtful} of {counted(self.points, 'point')}{within} look doubtful")
+        else:
+            parts.append("no point looks doubtful")
+        if self.absent:
+            parts.append(f"{counted(self.absent, 'landmark')} not in the image")
+        if self.unlike:
+            parts.append(f"{counted(self.unlike, 'image')} unlike the training images")
+        return "; ".join(parts)
