@@ -138,11 +138,11 @@ def answer(prepared: Prepared, located: Located, info: ModelInfo) -> Prediction:
 def _estimates(prepared: Prepared, located: Located) -> Estimates | None:
     if located.expected_error is None or located.radius95 is None:
         return None
-    dims, pixel_size = len(prepared.input_from_array) - 1, prepared.pixel_size
-    array_per_network = np.abs(np.diag(np.linalg.inv(prepared.input_from_array)))[:dims]
-    per_pixel = float(np.mean(array_per_network * (1.0 if pixel_size is None else pixel_size)))
+    scale = np.diag(prepared.input_from_array)[:-1]
+    pixel_size = np.ones_like(scale) if prepared.pixel_size is None else prepared.pixel_size
+    per_pixel = geometry.length_of_input_pixel(scale, pixel_size)
     return Estimates(
-        unit="px" if pixel_size is None else "mm",
+        unit="px" if prepared.pixel_size is None else "mm",
         expected_error=np.asarray(located.expected_error) * per_pixel,
         radius95=np.asarray(located.radius95) * per_pixel,
         present=None if located.present is None else np.asarray(located.present) > 0,

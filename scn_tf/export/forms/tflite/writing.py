@@ -124,8 +124,9 @@ def _convert_int8(converter: "tf.lite.TFLiteConverter", float_content: bytes, im
     """
     graph = schema.ModelT.InitFromPackedBuf(bytearray(float_content)).subgraphs[0]
     names = [graph.tensors[operator.outputs[0]].name.decode() for operator in graph.operators]
-    # The layers' names start with that of the network; the decoder's operations belong to none.
-    in_float = [name for name in names if "/" not in name or any(part in name for part in FLOAT_PARTS)]
+    # The layers' names start with that of the network, as that of the first operation; decoder and estimates come after it.
+    network = names[0].partition("/")[0]
+    in_float = [name for name in names if not name.startswith(f"{network}/") or any(part in name for part in FLOAT_PARTS)]
     converter.representative_dataset = lambda: ([image[np.newaxis]] for image in images)
     options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=in_float, fully_quantize=False)
     return tf.lite.experimental.QuantizationDebugger(
