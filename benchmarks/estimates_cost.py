@@ -1,4 +1,4 @@
-"""What expected errors and radii cost: `serving_default` of one network with and without a calibration. `python benchmarks/estimates_cost.py`.
+"""Cost of expected errors and radii: `serving_default` of a network with and without a calibration.
 
 Random weights: speed does not depend on them. Both exports take turns in one process, in changing order, and each round gives one ratio, so
 that what else the machine does meets both. A second copy of the bare export shows how far equal ones differ. Aim: a median ratio of 1.05.
@@ -78,7 +78,8 @@ def main(arguments=None):
         return lambda: servable.run(model.signatures["serving_default"], images)
 
     times = seconds({name: call(model) for name, model in models.items()}, options.rounds)
-    print(f"{options.size} px, F = {options.filters}, {server_load.LANDMARKS} landmarks, batches of {options.batch}, {options.rounds} rounds")
+    what = f"{options.size} px, F = {options.filters}, {server_load.LANDMARKS} landmarks, batches of {options.batch}"
+    print(f"{what}, {options.rounds} rounds")
     print(f"bare        {1e3 * np.median(times['bare']):.1f} ms")
     for name in ("bare again", "calibrated"):
         low, middle, high = np.percentile(times[name] / times["bare"], [25, 50, 75])

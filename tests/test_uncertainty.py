@@ -62,7 +62,7 @@ def test_the_model_of_errors_finds_what_errors_depend_on():
 
 
 def test_what_training_errors_say_of_landmarks_helps_where_images_are_few():
-    errors, statistics, size = drawn(4, seed=1)
+    errors, statistics, _ = drawn(4, seed=1)
     truth = np.linspace(-0.7, 0.7, 7)
     alone, helped = error_model.fit(errors, statistics), error_model.fit(errors, statistics, truth)
     apart = [np.abs(model.offsets - model.offsets.mean() - truth).mean() for model in (alone, helped)]

@@ -136,17 +136,17 @@ def measure(
     """
     answers, seconds = _run(forms, examples)
     per_pixel = np.stack([example["file_per_pixel"] for example in examples])[:, np.newaxis]
-    errors = [_mean_error(found.landmarks, examples) for found in answers]
+    errors = [_mean_error(found["landmarks"], examples) for found in answers]
     rows = []
     for form, found, times, error in zip(forms, answers, seconds, errors, strict=True):
-        apart = np.linalg.norm((found.landmarks - answers[0].landmarks) * per_pixel, axis=-1)[:, compared]
+        apart = np.linalg.norm((found["landmarks"] - answers[0]["landmarks"]) * per_pixel, axis=-1)[:, compared]
         if tolerance is None and form.more_error is not None:
             limit, passed = f"error +{form.more_error:g}", error - errors[0] <= form.more_error
         else:
             largest = EXACT if tolerance is None else tolerance
             limit, passed = f"largest {largest:g}", apart.max() <= largest
         radius = mean_radius = None
-        if found.radius95 is not None and answers[0].radius95 is not None:
+        if "radius95" in found and "radius95" in answers[0]:
             radius, mean_radius = _radii_apart(found, answers[0], compared)
             passed &= radius <= EXACT_RADIUS if form.more_error is None else mean_radius <= MORE_RADIUS
             limit += f", radius {EXACT_RADIUS:g} %" if form.more_error is None else f", mean radius {MORE_RADIUS:g} %"
@@ -167,10 +167,10 @@ def measure(
     return rows
 
 
-def _radii_apart(found: Located, keras: Located, compared: Array | slice) -> tuple[float, float]:
+def _radii_apart(found: Mapping[str, Array], keras: Mapping[str, Array], compared: Array | slice) -> tuple[float, float]:
     """Differences of radii and expected errors in percent of Keras' radii: the largest one, and that of the means."""
-    radius = np.asarray(keras.radius95)[:, compared]
-    apart = [np.asarray(getattr(found, name) - getattr(keras, name))[:, compared] for name in LENGTHS]
+    radius = keras["radius95"][:, compared]
+    apart = [(found[name] - keras[name])[:, compared] for name in LENGTHS]
     largest = max(np.abs(one / radius).max() for one in apart)
     return 100 * float(largest), 100 * float(max(abs(one.mean()) for one in apart) / radius.mean())
 
@@ -211,9 +211,9 @@ def open_forms(export: Path, info: ModelInfo, sent: Sent) -> list[Compared]:
     return [network, *(form.callers(export, sent) if form.callers else [])]
 
 
-def _run(forms: Sequence[Compared], examples: Sequence[Fitted]) -> tuple[list[Located], list[list[float]]]:
-    """Answers (I, N, ...) and seconds (I,) of every form."""
-    answers: list[list[Located]] = [[] for _ in forms]
+def _run(forms: Sequence[Compared], examples: Sequence[Fitted]) -> tuple[list[dict[str, Array]], list[list[float]]]:
+    """Answers (I, N, ...) by their name and seconds (I,) of every form."""
+    answers: list[list[dict[str, Any]]] = [[] for _ in forms]
     seconds: list[list[float]] = [[] for _ in forms]
     for form in forms:
         form.find(examples[0])  # the first call builds
@@ -221,9 +221,10 @@ def _run(forms: Sequence[Compared], examples: Sequence[Fitted]) -> tuple[list[Lo
         # All forms on every image in turn, so that what else the machine does meets each of them.
         for number, form in enumerate(forms):
             started = time.perf_counter()
-            answers[number].append(form.find(example))
+            found = form.find(example)
             seconds[number].append(time.perf_counter() - started)
-    return [Located(*(None if one[0] is None else np.stack(one) for one in zip(*found, strict=True))) for found in answers], seconds
+            answers[number].append({name: values for name, values in found._asdict().items() if values is not None})
+    return [{name: np.stack([one[name] for one in found]) for name in found[0]} for found in answers], seconds
 
 
 def _mean_error(points: Array, examples: Sequence[Fitted]) -> float:

@@ -132,7 +132,8 @@ class Service(tf.Module):
         Expected errors and radii become lengths in the unit of the pixel size, which ``error_unit`` states.
         """
         # Two at a time: ten, the default, of the largest images would take 8 GB and more.
-        images, scales, translations, pixel_lengths = tf.map_fn(prepare, inputs, fn_output_signature=(tf.float32,) * 4, parallel_iterations=2)
+        prepared = tf.map_fn(prepare, inputs, fn_output_signature=(tf.float32,) * 4, parallel_iterations=2)
+        images, scales, translations, pixel_lengths = prepared
         result = self.respond(tf.ensure_shape(images, [None, *self.input_shape]))
         # The inverse of geometry.Fit.
         landmarks = (result["landmarks"] + 0.5 - translations[:, None]) / scales[:, None] - 0.5
@@ -169,7 +170,8 @@ class Service(tf.Module):
         pixel = [pixel[axis] for axis in range(dims)]
         scale, translation = geometry.fit_axes(sizes, pixel, self._size[::-1], spacing=self._spacing, minimum=tf.minimum)
         scale, translation = tf.stack(scale), tf.stack(translation)
-        return network_input(array, scale, translation, self._size), scale, translation, geometry.length_of_input_pixel(scale, tf.stack(pixel))
+        length = geometry.length_of_input_pixel(scale, tf.stack(pixel))
+        return network_input(array, scale, translation, self._size), scale, translation, length
 
 
 def error_unit(info: ModelInfo) -> str:
