@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,6 +21,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # The one home of tolerances, in pixels.
 EXACT = 1e-4
 SUBPIXEL = 0.05
+# The same of radii, as a share of them.
+SAME_RADIUS = 0.01
 
 
 @pytest.fixture(scope="session")
@@ -163,6 +166,39 @@ def run_3d(hands_3d, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "run_3d"
     train_run.train(small_config(hands_3d, 3), run)
     return run
+
+
+def restated(run, path, calibration):
+    """A copy of a run's model file with another calibration, or with None."""
+    from scn_tf.runs import checkpoints
+
+    shutil.copyfile(run / "model.keras", path)
+    checkpoints.restate(path, checkpoints.read_info(path).model_copy(update={"calibration": calibration}))
+    return path
+
+
+def drawn_calibration(landmarks):
+    """A calibration of random errors and statistics."""
+    from scn_tf.uncertainty import fitting, peak_statistics
+
+    rng = np.random.default_rng(1)
+    drawn = fitting.Observed(rng.gamma(2.0, size=(9, landmarks)), rng.normal(size=(9, landmarks, len(peak_statistics.NAMES))) * 3)
+    return fitting.calibrate(drawn, None, split="val", decoder="quadratic")
+
+
+@pytest.fixture(scope="session")
+def bare_2d(run_2d, tmp_path_factory):
+    """Model file of ``run_2d`` as an earlier version wrote it, without a calibration."""
+    return restated(run_2d, tmp_path_factory.mktemp("bare") / "bare_2d.keras", None)
+
+
+@pytest.fixture(scope="session")
+def calibrated_3d(run_3d, tmp_path_factory):
+    """Model file of ``run_3d``, which has too few validation images, with a drawn calibration."""
+    from scn_tf.runs import checkpoints
+
+    landmarks = len(checkpoints.read_info(run_3d / "model.keras").landmarks)
+    return restated(run_3d, tmp_path_factory.mktemp("calibrated") / "calibrated_3d.keras", drawn_calibration(landmarks))
 
 
 LABEL_SETTINGS = dict(model__name="segmentation", model__filters=8, train__loss="cross_entropy", train__learning_rate=3e-3)
