@@ -93,7 +93,7 @@ function show() {
     head.textContent = name;
     row.append(head);
     const texts = [...landmarks[n].map((value) => value.toFixed(1)), scores[n].toPrecision(3)];
-    if (estimates) texts.push(estimates.expected_error[n].toPrecision(2) + (estimates.present?.[n] === 0 ? " (absent)" : ""));
+    if (estimates) texts.push(estimates.expected_error[n].toFixed(2) + (estimates.present?.[n] === 0 ? " (absent)" : ""));
     for (const text of texts) row.insertCell().textContent = text;
     return row;
   }));
