@@ -20,8 +20,7 @@ from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import localization
 from scn_tf.systems import opening
-from scn_tf.types import Array, Locate, Located, PathName
-from scn_tf.uncertainty.estimates import LENGTHS
+from scn_tf.types import LENGTHS, Array, Locate, Located, PathName
 
 # Float forms repeat Keras' arithmetic: px of the original image, any point. The others round weights
 # (and int8 activations), so a point between two equal peaks may jump: their rows say how much their mean error may grow.

@@ -19,8 +19,7 @@ from scn_tf.figures.pictures import heatmap_parts
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.systems import opening
-from scn_tf.types import PathName, Shape
-from scn_tf.uncertainty.estimates import LENGTHS
+from scn_tf.types import LENGTHS, PathName, Shape
 
 MAX_PIXELS = 64_000_000  # of an encoded image: 0.3 to 2.2 GB while it is decoded; larger ones are refused unread
 PART_NAMES = {"local appearance": "local", "spatial configuration": "spatial", "heatmaps": "product"}

@@ -7,7 +7,6 @@ from scn_tf.uncertainty.error_model import expected_error
 from scn_tf.uncertainty.peak_statistics import peak_statistics
 
 ESTIMATES = ("expected_error", "radius95")
-LENGTHS = ("expected_error", "radius95")  # those in network pixels
 
 
 def estimate(calibration: Calibration, heatmaps: Tensor) -> dict[str, Tensor]:

@@ -12,8 +12,7 @@ from scn_tf.data import pipeline
 from scn_tf.export.forms.saved_model import SAVED_MODEL
 from scn_tf.export.forms.saved_model.reading import open_model
 from scn_tf.export.parity import Compared, Find, Fitted, Sent
-from scn_tf.types import Array, Located, Vector
-from scn_tf.uncertainty.estimates import LENGTHS
+from scn_tf.types import LENGTHS, Array, Located, Vector
 
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 ENCODED = {".png", ".bmp", *JPEG}  # what serving_default decodes
