@@ -18,7 +18,7 @@ from scn_tf.export.forms import FORMS, tflite
 from scn_tf.export.forms.tflite.reading import read_info
 from scn_tf.runs import checkpoints
 from scn_tf.types import Located
-from tests.conftest import EXACT, SAME_RADIUS, small_config
+from tests.conftest import EXACT, SAME_RADIUS, calibrate_at_random, small_config
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def expected(run, images):
 
 
 @pytest.mark.parametrize("form", ["none", "float16", "dynamic", "int8", "onnx"])
-def test_a_file_answers_through_load_and_tells_what_it_is(files, form, run_2d, hands_2d):
+def test_a_file_answers_through_load_and_tells_what_it_is(files, form, calibrated_2d, hands_2d):
     path = hands_2d / "images" / "hand_008.png"
-    loaded, reference = scn_tf.load(files[form]), scn_tf.load(run_2d)
+    loaded, reference = scn_tf.load(files[form]), scn_tf.load(calibrated_2d)
     assert loaded.names == reference.names
     assert str(hands_2d) not in str(loaded.info)
     found, wanted = loaded.predict(path), reference.predict(path)
@@ -53,13 +53,13 @@ def test_a_file_answers_through_load_and_tells_what_it_is(files, form, run_2d, h
         assert np.abs(apart).max() <= {"none": SAME_RADIUS, "onnx": SAME_RADIUS}.get(form, 0.5) * wanted.estimates.radius95.min()
 
 
-def test_files_of_models_that_are_not_calibrated_still_answer_and_pass(bare_2d, run_2d, hands_2d, tmp_path, capsys):
+def test_files_of_models_that_are_not_calibrated_still_answer_and_pass(bare_2d, calibrated_2d, hands_2d, tmp_path, capsys):
     paths = [export.export_tflite(bare_2d, tmp_path / "bare.tflite"), export.export_onnx(bare_2d, tmp_path / "bare.onnx")]
     for path in paths:
         found = scn_tf.load(path).predict(hands_2d / "images" / "hand_008.png")
         assert found.estimates is None
         assert found.landmarks.shape == (21, 2)
-    for run in (bare_2d, run_2d):  # calibrated after it was exported
+    for run in (bare_2d, calibrated_2d):  # calibrated after it was exported
         assert cli.main(["check_parity", str(run), *map(str, paths), "--data.root", str(hands_2d)]) == 0
         assert [line.split()[3:5] for line in capsys.readouterr().out.splitlines()[2:]] == [["-", "-"]] * 2
 
@@ -157,9 +157,9 @@ def test_an_onnx_file_that_is_not_there_is_named(tmp_path):
         reading.localizer(tmp_path / "none.onnx")
 
 
-def test_parity_passes_for_exports_of_the_run_and_says_how_far_they_are(files, run_2d, saved_2d, capsys):
+def test_parity_passes_for_exports_of_the_run_and_says_how_far_they_are(files, calibrated_2d, saved_2d, capsys):
     saved = saved_2d.parent
-    status = cli.main(["check_parity", str(run_2d), str(saved), str(files["none"]), str(files["onnx"])])
+    status = cli.main(["check_parity", str(calibrated_2d), str(saved), str(files["none"]), str(files["onnx"])])
     lines = capsys.readouterr().out.splitlines()
     assert status == 0
     assert [line.split()[0] for line in lines] == ["form", "Keras", "hands", "hands,", "none.tflite", "run.onnx"]
@@ -176,11 +176,11 @@ def test_parity_without_any_annotation_is_no_verdict(files, run_2d, hands_2d, tm
         parity.check(run_2d, [files["int8"]], root=root, images=1)
 
 
-def test_parity_fails_for_a_form_that_is_too_far_off(files, run_2d, capsys):
-    rows, unit = parity.check(run_2d, [files["int8"]], images=2)
+def test_parity_fails_for_a_form_that_is_too_far_off(files, calibrated_2d, capsys):
+    rows, unit = parity.check(calibrated_2d, [files["int8"]], images=2)
     assert unit == "mm"
     assert rows[1].largest > 1e-6  # integers are not floats: a comparison that finds no difference compares nothing
-    assert cli.main(["check_parity", str(run_2d), str(files["int8"]), "--images", "2", "--tolerance", "1e-6"]) == 1
+    assert cli.main(["check_parity", str(calibrated_2d), str(files["int8"]), "--images", "2", "--tolerance", "1e-6"]) == 1
     assert "  largest 1e-06, mean radius 5 %  TOO FAR" in capsys.readouterr().out
 
 
@@ -249,6 +249,7 @@ def test_parity_refuses_an_export_of_another_run(files, run_3d):
 def test_other_networks_and_decoders_are_exported_too(name, decoder, hands_2d, tmp_path):
     run, image = tmp_path / "run", hands_2d / "images" / "hand_008.png"
     train_run.train(small_config(hands_2d, model__name=name, model__filters=21, heatmap__decoder=decoder), run)
+    calibrate_at_random(run / "model.keras")
     wanted = scn_tf.load(run).predict(image)
     exports = [
         export.export_saved_model(run, tmp_path / "served"),

@@ -22,7 +22,7 @@ from scn_tf.export.forms.saved_model import reading as saved_model
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.serving import client, demo, servable
-from tests.conftest import EXACT, REPOSITORY, SAME_RADIUS, SUBPIXEL, small_config, with_settings
+from tests.conftest import EXACT, REPOSITORY, SAME_RADIUS, SUBPIXEL, calibrate_at_random, small_config, with_settings
 from tests.serving_client import ask, b64, running
 from tests.test_tf_serving_client import PredictionService, Servable
 
@@ -56,6 +56,7 @@ def flat(hands_2d, tmp_path_factory):
 def run(flat, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "flat"
     train_run.train(small_config(flat, train__epochs=1), run)
+    calibrate_at_random(run / "model.keras")
     return run
 
 

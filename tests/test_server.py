@@ -83,10 +83,10 @@ def test_rows_and_columns_give_what_predict_gives_for_images_of_any_size(port, p
         assert columns["outputs"]["landmarks"] == [row["landmarks"] for row in answer["predictions"]]
 
 
-def test_the_answer_holds_errors_and_radii_with_their_unit(port, pictures, run_2d):
+def test_the_answer_holds_errors_and_radii_with_their_unit(port, pictures, calibrated_2d):
     files = [b64(path.read_bytes()) for path in pictures]
     _, answer = ask(port, body={"instances": files})
-    for row, expected in zip(answer["predictions"], predictions(run_2d, pictures), strict=True):
+    for row, expected in zip(answer["predictions"], predictions(calibrated_2d, pictures), strict=True):
         assert row["error_unit"] == expected.estimates.unit == "mm"
         for name in ("expected_error", "radius95"):
             np.testing.assert_allclose(row[name], getattr(expected.estimates, name), rtol=SAME_RADIUS)

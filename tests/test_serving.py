@@ -42,8 +42,8 @@ def test_the_folder_is_as_tf_serving_wants_it(exported, run_2d):
     assert sorted(p.name for p in exported.parent.iterdir()) == ["1", "2"]
 
 
-def test_serving_default_equals_the_training_side_on_images_of_any_size(signatures, run_2d, hands_2d, tmp_path):
-    model = scn_tf.load(run_2d)
+def test_serving_default_equals_the_training_side_on_images_of_any_size(signatures, calibrated_2d, hands_2d, tmp_path):
+    model = scn_tf.load(calibrated_2d)
     names = ("wide.png", "deep.png", "colour.png", "clear.png", "grey.jpg", "small.bmp")
     paths = [hands_2d / "images" / "hand_007.png", *(tmp_path / name for name in names)]
     array = sitk.GetArrayFromImage(sitk.ReadImage(str(paths[0])))
@@ -74,10 +74,10 @@ def assert_same_estimates(found, expected):
         np.testing.assert_array_equal(found.get(name), getattr(expected, name))
 
 
-def test_errors_are_in_pixels_of_each_image_where_no_pixel_size_is_known(run_2d, rng):
-    network, info = checkpoints.load_model(run_2d / "model.keras")
+def test_errors_are_in_pixels_of_each_image_where_no_pixel_size_is_known(calibrated_2d, rng):
+    network, info = checkpoints.load_model(calibrated_2d)
     plain = info.model_copy(update={"spacing_mm": None, "aspect": "square"})
-    predictor = predict.Predictor(scn_tf.load(run_2d).locate, plain)
+    predictor = predict.Predictor(scn_tf.load(calibrated_2d).locate, plain)
     service = signatures_module.Service(network, plain)
     small = rng.normal(size=(60, 50)).astype("float32")
     for image in (small, np.kron(small, np.ones((3, 3), "float32"))):
@@ -113,8 +113,8 @@ def test_signatures_of_a_model_that_is_not_calibrated_are_as_before(bare_2d):
     assert set(map(frozenset, outputs.values())) == {frozenset({"landmarks", "scores"})}
 
 
-def test_whatever_estimates_a_model_has_are_passed_on(run_2d, monkeypatch, rng):
-    network, info = checkpoints.load_model(run_2d / "model.keras")
+def test_whatever_estimates_a_model_has_are_passed_on(calibrated_2d, monkeypatch, rng):
+    network, info = checkpoints.load_model(calibrated_2d)
     flags = {
         "present": lambda maps: tf.cast(tf.reduce_max(maps, (1, 2)) > 0.5, tf.int32),
         "image_ok": lambda maps: tf.ones(len(maps), tf.int32),

@@ -164,12 +164,12 @@ def remote(request):
     return client.predict_grpc, request.getfixturevalue("grpc_address"), nobody
 
 
-def test_a_remote_server_finds_what_the_run_finds_in_images_of_any_size(remote, pictures, run_2d, servable):
+def test_a_remote_server_finds_what_the_run_finds_in_images_of_any_size(remote, pictures, calibrated_2d, servable):
     predict, server, _ = remote
     servable.batches.clear()
     found = predict(server, pictures, version=1, batch_size=3)
     assert servable.batches == [3, 1]
-    model = scn_tf.load(run_2d)
+    model = scn_tf.load(calibrated_2d)
     for one, path in zip(found, pictures, strict=True):
         expected = model.predict(path)
         np.testing.assert_allclose(one.landmarks, expected.landmarks, atol=SUBPIXEL)

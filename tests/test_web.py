@@ -33,12 +33,12 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def site(browser, run_2d, tmp_path_factory):
+def site(browser, calibrated_2d, tmp_path_factory):
     """Address and folder of ``scn-tf demo``, which must end well when it is interrupted."""
     folder = tmp_path_factory.mktemp("demo")
     # A shell's background jobs start with the interrupt ignored.
     program = "import signal as s, sys; s.signal(s.SIGINT, s.default_int_handler); from scn_tf.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "demo", str(run_2d), "--out", str(folder), "--port", "0", "--no-open"]
+    command = [sys.executable, "-c", program, "demo", str(calibrated_2d), "--out", str(folder), "--port", "0", "--no-open"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline()
@@ -88,7 +88,7 @@ def pictures(hands_2d, tmp_path_factory):
 
 @pytest.mark.filterwarnings("ignore:.*turned.jpg. its EXIF orientation is 6")
 @pytest.mark.filterwarnings("ignore:.*flat.png. every pixel has the same value")  # Python says so of that one
-def test_the_page_finds_what_python_finds_and_hands_out_both_files(page, pictures, run_2d):
+def test_the_page_finds_what_python_finds_and_hands_out_both_files(page, pictures, calibrated_2d):
     page.find_element("id", "files").send_keys("\n".join(map(str, pictures)))
     wait_for(page, f"{len(pictures)} images, 21 landmarks each.")
     note = "turned.jpg: note: EXIF says to turn it (orientation 6); landmarks are in its pixels as stored, not turned."
@@ -99,7 +99,7 @@ def test_the_page_finds_what_python_finds_and_hands_out_both_files(page, picture
     document = json.loads(downloaded(page, "predictions.json"))
     assert list(rows[0]) == ["id", "landmark", "x", "y", "score", *tables.CALIBRATED]
     assert [image["file"] for image in document["images"]] == [path.name for path in pictures]
-    model = scn_tf.load(run_2d)
+    model = scn_tf.load(calibrated_2d)
     for path, image in zip(pictures, document["images"], strict=True):
         expected = model.predict(path)
         own = [row for row in rows if row["id"] == path.stem]
@@ -119,7 +119,7 @@ def test_the_page_finds_what_python_finds_and_hands_out_both_files(page, picture
             assert [row[name] for row in own] == shown
 
 
-def test_picture_and_table_follow_the_controls(page, pictures, run_2d):
+def test_picture_and_table_follow_the_controls(page, pictures, calibrated_2d):
     first, second = pictures[0], pictures[2]
     for path in (first, second):
         page.find_element("id", "files").send_keys(str(path))
@@ -136,7 +136,7 @@ def test_picture_and_table_follow_the_controls(page, pictures, run_2d):
         seen.append(picture())
     assert len(set(seen)) == 7
     page.find_element("css selector", "#shown option").click()  # back to the first
-    expected = scn_tf.load(run_2d).predict(first)
+    expected = scn_tf.load(calibrated_2d).predict(first)
     deadline = time.monotonic() + 20
     while abs(float(page.find_element("css selector", "#rows td").text) - expected.landmarks[0, 0]) > 0.05 + SAME_PX:
         assert time.monotonic() < deadline
