@@ -1,4 +1,4 @@
-"""Cost of expected errors and radii: `serving_default` of a network with and without a calibration.
+"""Cost of expected errors, radii and flags: `serving_default` of a network with and without a calibration.
 
 Random weights: speed does not depend on them. Both exports take turns in one process, in changing order, and each round gives one ratio, so
 that what else the machine does meets both. A second copy of the bare export shows how far equal ones differ. Aim: a median ratio of 1.05.
@@ -33,6 +33,10 @@ CALIBRATION = Calibration(
     offsets=(0.0,) * server_load.LANDMARKS,
     factor=2.0,
     power=0.8,
+    median=((0.0,) * len(NAMES),) * server_load.LANDMARKS,
+    usual=((1.0,) * len(NAMES),) * server_load.LANDMARKS,
+    lowest_presence=0.0,
+    largest_strangeness=1.0,
 )
 
 

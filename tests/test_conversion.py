@@ -61,7 +61,7 @@ def test_files_of_models_that_are_not_calibrated_still_answer_and_pass(bare_2d, 
         assert found.landmarks.shape == (21, 2)
     for run in (bare_2d, calibrated_2d):  # calibrated after it was exported
         assert cli.main(["check_parity", str(run), *map(str, paths), "--data.root", str(hands_2d)]) == 0
-        assert [line.split()[3:5] for line in capsys.readouterr().out.splitlines()[2:]] == [["-", "-"]] * 2
+        assert [line.split()[3:6] for line in capsys.readouterr().out.splitlines()[2:]] == [["-", "-", "-"]] * 2
 
 
 @pytest.mark.parametrize("form", ["float16", "dynamic", "int8"])
@@ -163,7 +163,7 @@ def test_parity_passes_for_exports_of_the_run_and_says_how_far_they_are(files, c
     lines = capsys.readouterr().out.splitlines()
     assert status == 0
     assert [line.split()[0] for line in lines] == ["form", "Keras", "hands", "hands,", "none.tflite", "run.onnx"]
-    assert all(line.endswith("  largest 0.05, radius 1 %  ok") for line in lines[1:])
+    assert all(line.endswith("  largest 0.05, radius and flags 1 %  ok") for line in lines[1:])
 
 
 def test_parity_without_any_annotation_is_no_verdict(files, run_2d, hands_2d, tmp_path):
@@ -181,7 +181,7 @@ def test_parity_fails_for_a_form_that_is_too_far_off(files, calibrated_2d, capsy
     assert unit == "mm"
     assert rows[1].largest > 1e-6  # integers are not floats: a comparison that finds no difference compares nothing
     assert cli.main(["check_parity", str(calibrated_2d), str(files["int8"]), "--images", "2", "--tolerance", "1e-6"]) == 1
-    assert "  largest 1e-06, mean radius 5 %  TOO FAR" in capsys.readouterr().out
+    assert "  largest 1e-06, mean radius and flags 5 %  TOO FAR" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -237,6 +237,32 @@ def test_parity_judges_radii_of_float_forms_one_by_one_and_of_smaller_ones_by_th
     np.testing.assert_allclose(
         [second.radius, second.mean_radius], 100 * np.array([np.max(np.abs(shares)), abs(np.mean(shares))]), atol=1e-9
     )
+    assert second.passed is passes
+
+
+@pytest.mark.parametrize(("kind", "other", "passes"), [("none", 0, True), ("none", 1, False), ("int8", 1, True), ("int8", 3, False)])
+@pytest.mark.parametrize("name", ["present", "image_ok"])
+def test_parity_counts_flags_that_differ(name, kind, other, passes, tmp_path):
+    """25 images of two landmarks, of which ``other`` have another flag for the first one or for the image."""
+    one = np.ones(2, "float32")
+    examples = [
+        {"landmarks": np.zeros((2, 2)), "annotated": np.ones(2), "unit_per_pixel": one, "file_per_pixel": one, "other": number < other}
+        for number in range(25)
+    ]
+
+    def keras(example):
+        ones = np.ones(2)
+        return Located(np.zeros((2, 2)), ones, ones, ones, present=np.ones(2, int), image_ok=np.int32(1))
+
+    def form(example):
+        changed = {"present": np.array([not example["other"], 1]), "image_ok": np.int32(not example["other"])}
+        return keras(example)._replace(**{name: changed[name]})
+
+    more_error = FORMS["tflite"].more_error.get(kind)
+    _, second = parity.measure(
+        [parity.Compared("Keras", tmp_path, None, keras), parity.Compared("form", tmp_path, more_error, form)], examples
+    )
+    assert second.flags == pytest.approx(100 * other / (25 if name == "image_ok" else 50))
     assert second.passed is passes
 
 

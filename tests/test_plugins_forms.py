@@ -96,7 +96,7 @@ def test_a_registered_form_is_written_opened_and_compared_by_the_commands(toy, c
     assert cli.main(["export", str(calibrated_2d), str(tmp_path / "half.toy"), "--weights", "half"]) == 0
     capsys.readouterr()
     assert cli.main(["check-parity", str(calibrated_2d), str(out)]) == 0
-    assert capsys.readouterr().out.splitlines()[2].endswith("  largest 0.05, radius 1 %  ok")
+    assert capsys.readouterr().out.splitlines()[2].endswith("  largest 0.05, radius and flags 1 %  ok")
     cli.main(["check-parity", str(calibrated_2d), str(tmp_path / "half.toy")])  # a hardly trained network may jump between two peaks
     assert "  error +0.5" in capsys.readouterr().out.splitlines()[2]
     loaded = scn_tf.load(tmp_path / "half.toy")

@@ -15,8 +15,9 @@ import pytest
 import SimpleITK as sitk
 
 import scn_tf
-from scn_tf import geometry
+from scn_tf import export, geometry
 from scn_tf.data import preprocess
+from scn_tf.runs import checkpoints
 from scn_tf.serving import demo
 from scn_tf.storage import tables
 from tests import chromium
@@ -33,12 +34,26 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def site(browser, calibrated_2d, tmp_path_factory):
+def quiet_run(calibrated_2d, tmp_path_factory):
+    """A model to which no image is strange and no landmark absent."""
+    return flagging(calibrated_2d, tmp_path_factory.mktemp("quiet") / "run.keras", strange=1e9, absent=-1e9)
+
+
+def flagging(file, path, *, strange, absent):
+    """A copy of a calibrated model with other limits of its flags."""
+    info = checkpoints.read_info(shutil.copy(file, path))
+    limits = {"largest_strangeness": strange, "lowest_presence": absent}
+    checkpoints.restate(path, info.model_copy(update={"calibration": info.calibration.model_copy(update=limits)}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(browser, quiet_run, tmp_path_factory):
     """Address and folder of ``scn-tf demo``, which must end well when it is interrupted."""
     folder = tmp_path_factory.mktemp("demo")
     # A shell's background jobs start with the interrupt ignored.
     program = "import signal as s, sys; s.signal(s.SIGINT, s.default_int_handler); from scn_tf.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "demo", str(calibrated_2d), "--out", str(folder), "--port", "0", "--no-open"]
+    command = [sys.executable, "-c", program, "demo", str(quiet_run), "--out", str(folder), "--port", "0", "--no-open"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline()
@@ -88,7 +103,7 @@ def pictures(hands_2d, tmp_path_factory):
 
 @pytest.mark.filterwarnings("ignore:.*turned.jpg. its EXIF orientation is 6")
 @pytest.mark.filterwarnings("ignore:.*flat.png. every pixel has the same value")  # Python says so of that one
-def test_the_page_finds_what_python_finds_and_hands_out_both_files(page, pictures, calibrated_2d):
+def test_the_page_finds_what_python_finds_and_hands_out_both_files(page, pictures, quiet_run):
     page.find_element("id", "files").send_keys("\n".join(map(str, pictures)))
     wait_for(page, f"{len(pictures)} images, 21 landmarks each.")
     note = "turned.jpg: note: EXIF says to turn it (orientation 6); landmarks are in its pixels as stored, not turned."
@@ -99,7 +114,7 @@ def test_the_page_finds_what_python_finds_and_hands_out_both_files(page, picture
     document = json.loads(downloaded(page, "predictions.json"))
     assert list(rows[0]) == ["id", "landmark", "x", "y", "score", *tables.CALIBRATED]
     assert [image["file"] for image in document["images"]] == [path.name for path in pictures]
-    model = scn_tf.load(calibrated_2d)
+    model = scn_tf.load(quiet_run)
     for path, image in zip(pictures, document["images"], strict=True):
         expected = model.predict(path)
         own = [row for row in rows if row["id"] == path.stem]
@@ -178,6 +193,24 @@ def test_absent_landmarks_and_strange_images_are_marked_in_both_files(page):
     (image,) = json.loads(document)["images"]
     assert (image["error_unit"], image["image_ok"]) == ("px", False)
     assert [point["present"] for point in image["landmarks"]] == [True, False]
+
+
+def test_the_page_says_which_image_is_strange_and_which_landmarks_are_absent(browser, site, quiet_run, pictures, tmp_path):
+    folder = shutil.copytree(site[1], tmp_path / "page")
+    run = flagging(quiet_run, tmp_path / "run.keras", strange=1e-6, absent=1e9)
+    export.export_tflite(run, folder / "model.tflite", heatmaps=True)
+    with demo.server(folder, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser.get(f"http://127.0.0.1:{server.server_port}/")
+        wait_for(browser, "Ready.")
+        browser.find_element("id", "files").send_keys(str(pictures[0]))
+        wait_for(browser, "1 image, 21 landmarks each.")
+        note = "hand.png: note: it is not like the images that the model was trained on; do not trust its points."
+        assert errors_of(browser) == [note]
+        assert all(cell.text.endswith(" (absent)") for cell in browser.find_elements("css selector", "#rows td:last-child"))
+        browser.find_element("id", "csv").click()
+        assert downloaded(browser, "predictions.csv").splitlines()[1].endswith(",mm,0,0")
+        server.shutdown()
 
 
 def test_the_page_of_a_model_that_is_not_calibrated_says_nothing_of_errors(browser, site, pictures, tmp_path):

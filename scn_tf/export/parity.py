@@ -25,8 +25,10 @@ from scn_tf.types import LENGTHS, Array, Locate, Located, PathName
 # Float forms repeat Keras' arithmetic: px of the original image, any point. The others round weights
 # (and int8 activations), so a point between two equal peaks may jump: their rows say how much their mean error may grow.
 EXACT = 0.05
-# Percent of Keras' radius: of float forms any radius or expected error, of the others their means, which coverage follows.
-EXACT_RADIUS, MORE_RADIUS = 1.0, 5.0
+# Percent, of float forms and of the others. Of Keras' radius, any radius or expected error, or their means, which coverage follows; and of
+# all flags, those that differ.
+EXACT_ESTIMATES, MORE_ESTIMATES = 1.0, 5.0
+FLAGS = ("present", "image_ok")
 
 Fitted: TypeAlias = Mapping[str, Any]  # an example of scn_tf.data.pipeline, with its ``id`` and ``file``
 Find: TypeAlias = Callable[[Fitted], Located]  # -> answers (N, ...) for the one image, in network pixels
@@ -36,8 +38,8 @@ class Row(NamedTuple):
     """Comparison of one form with Keras.
 
     Differences are in pixels of the original images, ``error`` in the data set's unit. ``radius`` and ``mean_radius`` are differences of
-    radii and expected errors in percent of Keras' radii, the largest and that of the means; None without a calibration. ``passed`` tells
-    whether ``limit`` was kept.
+    radii and expected errors in percent of Keras' radii, the largest and that of the means. ``flags`` is the percentage of other values of
+    :data:`FLAGS`. The three are None without a calibration. ``passed`` tells whether ``limit`` was kept.
     """
 
     form: str
@@ -45,6 +47,7 @@ class Row(NamedTuple):
     mean: float
     radius: float | None
     mean_radius: float | None
+    flags: float | None
     milliseconds: float
     megabytes: float
     error: float
@@ -144,11 +147,13 @@ def measure(
         else:
             largest = EXACT if tolerance is None else tolerance
             limit, passed = f"largest {largest:g}", apart.max() <= largest
-        radius = mean_radius = None
+        radius = mean_radius = flags = None
         if "radius95" in found and "radius95" in answers[0]:
-            radius, mean_radius = _radii_apart(found, answers[0], compared)
-            passed &= radius <= EXACT_RADIUS if form.more_error is None else mean_radius <= MORE_RADIUS
-            limit += f", radius {EXACT_RADIUS:g} %" if form.more_error is None else f", mean radius {MORE_RADIUS:g} %"
+            (radius, mean_radius), flags = _radii_apart(found, answers[0], compared), _flags_apart(found, answers[0], compared)
+            words, share, judged = "radius", EXACT_ESTIMATES, radius
+            if form.more_error is not None:
+                words, share, judged = "mean radius", MORE_ESTIMATES, mean_radius
+            limit, passed = f"{limit}, {words} and flags {share:g} %", passed and max(judged, flags) <= share
         rows.append(
             Row(
                 form=form.name,
@@ -156,6 +161,7 @@ def measure(
                 mean=apart.mean(),
                 radius=radius,
                 mean_radius=mean_radius,
+                flags=flags,
                 milliseconds=1e3 * float(np.median(times)),
                 megabytes=_megabytes(form.path),
                 error=error,
@@ -174,17 +180,27 @@ def _radii_apart(found: Mapping[str, Array], keras: Mapping[str, Array], compare
     return 100 * float(largest), 100 * float(max(abs(one.mean()) for one in apart) / radius.mean())
 
 
+def _flags_apart(found: Mapping[str, Array], keras: Mapping[str, Array], compared: Array | slice) -> float:
+    """Percentage of flags, of landmarks and of images, that are not those of Keras."""
+    both = [name for name in FLAGS if name in found and name in keras]
+    apart = [(found[name] != keras[name])[:, compared] if name == "present" else found[name] != keras[name] for name in both]
+    return 100 * float(max((one.mean() for one in apart), default=0.0))
+
+
 def table(rows: Sequence[Row], unit: str) -> str:
     """The rows as text."""
     width = max(len(row.form) for row in rows)
     limits = max(len(row.limit) for row in rows)
-    lines = [f"{'form':{width}s}  largest px   mean px  radius %  mean radius %     ms/image  of Keras       MB  error {unit}  limit"]
+    lines = [
+        f"{'form':{width}s}  largest px   mean px  radius %  mean radius %  flags %     ms/image  of Keras       MB  error {unit}  limit"
+    ]
     for row in rows:
         verdict = "ok" if row.passed else "TOO FAR"
-        radius, mean_radius = ("-" if value is None else f"{value:.3f}" for value in (row.radius, row.mean_radius))
+        radius, mean_radius, flags = ("-" if value is None else f"{value:.3f}" for value in (row.radius, row.mean_radius, row.flags))
         lines.append(
-            f"{row.form:{width}s}  {row.largest:10.4f}  {row.mean:8.4f}  {radius:>8s}  {mean_radius:>13s}  {row.milliseconds:11.1f}  "
-            f"{row.milliseconds / rows[0].milliseconds:8.2f}  {row.megabytes:7.2f}  {row.error:8.4f}  {row.limit:{limits}s}  {verdict}"
+            f"{row.form:{width}s}  {row.largest:10.4f}  {row.mean:8.4f}  {radius:>8s}  {mean_radius:>13s}  {flags:>7s}  "
+            f"{row.milliseconds:11.1f}  {row.milliseconds / rows[0].milliseconds:8.2f}  {row.megabytes:7.2f}  {row.error:8.4f}  "
+            f"{row.limit:{limits}s}  {verdict}"
         )
     return "\n".join(lines)
 

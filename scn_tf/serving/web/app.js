@@ -34,7 +34,7 @@ async function analyse(id, file) {
   const { landmarks, scores, estimates } = found;
   results.set(id, { id, file, width: image.width, height: image.height, landmarks, scores, estimates });
   show();
-  if (estimates?.image_ok === 0) complain(`${file.name}: note: is not like the images that the model was trained on; do not trust its points.`);
+  if (estimates?.image_ok === 0) complain(`${file.name}: note: it is not like the images that the model was trained on; do not trust its points.`);
   if (image.orientation === 1) return;
   complain(`${file.name}: note: EXIF says to turn it (orientation ${image.orientation}); landmarks are in its pixels as stored, not turned.`);
 }
