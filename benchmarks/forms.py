@@ -21,6 +21,7 @@ from scn_tf.export.forms import tflite
 from scn_tf.runs import checkpoints
 from scn_tf.scoring import localization
 from scn_tf.systems import opening
+from scn_tf.types import Located
 
 
 def twins(run, network, settings):
@@ -39,7 +40,7 @@ def twins(run, network, settings):
         def find(example, twin=twin, layout=layout):
             image = torch.from_numpy(example["image"].numpy()).permute(2, 0, 1)[None].contiguous(memory_format=layout)
             with torch.inference_mode():
-                return twin(image)[0][0].numpy()
+                return Located(*(tensor[0].numpy() for tensor in twin(image)))
 
         forms.append(parity.Compared(f"PyTorch twin, {name}", opening.network_file(run), None, find))
     return forms
@@ -64,7 +65,8 @@ def main():
         exports.append(export_onnx(options.run, Path(folder) / "network.onnx"))
         for form in tflite.QUANTIZATIONS:
             exports.append(export_tflite(options.run, Path(folder) / f"{form}.tflite", quantize=form))
-        forms = [parity.Compared("Keras", path, None, parity.on_input(localization.localizer(network, settings.heatmap.decoder)))]
+        keras = localization.localizer(network, settings.heatmap.decoder, info.calibration)
+        forms = [parity.Compared("Keras", path, None, parity.on_input(keras))]
         forms += twins(options.run, network, settings)
         sent = parity.Sent(dataset, settings.model, [example["file"] for example in examples])
         for export in exports:

@@ -25,14 +25,9 @@ LANDMARKS = 37
 QUIET = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def export(folder, size, filters):
-    """Write an untrained network as a SavedModel and the pictures to ask about; all into ``folder``."""
-    import tensorflow as tf
-
+def untrained(size, filters):
+    """(network, facts of its file): a network with random weights."""
     from scn_tf import build, config
-    from scn_tf.export import export_saved_model
-    from scn_tf.runs import checkpoints
-    from scn_tf.runs.folder import RunFolder
     from scn_tf.runs.info import ModelInfo
 
     settings = config.from_dict({"model": {"preset": "small", "image_size": [size, size], "filters": filters}}).resolved(2)
@@ -47,9 +42,25 @@ def export(folder, size, filters):
         spacing_mm=None,
         config=settings,
     )
-    network = build.from_config(settings.model, num_maps=LANDMARKS, channels=1)
+    return build.from_config(settings.model, num_maps=LANDMARKS, channels=1), info
+
+
+def export(folder, size, filters):
+    """Write an untrained network as a SavedModel and the pictures to ask about; all into ``folder``."""
+    from scn_tf.export import export_saved_model
+    from scn_tf.runs import checkpoints
+    from scn_tf.runs.folder import RunFolder
+
+    network, info = untrained(size, filters)
     checkpoints.save_model(network, RunFolder(folder).model, info)
     export_saved_model(RunFolder(folder).model, folder / "served")
+    write_pictures(folder, size)
+
+
+def write_pictures(folder, size):
+    """Write PNG files of four sizes."""
+    import tensorflow as tf
+
     for number in range(4):
         # Smooth, so that the files are as small as radiographs are; of different sizes.
         shape = (size * (2 + number) // 2, size * (3 + number) // 3)

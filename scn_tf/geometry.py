@@ -78,6 +78,16 @@ def fit_axes(
     return scale, translation
 
 
+def length_of_input_pixel(scale: Tensor, pixel_size: Tensor) -> Tensor:
+    """Length (...) of a network pixel, which :func:`fit_axes` makes the same along all axes.
+
+    Args:
+        scale: (..., d) of a :class:`Fit`.
+        pixel_size: (..., d) extent of a pixel of the array; its unit is that of the result.
+    """
+    return pixel_size[..., 0] / scale[..., 0]
+
+
 def apply(matrix: Array, points: Array) -> Array:
     """Map points (..., d) by a homogeneous matrix (d + 1, d + 1). NaN stays NaN."""
     matrix, points = np.asarray(matrix, dtype=float), np.asarray(points, dtype=float)

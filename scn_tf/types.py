@@ -61,6 +61,9 @@ class Located(NamedTuple):
     statistics: Tensor | None = None
 
 
+LENGTHS = ("expected_error", "radius95")  # fields of Located that are converted with the unit
+
+
 def mapped(located: Located, function: Callable[[Any], Any]) -> Located:
     """Answers with a function applied to each tensor that is there."""
     return Located(**{name: function(values) for name, values in located._asdict().items() if values is not None})

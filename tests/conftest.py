@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,6 +21,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # The one home of tolerances, in pixels.
 EXACT = 1e-4
 SUBPIXEL = 0.05
+# The same of radii, as a share of them.
+SAME_RADIUS = 0.01
 
 
 @pytest.fixture(scope="session")
@@ -165,6 +168,47 @@ def run_3d(hands_3d, tmp_path_factory):
     return run
 
 
+def drawn_calibration(landmarks, decoder="quadratic"):
+    """A calibration of random errors and statistics."""
+    from scn_tf.uncertainty import fitting, peak_statistics
+
+    rng = np.random.default_rng(1)
+    drawn = fitting.Observed(rng.gamma(2.0, size=(9, landmarks)), rng.normal(size=(9, landmarks, len(peak_statistics.NAMES))) * 3)
+    return fitting.calibrate(drawn, None, split="val", decoder=decoder)
+
+
+def calibrate_at_random(file):
+    """Give a model file a drawn calibration; returns it."""
+    from scn_tf.runs import checkpoints
+
+    info = checkpoints.read_info(file)
+    drawn = drawn_calibration(len(info.landmarks), info.config.heatmap.decoder)
+    checkpoints.restate(file, info.model_copy(update={"calibration": drawn}))
+    return file
+
+
+@pytest.fixture(scope="session")
+def bare_2d(run_2d, tmp_path_factory):
+    """Model file of ``run_2d`` without a calibration, as earlier versions wrote it."""
+    from scn_tf.runs import checkpoints
+
+    file = Path(shutil.copy(run_2d / "model.keras", tmp_path_factory.mktemp("bare") / "bare_2d.keras"))
+    checkpoints.restate(file, checkpoints.read_info(file).model_copy(update={"calibration": None}))
+    return file
+
+
+@pytest.fixture(scope="session")
+def calibrated_2d(run_2d, tmp_path_factory):
+    """Model file of ``run_2d`` with a drawn calibration."""
+    return calibrate_at_random(Path(shutil.copy(run_2d / "model.keras", tmp_path_factory.mktemp("calibrated") / "calibrated_2d.keras")))
+
+
+@pytest.fixture(scope="session")
+def calibrated_3d(run_3d, tmp_path_factory):
+    """Model file of ``run_3d`` with a drawn calibration."""
+    return calibrate_at_random(Path(shutil.copy(run_3d / "model.keras", tmp_path_factory.mktemp("calibrated") / "calibrated_3d.keras")))
+
+
 LABEL_SETTINGS = dict(model__name="segmentation", model__filters=8, train__loss="cross_entropy", train__learning_rate=3e-3)
 
 
@@ -179,11 +223,11 @@ def label_run_2d(hands_2d, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def saved_2d(run_2d, tmp_path_factory):
-    """SavedModel of ``run_2d``, folder of version 1; for reading alone."""
+def saved_2d(calibrated_2d, tmp_path_factory):
+    """SavedModel of ``calibrated_2d``, folder of version 1; for reading alone."""
     from scn_tf import export
 
-    return export.export_saved_model(run_2d, tmp_path_factory.mktemp("saved_2d") / "hands")
+    return export.export_saved_model(calibrated_2d, tmp_path_factory.mktemp("saved_2d") / "hands")
 
 
 @pytest.fixture(scope="session")
@@ -195,14 +239,14 @@ def saved_3d(run_3d, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def files_2d(run_2d, tmp_path_factory):
-    """Every TFLite form and ONNX of ``run_2d``, by name; for reading alone."""
+def files_2d(calibrated_2d, tmp_path_factory):
+    """Every TFLite form and ONNX of ``calibrated_2d``, by name; for reading alone."""
     from scn_tf import export
     from scn_tf.export.forms import tflite
 
     folder = tmp_path_factory.mktemp("files_2d")
-    made = {form: export.export_tflite(run_2d, folder / f"{form}.tflite", quantize=form) for form in tflite.QUANTIZATIONS}
-    return {**made, "onnx": export.export_onnx(run_2d, folder / "run.onnx")}
+    made = {form: export.export_tflite(calibrated_2d, folder / f"{form}.tflite", quantize=form) for form in tflite.QUANTIZATIONS}
+    return {**made, "onnx": export.export_onnx(calibrated_2d, folder / "run.onnx")}
 
 
 @pytest.fixture(scope="session")

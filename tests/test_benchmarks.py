@@ -1,8 +1,10 @@
 """What benchmarks print of errors, and that the one of the server finds a model that it can serve."""
 
+import re
+
 import numpy as np
 
-from benchmarks import agreement, automatic_settings, drawn_sets, intervals, server_load
+from benchmarks import agreement, automatic_settings, drawn_sets, estimates_cost, intervals, server_load
 from scn_tf.data.dataset import open_dataset
 from scn_tf.serving import servable
 
@@ -27,6 +29,15 @@ def test_the_model_of_the_load_test_is_one_that_can_be_served(tmp_path):
     (encoded,) = {path.read_bytes() for path in tmp_path.glob("0.png")}
     found = servable.run(model.signatures["serving_default"], {"image_bytes": np.array([encoded], dtype=object)})
     assert found["landmarks"].shape == (1, server_load.LANDMARKS, 2)
+
+
+def test_the_cost_of_estimates_is_measured_in_turns(capsys):
+    order = []
+    calls = {name: (lambda name=name: order.append(name)) for name in "ab"}
+    assert {name: len(times) for name, times in estimates_cost.seconds(calls, 2).items()} == {"a": 2, "b": 2}
+    assert "".join(order) == "abba" * 2
+    estimates_cost.main(["--size", "32", "--filters", "2", "--rounds", "2"])
+    assert re.search(r"^calibrated +\d+\.\d+ times as long", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_drawn_sets_are_whole_and_settings_for_them_are_decided(tmp_path):

@@ -13,10 +13,12 @@ from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import DatasetError
 from scn_tf.export import parity, reading
+from scn_tf.export.answers import answer_of
 from scn_tf.export.forms import FORMS, tflite
 from scn_tf.export.forms.tflite.reading import read_info
 from scn_tf.runs import checkpoints
-from tests.conftest import EXACT, small_config
+from scn_tf.types import Located
+from tests.conftest import EXACT, SAME_RADIUS, calibrate_at_random, small_config
 
 
 @pytest.fixture
@@ -34,9 +36,9 @@ def expected(run, images):
 
 
 @pytest.mark.parametrize("form", ["none", "float16", "dynamic", "int8", "onnx"])
-def test_a_file_answers_through_load_and_tells_what_it_is(files, form, run_2d, hands_2d):
+def test_a_file_answers_through_load_and_tells_what_it_is(files, form, calibrated_2d, hands_2d):
     path = hands_2d / "images" / "hand_008.png"
-    loaded, reference = scn_tf.load(files[form]), scn_tf.load(run_2d)
+    loaded, reference = scn_tf.load(files[form]), scn_tf.load(calibrated_2d)
     assert loaded.names == reference.names
     assert str(hands_2d) not in str(loaded.info)
     found, wanted = loaded.predict(path), reference.predict(path)
@@ -45,6 +47,21 @@ def test_a_file_answers_through_load_and_tells_what_it_is(files, form, run_2d, h
     # Coarser forms of a hardly trained network may take another of two equal peaks: their heights must agree.
     tolerance = {"none": 1e-4, "onnx": 1e-4, "float16": 0.01}.get(form, 0.2)
     np.testing.assert_allclose(found.scores, wanted.scores, atol=tolerance * np.abs(wanted.scores).max())
+    assert found.estimates.unit == wanted.estimates.unit
+    for name in ("expected_error", "radius95"):
+        apart = getattr(found.estimates, name) - getattr(wanted.estimates, name)
+        assert np.abs(apart).max() <= {"none": SAME_RADIUS, "onnx": SAME_RADIUS}.get(form, 0.5) * wanted.estimates.radius95.min()
+
+
+def test_files_of_models_that_are_not_calibrated_still_answer_and_pass(bare_2d, calibrated_2d, hands_2d, tmp_path, capsys):
+    paths = [export.export_tflite(bare_2d, tmp_path / "bare.tflite"), export.export_onnx(bare_2d, tmp_path / "bare.onnx")]
+    for path in paths:
+        found = scn_tf.load(path).predict(hands_2d / "images" / "hand_008.png")
+        assert found.estimates is None
+        assert found.landmarks.shape == (21, 2)
+    for run in (bare_2d, calibrated_2d):  # calibrated after it was exported
+        assert cli.main(["check_parity", str(run), *map(str, paths), "--data.root", str(hands_2d)]) == 0
+        assert [line.split()[3:6] for line in capsys.readouterr().out.splitlines()[2:]] == [["-", "-", "-"]] * 2
 
 
 @pytest.mark.parametrize("form", ["float16", "dynamic", "int8"])
@@ -83,7 +100,9 @@ def test_tflite_has_builtins_fixed_batch_and_names(files):
 
     for form in tflite.QUANTIZATIONS:
         interpreter = Interpreter(model_path=str(files[form]))
-        assert interpreter.get_signature_list() == {"serve_input": {"inputs": ["image"], "outputs": ["landmarks", "scores"]}}
+        outputs = sorted(answer_of(read_info(files[form])).outputs)
+        assert {"landmarks", "scores", "expected_error", "radius95"} <= set(outputs)
+        assert interpreter.get_signature_list() == {"serve_input": {"inputs": ["image"], "outputs": outputs}}
         details = interpreter.get_signature_runner("serve_input").get_input_details()["image"]
         assert (details["shape"].tolist(), details["dtype"]) == ([1, 48, 32, 1], np.float32)
         assert read_info(files[form]).quantize == form
@@ -99,7 +118,8 @@ def test_int8_computes_convolutions_in_integers_and_the_rest_in_float(files):
     for operator in interpreter._get_ops_details():
         kinds.setdefault(operator["op_name"], set()).add(types[operator["outputs"][0]])
     assert kinds["CONV_2D"] == {np.int8}
-    assert kinds["TANH"] == kinds["BATCH_MATMUL"] == {np.float32}
+    # Of the decoder the clipped step, of the estimates logarithm, power and clipped statistics.
+    assert kinds["TANH"] == kinds["BATCH_MATMUL"] == kinds["MINIMUM"] == kinds["LOG"] == kinds["EXP"] == {np.float32}
     assert files["int8"].stat().st_size < files["none"].stat().st_size
 
 
@@ -137,13 +157,13 @@ def test_an_onnx_file_that_is_not_there_is_named(tmp_path):
         reading.localizer(tmp_path / "none.onnx")
 
 
-def test_parity_passes_for_exports_of_the_run_and_says_how_far_they_are(files, run_2d, saved_2d, capsys):
+def test_parity_passes_for_exports_of_the_run_and_says_how_far_they_are(files, calibrated_2d, saved_2d, capsys):
     saved = saved_2d.parent
-    status = cli.main(["check_parity", str(run_2d), str(saved), str(files["none"]), str(files["onnx"])])
+    status = cli.main(["check_parity", str(calibrated_2d), str(saved), str(files["none"]), str(files["onnx"])])
     lines = capsys.readouterr().out.splitlines()
     assert status == 0
     assert [line.split()[0] for line in lines] == ["form", "Keras", "hands", "hands,", "none.tflite", "run.onnx"]
-    assert all(line.endswith("  largest 0.05   ok") for line in lines[1:])
+    assert all(line.endswith("  largest 0.05, radius and flags 1 %  ok") for line in lines[1:])
 
 
 def test_parity_without_any_annotation_is_no_verdict(files, run_2d, hands_2d, tmp_path):
@@ -156,12 +176,12 @@ def test_parity_without_any_annotation_is_no_verdict(files, run_2d, hands_2d, tm
         parity.check(run_2d, [files["int8"]], root=root, images=1)
 
 
-def test_parity_fails_for_a_form_that_is_too_far_off(files, run_2d, capsys):
-    rows, unit = parity.check(run_2d, [files["int8"]], images=2)
+def test_parity_fails_for_a_form_that_is_too_far_off(files, calibrated_2d, capsys):
+    rows, unit = parity.check(calibrated_2d, [files["int8"]], images=2)
     assert unit == "mm"
     assert rows[1].largest > 1e-6  # integers are not floats: a comparison that finds no difference compares nothing
-    assert cli.main(["check_parity", str(run_2d), str(files["int8"]), "--images", "2", "--tolerance", "1e-6"]) == 1
-    assert "  largest 1e-06  TOO FAR" in capsys.readouterr().out
+    assert cli.main(["check_parity", str(calibrated_2d), str(files["int8"]), "--images", "2", "--tolerance", "1e-6"]) == 1
+    assert "  largest 1e-06, mean radius and flags 5 %  TOO FAR" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -183,13 +203,67 @@ def test_parity_judges_float_forms_by_points_and_smaller_ones_by_their_error(kin
     keras = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     moved = keras + np.array([[shift, 0.0], [0.0, 0.0], [0.0, 0.0]])
     more_error = FORMS["tflite"].more_error.get(kind)
-    forms = [parity.Compared("Keras", tmp_path, None, lambda _: keras), parity.Compared("form", tmp_path, more_error, lambda _: moved)]
+    answers = [lambda _, points=points: Located(points, np.ones(3)) for points in (keras, moved)]
+    forms = [parity.Compared("Keras", tmp_path, None, answers[0]), parity.Compared("form", tmp_path, more_error, answers[1])]
     first, second = parity.measure(forms, [example, example])
     assert first.passed
     np.testing.assert_allclose([second.largest, second.mean, second.error - first.error], [shift, shift / 3, shift / 6], rtol=1e-6)
     assert second.megabytes == 2e-6
     assert second.passed is passes
     assert second.limit == ("largest 0.05" if kind == "none" else f"error +{more_error:g}")
+    assert second.radius is None
+
+
+@pytest.mark.parametrize("name", ["radius95", "expected_error"])
+@pytest.mark.parametrize(
+    ("kind", "shares", "passes"),
+    [
+        ("none", [0.009, 0, 0], True),
+        ("none", [0, 0.011, 0], False),
+        ("int8", [0.3, -0.3, 0], True),
+        ("int8", [0.1, 0.1, 0], False),
+        ("int8", [-0.1, -0.1, 0], False),
+    ],
+)
+def test_parity_judges_radii_of_float_forms_one_by_one_and_of_smaller_ones_by_their_mean(name, kind, shares, passes, tmp_path):
+    """Three landmarks with a radius of 2 px; in the form they differ by ``shares`` of it."""
+    one = np.ones(2, "float32")
+    example = {"landmarks": np.zeros((3, 2)), "annotated": np.ones(3), "unit_per_pixel": one, "file_per_pixel": one}
+    keras = Located(np.zeros((3, 2)), np.ones(3), expected_error=np.ones(3), radius95=2 * np.ones(3))
+    form = keras._replace(**{name: getattr(keras, name) + 2 * np.array(shares)})
+    more_error = FORMS["tflite"].more_error.get(kind)
+    forms = [parity.Compared("Keras", tmp_path, None, lambda _: keras), parity.Compared("form", tmp_path, more_error, lambda _: form)]
+    _, second = parity.measure(forms, [example, example])
+    np.testing.assert_allclose(
+        [second.radius, second.mean_radius], 100 * np.array([np.max(np.abs(shares)), abs(np.mean(shares))]), atol=1e-9
+    )
+    assert second.passed is passes
+
+
+@pytest.mark.parametrize(("kind", "other", "passes"), [("none", 0, True), ("none", 1, False), ("int8", 1, True), ("int8", 3, False)])
+@pytest.mark.parametrize("name", ["present", "image_ok"])
+def test_parity_counts_flags_that_differ(name, kind, other, passes, tmp_path):
+    """25 images of two landmarks, of which ``other`` have another flag for the first one or for the image."""
+    one = np.ones(2, "float32")
+    examples = [
+        {"landmarks": np.zeros((2, 2)), "annotated": np.ones(2), "unit_per_pixel": one, "file_per_pixel": one, "other": number < other}
+        for number in range(25)
+    ]
+
+    def keras(example):
+        ones = np.ones(2)
+        return Located(np.zeros((2, 2)), ones, ones, ones, present=np.ones(2, int), image_ok=np.int32(1))
+
+    def form(example):
+        changed = {"present": np.array([not example["other"], 1]), "image_ok": np.int32(not example["other"])}
+        return keras(example)._replace(**{name: changed[name]})
+
+    more_error = FORMS["tflite"].more_error.get(kind)
+    _, second = parity.measure(
+        [parity.Compared("Keras", tmp_path, None, keras), parity.Compared("form", tmp_path, more_error, form)], examples
+    )
+    assert second.flags == pytest.approx(100 * other / (25 if name == "image_ok" else 50))
+    assert second.passed is passes
 
 
 def test_parity_refuses_an_export_of_another_run(files, run_3d):
@@ -201,15 +275,18 @@ def test_parity_refuses_an_export_of_another_run(files, run_3d):
 def test_other_networks_and_decoders_are_exported_too(name, decoder, hands_2d, tmp_path):
     run, image = tmp_path / "run", hands_2d / "images" / "hand_008.png"
     train_run.train(small_config(hands_2d, model__name=name, model__filters=21, heatmap__decoder=decoder), run)
-    wanted = scn_tf.load(run).predict(image).landmarks
+    calibrate_at_random(run / "model.keras")
+    wanted = scn_tf.load(run).predict(image)
     exports = [
         export.export_saved_model(run, tmp_path / "served"),
         export.export_onnx(run, tmp_path / "run.onnx"),
         export.export_tflite(run, tmp_path / "run.tflite"),
     ]
     for path in exports:
-        np.testing.assert_allclose(scn_tf.load(path).predict(image).landmarks, wanted, atol=10 * EXACT)
+        found = scn_tf.load(path).predict(image)
+        np.testing.assert_allclose(found.landmarks, wanted.landmarks, atol=10 * EXACT)
+        np.testing.assert_allclose(found.estimates.radius95, wanted.estimates.radius95, rtol=SAME_RADIUS)
     if name == "payer2016":
         # Fewer bits may choose another of two near-equal peaks, but it must be written and answer.
         whole = export.export_tflite(run, tmp_path / "int8.tflite", quantize="int8")
-        assert scn_tf.load(whole).predict(image).landmarks.shape == wanted.shape
+        assert scn_tf.load(whole).predict(image).landmarks.shape == wanted.landmarks.shape

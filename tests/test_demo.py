@@ -32,9 +32,12 @@ def test_the_server_gives_the_folder_alone_isolated_to_this_machine(tmp_path):
         server.shutdown()
 
 
-def test_what_the_page_cannot_do_is_refused_with_the_way_out(run_2d, tmp_path, monkeypatch, capsys):
-    _, info = checkpoints.load_model(run_2d / "model.keras")
+def test_what_the_page_cannot_do_is_refused_with_the_way_out(calibrated_2d, tmp_path, monkeypatch, capsys):
+    _, info = checkpoints.load_model(calibrated_2d)
     assert demo.page_model(info)["size"] == [32, 48]
+    assert demo.page_model(info)["error_unit"] == "mm"
+    assert demo.page_model(info.model_copy(update={"spacing_mm": None, "aspect": "square"}))["error_unit"] == "px"
+    assert demo.page_model(info.model_copy(update={"calibration": None}))["error_unit"] is None
     with pytest.raises(ConversionError, match=r"2D images.*3D; use scn-tf predict"):
         demo.page_model(info.model_copy(update={"dims": 3}))
     needing = with_settings(info.model_copy(update={"spacing_mm": None}), model__spacing_mm=0.5)
@@ -42,5 +45,5 @@ def test_what_the_page_cannot_do_is_refused_with_the_way_out(run_2d, tmp_path, m
         demo.page_model(needing)
     assert demo.page_model(needing.model_copy(update={"spacing_mm": (0.2, 0.3)}))["pixel_size"] == [0.2, 0.3]
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert cli.main(["demo", str(run_2d), "--out", str(tmp_path / "demo"), "--port", "0", "--no-open"]) == 1
+    assert cli.main(["demo", str(calibrated_2d), "--out", str(tmp_path / "demo"), "--port", "0", "--no-open"]) == 1
     assert "npm is needed once" in capsys.readouterr().err

@@ -22,7 +22,7 @@ from scn_tf.export.forms.saved_model import reading as saved_model
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.serving import client, demo, servable
-from tests.conftest import EXACT, REPOSITORY, SUBPIXEL, small_config, with_settings
+from tests.conftest import EXACT, REPOSITORY, SAME_RADIUS, SUBPIXEL, calibrate_at_random, small_config, with_settings
 from tests.serving_client import ask, b64, running
 from tests.test_tf_serving_client import PredictionService, Servable
 
@@ -56,6 +56,7 @@ def flat(hands_2d, tmp_path_factory):
 def run(flat, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "flat"
     train_run.train(small_config(flat, train__epochs=1), run)
+    calibrate_at_random(run / "model.keras")
     return run
 
 
@@ -123,14 +124,19 @@ def test_an_array_or_picture_without_its_pixel_size_is_refused_and_with_it_answe
 
 def test_image_signatures_take_the_pixel_size(module, run, picture):
     path, png, array = picture
-    wanted = scn_tf.load(run).predict(path).landmarks
+    wanted = scn_tf.load(run).predict(path)
     spacing = tf.constant([SPACING, SPACING])
     found = [module.signatures["serving_default"](image_bytes=tf.constant([png.read_bytes()] * 2), spacing=spacing)]
     for name, dtype in signatures.IMAGE_SIGNATURES.items():
         image = tf.cast(np.stack([array, array])[..., np.newaxis], dtype)
         found.append(module.signatures[name](image=image, spacing=spacing))
     for result in found:
-        np.testing.assert_allclose(result["landmarks"], [wanted, wanted], atol=SUBPIXEL)
+        np.testing.assert_allclose(result["landmarks"], [wanted.landmarks] * 2, atol=SUBPIXEL)
+        assert {unit.decode() for unit in result["error_unit"].numpy()} == {wanted.estimates.unit} == {"mm"}
+        np.testing.assert_allclose(result["radius95"], [wanted.estimates.radius95] * 2, rtol=SAME_RADIUS)
+    # A pixel of twice the size is one of twice the error.
+    result = module.signatures["serving_default"](image_bytes=tf.constant([png.read_bytes()] * 2), spacing=2 * spacing)
+    np.testing.assert_allclose(result["radius95"], [2 * wanted.estimates.radius95] * 2, rtol=SAME_RADIUS)
 
 
 def test_signatures_of_models_with_square_or_fixed_pixels_stay_as_they_were(run_2d):
@@ -268,4 +274,4 @@ def test_parity_compares_volumes_with_their_spacing(run_3d, saved_3d, hands_3d, 
     found = parity.open_forms(out, saved_model.open_model(out)[1], sent)[1].find({"id": "hand_003", "file": "hand_003"})
     monkeypatch.undo()
     right = parity.open_forms(out, saved_model.open_model(out)[1], sent)[1].find({"id": "hand_003", "file": "hand_003"})
-    assert np.abs(found - right).max() > 0.5
+    assert np.abs(found.landmarks - right.landmarks).max() > 0.5

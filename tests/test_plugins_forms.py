@@ -85,19 +85,19 @@ def points(path):
         return np.array([[float(row["x"]), float(row["y"])] for row in csv.DictReader(file)])
 
 
-def test_a_registered_form_is_written_opened_and_compared_by_the_commands(toy, run_2d, hands_2d, tmp_path, capsys):
+def test_a_registered_form_is_written_opened_and_compared_by_the_commands(toy, calibrated_2d, hands_2d, tmp_path, capsys):
     out, image = tmp_path / "hands.toy", hands_2d / "images" / "hand_008.png"
     for _ in range(2):  # what it wrote itself may be replaced
-        assert cli.main(["export", str(run_2d), str(out)]) == 0
+        assert cli.main(["export", str(calibrated_2d), str(out)]) == 0
         assert capsys.readouterr().out == f"toy         {out}\n"
-    for model, table in ((run_2d, "keras.csv"), (out, "toy.csv")):
+    for model, table in ((calibrated_2d, "keras.csv"), (out, "toy.csv")):
         assert cli.main(["predict", str(model), str(image), "--out", str(tmp_path / table)]) == 0
     np.testing.assert_allclose(points(tmp_path / "toy.csv"), points(tmp_path / "keras.csv"), atol=0.002)
-    assert cli.main(["export", str(run_2d), str(tmp_path / "half.toy"), "--weights", "half"]) == 0
+    assert cli.main(["export", str(calibrated_2d), str(tmp_path / "half.toy"), "--weights", "half"]) == 0
     capsys.readouterr()
-    assert cli.main(["check-parity", str(run_2d), str(out)]) == 0
-    assert capsys.readouterr().out.splitlines()[2].endswith("  largest 0.05   ok")
-    cli.main(["check-parity", str(run_2d), str(tmp_path / "half.toy")])  # a hardly trained network may jump between two peaks
+    assert cli.main(["check-parity", str(calibrated_2d), str(out)]) == 0
+    assert capsys.readouterr().out.splitlines()[2].endswith("  largest 0.05, radius and flags 1 %  ok")
+    cli.main(["check-parity", str(calibrated_2d), str(tmp_path / "half.toy")])  # a hardly trained network may jump between two peaks
     assert "  error +0.5" in capsys.readouterr().out.splitlines()[2]
     loaded = scn_tf.load(tmp_path / "half.toy")
     assert loaded.info.quantize == "half"

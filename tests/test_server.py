@@ -24,7 +24,7 @@ import scn_tf
 from scn_tf import cli, config
 from scn_tf.cli.commands import serve
 from scn_tf.serving import batching, requests, routes, servable, server
-from tests.conftest import REPOSITORY, SUBPIXEL
+from tests.conftest import REPOSITORY, SAME_RADIUS, SUBPIXEL
 from tests.serving_client import JPEG, SMALL_PNG, ask, b64, eventually, metric, refused, running
 
 
@@ -60,8 +60,12 @@ def pictures(hands_2d, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(run_2d, pictures):
-    predictor = scn_tf.load(run_2d)
-    return [predictor.predict(path).landmarks for path in pictures]
+    return [found.landmarks for found in predictions(run_2d, pictures)]
+
+
+def predictions(run, paths):
+    predictor = scn_tf.load(run)
+    return [predictor.predict(path) for path in paths]
 
 
 def test_rows_and_columns_give_what_predict_gives_for_images_of_any_size(port, pictures, expected):
@@ -77,6 +81,18 @@ def test_rows_and_columns_give_what_predict_gives_for_images_of_any_size(port, p
         status, columns = ask(port, "/v1/models/scn/versions/1:predict", {"inputs": inputs})
         assert status == 200
         assert columns["outputs"]["landmarks"] == [row["landmarks"] for row in answer["predictions"]]
+
+
+def test_the_answer_holds_errors_and_radii_with_their_unit(port, pictures, calibrated_2d):
+    files = [b64(path.read_bytes()) for path in pictures]
+    _, answer = ask(port, body={"instances": files})
+    for row, expected in zip(answer["predictions"], predictions(calibrated_2d, pictures), strict=True):
+        assert row["error_unit"] == expected.estimates.unit == "mm"
+        for name in ("expected_error", "radius95"):
+            np.testing.assert_allclose(row[name], getattr(expected.estimates, name), rtol=SAME_RADIUS)
+    _, columns = ask(port, body={"inputs": files})
+    assert columns["outputs"]["radius95"] == [row["radius95"] for row in answer["predictions"]]
+    assert columns["outputs"]["error_unit"] == ["mm"] * len(files)
 
 
 def test_more_images_than_a_batch_holds_come_back_in_order(port, pictures, expected):
@@ -127,6 +143,8 @@ def test_status_and_metadata_have_the_form_of_tf_serving(port):
     assert definition["method_name"] == "tensorflow/serving/predict"
     assert definition["inputs"]["image_bytes"]["dtype"] == "DT_STRING"
     assert [side["size"] for side in definition["outputs"]["landmarks"]["tensor_shape"]["dim"]] == ["-1", "21", "2"]
+    assert definition["outputs"]["radius95"]["dtype"] == "DT_FLOAT"
+    assert definition["outputs"]["error_unit"]["dtype"] == "DT_STRING"
     assert ask(port, "/healthz") == (200, {"status": "ok"})
 
 

@@ -9,12 +9,14 @@ import SimpleITK as sitk
 import tensorflow as tf
 
 import scn_tf
-from scn_tf import export, train_run
+from scn_tf import export, predict, train_run
 from scn_tf.data import images
+from scn_tf.export import answers
 from scn_tf.export import signatures as signatures_module
 from scn_tf.runs import checkpoints
 from scn_tf.storage import files
-from tests.conftest import EXACT, SUBPIXEL, small_config
+from scn_tf.types import Estimates
+from tests.conftest import EXACT, SAME_RADIUS, SUBPIXEL, small_config
 from tests.serving_client import GIF, bmp, chunk
 
 GREY = np.random.default_rng(3).integers(0, 256, (12, 20, 1), dtype="uint8")
@@ -40,8 +42,8 @@ def test_the_folder_is_as_tf_serving_wants_it(exported, run_2d):
     assert sorted(p.name for p in exported.parent.iterdir()) == ["1", "2"]
 
 
-def test_serving_default_equals_the_training_side_on_images_of_any_size(signatures, run_2d, hands_2d, tmp_path):
-    model = scn_tf.load(run_2d)
+def test_serving_default_equals_the_training_side_on_images_of_any_size(signatures, calibrated_2d, hands_2d, tmp_path):
+    model = scn_tf.load(calibrated_2d)
     names = ("wide.png", "deep.png", "colour.png", "clear.png", "grey.jpg", "small.bmp")
     paths = [hands_2d / "images" / "hand_007.png", *(tmp_path / name for name in names)]
     array = sitk.GetArrayFromImage(sitk.ReadImage(str(paths[0])))
@@ -58,6 +60,73 @@ def test_serving_default_equals_the_training_side_on_images_of_any_size(signatur
         expected = model.predict(path)
         np.testing.assert_allclose(result["landmarks"][index], expected.landmarks, atol=SUBPIXEL)
         np.testing.assert_allclose(result["scores"][index], expected.scores, rtol=1e-3)
+        assert_same_estimates({name: values[index].numpy() for name, values in result.items()}, expected.estimates)
+        assert expected.estimates.unit == "mm"
+
+
+def assert_same_estimates(found, expected):
+    """Outputs of a signature for one image, and what ``predict`` says of it."""
+    assert found["error_unit"].decode() == expected.unit
+    for name in ("expected_error", "radius95"):
+        np.testing.assert_allclose(found[name] - getattr(expected, name), 0, atol=SAME_RADIUS * expected.radius95.min())
+    for name in ("present", "image_ok"):
+        assert (name in found) == (getattr(expected, name) is not None)
+        np.testing.assert_array_equal(found.get(name), getattr(expected, name))
+
+
+def test_errors_are_in_pixels_of_each_image_where_no_pixel_size_is_known(calibrated_2d, rng):
+    network, info = checkpoints.load_model(calibrated_2d)
+    plain = info.model_copy(update={"spacing_mm": None, "aspect": "square"})
+    predictor = predict.Predictor(scn_tf.load(calibrated_2d).locate, plain)
+    service = signatures_module.Service(network, plain)
+    small = rng.normal(size=(60, 50)).astype("float32")
+    for image in (small, np.kron(small, np.ones((3, 3), "float32"))):
+        found = {name: values[0].numpy() for name, values in service.serve_image(image[np.newaxis, ..., np.newaxis]).items()}
+        expected = predictor.predict(image).estimates
+        assert expected.unit == "px"
+        assert_same_estimates(found, expected)
+    own = service.serve_input(tf.zeros((1, *service.input_shape)))
+    assert "error_unit" not in own  # lengths of network pixels
+
+
+def test_errors_in_volumes_are_in_mm(calibrated_3d, rng):
+    service, _ = signatures_module.load_service(calibrated_3d)
+    model = scn_tf.load(calibrated_3d)
+    volume = rng.normal(size=(9, 21, 14)).astype("float32")
+    spacing, direction = (1.0, 1.5, 2.0), np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+    inputs = {"volume": volume[np.newaxis, ..., np.newaxis], "spacing": np.array([spacing], "float32")}
+    for result, expected in (
+        (service.serve_volume(**inputs), model.predict(volume, spacing=spacing)),
+        (
+            service.serve_volume_oriented(**inputs, direction=direction.reshape(1, 9).astype("float32")),
+            model.predict(volume, spacing=spacing, direction=direction),
+        ),
+    ):
+        assert expected.estimates.unit == "mm"
+        assert_same_estimates({name: values[0].numpy() for name, values in result.items()}, expected.estimates)
+
+
+def test_signatures_of_a_model_that_is_not_calibrated_are_as_before(bare_2d):
+    service, info = signatures_module.load_service(bare_2d)
+    outputs = {name: set(function.structured_outputs) for name, function in signatures_module.signatures(service, info).items()}
+    assert outputs.pop("serve_heatmaps") == {"product", "local", "spatial"}
+    assert set(map(frozenset, outputs.values())) == {frozenset({"landmarks", "scores"})}
+
+
+def test_whatever_estimates_a_model_has_are_passed_on(calibrated_2d, monkeypatch, rng):
+    network, info = checkpoints.load_model(calibrated_2d)
+    flags = {
+        "present": lambda maps: tf.cast(tf.reduce_max(maps, (1, 2)) > 0.5, tf.int32),
+        "image_ok": lambda maps: tf.ones(len(maps), tf.int32),
+    }
+    original = answers.estimate
+    monkeypatch.setattr(answers, "ESTIMATES", ("expected_error", "radius95", *flags))
+    monkeypatch.setattr(
+        answers, "estimate", lambda calibration, maps: original(calibration, maps) | {name: of(maps) for name, of in flags.items()}
+    )
+    result = signatures_module.Service(network, info).serve_image(rng.normal(size=(2, 60, 50, 1)))
+    assert {name: values.shape for name, values in result.items() if name in flags} == {"present": (2, 21), "image_ok": (2,)}
+    assert set(result) == {"landmarks", "scores", "error_unit", *Estimates._fields} - {"unit"}
 
 
 def test_colour_jpegs_are_decoded_near_the_training_side(run_2d, hands_2d, tmp_path):

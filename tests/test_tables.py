@@ -11,6 +11,7 @@ from scn_tf.data.dataset import open_dataset
 from scn_tf.serving import client
 from scn_tf.storage import tables
 from scn_tf.study import statistics
+from scn_tf.types import Estimates
 
 FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "@SUM(A1)", "-2+3", "-x", '=HYPERLINK("http://x")', "\uff1d1+1", "-", "'=1", "''@a"]
 
@@ -81,3 +82,7 @@ def test_both_writers_of_predictions_write_the_same():
         "'=x,'@a,1.0000,-2.0000,0.5,,,,,",
         "'=x,b,3.5000,4.2500,0.25,,,,,",
     ]
+    estimates = Estimates("mm", np.array([1.25, 2.5]), np.array([3.0, 4.0]), present=np.array([True, False]), image_ok=True)
+    of_client = client.predictions_csv(["a/=x.png"], [client.Found(points[0], scores[0], estimates)], names=["@a", "b"])
+    assert of_client == tables.points(["=x"], ["@a", "b"], points, scores, [estimates])
+    assert of_client.splitlines()[2] == "'=x,b,3.5000,4.2500,0.25,2.5000,4.0000,mm,0,1"

@@ -23,7 +23,7 @@ import scn_tf
 from scn_tf.export import warmup
 from scn_tf.serving import client
 from scn_tf.storage import tables
-from tests.conftest import REPOSITORY, SUBPIXEL
+from tests.conftest import REPOSITORY, SAME_RADIUS, SUBPIXEL
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
         return self.answer(200, {"predictions": rows})
 
     def answer(self, status, body):
-        content = json.dumps(body).encode()
+        content = json.dumps(body, default=bytes.decode).encode()  # TF Serving writes strings of a tensor as text
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
@@ -164,16 +164,19 @@ def remote(request):
     return client.predict_grpc, request.getfixturevalue("grpc_address"), nobody
 
 
-def test_a_remote_server_finds_what_the_run_finds_in_images_of_any_size(remote, pictures, run_2d, servable):
+def test_a_remote_server_finds_what_the_run_finds_in_images_of_any_size(remote, pictures, calibrated_2d, servable):
     predict, server, _ = remote
     servable.batches.clear()
     found = predict(server, pictures, version=1, batch_size=3)
     assert servable.batches == [3, 1]
-    model = scn_tf.load(run_2d)
+    model = scn_tf.load(calibrated_2d)
     for one, path in zip(found, pictures, strict=True):
         expected = model.predict(path)
         np.testing.assert_allclose(one.landmarks, expected.landmarks, atol=SUBPIXEL)
         np.testing.assert_allclose(one.scores, expected.scores, rtol=1e-3)
+        assert one.estimates.unit == expected.estimates.unit == "mm"
+        for name in ("expected_error", "radius95"):
+            np.testing.assert_allclose(getattr(one.estimates, name), getattr(expected.estimates, name), rtol=SAME_RADIUS)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +259,18 @@ def test_a_web_server_that_is_no_tf_serving_is_named(pictures):
     class Page(RestHandler):
         def do_POST(self):
             self.rfile.read(int(self.headers["Content-Length"]))
-            self.answer(200, {"predictions": [{"landmarks": [[1, 2]], "scores": 3}]} if "ragged" in self.path else {"hello": 1})
+            answers = {
+                "ragged": {"landmarks": [[1, 2]], "scores": 3},
+                "plain": {"landmarks": [[1, 2]], "scores": [3]},
+                "half": {"landmarks": [[1, 2]], "scores": [3], "error_unit": "mm", "radius95": [1]},
+                "miles": {"landmarks": [[1, 2]], "scores": [3], "error_unit": "miles", "radius95": [1], "expected_error": [1]},
+                "whole": {
+                    **{"landmarks": [[1, 2]], "scores": [3], "error_unit": "px", "radius95": [4.5], "expected_error": [1.5]},
+                    **{"present": [0], "image_ok": 1},
+                },
+            }
+            row = answers.get(re.split("[/:]", self.path)[-2])
+            self.answer(200, {"predictions": [row]} if row else {"hello": 1})
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -265,6 +279,13 @@ def test_a_web_server_that_is_no_tf_serving_is_named(pictures):
             client.predict_rest(url, pictures[:1])
         with pytest.raises(client.ClientError, match=r"received \(1, 1, 2\), \(1,\)"):
             client.predict_rest(url, pictures[:1], model="ragged")
+        for model in ("half", "miles"):
+            with pytest.raises(client.ClientError, match=r"expected error_unit mm or px and .*'expected_error': \(1, 1\)"):
+                client.predict_rest(url, pictures[:1], model=model)
+        assert client.predict_rest(url, pictures[:1], model="plain")[0].estimates is None
+        found = client.predict_rest(url, pictures[:1], model="whole")
+        assert found[0].estimates == ("px", [1.5], [4.5], [False], True)
+        assert client.predictions_csv(pictures[:1], found).splitlines()[1] == "hand_007,0,1.0000,2.0000,3,1.5000,4.5000,px,0,1"
         server.shutdown()
 
 
@@ -305,7 +326,7 @@ def test_the_script_writes_the_table_of_scn_tf_predict(remote, exported, picture
     assert done.stdout == f"4 images, 21 landmarks each, pixel coordinates: {out}\n"
     found, names = predict(server, pictures), scn_tf.load(run_2d).names
     ids = [path.stem for path in pictures]
-    columns = [np.stack(column) for column in zip(*found, strict=True)]
+    columns = zip(*found, strict=True)
     assert out.read_text() == tables.points(ids, names, *columns)
     assert client.predictions_csv(ids, found).splitlines()[2].startswith("hand_007,1,")
     with pytest.raises(client.ClientError, match="names: expected 21"):

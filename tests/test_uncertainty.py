@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from scn_tf.heatmaps.gaussians import render_gaussians
 from scn_tf.uncertainty import conformal, error_model, fitting, ordinary
@@ -35,6 +36,13 @@ def test_a_second_peak_makes_the_spread_large_and_an_empty_map_is_finite():
     spread = [np.exp(np.asarray(peak_statistics(maps)))[0, 0, 2] for maps in (one, two)]
     assert spread[1] > 20 * spread[0]
     assert np.isfinite(np.asarray(peak_statistics(empty))).all()
+
+
+@pytest.mark.parametrize(("size", "longest"), [((40, 56), 3 * 56), ((10, 24, 28), 4 * 240)])
+def test_what_an_export_stores_for_them_is_no_table_of_all_pixels(size, longest):
+    graph = tf.function(peak_statistics).get_concrete_function(tf.TensorSpec((None, *size, 5), tf.float32)).graph
+    stored = [tf.make_ndarray(node.get_attr("value")).size for node in graph.get_operations() if node.type == "Const"]
+    assert max(stored) == longest
 
 
 def test_the_quantile_is_that_of_a_finite_sample():

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import signal
 import struct
 import subprocess
@@ -14,12 +15,14 @@ import pytest
 import SimpleITK as sitk
 
 import scn_tf
-from scn_tf import geometry
+from scn_tf import export, geometry
 from scn_tf.data import preprocess
+from scn_tf.runs import checkpoints
 from scn_tf.serving import demo
+from scn_tf.storage import tables
 from tests import chromium
 from tests.chromium import downloaded, drop, errors_of, wait_for
-from tests.conftest import EXACT
+from tests.conftest import EXACT, SAME_RADIUS
 
 SAME_PX = 0.1  # pixels of the original image between the browser and Python
 
@@ -31,12 +34,26 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def site(browser, run_2d, tmp_path_factory):
+def quiet_run(calibrated_2d, tmp_path_factory):
+    """A model to which no image is strange and no landmark absent."""
+    return flagging(calibrated_2d, tmp_path_factory.mktemp("quiet") / "run.keras", strange=1e9, absent=-1e9)
+
+
+def flagging(file, path, *, strange, absent):
+    """A copy of a calibrated model with other limits of its flags."""
+    info = checkpoints.read_info(shutil.copy(file, path))
+    limits = {"largest_strangeness": strange, "lowest_presence": absent}
+    checkpoints.restate(path, info.model_copy(update={"calibration": info.calibration.model_copy(update=limits)}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(browser, quiet_run, tmp_path_factory):
     """Address and folder of ``scn-tf demo``, which must end well when it is interrupted."""
     folder = tmp_path_factory.mktemp("demo")
     # A shell's background jobs start with the interrupt ignored.
     program = "import signal as s, sys; s.signal(s.SIGINT, s.default_int_handler); from scn_tf.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "demo", str(run_2d), "--out", str(folder), "--port", "0", "--no-open"]
+    command = [sys.executable, "-c", program, "demo", str(quiet_run), "--out", str(folder), "--port", "0", "--no-open"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline()
@@ -86,7 +103,7 @@ def pictures(hands_2d, tmp_path_factory):
 
 @pytest.mark.filterwarnings("ignore:.*turned.jpg. its EXIF orientation is 6")
 @pytest.mark.filterwarnings("ignore:.*flat.png. every pixel has the same value")  # Python says so of that one
-def test_the_page_finds_what_python_finds_and_hands_out_both_files(page, pictures, run_2d):
+def test_the_page_finds_what_python_finds_and_hands_out_both_files(page, pictures, quiet_run):
     page.find_element("id", "files").send_keys("\n".join(map(str, pictures)))
     wait_for(page, f"{len(pictures)} images, 21 landmarks each.")
     note = "turned.jpg: note: EXIF says to turn it (orientation 6); landmarks are in its pixels as stored, not turned."
@@ -95,9 +112,9 @@ def test_the_page_finds_what_python_finds_and_hands_out_both_files(page, picture
     page.find_element("id", "json").click()
     rows = list(csv.DictReader(downloaded(page, "predictions.csv").splitlines()))
     document = json.loads(downloaded(page, "predictions.json"))
-    assert list(rows[0]) == ["id", "landmark", "x", "y", "score"]
+    assert list(rows[0]) == ["id", "landmark", "x", "y", "score", *tables.CALIBRATED]
     assert [image["file"] for image in document["images"]] == [path.name for path in pictures]
-    model = scn_tf.load(run_2d)
+    model = scn_tf.load(quiet_run)
     for path, image in zip(pictures, document["images"], strict=True):
         expected = model.predict(path)
         own = [row for row in rows if row["id"] == path.stem]
@@ -107,16 +124,24 @@ def test_the_page_finds_what_python_finds_and_hands_out_both_files(page, picture
             found = np.array([[float(point["x"]), float(point["y"])] for point in points])
             assert np.linalg.norm(found - expected.landmarks, axis=-1).max() <= SAME_PX, path.name
             np.testing.assert_allclose([float(point["score"]) for point in points], expected.scores, rtol=0.01, atol=1e-4)
+            for name in ("expected_error", "radius95"):
+                found = np.array([float(point[name]) for point in points])
+                apart = np.abs(found - getattr(expected.estimates, name)).max()
+                assert apart <= SAME_RADIUS * expected.estimates.radius95.min(), path.name
+        assert {row["unit"] for row in own} == {image["error_unit"]} == {expected.estimates.unit}
+        for name, values in (("present", expected.estimates.present), ("image_ok", expected.estimates.image_ok)):
+            shown = [""] * len(own) if values is None else [str(int(value)) for value in np.broadcast_to(values, len(own))]
+            assert [row[name] for row in own] == shown
 
 
-def test_picture_and_table_follow_the_controls(page, pictures, run_2d):
+def test_picture_and_table_follow_the_controls(page, pictures, calibrated_2d):
     first, second = pictures[0], pictures[2]
     for path in (first, second):
         page.find_element("id", "files").send_keys(str(path))
     wait_for(page, "2 images, 21 landmarks each.")
     picture = lambda: page.execute_script("return document.getElementById('picture').toDataURL()")  # noqa: E731
     seen = [picture()]
-    for control in ("overlay", "names", "points"):
+    for control in ("overlay", "names", "radii", "points"):
         page.find_element("id", control).click()
         seen.append(picture())
     for control, value in (("map", 3), ("opacity", 0.1)):
@@ -124,13 +149,85 @@ def test_picture_and_table_follow_the_controls(page, pictures, run_2d):
             "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))", page.find_element("id", control), value
         )
         seen.append(picture())
-    assert len(set(seen)) == 6
+    assert len(set(seen)) == 7
     page.find_element("css selector", "#shown option").click()  # back to the first
-    expected = scn_tf.load(run_2d).predict(first)
+    expected = scn_tf.load(calibrated_2d).predict(first)
     deadline = time.monotonic() + 20
     while abs(float(page.find_element("css selector", "#rows td").text) - expected.landmarks[0, 0]) > 0.05 + SAME_PX:
         assert time.monotonic() < deadline
     assert [head.text for head in page.find_elements("css selector", "#rows th")] == list(expected.names)
+    assert page.find_element("css selector", "th.calibrated").text == "Expected error (mm)"
+    error = page.find_element("css selector", "#rows td:nth-child(5)").text.split()[0]
+    assert float(error) == pytest.approx(expected.estimates.expected_error[0], rel=SAME_RADIUS, abs=0.006)
+
+
+def test_the_circle_is_as_large_as_the_radius_in_pixels_of_the_image(page):
+    """A drawn answer: a radius of 20 mm around (30, 60), pixels of 2 x 4 mm, a picture of 100 x 120 pixels."""
+    seen = page.execute_async_script(
+        """const done = arguments[0], canvas = document.createElement("canvas");
+        import("./draw.js").then(async ({ draw }) => {
+          const bitmap = await createImageBitmap(new ImageData(100, 120));
+          const estimates = { unit: "mm", radius95: [20], expected_error: [5], present: null, image_ok: null };
+          const shown = { bitmap, image: { width: 100, height: 120 }, found: { landmarks: [[30, 60]], estimates } };
+          draw(canvas, shown, { landmarks: ["a"], pixel_size: [2, 4] }, { radii: true });
+          const scale = canvas.width / 100, context = canvas.getContext("2d");
+          const at = (x, y) => context.getImageData((x + 0.5) * scale, (y + 0.5) * scale, 1, 1).data[3];
+          done([at(40, 60), at(20, 60), at(30, 65), at(30, 55), at(30, 60), at(30, 70), at(37, 60)]);
+        }).catch((error) => done(String(error)));"""
+    )
+    assert [value > 200 for value in seen] == [True] * 4 + [False] * 3
+
+
+def test_absent_landmarks_and_strange_images_are_marked_in_both_files(page):
+    """Of a drawn answer, whatever the model of this test knows."""
+    table, document = page.execute_async_script(
+        """const done = arguments[0];
+        import("./table.js").then(({ csv, json }) => {
+          const estimates = { unit: "px", radius95: [20, 30], expected_error: [5, 7], present: [1, 0], image_ok: 0 };
+          const found = { landmarks: [[3, 4], [5, 6]], scores: [0.5, 0.2], estimates };
+          const results = [{ id: "one", file: { name: "one.png" }, width: 9, height: 9, ...found }];
+          done([csv(results, ["a", "b"]), json(results, ["a", "b"], "hands")]);
+        }).catch((error) => done([String(error), ""]));"""
+    )
+    assert table.splitlines()[1:] == ["one,a,3.0000,4.0000,0.5,5.0000,20.0000,px,1,0", "one,b,5.0000,6.0000,0.2,7.0000,30.0000,px,0,0"]
+    (image,) = json.loads(document)["images"]
+    assert (image["error_unit"], image["image_ok"]) == ("px", False)
+    assert [point["present"] for point in image["landmarks"]] == [True, False]
+
+
+def test_the_page_says_which_image_is_strange_and_which_landmarks_are_absent(browser, site, quiet_run, pictures, tmp_path):
+    folder = shutil.copytree(site[1], tmp_path / "page")
+    run = flagging(quiet_run, tmp_path / "run.keras", strange=1e-6, absent=1e9)
+    export.export_tflite(run, folder / "model.tflite", heatmaps=True)
+    with demo.server(folder, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser.get(f"http://127.0.0.1:{server.server_port}/")
+        wait_for(browser, "Ready.")
+        browser.find_element("id", "files").send_keys(str(pictures[0]))
+        wait_for(browser, "1 image, 21 landmarks each.")
+        note = "hand.png: note: it is not like the images that the model was trained on; do not trust its points."
+        assert errors_of(browser) == [note]
+        assert all(cell.text.endswith(" (absent)") for cell in browser.find_elements("css selector", "#rows td:last-child"))
+        browser.find_element("id", "csv").click()
+        assert downloaded(browser, "predictions.csv").splitlines()[1].endswith(",mm,0,0")
+        server.shutdown()
+
+
+def test_the_page_of_a_model_that_is_not_calibrated_says_nothing_of_errors(browser, site, pictures, tmp_path):
+    folder = shutil.copytree(site[1], tmp_path / "page")
+    facts = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**facts, "error_unit": None}))
+    with demo.server(folder, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser.get(f"http://127.0.0.1:{server.server_port}/")
+        wait_for(browser, "Ready.")
+        browser.find_element("id", "files").send_keys(str(pictures[0]))
+        wait_for(browser, "1 image, 21 landmarks each.")
+        assert not any(part.is_displayed() for part in browser.find_elements("class name", "calibrated"))
+        assert len(browser.find_elements("css selector", "#rows tr:first-child td")) == 3
+        browser.find_element("id", "csv").click()
+        assert downloaded(browser, "predictions.csv").splitlines()[1].endswith(",,,,,")
+        server.shutdown()
 
 
 def test_heatmap_and_cross_lie_on_the_landmark(page, pictures, run_2d):

@@ -12,7 +12,7 @@ from scn_tf.uncertainty.estimates import ESTIMATES, estimate
 
 
 class Answer(NamedTuple):
-    """Outputs of every form except the heatmaps.
+    """Outputs of every form except the heatmaps. Signatures for images of any size convert lengths, and add ``error_unit``.
 
     ``outputs``: names of the outputs. ``of_maps``: function of maps (B, [D,] H, W, N) -> outputs by name. ``has_points``: whether
     they are landmarks in network pixels, which signatures can convert to pixels of the caller's image.

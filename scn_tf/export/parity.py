@@ -1,4 +1,4 @@
-"""Parity of Keras and exports on the same images: differences, time, size."""
+"""Parity of Keras and exports on the same images: differences of points and of their expected errors and radii, time, size."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,29 +15,39 @@ from scn_tf.data.dataset import Dataset, open_dataset
 from scn_tf.data.fingerprint import check_against_model
 from scn_tf.errors import ConversionError, DatasetError
 from scn_tf.export import reading
+from scn_tf.prediction.steps import of_image
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import localization
 from scn_tf.systems import opening
-from scn_tf.types import Array, Locate, PathName
+from scn_tf.types import LENGTHS, Array, Locate, Located, PathName
 
 # Float forms repeat Keras' arithmetic: px of the original image, any point. The others round weights
 # (and int8 activations), so a point between two equal peaks may jump: their rows say how much their mean error may grow.
 EXACT = 0.05
+# Percent, of float forms and of the others. Of Keras' radius, any radius or expected error, or their means, which coverage follows; and of
+# all flags, those that differ.
+EXACT_ESTIMATES, MORE_ESTIMATES = 1.0, 5.0
+FLAGS = ("present", "image_ok")
 
 Fitted: TypeAlias = Mapping[str, Any]  # an example of scn_tf.data.pipeline, with its ``id`` and ``file``
-Find: TypeAlias = Callable[[Fitted], Array]  # -> landmarks (N, d) in network pixels
+Find: TypeAlias = Callable[[Fitted], Located]  # -> answers (N, ...) for the one image, in network pixels
 
 
 class Row(NamedTuple):
     """Comparison of one form with Keras.
 
-    Differences are in pixels of the original images, ``error`` in the data set's unit. ``passed`` tells whether ``limit`` was kept.
+    Differences are in pixels of the original images, ``error`` in the data set's unit. ``radius`` and ``mean_radius`` are differences of
+    radii and expected errors in percent of Keras' radii, the largest and that of the means. ``flags`` is the percentage of other values of
+    :data:`FLAGS`. The three are None without a calibration. ``passed`` tells whether ``limit`` was kept.
     """
 
     form: str
     largest: float
     mean: float
+    radius: float | None
+    mean_radius: float | None
+    flags: float | None
     milliseconds: float
     megabytes: float
     error: float
@@ -49,7 +59,7 @@ class Compared(NamedTuple):
     """One way to run a network.
 
     ``path``: file or folder whose size ``megabytes`` states. ``more_error``: permitted growth of the mean error; None: every point
-    must equal that of Keras. ``find``: function of an example -> landmarks (N, d) in network pixels.
+    must equal that of Keras. ``find``: function of an example -> answers (N, ...) for this image, in network pixels.
     """
 
     name: str
@@ -83,7 +93,7 @@ def check(
         split: split of the run's data set; its validation split if None.
         root: data set folder; the run's own if None.
         images: largest number of images; all if None.
-        tolerance: largest difference in px of every form. It replaces each form's own limit: ``EXACT`` for float forms,
+        tolerance: largest difference in px of every form. It replaces each form's own limit for points: ``EXACT`` for float forms,
             ``more_error`` of its row for the mean error of others.
 
     Returns:
@@ -108,7 +118,7 @@ def check(
     ]
     if not any(example["annotated"].numpy().any() for example in examples):
         raise DatasetError(f"{dataset.table}: none of the {len(ids)} images has an annotated landmark to measure errors with.")
-    forms = [Compared("Keras", path, None, on_input(localization.localizer(network, settings.heatmap.decoder)))]
+    forms = [Compared("Keras", path, None, on_input(localization.localizer(network, settings.heatmap.decoder, info.calibration)))]
     sent = Sent(dataset, settings.model, [example["file"] for example in examples])
     for export in map(Path, exports):
         forms += open_forms(export, info, sent)
@@ -126,39 +136,78 @@ def measure(
         tolerance: see :func:`check`.
         compared: (N,) bool, or a slice: landmarks whose differences are measured.
     """
-    points, seconds = _run(forms, examples)
+    answers, seconds = _run(forms, examples)
     per_pixel = np.stack([example["file_per_pixel"] for example in examples])[:, np.newaxis]
-    errors = [_mean_error(found, examples) for found in points]
+    errors = [_mean_error(found["landmarks"], examples) for found in answers]
     rows = []
-    for form, found, times, error in zip(forms, points, seconds, errors, strict=True):
-        apart = np.linalg.norm((found - points[0]) * per_pixel, axis=-1)[:, compared]
+    for form, found, times, error in zip(forms, answers, seconds, errors, strict=True):
+        apart = np.linalg.norm((found["landmarks"] - answers[0]["landmarks"]) * per_pixel, axis=-1)[:, compared]
         if tolerance is None and form.more_error is not None:
             limit, passed = f"error +{form.more_error:g}", error - errors[0] <= form.more_error
         else:
             largest = EXACT if tolerance is None else tolerance
             limit, passed = f"largest {largest:g}", apart.max() <= largest
+        radius = mean_radius = flags = None
+        if "radius95" in found and "radius95" in answers[0]:
+            (radius, mean_radius), flags = _radii_apart(found, answers[0], compared), _flags_apart(found, answers[0], compared)
+            words, share, judged = "radius", EXACT_ESTIMATES, radius
+            if form.more_error is not None:
+                words, share, judged = "mean radius", MORE_ESTIMATES, mean_radius
+            limit, passed = f"{limit}, {words} and flags {share:g} %", passed and max(judged, flags) <= share
         rows.append(
-            Row(form.name, apart.max(), apart.mean(), 1e3 * float(np.median(times)), _megabytes(form.path), error, limit, bool(passed))
+            Row(
+                form=form.name,
+                largest=apart.max(),
+                mean=apart.mean(),
+                radius=radius,
+                mean_radius=mean_radius,
+                flags=flags,
+                milliseconds=1e3 * float(np.median(times)),
+                megabytes=_megabytes(form.path),
+                error=error,
+                limit=limit,
+                passed=bool(passed),
+            )
         )
     return rows
+
+
+def _radii_apart(found: Mapping[str, Array], keras: Mapping[str, Array], compared: Array | slice) -> tuple[float, float]:
+    """Differences of radii and expected errors in percent of Keras' radii: the largest one, and that of the means."""
+    radius = keras["radius95"][:, compared]
+    apart = [(found[name] - keras[name])[:, compared] for name in LENGTHS]
+    largest = max(np.abs(one / radius).max() for one in apart)
+    return 100 * float(largest), 100 * float(max(abs(one.mean()) for one in apart) / radius.mean())
+
+
+def _flags_apart(found: Mapping[str, Array], keras: Mapping[str, Array], compared: Array | slice) -> float:
+    """Percentage of flags, of landmarks and of images, that are not those of Keras."""
+    both = [name for name in FLAGS if name in found and name in keras]
+    apart = [(found[name] != keras[name])[:, compared] if name == "present" else found[name] != keras[name] for name in both]
+    return 100 * float(max((one.mean() for one in apart), default=0.0))
 
 
 def table(rows: Sequence[Row], unit: str) -> str:
     """The rows as text."""
     width = max(len(row.form) for row in rows)
-    lines = [f"{'form':{width}s}  largest px   mean px     ms/image  of Keras       MB  error {unit}  limit"]
+    limits = max(len(row.limit) for row in rows)
+    lines = [
+        f"{'form':{width}s}  largest px   mean px  radius %  mean radius %  flags %     ms/image  of Keras       MB  error {unit}  limit"
+    ]
     for row in rows:
         verdict = "ok" if row.passed else "TOO FAR"
+        radius, mean_radius, flags = ("-" if value is None else f"{value:.3f}" for value in (row.radius, row.mean_radius, row.flags))
         lines.append(
-            f"{row.form:{width}s}  {row.largest:10.4f}  {row.mean:8.4f}  {row.milliseconds:11.1f}  "
-            f"{row.milliseconds / rows[0].milliseconds:8.2f}  {row.megabytes:7.2f}  {row.error:8.4f}  {row.limit:13s}  {verdict}"
+            f"{row.form:{width}s}  {row.largest:10.4f}  {row.mean:8.4f}  {radius:>8s}  {mean_radius:>13s}  {flags:>7s}  "
+            f"{row.milliseconds:11.1f}  {row.milliseconds / rows[0].milliseconds:8.2f}  {row.megabytes:7.2f}  {row.error:8.4f}  "
+            f"{row.limit:{limits}s}  {verdict}"
         )
     return "\n".join(lines)
 
 
 def on_input(locate: Locate) -> Find:
     """Build ``find`` of a :class:`Compared` from a localizer for images of the network's size."""
-    return lambda example: np.asarray(locate(example["image"][tf.newaxis]).landmarks)[0]
+    return lambda example: of_image(locate(example["image"][tf.newaxis]), 0)
 
 
 def open_forms(export: Path, info: ModelInfo, sent: Sent) -> list[Compared]:
@@ -177,9 +226,9 @@ def open_forms(export: Path, info: ModelInfo, sent: Sent) -> list[Compared]:
     return [network, *(form.callers(export, sent) if form.callers else [])]
 
 
-def _run(forms: Sequence[Compared], examples: Sequence[Fitted]) -> tuple[list[Array], list[list[float]]]:
-    """Landmarks (I, N, d) and seconds (I,) of every form."""
-    points: list[list[Array]] = [[] for _ in forms]
+def _run(forms: Sequence[Compared], examples: Sequence[Fitted]) -> tuple[list[dict[str, Array]], list[list[float]]]:
+    """Answers (I, N, ...) by their name and seconds (I,) of every form."""
+    answers: list[list[dict[str, Any]]] = [[] for _ in forms]
     seconds: list[list[float]] = [[] for _ in forms]
     for form in forms:
         form.find(examples[0])  # the first call builds
@@ -187,9 +236,10 @@ def _run(forms: Sequence[Compared], examples: Sequence[Fitted]) -> tuple[list[Ar
         # All forms on every image in turn, so that what else the machine does meets each of them.
         for number, form in enumerate(forms):
             started = time.perf_counter()
-            points[number].append(form.find(example))
+            found = form.find(example)
             seconds[number].append(time.perf_counter() - started)
-    return [np.stack(found) for found in points], seconds
+            answers[number].append({name: values for name, values in found._asdict().items() if values is not None})
+    return [{name: np.stack([one[name] for one in found]) for name in found[0]} for found in answers], seconds
 
 
 def _mean_error(points: Array, examples: Sequence[Fitted]) -> float:

@@ -19,7 +19,7 @@ from scn_tf.figures.pictures import heatmap_parts
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.systems import opening
-from scn_tf.types import PathName, Shape
+from scn_tf.types import LENGTHS, PathName, Shape
 
 MAX_PIXELS = 64_000_000  # of an encoded image: 0.3 to 2.2 GB while it is decoded; larger ones are refused unread
 PART_NAMES = {"local appearance": "local", "spatial configuration": "spatial", "heatmaps": "product"}
@@ -43,6 +43,7 @@ class Service(tf.Module):
         self._channels = info.channels
         self._spacing = info.config.model.spacing_mm
         self._pixel = info.spacing_mm
+        self._error_unit = error_unit(info)
         self.needs_spacing = info.needs_spacing
         self._parts = keras.Model(network.input, heatmap_parts(network))
 
@@ -69,7 +70,7 @@ class Service(tf.Module):
         return {PART_NAMES[title]: maps for title, maps in self._parts(self._own_sized(image), training=False).items()}
 
     def serve_bytes(self, image_bytes: tf.Tensor, spacing: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        """Encoded PNG, JPEG or BMP of any size, string (B,) -> landmarks (B, N, 2) pixels x y of each, scores (B, N).
+        """Encoded PNG, JPEG or BMP of any size, string (B,) -> landmarks (B, N, 2) pixels x y of each, scores (B, N), estimates.
 
         ``spacing`` float32 (B, 2), mm per pixel x y, is for models whose ``needs_spacing`` is set; also in :meth:`serve_image`.
         """
@@ -79,7 +80,7 @@ class Service(tf.Module):
         return self._prepared(lambda pair: self._fitted(self._decoded(pair[0]), pair[1]), (image_bytes, spacing))
 
     def serve_image(self, image: tf.Tensor, spacing: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        """Images (B, H, W, C) of any number type, with sides of at least 2 -> landmarks (B, N, 2) pixels x y, scores (B, N)."""
+        """Images (B, H, W, C) of any number type, with sides of at least 2 -> outputs of :meth:`serve_bytes`."""
         image = self._with_sides(tf.cast(image, tf.float32), "image")
         if spacing is None:
             return self._prepared(self._fitted, image)
@@ -87,7 +88,7 @@ class Service(tf.Module):
         return self._prepared(lambda pair: self._fitted(pair[0], pair[1]), (image, spacing))
 
     def serve_volume(self, volume: tf.Tensor, spacing: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Volumes float32 (B, D, H, W, C) in LPS order, mm per voxel (B, 3) x y z -> landmarks (B, N, 3) voxels x y z, scores (B, N).
+        """Volumes float32 (B, D, H, W, C) in LPS order, mm per voxel (B, 3) x y z -> landmarks (B, N, 3) voxels x y z, scores, estimates.
 
         LPS order: x increases to the patient's left, y to the back, z to the head. :meth:`serve_volume_oriented` takes any order.
         """
@@ -124,14 +125,20 @@ class Service(tf.Module):
         with tf.control_dependencies([large]):
             return _finite(tf.identity(images))
 
-    def _prepared(self, prepare: Callable[[Any], tuple[tf.Tensor, tf.Tensor, tf.Tensor]], inputs: Any) -> dict[str, tf.Tensor]:
-        """Prepare the images one by one, find landmarks in all, and convert them to the pixels of each image."""
+    def _prepared(self, prepare: Callable[[Any], tuple[tf.Tensor, ...]], inputs: Any) -> dict[str, tf.Tensor]:
+        """Prepare the images one by one, find landmarks in all, and convert them to the pixels of each image.
+
+        Expected errors and radii become lengths in the unit of the pixel size, which ``error_unit`` states.
+        """
         # Two at a time: ten, the default, of the largest images would take 8 GB and more.
-        images, scales, translations = tf.map_fn(prepare, inputs, fn_output_signature=(tf.float32,) * 3, parallel_iterations=2)
+        prepared = tf.map_fn(prepare, inputs, fn_output_signature=(tf.float32,) * 4, parallel_iterations=2)
+        images, scales, translations, pixel_lengths = prepared
         result = self.respond(tf.ensure_shape(images, [None, *self.input_shape]))
         # The inverse of geometry.Fit.
         landmarks = (result["landmarks"] + 0.5 - translations[:, None]) / scales[:, None] - 0.5
-        return {"landmarks": landmarks, "scores": result["scores"]}
+        lengths = {name: result[name] * pixel_lengths[:, None] for name in LENGTHS if name in result}
+        unit = {"error_unit": tf.fill(tf.shape(pixel_lengths), self._error_unit)} if lengths else {}
+        return {**result, "landmarks": landmarks, **lengths, **unit}
 
     def _decoded(self, encoded: tf.Tensor) -> tf.Tensor:
         """Encoded image -> float32 (H, W, C)."""
@@ -153,8 +160,8 @@ class Service(tf.Module):
         )
         return _with_channels(tf.ensure_shape(image, [None, None, None]), self._channels)
 
-    def _fitted(self, array: tf.Tensor, pixel: tf.Tensor | Sequence[float] | None = None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """([D,] H, W, C) -> network input, scale and translation of :class:`scn_tf.geometry.Fit`."""
+    def _fitted(self, array: tf.Tensor, pixel: tf.Tensor | Sequence[float] | None = None) -> tuple[tf.Tensor, ...]:
+        """([D,] H, W, C) -> network input, scale and translation of :class:`scn_tf.geometry.Fit`, length of a network pixel."""
         dims = len(self._size)
         sizes = tf.unstack(tf.cast(tf.shape(array)[:dims], tf.float32))[::-1]
         if pixel is None:
@@ -162,7 +169,13 @@ class Service(tf.Module):
         pixel = [pixel[axis] for axis in range(dims)]
         scale, translation = geometry.fit_axes(sizes, pixel, self._size[::-1], spacing=self._spacing, minimum=tf.minimum)
         scale, translation = tf.stack(scale), tf.stack(translation)
-        return network_input(array, scale, translation, self._size), scale, translation
+        length = geometry.length_of_input_pixel(scale, tf.stack(pixel))
+        return network_input(array, scale, translation, self._size), scale, translation, length
+
+
+def error_unit(info: ModelInfo) -> str:
+    """Unit of expected errors and radii: mm where an export knows the pixel size of every image, else pixels of the image."""
+    return "mm" if info.spacing_mm or info.needs_spacing or info.dims == 3 else "px"
 
 
 def load_service(run: PathName) -> tuple[Service, ModelInfo]:

@@ -140,18 +140,15 @@ def answer(prepared: Prepared, located: Located, info: ModelInfo) -> Prediction:
 
 
 def _estimates(prepared: Prepared, located: Located, info: ModelInfo) -> Estimates | None:
-    unit = "px" if prepared.pixel_size is None else "mm"
-    return in_unit(located, info.calibration, unit, _length_of_network_pixel(prepared))
+    scale = np.diag(prepared.input_from_array)[:-1]
+    pixel_size = np.ones_like(scale) if prepared.pixel_size is None else prepared.pixel_size
+    per_pixel = np.asarray(geometry.length_of_input_pixel(scale, pixel_size))
+    return in_unit(located, info.calibration, "px" if prepared.pixel_size is None else "mm", float(per_pixel))
 
 
 def _array_per_network(prepared: Prepared) -> Array:
     """(d,) pixels of the array per network pixel."""
     return 1.0 / np.diag(prepared.input_from_array)[:-1]
-
-
-def _length_of_network_pixel(prepared: Prepared) -> float:
-    """In mm, or in pixels if the pixel size is not known. It is the same along all axes."""
-    return float(np.mean(_array_per_network(prepared) * (1.0 if prepared.pixel_size is None else prepared.pixel_size)))
 
 
 def _measured(info: ModelInfo, array_landmarks: Array, pixel_size: Array | None) -> Measured:

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,19 +22,25 @@ from scn_tf.environment.quiet import quiet_stderr
 from scn_tf.errors import ClientError
 from scn_tf.export.limits import MAX_BATCH
 from scn_tf.storage import tables
-from scn_tf.types import Array, PathName, Vector
+from scn_tf.types import Array, Estimates, PathName, Vector
 
 MAX_REFUSAL = 500  # characters of it that are shown: TensorFlow's own may hold whole tensors
 MAX_TIMEOUT = 1e6  # seconds
 MAX_ANSWER = 64 * 2**20  # bytes; MAX_BATCH images with 10 000 landmarks each take 8 MB of JSON
+NEEDED = {"landmarks", "scores"}  # outputs of every signature for images
 MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP"}
 
 
 class Found(NamedTuple):
-    """Landmarks of one image: ``landmarks`` (N, 2) x y in pixels of the file, ``scores`` (N,)."""
+    """Landmarks of one image.
+
+    ``landmarks`` (N, 2): x y in pixels of the file. ``scores`` (N,). ``estimates``: how far the points can be trusted
+    (:class:`scn_tf.types.Estimates`), None if the model is not calibrated.
+    """
 
     landmarks: Array
     scores: Array
+    estimates: Estimates | None = None
 
 
 def predict_rest(
@@ -82,10 +88,11 @@ def predict_rest(
                 instance["spacing"] = pixel
         answer = _post(endpoint, {"signature_name": signature, "instances": instances}, timeout)
         try:
-            landmarks, scores = ([row[name] for row in answer["predictions"]] for name in Found._fields)
-        except (KeyError, TypeError):
+            rows = answer["predictions"]
+            outputs = {name: [row[name] for row in rows] for name in NEEDED | set(rows[0])}
+        except (KeyError, TypeError, IndexError):
             raise ClientError(f"{endpoint}: expected landmarks and scores of each image, received {str(answer)[:200]}.") from None
-        found += _found(landmarks, scores, len(images), endpoint)
+        found += _found(outputs, len(images), endpoint)
     return found
 
 
@@ -132,15 +139,14 @@ def predict_grpc(
                 outputs = service.Predict(request, timeout=timeout).outputs
             except grpc.RpcError as error:
                 raise ClientError(_grpc_message(address, error, grpc.StatusCode, timeout)) from None
-            if missing := set(Found._fields) - set(outputs):
+            if missing := NEEDED - set(outputs):
                 raise ClientError(f"{address}: the answer lacks {' and '.join(sorted(missing))}; signature {signature} is another model's.")
-            landmarks, scores = (tf.make_ndarray(outputs[name]) for name in Found._fields)
-            found += _found(landmarks, scores, len(images), address)
+            found += _found({name: tf.make_ndarray(tensor) for name, tensor in outputs.items()}, len(images), address)
     return found
 
 
 def predictions_csv(paths: Iterable[PathName], found: Sequence[Found], *, names: Sequence[str] | None = None) -> str:
-    """Table as ``scn-tf predict`` writes it: ``id,landmark,x,y,score``, one row per point. The ID is the file's stem.
+    """Table as ``scn-tf predict`` writes it, one row per point; see :func:`scn_tf.storage.tables.point_lines`. The ID is the file's stem.
 
     Args:
         paths: files.
@@ -154,7 +160,8 @@ def predictions_csv(paths: Iterable[PathName], found: Sequence[Found], *, names:
     for one in found:
         if len(labels) != len(one.scores):
             raise ClientError(f"names: expected {len(one.scores)} names, one per landmark of the server's model, received {len(labels)}.")
-    return tables.points([Path(path).stem for path in paths], labels, [one.landmarks for one in found], [one.scores for one in found])
+    ids, columns = [Path(path).stem for path in paths], ([getattr(one, name) for one in found] for name in Found._fields)
+    return tables.points(ids, labels, *columns)
 
 
 def _check_timeout(timeout: float) -> None:
@@ -244,12 +251,39 @@ def _grpc_message(address: str, error: Any, codes: Any, timeout: float) -> str:
     return f"{address}: refused with {code.name}: {details}"
 
 
-def _found(landmarks: Any, scores: Any, count: int, source: str) -> list[Found]:
-    """Check shapes (B, N, 2) and (B, N), and split the arrays by image."""
-    try:
-        landmarks, scores = np.asarray(landmarks, np.float32), np.asarray(scores, np.float32)
-    except (TypeError, ValueError):
-        landmarks = scores = np.empty(0, np.float32)
+def _found(outputs: Mapping[str, Any], count: int, source: str) -> list[Found]:
+    """Check the shapes of the outputs by name, and split them by image."""
+    landmarks, scores = (_numbers(outputs[name]) for name in ("landmarks", "scores"))
     if scores.ndim != 2 or len(scores) != count or landmarks.shape != (*scores.shape, 2):
         raise ClientError(f"{source}: expected landmarks ({count}, N, 2), scores ({count}, N); received {landmarks.shape}, {scores.shape}.")
-    return [Found(*pair) for pair in zip(landmarks, scores, strict=True)]
+    return [Found(*one) for one in zip(landmarks, scores, _estimates(outputs, scores.shape, source), strict=True)]
+
+
+def _estimates(outputs: Mapping[str, Any], shape: tuple[int, ...], source: str) -> list[Estimates | None]:
+    """Estimates of each image, None for those of a model without. ``shape``: (B, N) of the scores."""
+    if "error_unit" not in outputs:
+        return [None] * shape[0]
+    units = [unit.decode("utf-8", "replace") if isinstance(unit, bytes) else unit for unit in outputs["error_unit"]]
+    given = {name: _numbers(outputs[name]) for name in Estimates._fields if name in outputs}
+    shapes = {name: shape[:1] if name == "image_ok" else shape for name in ("expected_error", "radius95", *given)}
+    received = {name: given[name].shape for name in given}
+    if received != shapes or len(units) != shape[0] or not all(unit in ("mm", "px") for unit in units):
+        raise ClientError(f"{source}: expected error_unit mm or px and {shapes}; received {units} and {received}.")
+    return [
+        Estimates(
+            unit,
+            given["expected_error"][number],
+            given["radius95"][number],
+            present=given["present"][number] > 0 if "present" in given else None,
+            image_ok=bool(given["image_ok"][number] > 0) if "image_ok" in given else None,
+        )
+        for number, unit in enumerate(units)
+    ]
+
+
+def _numbers(values: Any) -> Array:
+    """Float32, empty if the values are no array of numbers."""
+    try:
+        return np.asarray(values, np.float32)
+    except (TypeError, ValueError):
+        return np.empty(0, np.float32)

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, TypeAlias
 from scn_tf.data import pixels
 from scn_tf.errors import ConversionError
 from scn_tf.export.forms.tflite.writing import export_tflite
+from scn_tf.export.signatures import error_unit
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.storage import files, ownership
@@ -99,7 +100,8 @@ def _check_folder(out: Path, pages: list[str]) -> None:
 def page_model(info: ModelInfo) -> dict[str, object]:
     """Facts of a model for the page, ``model.json``.
 
-    ``size`` and ``pixel_size`` are (x, y); ``spacing`` is mm per pixel of the network's input, or None to fill it.
+    ``size`` and ``pixel_size`` are (x, y); ``spacing`` is mm per pixel of the network's input, or None to fill it. ``error_unit`` is
+    that of expected errors and radii, None if the model is not calibrated.
 
     Raises:
         ConversionError: the model is 3D, or needs a pixel size, which PNG and JPEG do not state.
@@ -118,6 +120,7 @@ def page_model(info: ModelInfo) -> dict[str, object]:
         "channels": info.channels,
         "pixel_size": list(info.spacing_mm or (1.0, 1.0)),
         "spacing": millimetres,
+        "error_unit": None if info.calibration is None else error_unit(info),
     }
 
 

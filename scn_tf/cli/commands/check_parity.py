@@ -36,7 +36,7 @@ COMMAND = Command(
     help="compare exports with the run they were made from",
     description=(
         "Run the same images through Keras and every export. Print the largest and mean difference in pixels of the original images, "
-        "time, size and mean error. The exit status is 1 if an export differs too much."
+        "of radii in percent, time, size and mean error. The exit status is 1 if an export differs too much."
     ),
     examples=("check-parity runs/first served hand.tflite",),
     add_arguments=add_arguments,

@@ -7,7 +7,7 @@ import { csv, download, json, stem } from "./table.js";
 
 const MAX_MESSAGE = 500;
 const at = (id) => document.getElementById(id);
-const results = new Map(); // id -> {id, file, width, height, landmarks, scores}; pixels and heatmaps are kept of the shown image alone
+const results = new Map(); // id -> {id, file, width, height, landmarks, scores, estimates}; pixels and heatmaps are kept of the shown image alone
 const known = new Set(); // ids of results and of files in the queue
 let network = null; // {model, find}
 let shown = null; // {id, image, bitmap, found}
@@ -31,8 +31,10 @@ async function analyse(id, file) {
   const bitmap = await preview(image);
   shown?.bitmap.close();
   shown = { id, image, bitmap, found };
-  results.set(id, { id, file, width: image.width, height: image.height, landmarks: found.landmarks, scores: found.scores });
+  const { landmarks, scores, estimates } = found;
+  results.set(id, { id, file, width: image.width, height: image.height, landmarks, scores, estimates });
   show();
+  if (estimates?.image_ok === 0) complain(`${file.name}: note: it is not like the images that the model was trained on; do not trust its points.`);
   if (image.orientation === 1) return;
   complain(`${file.name}: note: EXIF says to turn it (orientation ${image.orientation}); landmarks are in its pixels as stored, not turned.`);
 }
@@ -83,14 +85,16 @@ function take(files) {
 function show() {
   at("results").hidden = false;
   at("shown").replaceChildren(...[...results.keys()].map((id) => new Option(id, id, false, id === shown.id)));
-  const { landmarks, scores } = shown.found;
+  const { landmarks, scores, estimates } = shown.found;
   at("rows").replaceChildren(...network.model.landmarks.map((name, n) => {
     const row = document.createElement("tr");
     const head = document.createElement("th");
     head.scope = "row";
     head.textContent = name;
     row.append(head);
-    for (const text of [...landmarks[n].map((value) => value.toFixed(1)), scores[n].toPrecision(3)]) row.insertCell().textContent = text;
+    const texts = [...landmarks[n].map((value) => value.toFixed(1)), scores[n].toPrecision(3)];
+    if (estimates) texts.push(estimates.expected_error[n].toFixed(2) + (estimates.present?.[n] === 0 ? " (absent)" : ""));
+    for (const text of texts) row.insertCell().textContent = text;
     return row;
   }));
   redraw();
@@ -100,6 +104,7 @@ function redraw() {
   if (!shown) return;
   draw(at("picture"), shown, network.model, {
     points: at("points").checked,
+    radii: at("radii").checked,
     names: at("names").checked,
     overlay: at("overlay").checked,
     map: Number(at("map").value),
@@ -130,7 +135,7 @@ function listen() {
       if (type === "drop") take([...event.dataTransfer.files]);
     });
   }
-  for (const id of ["points", "names", "overlay", "map", "opacity"]) at(id).addEventListener("input", redraw);
+  for (const id of ["points", "radii", "names", "overlay", "map", "opacity"]) at(id).addEventListener("input", redraw);
   at("shown").addEventListener("change", () => enqueue(at("shown").value, results.get(at("shown").value).file));
   at("csv").addEventListener("click", () => download(csv([...results.values()], network.model.landmarks), "predictions.csv", "text/csv"));
   at("json").addEventListener("click", () => {
@@ -141,9 +146,11 @@ function listen() {
 
 async function start() {
   network = await loadNetwork();
-  const { name, landmarks, size } = network.model;
+  const { name, landmarks, size, error_unit } = network.model;
   at("model").textContent = `– ${name}, ${landmarks.length} points, ${size.join(" x ")} pixels`;
   at("map").replaceChildren(new Option("all", -1), ...landmarks.map((landmark, n) => new Option(landmark, n)));
+  for (const part of document.querySelectorAll(".calibrated")) part.hidden = !error_unit;
+  at("error_unit").textContent = error_unit;
   say("Ready.");
 }
 

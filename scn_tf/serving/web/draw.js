@@ -1,4 +1,4 @@
-// The picture: image, heatmap, crosses and names.
+// The picture: image, heatmap, crosses, circles and names.
 
 const LONGER_SIDE = 1200; // of the picture, whatever the image has: crosses and names stay sharp on small ones
 
@@ -23,7 +23,7 @@ export async function preview({ width, height, channels, data, depth }) {
  * @param {HTMLCanvasElement} canvas takes the shape of the image.
  * @param shown {bitmap, image, found}: of preview(), decode() and find().
  * @param model model.json.
- * @param options {points, names, overlay: booleans, map: index of a landmark or -1 for all, opacity: 0 to 1}.
+ * @param options {points, radii, names, overlay: booleans, map: index of a landmark or -1 for all, opacity: 0 to 1}.
  */
 export function draw(canvas, { bitmap, image, found }, model, options) {
   const enlarge = LONGER_SIDE / Math.max(image.width, image.height);
@@ -39,7 +39,13 @@ export function draw(canvas, { bitmap, image, found }, model, options) {
   found.landmarks.forEach(([x, y], index) => {
     // Integers are centres of pixels, a canvas counts from their corners.
     const [left, top] = [(x + 0.5) * scale[0], (y + 0.5) * scale[1]];
+    context.setLineDash(found.estimates?.present?.[index] === 0 ? [arm / 3, arm / 3] : []); // of absent landmarks
     if (options.points) drawCross(context, left, top, arm);
+    if (options.radii && found.estimates) {
+      const radius = found.estimates.radius95[index];
+      drawCircle(context, left, top, model.pixel_size.map((pixel, axis) => (radius / pixel) * scale[axis]));
+    }
+    context.setLineDash([]);
     if (options.names) drawName(context, model.landmarks[index], left + arm, top - arm / 2);
   });
 }
@@ -69,6 +75,13 @@ function drawCross(context, left, top, arm) {
   context.lineTo(left + arm, top);
   context.moveTo(left, top - arm);
   context.lineTo(left, top + arm);
+  context.stroke();
+}
+
+function drawCircle(context, left, top, [across, down]) {
+  context.strokeStyle = "#00e5ff";
+  context.beginPath();
+  context.ellipse(left, top, across, down, 0, 0, 2 * Math.PI);
   context.stroke();
 }
 

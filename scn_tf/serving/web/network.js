@@ -1,7 +1,7 @@
 // The exported network in LiteRT.js: an image's pixels in, landmarks in these pixels out.
 
 import { Tensor, loadAndCompile, loadLiteRt } from "@litertjs/core";
-import { fit, networkInput, toImage } from "./prepare.js";
+import { fit, lengthOfInputPixel, networkInput, toImage } from "./prepare.js";
 
 /**
  * Load the runtime and the network beside this page.
@@ -26,8 +26,8 @@ async function answered(path) {
 
 /**
  * @param image of decode().
- * @returns {Promise<{landmarks: number[][], scores: number[], heatmaps: Float32Array, placement}>} landmarks [x, y] in
- *   pixels of the image; heatmaps (H, W, N) of the network's input; placement of the image in it.
+ * @returns {Promise<{landmarks: number[][], scores: number[], estimates, heatmaps: Float32Array, placement}>} landmarks [x, y] in
+ *   pixels of the image; estimates: see below; heatmaps (H, W, N) of the network's input; placement of the image in it.
  */
 async function find(compiled, model, image) {
   const [width, height] = model.size;
@@ -37,8 +37,21 @@ async function find(compiled, model, image) {
   try {
     const [points, scores, heatmaps] = await Promise.all(["landmarks", "scores", "heatmaps"].map((name) => outputs[name].data()));
     const pairs = model.landmarks.map((_, n) => [points[2 * n], points[2 * n + 1]]);
-    return { landmarks: toImage(pairs, placement), scores: Array.from(scores), heatmaps: heatmaps.slice(), placement };
+    const estimates = model.error_unit && (await readEstimates(outputs, model, placement));
+    return { landmarks: toImage(pairs, placement), scores: Array.from(scores), estimates, heatmaps: heatmaps.slice(), placement };
   } finally {
     Object.values(outputs).forEach((tensor) => tensor.delete());
   }
+}
+
+/**
+ * How far the points can be trusted, as scn_tf.types.Estimates; null of a model that is not calibrated.
+ * @returns {Promise<{unit: string, expected_error: number[], radius95: number[], present: number[]?, image_ok: number?}>}
+ */
+async function readEstimates(outputs, model, placement) {
+  const length = lengthOfInputPixel(placement, model);
+  const read = async (name) => name in outputs ? Array.from(await outputs[name].data()) : null;
+  const [errors, radii, present, ok] = await Promise.all(["expected_error", "radius95", "present", "image_ok"].map(read));
+  const [expected_error, radius95] = [errors, radii].map((values) => values.map((value) => value * length));
+  return { unit: model.error_unit, expected_error, radius95, present, image_ok: ok && ok[0] };
 }

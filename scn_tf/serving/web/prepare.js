@@ -25,6 +25,11 @@ export function toImage(points, { scale, translation }) {
   return points.map((point) => point.map((value, axis) => (value + 0.5 - translation[axis]) / scale[axis] - 0.5));
 }
 
+/** Length of an input pixel, the same along both axes, in the unit of model.pixel_size. */
+export function lengthOfInputPixel({ scale }, model) {
+  return model.pixel_size[0] / scale[0];
+}
+
 /**
  * Resample and normalise: the 1st percentile becomes -1, the 99th +1, clipped to [-2, 2]; -1 outside the image; 0 if it is constant.
  * Where the percentiles are the same, minimum and maximum take their place.

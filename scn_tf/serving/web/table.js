@@ -5,11 +5,19 @@ export function stem(name) {
   return name.replace(/\.[^.]+$/, "") || name;
 }
 
-/** `id,landmark,x,y,score`, one row a point. */
+const CALIBRATED = ["expected_error", "radius95", "unit", "present", "image_ok"]; // columns, empty of a model that is not calibrated
+
+/** `id,landmark,x,y,score` and CALIBRATED, one row a point. */
 export function csv(results, names) {
-  const rows = results.flatMap(({ id, landmarks, scores }) =>
-    names.map((name, n) => [id, name, ...landmarks[n].map((value) => value.toFixed(4)), Number(scores[n].toPrecision(5))]));
-  return [["id", "landmark", "x", "y", "score"], ...rows].map((row) => row.map(field).join(",") + "\n").join("");
+  const rows = results.flatMap(({ id, landmarks, scores, estimates }) => names.map((name, n) =>
+    [id, name, ...landmarks[n].map((value) => value.toFixed(4)), Number(scores[n].toPrecision(5)), ...cells(estimates, n)]));
+  return [["id", "landmark", "x", "y", "score", ...CALIBRATED], ...rows].map((row) => row.map(field).join(",") + "\n").join("");
+}
+
+function cells(estimates, n) {
+  if (!estimates) return CALIBRATED.map(() => "");
+  const { expected_error, radius95, unit, present, image_ok } = estimates;
+  return [expected_error[n].toFixed(4), radius95[n].toFixed(4), unit, present?.[n] ?? "", image_ok ?? ""];
 }
 
 /** A cell that no spreadsheet executes and that splits no row, as the command's own (scn_tf/tables.py). */
@@ -30,14 +38,26 @@ function escaped(character) {
 
 /** The same as JSON, with the size of every image. */
 export function json(results, names, model) {
-  const images = results.map(({ id, file, width, height, landmarks, scores }) => ({
+  const images = results.map(({ id, file, width, height, landmarks, scores, estimates }) => ({
     id,
     file: file.name,
     width,
     height,
-    landmarks: names.map((landmark, n) => ({ landmark, x: landmarks[n][0], y: landmarks[n][1], score: scores[n] })),
+    landmarks: names.map((landmark, n) =>
+      ({ landmark, x: landmarks[n][0], y: landmarks[n][1], score: scores[n], ...pointEstimates(estimates, n) })),
+    ...imageEstimates(estimates),
   }));
   return JSON.stringify({ model, coordinates: "pixel", images }, null, 1) + "\n";
+}
+
+function pointEstimates(estimates, n) {
+  if (!estimates) return {};
+  const { expected_error, radius95, present } = estimates;
+  return { expected_error: expected_error[n], radius95: radius95[n], ...(present && { present: present[n] > 0 }) };
+}
+
+function imageEstimates(estimates) {
+  return estimates ? { error_unit: estimates.unit, ...(estimates.image_ok !== null && { image_ok: estimates.image_ok > 0 }) } : {};
 }
 
 /** Let the browser save a text under a name. */

@@ -21,8 +21,8 @@ OPSET = 18
 def export_onnx(run: PathName, out: PathName, *, heatmaps: bool = False) -> Path:
     """Write an ONNX model.
 
-    The input is ``image`` float32 (B, [D,] H, W, C), already prepared. The outputs are ``landmarks`` float32 (B, N, d) in network
-    pixels and ``scores`` (B, N), or ``labels`` uint8 (B, [D,] H, W). The metadata property ``scn_tf.json`` holds landmark names,
+    The input is ``image`` float32 (B, [D,] H, W, C), already prepared. The outputs are those of
+    :func:`scn_tf.export.answers.answer_of`, lengths in network pixels. The metadata property ``scn_tf.json`` holds landmark names,
     configuration and validation error as JSON. The last property is the checksum of :mod:`scn_tf.storage.checksums`.
 
     Args:

@@ -41,8 +41,8 @@ def export_tflite(
 ) -> Path:
     """Write a TFLite model with one signature ``serve_input``.
 
-    The input is ``image`` float32 (1, [D,] H, W, C), already prepared. The outputs are ``landmarks`` float32 (1, N, d) in network
-    pixels and ``scores`` (1, N), or ``labels`` uint8 (1, [D,] H, W). The file's metadata ``scn_tf.json`` hold landmark names,
+    The input is ``image`` float32 (1, [D,] H, W, C), already prepared. The outputs are those of
+    :func:`scn_tf.export.answers.answer_of`, lengths in network pixels. The file's metadata ``scn_tf.json`` hold landmark names,
     configuration and validation error as JSON. The checksum of :mod:`scn_tf.storage.checksums` follows the model.
 
     Args:
@@ -112,7 +112,7 @@ def _convert(function: tf.types.experimental.ConcreteFunction, quantize: str, im
 
 
 def _convert_int8(converter: "tf.lite.TFLiteConverter", float_content: bytes, images: Iterable[Array]) -> bytes:
-    """Convert with integers up to the heads' convolutions. tanh, upsampling, product and decoder stay in float32.
+    """Convert with integers up to the heads' convolutions. tanh, upsampling, product, decoder and estimates stay in float32.
 
     With 8 bits the product map would have 256 heights, and a coordinate 256 values. docs/research/measurements.md states the
     resulting error.
@@ -124,8 +124,9 @@ def _convert_int8(converter: "tf.lite.TFLiteConverter", float_content: bytes, im
     """
     graph = schema.ModelT.InitFromPackedBuf(bytearray(float_content)).subgraphs[0]
     names = [graph.tensors[operator.outputs[0]].name.decode() for operator in graph.operators]
-    # The layers' names start with that of the network; the decoder's operations belong to none.
-    in_float = [name for name in names if "/" not in name or any(part in name for part in FLOAT_PARTS)]
+    # The layers' names start with that of the network, as that of the first operation; decoder and estimates come after it.
+    network = names[0].partition("/")[0]
+    in_float = [name for name in names if not name.startswith(f"{network}/") or any(part in name for part in FLOAT_PARTS)]
     converter.representative_dataset = lambda: ([image[np.newaxis]] for image in images)
     options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=in_float, fully_quantize=False)
     return tf.lite.experimental.QuantizationDebugger(
