@@ -11,11 +11,10 @@ import tensorflow as tf
 import scn_tf
 from scn_tf import export, predict, train_run
 from scn_tf.data import images
-from scn_tf.export import answers
 from scn_tf.export import signatures as signatures_module
 from scn_tf.runs import checkpoints
 from scn_tf.storage import files
-from scn_tf.types import Estimates
+from scn_tf.uncertainty.estimates import ESTIMATES
 from tests.conftest import EXACT, SAME_RADIUS, SUBPIXEL, small_config
 from tests.serving_client import GIF, bmp, chunk
 
@@ -113,20 +112,13 @@ def test_signatures_of_a_model_that_is_not_calibrated_are_as_before(bare_2d):
     assert set(map(frozenset, outputs.values())) == {frozenset({"landmarks", "scores"})}
 
 
-def test_whatever_estimates_a_model_has_are_passed_on(calibrated_2d, monkeypatch, rng):
-    network, info = checkpoints.load_model(calibrated_2d)
-    flags = {
-        "present": lambda maps: tf.cast(tf.reduce_max(maps, (1, 2)) > 0.5, tf.int32),
-        "image_ok": lambda maps: tf.ones(len(maps), tf.int32),
+def test_all_estimates_of_a_model_are_passed_on(calibrated_2d, rng):
+    result = signatures_module.Service(*checkpoints.load_model(calibrated_2d)).serve_image(rng.normal(size=(2, 60, 50, 1)))
+    assert set(result) == {"landmarks", "scores", "error_unit", *ESTIMATES}
+    assert {name: (values.shape, values.dtype) for name, values in result.items() if name in ("present", "image_ok")} == {
+        "present": ((2, 21), tf.int32),
+        "image_ok": ((2,), tf.int32),
     }
-    original = answers.estimate
-    monkeypatch.setattr(answers, "ESTIMATES", ("expected_error", "radius95", *flags))
-    monkeypatch.setattr(
-        answers, "estimate", lambda calibration, maps: original(calibration, maps) | {name: of(maps) for name, of in flags.items()}
-    )
-    result = signatures_module.Service(network, info).serve_image(rng.normal(size=(2, 60, 50, 1)))
-    assert {name: values.shape for name, values in result.items() if name in flags} == {"present": (2, 21), "image_ok": (2,)}
-    assert set(result) == {"landmarks", "scores", "error_unit", *Estimates._fields} - {"unit"}
 
 
 def test_colour_jpegs_are_decoded_near_the_training_side(run_2d, hands_2d, tmp_path):

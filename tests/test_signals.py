@@ -1,5 +1,6 @@
 """SIGTERM is Ctrl-C: what was found is kept, one line, status 130."""
 
+import contextlib
 import csv
 import dataclasses
 import gc
@@ -125,9 +126,10 @@ def test_a_single_run_of_a_study_is_stopped_with_it():
         assert process.returncode == 7
 
 
-def test_an_interruption_in_a_callback_of_the_garbage_collector_is_not_lost():
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN], ids=["foreground", "background"])
+def test_an_interruption_in_a_callback_of_the_garbage_collector_ends_a_wait_at_once(ctrl_c):
     """JAX has such a callback, and Python drops what it raises."""
-    raised = []
+    raised, before, started = [], signal.signal(signal.SIGINT, ctrl_c), time.monotonic()
 
     def callback(*_):
         if not raised:
@@ -136,6 +138,40 @@ def test_an_interruption_in_a_callback_of_the_garbage_collector_is_not_lost():
 
     def collect():
         with sigterm_as_ctrl_c():
+            gc.collect()
+            time.sleep(20)
+
+    gc.callbacks.append(callback)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            collect()
+    finally:
+        gc.callbacks.remove(callback)
+        signal.signal(signal.SIGINT, before)
+    assert raised
+    assert time.monotonic() - started < 15
+
+
+def test_it_is_not_lost_in_what_the_garbage_collector_finalizes_meanwhile():
+    """TensorFlow has objects whose ``__del__`` drops every exception."""
+    raised = []
+
+    class Stubborn:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            with contextlib.suppress(BaseException):
+                time.sleep(0.3)
+
+    def callback(*_):
+        if not raised:
+            raised.append(True)
+            signal.raise_signal(signal.SIGTERM)
+
+    def collect():
+        with sigterm_as_ctrl_c():
+            Stubborn()
             gc.collect()
             time.sleep(20)
 

@@ -23,6 +23,7 @@ import scn_tf
 from scn_tf.export import warmup
 from scn_tf.serving import client
 from scn_tf.storage import tables
+from scn_tf.types import Estimates
 from tests.conftest import REPOSITORY, SAME_RADIUS, SUBPIXEL
 
 
@@ -284,7 +285,7 @@ def test_a_web_server_that_is_no_tf_serving_is_named(pictures):
                 client.predict_rest(url, pictures[:1], model=model)
         assert client.predict_rest(url, pictures[:1], model="plain")[0].estimates is None
         found = client.predict_rest(url, pictures[:1], model="whole")
-        assert found[0].estimates == ("px", [1.5], [4.5], [False], True)
+        assert found[0].estimates == Estimates("px", [1.5], [4.5], [False], True)
         assert client.predictions_csv(pictures[:1], found).splitlines()[1] == "hand_007,0,1.0000,2.0000,3,1.5000,4.5000,px,0,1"
         server.shutdown()
 

@@ -1,13 +1,15 @@
 """SIGTERM handled as Ctrl-C. Schedulers and containers stop commands with it, and results so far must be kept."""
 
-import _thread
 import contextlib
+import gc
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
+
+from scn_tf.presence import known
 
 AGAIN = 0.05  # seconds
 
@@ -32,22 +34,34 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    report = sys.unraisablehook
+    report, collecting = sys.unraisablehook, list[str]()
+
+    def again() -> None:
+        if collecting:  # what is finalized may drop it, too
+            threading.Timer(AGAIN, again).start()
+        else:  # a signal, which also ends a wait of the main thread
+            signal.pthread_kill(known(threading.main_thread().ident), signal.SIGINT)
+
+    def note(phase: str, _: object) -> None:
+        collecting[:] = [phase] if phase == "start" else []
 
     def raise_again(dropped: "sys.UnraisableHookArgs") -> None:
         if dropped.exc_type is KeyboardInterrupt:
-            threading.Timer(AGAIN, _thread.interrupt_main).start()  # later: the callback has not returned yet
+            signal.signal(signal.SIGINT, interrupt)  # it may be ignored, in the background of a shell
+            threading.Timer(AGAIN, again).start()  # later: the callback has not returned yet
         else:
             report(dropped)
 
     try:
         sys.unraisablehook = raise_again
+        gc.callbacks.append(note)
         for number, handler in kept.items():
             if handler in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, interrupt)
         yield
     finally:
         sys.unraisablehook = report
+        gc.callbacks.remove(note)
         for number, handler in kept.items():
             if handler is not None:  # of another language's
                 signal.signal(number, handler)
