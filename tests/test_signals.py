@@ -182,3 +182,35 @@ def test_it_is_not_lost_in_what_the_garbage_collector_finalizes_meanwhile():
     finally:
         gc.callbacks.remove(callback)
     assert raised
+
+
+def test_a_signal_just_before_a_wait_which_does_not_end_it_is_sent_again(monkeypatch):
+    sent, kill = [], signal.pthread_kill
+
+    def late(thread, number):
+        sent.append(number)
+        if len(sent) > 1:  # as if the first had come before the wait began
+            kill(thread, number)
+
+    monkeypatch.setattr(signal, "pthread_kill", late)
+    raised, started = [], time.monotonic()
+
+    def callback(*_):
+        if not raised:
+            raised.append(True)
+            signal.raise_signal(signal.SIGTERM)
+
+    def collect():
+        with sigterm_as_ctrl_c():
+            gc.collect()
+            time.sleep(20)
+
+    gc.callbacks.append(callback)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            collect()
+    finally:
+        gc.callbacks.remove(callback)
+    assert time.monotonic() - started < 15
+    time.sleep(0.2)
+    assert len(sent) == 2  # nothing is sent after it was handled

@@ -32,22 +32,25 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
         # Ctrl-C and SIGTERM may both come, of a terminal and of the process that started this one. A second Ctrl-C counts: a user insists.
         if kept[signal.SIGTERM] != signal.SIG_IGN:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        dropped_one.clear()
         raise KeyboardInterrupt
 
-    report, collecting = sys.unraisablehook, list[str]()
+    report, collecting, dropped_one = sys.unraisablehook, threading.Event(), threading.Event()
 
     def again() -> None:
-        if collecting:  # what is finalized may drop it, too
+        """Send a signal, which also ends a wait of the main thread, until it is handled: one just before a wait does not end it."""
+        if dropped_one.is_set():
+            if not collecting.is_set():  # what is finalized may drop it, too
+                signal.pthread_kill(known(threading.main_thread().ident), signal.SIGINT)
             threading.Timer(AGAIN, again).start()
-        else:  # a signal, which also ends a wait of the main thread
-            signal.pthread_kill(known(threading.main_thread().ident), signal.SIGINT)
 
     def note(phase: str, _: object) -> None:
-        collecting[:] = [phase] if phase == "start" else []
+        (collecting.set if phase == "start" else collecting.clear)()
 
     def raise_again(dropped: "sys.UnraisableHookArgs") -> None:
         if dropped.exc_type is KeyboardInterrupt:
             signal.signal(signal.SIGINT, interrupt)  # it may be ignored, in the background of a shell
+            dropped_one.set()
             threading.Timer(AGAIN, again).start()  # later: the callback has not returned yet
         else:
             report(dropped)
@@ -60,6 +63,7 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
                 signal.signal(number, interrupt)
         yield
     finally:
+        dropped_one.clear()
         sys.unraisablehook = report
         gc.callbacks.remove(note)
         for number, handler in kept.items():
