@@ -40,6 +40,15 @@ def test_without_a_whole_answer_there_is_none_and_nothing_is_kept(does, seconds)
     assert not workers._idle.get(program)
 
 
+def test_both_pipes_of_a_killed_process_are_closed():
+    process = workers._started(ANSWERING, 20)
+    process.kill()
+    process.wait()
+    process.stdin.write(b"a request that nobody reads")
+    workers._end(process)
+    assert process.stdin.closed and process.stdout.closed
+
+
 def test_what_a_library_prints_is_no_part_of_an_answer():
     assert ask(program=SERVING.format("print('noise', flush=True) or [b'[1]\\n']")) == [1]
 

@@ -141,8 +141,8 @@ def _watched(process: Process, seconds: float) -> Iterator[None]:
 
 def _end(process: Process) -> None:
     """Close the input of a process, which ends it."""
-    with contextlib.suppress(OSError):
-        for pipe in _pipes(process):
+    for pipe in _pipes(process):
+        with contextlib.suppress(OSError):  # a request that a killed process did not read cannot be flushed
             pipe.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5)
