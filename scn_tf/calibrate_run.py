@@ -58,6 +58,6 @@ def calibrate(
     try:
         found = calibration.calibrate(network, info, pipeline.examples(dataset, ids, settings), trained, split)
     except ValueError as error:
-        raise DatasetError(f"{dataset.root}, split {split}: is too small to calibrate with: {error}.") from None
+        raise DatasetError(f"{dataset.root}, split {split}: cannot calibrate: {error}.") from None
     checkpoints.restate(file, info.model_copy(update={"calibration": found}))
     return found, file

@@ -33,9 +33,10 @@ def test_the_network_and_the_other_facts_stay(calibrated, run_2d):
     run, root = calibrated
     network, info = checkpoints.load_model(run / "model.keras")
     before, known = checkpoints.load_model(run_2d / "model.keras")
+    assert known.calibration.split == "val"  # of its training
     for one, other in zip(network.get_weights(), before.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert info.model_copy(update={"calibration": None}) == known
+    assert info.model_copy(update={"calibration": known.calibration}) == known
     stored = info.calibration
     images = open_dataset(root).split(SPLIT)
     assert (stored.split, stored.images, stored.points) == (SPLIT, len(images), len(images) * len(info.landmarks))
@@ -98,7 +99,7 @@ def test_a_split_that_is_too_small_is_refused_and_the_model_stays(calibrated):
     run, root = calibrated
     (root / "splits" / "two.txt").write_text("\n".join(open_dataset(root).split(SPLIT)[:2]))
     before = (run / "model.keras").read_bytes()
-    with pytest.raises(DatasetError, match=r"split two: is too small to calibrate with: 2 images with \d+ points; needed are 3 and 19"):
+    with pytest.raises(DatasetError, match=r"split two: cannot calibrate: it has 2 images with \d+ points; needed are 3 and 19"):
         calibrate_run.calibrate(run, "two", root=root)
     assert (run / "model.keras").read_bytes() == before
 

@@ -141,8 +141,10 @@ def test_json_and_csv_hold_the_same(run_2d, folder, tmp_path):
     assert [point["name"] for _, point in flattened[:21]] == content["landmarks"]
     for (image, point), row in zip(flattened, table, strict=True):
         assert (image["id"], point["name"]) == (row["id"], row["landmark"])
-        np.testing.assert_allclose([point[key] for key in ("x", "y", "score")], [float(row[key]) for key in ("x", "y", "score")], atol=1e-4)
-        assert row["expected_error"] == row["radius95"] == row["unit"] == row["present"] == row["image_ok"] == ""
+        keys = ("x", "y", "score", "expected_error", "radius95")
+        np.testing.assert_allclose([point[key] for key in keys], [float(row[key]) for key in keys], atol=1e-4)
+        stated = (image["error_unit"], str(int(point["present"])), str(int(image["image_ok"])))
+        assert (row["unit"], row["present"], row["image_ok"]) == stated
     first = content["images"][0]
     assert first["file"] == str(folder / "hand_000.png")
     assert (first["coordinates"], first["unit"]) == ("pixel", "px")
@@ -313,9 +315,8 @@ def test_answers_come_back_in_the_format_of_another_tool(name, run_2d, folder, t
     pixel = converted(found, "pixel", facts) if found.frame != "stated" else found
     assert sorted(image_id.removesuffix(".png") for image_id in pixel.points) == sorted(facts)
     for image_id, points in pixel.points.items():
-        expected = [
-            [float(line[axis]) for axis in "xy"] for line in rows(tmp_path / "p.csv") if line["id"] == image_id.removesuffix(".png")
-        ]
+        lines = [line for line in rows(tmp_path / "p.csv") if line["id"] == image_id.removesuffix(".png")]
+        expected = [[float(line[axis]) if line["present"] == "1" else np.nan for axis in "xy"] for line in lines]
         order = [pixel.names.index(landmark) for landmark in predictor.names] if pixel.names else slice(None)
         np.testing.assert_allclose(points[order], expected, atol=1e-3)
 

@@ -91,7 +91,7 @@ def test_radii_contain_the_stated_share_of_new_points(missing):
 
 def test_too_few_images_or_points_are_refused_with_what_is_needed():
     errors, statistics, _ = drawn(2)
-    with pytest.raises(ValueError, match="2 images with 14 points; needed are 3 and 19"):
+    with pytest.raises(ValueError, match="it has 2 images with 14 points; needed are 3 and 19"):
         fitting.calibrate(fitting.Observed(errors, statistics), None, split="val", decoder="quadratic")
 
 

@@ -19,6 +19,7 @@ from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import calibration, evaluation, localization
 from scn_tf.scoring.gallery import Maps
+from scn_tf.storage.files import counted
 from scn_tf.systems import points
 from scn_tf.systems.system import System
 from scn_tf.training.fit import Task, fit
@@ -40,7 +41,29 @@ def train(job: Job) -> dict[str, Any]:
         facts=_peaks,
         annotated=float(np.mean(shown)),
     )
-    return fit(job, task, lambda network: points.greeting(job, network))
+    best = fit(job, task, lambda network: points.greeting(job, network))
+    _calibrate(job)
+    return best
+
+
+def _calibrate(job: Job) -> None:
+    """Store what the errors on the validation images say. A run that was resumed when complete may have that already."""
+    network, info = checkpoints.load_model(job.folder.model)
+    if info.calibration is not None or {*job.ids[0]} & {*job.ids[1]}:  # errors on training images are too small, which was warned of
+        return
+    split = job.config.data.val_split
+    try:
+        found = calibration.calibrate(network, info, job.examples.validation, job.examples.training, split)
+    except ValueError as error:
+        warnings.warn(
+            f"{job.dataset.root}, split {split}: cannot tell how far answers can be trusted: {error}. "
+            "The model is not calibrated; `scn-tf calibrate RUN --split NAME` does it with another split.",
+            DataWarning,
+            stacklevel=2,
+        )
+        return
+    checkpoints.restate(job.folder.model, info.model_copy(update={"calibration": found}))
+    print(f"Calibrated on {counted(found.images, 'image')} of {split}, {counted(found.points, 'point')}.", flush=True)
 
 
 def _warn_if_no_sides(config: Config, dataset: Dataset) -> None:

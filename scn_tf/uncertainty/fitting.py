@@ -43,7 +43,7 @@ def calibrate(observed: Observed, training: Observed | None, *, split: str, deco
     """
     images, points = len(observed.errors), int(np.isfinite(observed.errors).sum())
     if images < LEAST_IMAGES or points < conformal.LEAST:
-        raise ValueError(f"{images} images with {points} points; needed are {LEAST_IMAGES} and {conformal.LEAST}")
+        raise ValueError(f"it has {images} images with {points} points; needed are {LEAST_IMAGES} and {conformal.LEAST}")
     difficulty = None if training is None else _difficulty(training.errors)
     expected = np.full(observed.errors.shape, np.nan)
     for part in np.array_split(np.arange(images), min(FOLDS, images)):
