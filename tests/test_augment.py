@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from scn_tf.config import AugmentConfig
 from scn_tf.data.preprocess import BACKGROUND
-from scn_tf.training import augment
+from scn_tf.training import augment, draws
 from tests.conftest import EXACT
 
 STRONG = AugmentConfig(translation=0.06, rotation=0.3, scale=0.15, axis_scale=0.15, elastic=0.04)
@@ -27,7 +27,7 @@ def blobs(points, size, sigma=2.0):
 def test_a_dot_and_its_point_move_together(size, points, config):
     images = blobs(points, size)
     for step in range(4):
-        draw = augment.sample(config, len(points), size, seed=[3, step])
+        draw = draws.sample(config, len(points), size, seed=[3, step])
         moved = augment.transform_points(draw, tf.constant(points, tf.float32)[:, None], size)[:, 0].numpy()
         weights = augment.warp_images(draw, images).numpy()[..., 0] - BACKGROUND
         grid = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij")[::-1], axis=-1)
@@ -39,7 +39,7 @@ def test_a_dot_and_its_point_move_together(size, points, config):
 @pytest.mark.parametrize("config", [STRONG, HALF], ids=["moved", "half of them mirrored"])
 @pytest.mark.parametrize("size", [(40, 60), (20, 30, 24)])
 def test_points_are_the_inverse_of_the_source_coordinates(size, config, rng):
-    draw = augment.sample(config, 2, size, seed=[1, 2])
+    draw = draws.sample(config, 2, size, seed=[1, 2])
     source = augment.source_coordinates(draw, size).numpy()
     pixels = rng.integers(0, np.array(size), (2, 9, len(size)))
     origin = np.stack([source[b][tuple(pixels[b].T)] for b in range(2)])
@@ -57,7 +57,7 @@ def test_no_change_changes_nothing(rng):
 
 
 def test_draws_differ_by_sample_and_seed_and_repeat_by_seed():
-    first, again, other = (augment.sample(STRONG, 3, (16, 24), seed=s) for s in ([1, 5], [1, 5], [1, 6]))
+    first, again, other = (draws.sample(STRONG, 3, (16, 24), seed=s) for s in ([1, 5], [1, 5], [1, 6]))
     np.testing.assert_array_equal(first.elastic, again.elastic)
     for name in ("linear", "translation", "elastic", "gain"):
         values = np.asarray(getattr(first, name)).reshape(3, -1)
@@ -66,7 +66,7 @@ def test_draws_differ_by_sample_and_seed_and_repeat_by_seed():
 
 
 def test_a_rotation_turns_image_and_points_by_the_same_angle_in_3d():
-    draw = augment.sample(AugmentConfig(**{**NONE.model_dump(), "rotation": 0.5}), 4, (8, 9, 10), seed=[0, 1])
+    draw = draws.sample(AugmentConfig(**{**NONE.model_dump(), "rotation": 0.5}), 4, (8, 9, 10), seed=[0, 1])
     product = tf.matmul(draw.linear, draw.linear, transpose_b=True).numpy()
     np.testing.assert_allclose(product, np.tile(np.eye(3), (4, 1, 1)), atol=1e-5)
     np.testing.assert_allclose(np.linalg.det(draw.linear), 1, atol=1e-5)
@@ -133,7 +133,7 @@ def test_a_mirrored_volume_keeps_y_and_z(mode):
 def test_each_image_of_a_batch_is_mirrored_or_not_by_itself_and_keeps_its_other_draws():
     points = np.tile(np.array([[[2, 3], [12, 5]]], "float32"), (200, 1, 1))
     size = (10, 16)
-    draw, plain = (augment.sample(config, 200, size, seed=[1, 2]) for config in (HALF, STRONG))
+    draw, plain = (draws.sample(config, 200, size, seed=[1, 2]) for config in (HALF, STRONG))
     side = draw.mirrored.numpy()
     assert 70 < side.sum() < 130
     assert not plain.mirrored.numpy().any()
@@ -150,7 +150,7 @@ def test_each_image_of_a_batch_is_mirrored_or_not_by_itself_and_keeps_its_other_
 
 
 def test_draws_without_mirroring_are_those_of_versions_that_had_none():
-    draw = augment.sample(AugmentConfig(**{**STRONG.model_dump(), "noise": 0.1, "blur": 1.0}), 2, (16, 24), seed=[3, 1])
+    draw = draws.sample(AugmentConfig(**{**STRONG.model_dump(), "noise": 0.1, "blur": 1.0}), 2, (16, 24), seed=[3, 1])
     np.testing.assert_allclose(draw.linear[1], [[0.8673133, 0.27437657], [-0.21229292, 1.1209533]], rtol=1e-6)
     np.testing.assert_allclose(draw.translation, [[-0.73853564, -0.14409256], [1.0441293, 0.4365841]], rtol=1e-6)
     np.testing.assert_allclose(draw.elastic[1, 4, 4], [-0.29847428, -0.17939651], rtol=1e-6)

@@ -120,4 +120,5 @@ def only(annotations: Annotations, image_id: str) -> Annotations:
         part(annotations.sizes),
         part(annotations.scores),
         part(annotations.sources),
+        part(annotations.absent),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from scn_tf.data import endings
 from scn_tf.data.images.facts import ImageFacts
@@ -13,13 +13,23 @@ from scn_tf.types import Array
 # "bottom": as "pixel", but y counted upwards from 0 in the last row. "fraction": pixels divided by the sides of the image.
 Frame = Literal["stated", "pixel", "physical", "bottom", "fraction"]
 DATASET_FRAMES = ("stated", "pixel", "physical")  # those that need no size of an image
+# Meaning of a landmark without coordinates: known not to be in the image, or not annotated.
+Empty: TypeAlias = Literal["absent", "unknown"]
 
 
 class Expected(NamedTuple):
-    """Landmarks as stated by a data set: ``names`` of all N in order, and ``dims``, 2 or 3. None: the file itself must tell."""
+    """What a data set states of its annotations.
+
+    Attributes:
+        names: of all N landmarks in order. None: the file itself must tell.
+        dims: 2 or 3. None: the file itself must tell.
+        empty: meaning of a landmark without coordinates. None: as the format has it. Readers need it only if their format has a sign
+            that some programs write for landmarks outside the image, and others for those that nobody annotated.
+    """
 
     names: tuple[str, ...] | None = None
     dims: int | None = None
+    empty: Empty | None = None
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ class Annotations:
     """Points of many images.
 
     Attributes:
-        points: image ID -> (N, d) float64, NaN if absent, in the coordinates of ``frame``.
+        points: image ID -> (N, d) float64, NaN where there is no point, in the coordinates of ``frame``.
         rows: image ID -> line of the file, for messages; 1 if a format has no lines.
         names: names of the N landmarks, if the file states them. None: they are in the order of ``dataset.yaml``.
         frame: kind of the coordinates, if the file states it.
@@ -35,6 +45,8 @@ class Annotations:
         sizes: image ID -> (d,) pixels (x, y[, z]) of the image that the file states. Empty if it states none.
         scores: image ID -> (N,) float64. Empty for annotations; answers of a model have them.
         sources: image ID -> file, where several files were merged.
+        absent: image ID -> (N,) bool, landmarks that are known not to be in the image. Their points are NaN. Other NaN points are not
+            annotated. An image without an entry has none.
     """
 
     points: dict[str, Array]
@@ -45,6 +57,7 @@ class Annotations:
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     scores: dict[str, Array] = field(default_factory=dict)
     sources: dict[str, Path] = field(default_factory=dict)
+    absent: dict[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
