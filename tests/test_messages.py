@@ -146,7 +146,7 @@ def test_landmarks_outside_their_images_are_counted_in_one_message(hands):
     (hands / "landmarks.csv").write_text("\n".join(map(",".join, lines)))
     dataset = open_dataset(hands)
     (text,) = read(dataset, dataset.split("train"), small_config(hands).resolved(2))
-    assert "6 landmarks of 5 images outside their image: not trained on, but errors count them." in text
+    assert "6 landmarks of 5 images outside their image: trained as absent, but errors count them." in text
     assert "line 2 (hand_001): thumb_mcp, thumb_ip; line 3 (hand_002): thumb_mcp; and 2 more images." in text
     assert "leave their fields empty" in text
 

@@ -29,7 +29,9 @@ def test_landmarks_lie_on_bones_and_inside_the_image(hands_2d, hands_3d):
 
 def test_ensure_generates_once(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(synthetic, "generate", lambda root: (calls.append(root), root.mkdir(), (root / "dataset.yaml").write_text("x")))
+    monkeypatch.setattr(
+        synthetic, "generate", lambda root, odd: (calls.append(root), root.mkdir(), (root / "dataset.yaml").write_text("x"))
+    )
     assert synthetic.ensure(tmp_path / "set") == synthetic.ensure(tmp_path / "set")
     assert len(calls) == 1
 
@@ -37,7 +39,7 @@ def test_ensure_generates_once(tmp_path, monkeypatch):
 def test_ensure_takes_what_another_process_generated_meanwhile_and_refuses_half_a_set(tmp_path, monkeypatch):
     folder = tmp_path / f"set_v{synthetic.VERSION}"
 
-    def generate(root):
+    def generate(root, odd):
         root.mkdir()
         (root / "dataset.yaml").write_text("mine")
         (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -45,6 +47,6 @@ def test_ensure_takes_what_another_process_generated_meanwhile_and_refuses_half_
     monkeypatch.setattr(synthetic, "generate", generate)
     with pytest.raises(DatasetError, match=r"set_v.*remove it"):
         synthetic.ensure(tmp_path / "set")
-    monkeypatch.setattr(synthetic, "generate", lambda root: (generate(root), (folder / "dataset.yaml").write_text("the other's")))
+    monkeypatch.setattr(synthetic, "generate", lambda root, odd: (generate(root, odd), (folder / "dataset.yaml").write_text("the other's")))
     assert (synthetic.ensure(tmp_path / "set") / "dataset.yaml").read_text() == "the other's"
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
