@@ -26,8 +26,6 @@ version = release = scn_tf.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 nitpicky = True  # a reference to nothing is a warning, and `make docs` takes warnings for errors
-# Sphinx cuts some annotations of nested types at their first comma.
-nitpick_ignore = [("py:class", "dict[str"), ("py:class", "tuple[str")]
 exclude_patterns = ["pictures/*.py"]
 html_theme = "furo"
 html_title = f"scn_tf {release}"
@@ -64,8 +62,13 @@ def write_modules(app: Sphinx) -> None:
 def shorten_signature(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None] | None:
-    """Sections of a configuration: their table of settings says it better than 30 annotated arguments."""
-    return ("(**settings)", None) if reference.is_section(obj) else None
+    """Sections of a configuration: their table of settings says it better than 30 annotated arguments.
+
+    Fields of data classes with a default factory: Sphinx cuts annotations at every comma where a default is no Python.
+    """
+    if reference.is_section(obj):
+        return "(**settings)", None
+    return (signature and signature.replace("<factory>", "..."), returned)
 
 
 def skip_member(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:

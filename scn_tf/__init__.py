@@ -9,6 +9,7 @@ This module offers what most programs need. Each object is imported on first use
 * :func:`open_dataset`: opens a data folder as a :class:`Dataset`.
 * :class:`AnnotationFormat`, :func:`register_annotation_format`, :class:`ImageFormat`, :func:`register_image_format`: files of other
   programs (docs/data.md).
+* :class:`Check`, :func:`register_check`: another mistake that ``scn-tf check`` looks for.
 * :func:`register_command`: adds a :class:`Command` to ``scn-tf``.
 * Errors about your files and settings, all derived from :class:`Error`: :class:`ConfigError`, :class:`DatasetError`,
   :class:`ImageError`, :class:`CheckpointError`, :class:`ConversionError`, :class:`WriteError`, :class:`TrainingDiverged`,
@@ -35,6 +36,7 @@ __version__ = "0.4.0"
 # Public name -> module that has it. No module of scn_tf may have one of these names: importing it would hide the object.
 _HOMES = {
     "AnnotationFormat": "data.annotations",
+    "Check": "doctor",
     "CheckpointError": "errors",
     "Command": "cli.command",
     "Config": "config",
@@ -59,6 +61,7 @@ _HOMES = {
     "load": "predict",
     "open_dataset": "data.dataset",
     "register_annotation_format": "data.annotations",
+    "register_check": "doctor",
     "register_decoder": "heatmaps.decoders",
     "register_image_format": "data.images",
     "register_loss": "heatmaps.losses",
@@ -68,12 +71,13 @@ _HOMES = {
     "train": "train_run",
 }
 _WITHOUT_TENSORFLOW = (
-    *("build", "cli.command", "config", "data.annotations", "data.images", "errors", "export.forms"),
+    *("build", "cli.command", "config", "data.annotations", "data.images", "doctor", "errors", "export.forms"),
     *("heatmaps.decoders", "heatmaps.losses", "models"),
 )
 # Written out, for type checkers and editors read it without running it.
 __all__ = [
     "AnnotationFormat",
+    "Check",
     "CheckpointError",
     "Command",
     "Config",
@@ -99,6 +103,7 @@ __all__ = [
     "load",
     "open_dataset",
     "register_annotation_format",
+    "register_check",
     "register_command",
     "register_decoder",
     "register_export_form",
@@ -115,6 +120,7 @@ if TYPE_CHECKING:
     from scn_tf.data.annotations import AnnotationFormat, register_annotation_format
     from scn_tf.data.dataset import Dataset, open_dataset
     from scn_tf.data.images import ImageFormat, register_image_format
+    from scn_tf.doctor import Check, register_check
     from scn_tf.errors import (
         CheckpointError,
         ConfigError,

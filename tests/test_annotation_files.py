@@ -41,7 +41,7 @@ def write_one(path, annotations, facts):
 SINGLE = AnnotationFormat("single", (".one",), "one file per image", read_one, write_one, per_image=True, writes="pixel")
 
 
-@pytest.mark.parametrize("frame", ["physical", "bottom", "fraction"])
+@pytest.mark.parametrize("frame", ["physical", "bottom", "fraction", "one-based"])
 def test_points_go_to_another_frame_and_back(frame):
     start = Annotations(POINTS, {}, NAMES, "pixel")
     there = converted(start, frame, FACTS)
@@ -57,6 +57,9 @@ def test_frames_have_their_stated_meaning():
     start = Annotations({"a": np.array([[10.0, 40.0]]), "b": np.array([[3.0, 4.0]])}, {}, frame="pixel")
     assert converted(start, "bottom", FACTS).points["a"].tolist() == [[10, 0]]  # the last row
     np.testing.assert_allclose(converted(start, "fraction", FACTS).points["a"], [[0.2, 40 / 41]])
+    one_based = converted(start, "one-based", {})  # which needs no image
+    assert one_based.points["a"].tolist() == [[11, 41]]
+    np.testing.assert_allclose(converted(one_based, "fraction", FACTS).points["a"], [[0.2, 40 / 41]])
     np.testing.assert_allclose(converted(start, "physical", FACTS).points["a"], [[20, -2]])
     assert converted(start, "physical", FACTS).points["b"].tolist() == [[3, 4]]  # no frame: a pixel counts as 1 mm
 

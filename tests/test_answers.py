@@ -226,14 +226,18 @@ def test_an_evaluation_from_before_new_annotations_is_outdated(run_2d, tmp_path,
     (tmp_path / "dataset.yaml").write_text("x")
     (tmp_path / "splits" / "val.txt").write_text("a\n")
     (tmp_path / "landmarks.csv").write_text("a\n")
-    info = compare_runs.opening.read_info(run_2d / "model.keras")
-    config = info.config.model_copy(update={"data": info.config.data.model_copy(update={"root": str(tmp_path)})})
-    monkeypatch.setattr(compare_runs.opening, "read_info", lambda model: info.model_copy(update={"config": config}))
     for name in ("landmarks.csv", "splits/val.txt", "dataset.yaml"):
         os.utime(tmp_path / name, (4e9, 4e9))
-        assert compare_runs._changed(run_2d / "model.keras", "train+val") == 4e9
+        assert compare_runs._annotated(tmp_path, "train+val") == 4e9
         os.utime(tmp_path / name, (1e9, 1e9))
-    assert compare_runs._changed(run_2d / "model.keras", "val") < 4e9
+    info = compare_runs.opening.read_info(run_2d / "model.keras")
+    config = info.config.model_copy(update={"data": info.config.data.model_copy(update={"root": tmp_path})})
+    monkeypatch.setattr(compare_runs.opening, "read_info", lambda model: info.model_copy(update={"config": config}))
+    (tmp_path / "errors.csv").write_text("")
+    os.utime(tmp_path / "errors.csv", (5e9, 5e9))
+    assert compare_runs._is_current(tmp_path, run_2d, "val")
+    os.utime(tmp_path / "landmarks.csv", (6e9, 6e9))
+    assert not compare_runs._is_current(tmp_path, run_2d, "val")
 
 
 def test_names_in_any_script_are_drawn_without_warnings(rng):

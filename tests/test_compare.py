@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from scn_tf import cli, compare_runs, evaluate_run
-from scn_tf.errors import ConfigError, DatasetError
-from scn_tf.scoring import comparison, resampling, run_errors
+from scn_tf.errors import ConfigError, DatasetError, DataWarning
+from scn_tf.scoring import comparison, evaluated_data, resampling, run_errors
 from scn_tf.storage import ownership
 from tests.conftest import errors_table
 
@@ -148,6 +148,87 @@ def test_a_run_is_evaluated_where_it_has_no_evaluation_or_an_old_one(run_2d, han
     assert (tmp_path / "out" / "evaluations" / "first" / "errors.csv").is_file()
     with pytest.raises(DatasetError, match=r"first: has no evaluation of split nowhere yet, and cannot be evaluated\. .* no such split"):
         compare_runs.compare(runs, "nowhere", out=tmp_path / "out")
+
+
+@pytest.fixture
+def pair(run_2d, hands_2d, tmp_path):
+    """Two runs, and a set whose points are 3 pixels off."""
+    runs = [tmp_path / "first", tmp_path / "second"]
+    for run in runs:
+        run.mkdir()
+        shutil.copy(run_2d / "model.keras", run)
+    other = shutil.copytree(hands_2d, tmp_path / "other")
+    rows = [line.split(",") for line in (other / "landmarks.csv").read_text().splitlines()]
+    (other / "landmarks.csv").write_text("".join(",".join([name, *(str(float(x) + 3) for x in xy)]) + "\n" for name, *xy in rows))
+    return runs, other
+
+
+def errors(folder):
+    return (folder / "errors.csv").read_text()
+
+
+def test_evaluations_of_other_data_are_not_taken_for_those_of_the_run(pair, tmp_path):
+    (first, second), other = pair
+    evaluate_run.evaluate(first, "val")
+    _, kept = evaluate_run.evaluate(second, "val", root=other)
+    before = errors(kept)
+    found = compare_runs.compare([first, second], out=tmp_path / "out")
+    assert found.pairs[0].difference == 0
+    assert errors(kept) == before != errors(tmp_path / "out" / "evaluations" / "second")
+    assert not (tmp_path / "out" / "evaluations" / "first").exists()
+    assert str(other) not in found.text
+
+
+def test_all_runs_may_have_been_evaluated_on_one_other_set(pair, tmp_path):
+    runs, other = pair
+    for run in runs:
+        evaluate_run.evaluate(run, "val", root=other)
+    found = compare_runs.compare(runs, out=tmp_path / "out")
+    assert found.text.startswith(f"Data     synthetic_hands_2d ({other})\n\n")
+    assert not (tmp_path / "out" / "evaluations").exists()
+
+
+def test_a_copy_of_the_data_is_the_same_data(pair, hands_2d, tmp_path):
+    runs, _ = pair
+    copy = shutil.copytree(hands_2d, tmp_path / "copy")
+    for run, root in zip(runs, (None, copy), strict=True):
+        evaluate_run.evaluate(run, "val", root=root)
+    found = compare_runs.compare(runs, out=tmp_path / "out")
+    assert not (tmp_path / "out" / "evaluations").exists()
+    assert found.pairs[0].difference == 0
+
+
+def test_annotations_newer_than_an_evaluation_elsewhere_make_it_outdated(pair, hands_2d, tmp_path):
+    (first, second), _ = pair
+    copy = shutil.copytree(hands_2d, tmp_path / "copy")
+    for run in (first, second):
+        evaluate_run.evaluate(run, "val", root=copy)
+    os.utime(copy / "landmarks.csv", (4e9, 4e9))
+    compare_runs.compare([first, second], out=tmp_path / "out")
+    assert evaluated_data.read(first / "evaluation" / "val").root == os.path.realpath(hands_2d)
+
+
+def test_own_data_that_differ_are_told_and_those_that_are_gone_refused(pair, tmp_path, monkeypatch):
+    (first, second), other = pair
+    folders = [evaluate_run.evaluate(first, "val", root=root, out=tmp_path / name)[1] for name, root in (("one", None), ("two", other))]
+    with pytest.warns(DataWarning, match=r"two/errors\.csv: is of synthetic_hands_2d \(.*/other\), but .*one/errors\.csv of .*differ"):
+        compare_runs.compare(folders, out=tmp_path / "out")
+    evaluate_run.evaluate(first, "val")
+    evaluate_run.evaluate(second, "val", root=other)
+
+    def gone(root):
+        raise DatasetError(f"{root}: no such folder.")
+
+    monkeypatch.setattr(evaluate_run, "open_dataset", gone)
+    with pytest.raises(DatasetError, match=r"second/.*: is of .*other\), not of the run's own data, .*no such folder\. .*`data.root`"):
+        compare_runs.compare([first, second], out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"data": 1}', '{"data": {"name": 1}}', '{"unit": "mm"}', "[" * 100_000])
+def test_a_summary_that_states_no_data_is_taken_for_the_runs_own(content, tmp_path):
+    (tmp_path / "summary.json").write_text(content)
+    assert evaluated_data.read(tmp_path) is None
+    assert evaluated_data.read(tmp_path / "nowhere") is None
 
 
 def test_label_maps_are_refused(label_run_2d, run_2d, tmp_path):

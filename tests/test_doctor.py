@@ -5,7 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from benchmarks import planted_faults
+from benchmarks.copied_sets import Copy, copied
+from benchmarks.faults import FAULTS
+from benchmarks.planted_faults import is_found
 from scn_tf.data import patients, synthetic
 from scn_tf.data.dataset import open_dataset
 from scn_tf.doctor import CHECKS, Check, Found, examine, register_check
@@ -56,15 +58,15 @@ def found(root):
 
 def planted(source, folder, name, seed=0):
     """Findings in a copy with a fault of the benchmark, and the image that has it."""
-    copy = planted_faults.copied(source, folder, np.random.default_rng(seed))
-    image = planted_faults.FAULTS[name][0](copy)
+    copy = copied(source, folder, np.random.default_rng(seed))
+    image = FAULTS[name].plant(copy)
     copy.save()
     return found(copy.root), image
 
 
 def edited(source, folder, **edits):
-    """Findings in a copy after edits: functions of the :class:`planted_faults.Copy`, before or after it is saved."""
-    copy = planted_faults.copied(source, folder, np.random.default_rng(0))
+    """Findings in a copy after edits: functions of the :class:`Copy`, before or after it is saved."""
+    copy = copied(source, folder, np.random.default_rng(0))
     edits.get("before", lambda copy: None)(copy)
     copy.save()
     edits.get("after", lambda copy: None)(copy)
@@ -77,7 +79,7 @@ def test_nothing_is_found_in_drawn_hands(drawn, volumes):
 
 
 def test_faults_of_files_and_lists_are_found_each_at_its_image(drawn, tmp_path, monkeypatch):
-    copy = planted_faults.copied(drawn, tmp_path, np.random.default_rng(0))
+    copy = copied(drawn, tmp_path, np.random.default_rng(0))
     used = {""}
 
     def unused(copy, split=None):
@@ -87,11 +89,11 @@ def test_faults_of_files_and_lists_are_found_each_at_its_image(drawn, tmp_path, 
         used.add(str(copy.rng.choice(ids)))
         return next(i for i in ids if i in used)
 
-    monkeypatch.setattr(planted_faults.Copy, "any_id", unused)
-    images = {name: planted_faults.FAULTS[name][0](copy) for name in TOGETHER}
+    monkeypatch.setattr(Copy, "any_id", unused)
+    images = {name: FAULTS[name].plant(copy) for name in TOGETHER}
     copy.save()
     findings = found(copy.root)
-    assert [name for name in TOGETHER if not planted_faults.is_found(findings, planted_faults.FAULTS[name][1], images[name])] == []
+    assert [name for name in TOGETHER if not is_found(findings, FAULTS[name].kinds, images[name])] == []
     named = {one for image in images.values() for one in ((image,) if isinstance(image, str) else image)}
     # Half of the images that are left are copies of each other, so their shapes say little.
     others = [finding for finding in findings if finding.image not in (None, *named) and finding.kind != "displaced"]
@@ -101,7 +103,7 @@ def test_faults_of_files_and_lists_are_found_each_at_its_image(drawn, tmp_path, 
 @pytest.mark.parametrize("name", ALONE)
 def test_a_planted_fault_is_found_at_its_image(drawn, tmp_path, name):
     findings, image = planted(drawn, tmp_path, name)
-    assert planted_faults.is_found(findings, planted_faults.FAULTS[name][1], image), findings
+    assert is_found(findings, FAULTS[name].kinds, image), findings
     named = (image,) if isinstance(image, str) else image or ()
     assert [finding for finding in findings if finding.image not in (None, *named)] == []
 
@@ -109,7 +111,7 @@ def test_a_planted_fault_is_found_at_its_image(drawn, tmp_path, name):
 @pytest.mark.parametrize("name", VOLUMES)
 def test_a_fault_planted_into_volumes_is_found(volumes, tmp_path, name):
     findings, image = planted(volumes, tmp_path, name)
-    assert planted_faults.is_found(findings, planted_faults.FAULTS[name][1], image), findings
+    assert is_found(findings, FAULTS[name].kinds, image), findings
 
 
 def test_millimetres_are_told_from_pixels(drawn, tmp_path):

@@ -250,6 +250,11 @@ def test_what_the_page_on_extending_registers_is_trained_exported_and_called(san
     rows = [line.split(",")[2:] for line in Path("wide.csv").read_text(encoding="utf-8").splitlines()[1:]]
     assert rows[: len(rows) // 2] == rows[len(rows) // 2 :]
     capsys.readouterr()
+    description.write_text(yaml.safe_dump(content | {"spacing_mm": [1.25, 0.5]}), encoding="utf-8")
+    assert cli.main(["check", "points", "--json", "found.json"]) == 1
+    found = {(one["kind"], one["message"]) for one in json.loads(Path("found.json").read_text(encoding="utf-8"))["findings"]}
+    assert ("coarse", "images/hand_000.png: has pixels of 1.25 mm.") in found
+    capsys.readouterr()
     assert cli.main(["weakest", "HAND.jpg"]) == 0
     assert re.fullmatch(r"\w+: \d\.\d\d\n", capsys.readouterr().out)
 

@@ -1,5 +1,7 @@
 import csv
+import dataclasses
 import json
+import os
 import re
 import shutil
 import warnings
@@ -16,7 +18,8 @@ from scn_tf.data import images
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import CheckpointError, DatasetError, DataWarning, ImageError
 from scn_tf.runs.folder import RunFolder
-from scn_tf.scoring import report, scores
+from scn_tf.scoring import evaluated_data, report, scores
+from scn_tf.systems import opening
 from tests.conftest import EXACT, small_config
 
 
@@ -67,6 +70,27 @@ def test_an_evaluation_writes_all_files_and_its_figures_follow_from_its_predicti
     assert len(errors) == summary["points"] == len(dataset.split("val")) * len(names)
     assert np.mean(errors) == pytest.approx(summary["pe_mean_mm"], abs=1e-3)
     assert "data:image/png;base64," in (out / "report.html").read_text()
+
+
+def test_a_summary_states_the_data_that_it_is_of(run_2d, label_run_2d, hands_2d, tmp_path):
+    own = os.path.realpath(hands_2d)
+    info = opening.read_info(run_2d / "model.keras")
+    copy = shutil.copytree(hands_2d, tmp_path / "\udce4copy")
+    for run, root, split in ((run_2d, None, "val"), (label_run_2d, None, "val"), (run_2d, copy, "val"), (run_2d, copy, "val+train")):
+        with warnings.catch_warnings(action="ignore"):  # of training images
+            summary, out = evaluate_run.evaluate(run, split, root=root, out=tmp_path / "out")
+        found = evaluated_data.read(out)
+        assert summary["data"] == dataclasses.asdict(found)
+        assert (found.name, found.root, found.run_root) == ("synthetic_hands_2d", os.path.realpath(root or hands_2d), own)
+        assert found.units["unit"] == "mm"
+        assert (found.digest == info.data["validation"]["digest"]) == (split == "val")
+        assert found.is_of(info) == (split == "val")
+    description = yaml.safe_load((copy / "dataset.yaml").read_text())
+    (copy / "dataset.yaml").write_text(yaml.safe_dump(description | {"spacing_mm": [9.0, 9.0]}))
+    with pytest.warns(DataWarning, match="other units"):
+        evaluate_run.evaluate(run_2d, "val", root=copy, out=tmp_path / "wide")
+    evaluate_run.evaluate(run_2d, "val", out=tmp_path / "out")
+    assert not evaluated_data.read(tmp_path / "wide").is_same(evaluated_data.read(tmp_path / "out"))
 
 
 def test_an_evaluation_that_fails_leaves_no_table_that_says_it_is_done(run_2d, tmp_path, monkeypatch):

@@ -12,8 +12,7 @@ import pytest
 import tifffile
 from pydicom.uid import ExplicitVRBigEndian
 
-from scn_tf.data import images
-from scn_tf.data.images import isolated
+from scn_tf.data import images, workers
 from scn_tf.data.images.collect import distinct_ids
 from tests import dicom_files
 
@@ -243,6 +242,6 @@ def test_ids_are_short_and_distinct(tmp_path, paths, ids):
 def test_a_decoder_that_cannot_be_started_is_not_blamed_on_the_file(tmp_path, monkeypatch, program):
     path = dicom_files.write(tmp_path / "good.dcm", GREY)
     monkeypatch.setattr(sys, "executable", program)
-    monkeypatch.setattr(isolated, "_idle", [])
+    monkeypatch.setattr(workers, "_idle", {})
     with pytest.raises(images.ImageError, match=r"good\.dcm: cannot be read.*process for its decoder"):
         images.read_image(path, dims=2)

@@ -79,7 +79,7 @@ def test_tables_of_other_programs_are_read(name, tmp_path, capfd):
 
 
 def test_sheets_and_other_files_that_are_not_read_have_a_fix(tmp_path, capfd):
-    for name, said in (("points.xlsx", "Save the sheet as CSV"), ("a.npy", "as a table"), ("a.pts", "one line x,y"), ("s.mrb", "mrk.json")):
+    for name, said in (("points.xlsx", "Save the sheet as CSV"), ("a.npy", "as a table"), ("a.asf", "one line x,y"), ("s.mrb", "mrk.json")):
         raw = pictures(tmp_path / name / "raw")
         (raw / name).write_bytes(b"PK\3\4")
         assert said in init(capfd, raw, "--out", tmp_path / "set", status=1)[1]

@@ -298,7 +298,7 @@ def test_a_journal_of_another_program_stays(run_2d, folder, tmp_path, capsys):
     assert path.read_text() == "mine\n"
 
 
-@pytest.mark.parametrize("name", ["slicer", "coco", "tps", "csv-long"])
+@pytest.mark.parametrize("name", ["slicer", "coco", "tps", "csv-long", "via", "json", "pts"])
 def test_answers_come_back_in_the_format_of_another_tool(name, run_2d, folder, tmp_path):
     from scn_tf.data.annotations import ANNOTATIONS, Expected, converted, read_any
     from scn_tf.data.images.facts import read_facts

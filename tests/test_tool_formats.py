@@ -403,7 +403,7 @@ def test_what_a_tool_cannot_hold_is_refused_before_writing(tmp_path, name):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("name", ["coco", "labelme", "labelstudio", "slicer"])
+@pytest.mark.parametrize("name", ["coco", "labelme", "labelstudio", "slicer", "via", "json"])
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -43,7 +43,7 @@ def add_interpretation(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--y-from", choices=("top", "bottom"), help="side of the image from which y is counted")
     group.add_argument("--axes", choices=AXES, help="order of the coordinates in the file")
     group.add_argument("--set-on", metavar="SIZE", help="size of the copies on which points were set: 640x480, or 50%% of each image")
-    group.add_argument("--first", type=int, choices=(0, 1), help="number of the first pixel (default: 0)")
+    group.add_argument("--first", type=int, choices=(0, 1), help="number of the first pixel (default: as the format states, else 0)")
     group.add_argument(
         "--empty",
         choices=EMPTY,

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator
 from typing import NoReturn
@@ -32,10 +33,13 @@ class Parser(argparse.ArgumentParser):
 
 
 class Formatter(argparse.HelpFormatter):
-    """Keeps the lines of the examples."""
+    """Keeps the lines of the examples, and names with hyphens whole."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text if text.startswith(EXAMPLES) else super()._fill_text(text, width, indent)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def build_parser(prog: str) -> argparse.ArgumentParser:

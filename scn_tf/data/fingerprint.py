@@ -71,8 +71,17 @@ def fingerprint(dataset: Dataset, training_ids: list[str], validation_ids: list[
 
 def short(found: Fingerprint) -> dict[str, Any]:
     """Short fingerprint for a model file: rule of mm, number of images and digest of each split."""
-    counts = {split: {"images": len(found[split]), "digest": _digest(repr(sorted(found[split].items())).encode())} for split in SPLITS}
+    counts = {split: {"images": len(found[split]), "digest": _split_digest(found[split])} for split in SPLITS}
     return {"normalization": found["normalization"], **counts}
+
+
+def of_images(dataset: Dataset, ids: Sequence[str]) -> dict[str, Any]:
+    """Fingerprint of some images: ``units``, and the ``digest`` that :func:`short` has of a split of the same images.
+
+    Raises:
+        DatasetError: an image file cannot be read.
+    """
+    return {"units": _units(dataset), "digest": _split_digest({image_id: _digests(dataset, image_id) for image_id in ids})}
 
 
 def of_model(model: Model) -> Fingerprint:
@@ -247,6 +256,10 @@ def _digests(dataset: Dataset, image_id: str) -> list[str]:
     if absent.any():  # else the digest is that of runs that knew no absent landmarks
         content += np.packbits(absent).tobytes()
     return [_digest(content), _file_digest(Path(dataset.files[image_id]))]
+
+
+def _split_digest(digests: dict[str, list[str]]) -> str:
+    return _digest(repr(sorted(digests.items())).encode())
 
 
 def _digest(content: bytes) -> str:

@@ -1,37 +1,29 @@
 """MATLAB files in a process of their own, since damaged ones can crash or fill the memory of the libraries that read them.
 
-The process (``python -c "... serve()"``) reads paths from its input, one JSON text per line, and answers with one line of JSON
-each. Versions 4 to 7.2 are read by scipy, 7.3 (HDF5) by h5py. Sizes are asked of the headers before contents are read.
+Versions 4 to 7.2 are read by scipy, 7.3 (HDF5) by h5py. Sizes are asked of the headers before contents are read.
 """
 
-import atexit
-import contextlib
 import importlib.util
 import json
 import os
-import subprocess
-import sys
-import threading
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 
+from scn_tf.data import workers
 from scn_tf.environment.extras import needs_extra
 from scn_tf.errors import DatasetError
 from scn_tf.messages import cut, visible
-from scn_tf.types import Array, known
+from scn_tf.types import Array
 
 SECONDS = 60  # for a file
 MAX_MEMORY = 4 * 2**30  # bytes of address space of the process
 MAX_NUMBERS = 5_000_000  # of a file
 MAX_VARIABLES, MAX_DEPTH = 1000, 6
 PROGRAM = "from scn_tf.data.matlab_files import serve; serve()"
-Process: TypeAlias = "subprocess.Popen[bytes]"
 Content: TypeAlias = dict[str, Any]  # variable -> array, text, list (cells, or structs of an array) or dict (struct)
-
-_idle: list[Process] = []
-_lock = threading.Lock()
 
 
 def read_matlab(path: Path) -> Content:
@@ -40,82 +32,26 @@ def read_matlab(path: Path) -> Content:
     Variables of other classes (tables, ``string``, functions, sparse matrices) are texts ``<CLASS>``.
 
     Raises:
-        DatasetError: the file is damaged, too large, or takes too long.
+        DatasetError: the file is damaged, too large, or takes too long, or the process that reads it cannot be started.
         MissingExtra: scipy is not installed.
     """
     with needs_extra("MATLAB files", "scipy"):
         if importlib.util.find_spec("scipy") is None:
             raise ImportError("No module named 'scipy'")
-    with _lock:
-        process = _idle.pop() if _idle else None
-    line = _asked(process, path) if process is not None else b""
-    if not line:  # a file before this one may have broken it
-        process = _started()
-        line = _asked(process, path)
-    if not line:
+    try:
+        answer = workers.ask(PROGRAM, os.path.abspath(path), _received, seconds=SECONDS)
+    except ChildProcessError as error:
+        raise DatasetError(f"{path}: cannot be read: {error}.") from None
+    if answer is None:
         raise DatasetError(f"{path}: is damaged or too large: its reader crashes, or takes longer than {SECONDS} s.")
-    with _lock:
-        _idle.append(known(process))
-    answer = json.loads(line)
     if "error" in answer:
         raise DatasetError(f"{path}: cannot be read as a MATLAB file ({cut(visible(answer['error']))}).")
     return cast(Content, _decoded(answer["variables"]))
 
 
-def _started() -> Process:
-    # The working folder may hold another scn_tf: this process' search path counts, and -P keeps the folder out of it.
-    search_path = [str(Path(__file__).parents[2]), *sys.path[0 if sys.flags.safe_path else 1 :]]
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", PROGRAM],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
-        start_new_session=True,  # Ctrl-C is for the process that asked
-    )
-
-
-def _asked(process: Process, path: Path) -> bytes:
-    """Answer of a process about a path, one line; empty if there is none, and the process is then gone."""
-    watch = threading.Timer(SECONDS, process.kill)
-    watch.daemon = True
-    watch.start()
-    line = b""
-    try:
-        with contextlib.suppress(OSError):
-            known(process.stdin).write(json.dumps(os.path.abspath(path)).encode() + b"\n")
-            known(process.stdin).flush()
-            line = known(process.stdout).readline()
-    finally:
-        watch.cancel()
-        if not line.endswith(b"\n"):
-            line = b""
-            _end(process)
-    return line
-
-
-def _end(process: Process) -> None:
-    process.kill()
-    with contextlib.suppress(OSError, ValueError):
-        process.communicate()
-
-
-@atexit.register
-def _end_all() -> None:
-    with _lock:
-        while _idle:
-            _end(_idle.pop())
-
-
-def _forget_all() -> None:
-    """Forget all processes in a forked child, since they belong to its parent."""
-    global _lock
-    _lock = threading.Lock()
-    _idle.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+def _received(stream: BufferedReader) -> dict[str, Any]:
+    """An answer of the process: one line of JSON."""
+    return cast(dict[str, Any], json.loads(stream.readline()))
 
 
 def _decoded(value: Any) -> Any:
@@ -128,23 +64,17 @@ def _decoded(value: Any) -> Any:
 
 def serve() -> None:
     """Answer paths from standard input with the variables of the files, until it ends."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # nothing that a library prints may run into the answers
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
+    workers.serve(lambda path: [json.dumps(_answer(path)).encode() + b"\n"], MAX_MEMORY)
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    for line in sys.stdin:
-        path = json.loads(line)
-        try:
-            answer: dict[str, Any] = {"variables": {"fields": _Reader(path).variables()}}
-        except MemoryError:
-            answer = {"error": "it does not fit into memory"}
-        except Exception as error:  # libraries meet whatever bytes there are
-            answer = {"error": f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+
+def _answer(path: str) -> dict[str, Any]:
+    """Variables of a file, ready for JSON, or why there are none."""
+    try:
+        return {"variables": {"fields": _Reader(path).variables()}}
+    except MemoryError:
+        return {"error": "it does not fit into memory"}
+    except Exception as error:  # libraries meet whatever bytes there are
+        return {"error": f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)}
 
 
 class _Reader:

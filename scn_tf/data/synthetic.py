@@ -194,7 +194,7 @@ def generate(root: PathName, *, dims: int = 2, train: int = 60, val: int = 20, o
     absent: dict[str, Array] = {}
     ids, odd_ids = ([f"{name}_{number:03d}" for number in range(count)] for name, count in (("hand", train + val), ("odd", odd)))
     # One generator an image: the first images do not depend on how many there are.
-    drawn = [(image_id, [seed, number], None) for number, image_id in enumerate(ids)]
+    drawn: list[tuple[str, list[int], str | None]] = [(image_id, [seed, number], None) for number, image_id in enumerate(ids)]
     drawn += [(image_id, [seed, number, 1], ODDITIES[number % len(ODDITIES)]) for number, image_id in enumerate(odd_ids)]
     for image_id, own, oddity in drawn:
         array, landmarks, labels, absent[image_id] = _draw(np.random.default_rng(own), size, spacing, oddity)

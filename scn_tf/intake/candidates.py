@@ -70,13 +70,15 @@ def have_frames(witness: Witness) -> bool:
 
 def with_options(how: Interpretation, asked: Asked) -> Interpretation:
     """An interpretation changed by the options."""
+    unit = asked.frame or how.unit
+    first = how.first if unit == how.unit else 0
     return Interpretation(
-        unit=asked.frame or how.unit,
+        unit=unit,
         bottom=how.bottom if asked.y_from is None else asked.y_from == "bottom",
         reversed=how.reversed if asked.reversed is None else asked.reversed,
-        first=how.first if asked.first is None else asked.first,
+        first=first if asked.first is None else asked.first,
         set_on=copy(asked.set_on),
-        spacing=asked.spacing if (asked.frame or how.unit) == "mm" else None,
+        spacing=asked.spacing if unit == "mm" else None,
     )
 
 

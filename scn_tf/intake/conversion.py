@@ -132,10 +132,13 @@ def _without_images(found: Found, name: str | None, asked: Asked) -> Source:
         whole = dataclasses.replace(whole, frame="pixel")
     if asked.frame is not None and whole.frame == "stated":
         whole = dataclasses.replace(whole, frame="physical" if asked.frame in PHYSICAL else "pixel")
+    first = int(whole.frame == "one-based") if asked.first is None else asked.first
+    if whole.frame == "one-based":
+        whole = dataclasses.replace(whole, frame="pixel")
     signs = -1.0 if asked.frame == "ras" and whole.frame == "physical" and _states_none(read_) else 1.0
     points = {}
     for image_id, values in whole.points.items():
-        points[image_id] = (values[:, ::-1] if asked.reversed else values) - (asked.first or 0)
+        points[image_id] = (values[:, ::-1] if asked.reversed else values) - first
         points[image_id][:, :2] *= signs
     frames = {
         "stated": "numbers as written",
@@ -144,7 +147,8 @@ def _without_images(found: Found, name: str | None, asked: Asked) -> Source:
         "bottom": "pixels, y from the bottom",
         "fraction": "0 to 1",
     }
-    return Source(chosen.row, dataclasses.replace(whole, points=points), {}, frames[whole.frame], [], [])
+    how = f"{frames[whole.frame]}, counted from 1" if first else frames[whole.frame]
+    return Source(chosen.row, dataclasses.replace(whole, points=points), {}, how, [], [])
 
 
 def _states_none(read_: Sequence[Part]) -> bool:

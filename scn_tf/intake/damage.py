@@ -17,7 +17,7 @@ UNREAD = {
     **dict.fromkeys((".xlsx", ".xlsm", ".ods", ".numbers"), "Save the sheet as CSV."),
     **dict.fromkeys((".npy", ".npz", ".pkl", ".h5", ".hdf5", ".rds", ".rdata"), "Write its points as a table, such as CSV."),
     **dict.fromkeys((".mrb", ".mrml"), "Save its point lists as .mrk.json in 3D Slicer."),
-    **dict.fromkeys((".pts", ".asf", ".nts", ".dta", ".lmk"), "Write its points as text, one line x,y per landmark, or as CSV."),
+    **dict.fromkeys((".asf", ".nts", ".dta", ".lmk"), "Write its points as text, one line x,y per landmark, or as CSV."),
 }
 OF_OTHERS = (".json", ".xml")  # other programs write such files beside images, too
 

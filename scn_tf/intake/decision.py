@@ -16,6 +16,7 @@ DECLARED: dict[Frame, Interpretation] = {
     "pixel": Interpretation(),
     "bottom": Interpretation(bottom=True),
     "fraction": Interpretation("fraction"),
+    "one-based": Interpretation(first=1),
     "physical": Interpretation("lps"),
 }
 

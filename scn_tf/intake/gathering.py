@@ -93,7 +93,7 @@ def gather(found: Found, name: str | None, asked: Asked) -> Gathered:
     if flat:
         raw = _flattened(raw)
     _check_dims(raw, seen)
-    sides = {} if asked.set_on or raw.frame not in ("pixel", "bottom", "stated") else _copies(raw, seen)
+    sides = {} if asked.set_on or raw.frame not in ("pixel", "bottom", "one-based", "stated") else _copies(raw, seen)
     return Gathered(
         chosen.row,
         read,

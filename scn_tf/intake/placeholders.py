@@ -6,7 +6,7 @@ import numpy as np
 
 from scn_tf.data.annotations import Annotations
 
-FRAMES = ("stated", "pixel")  # in which 0,0 is the corner of an image
+FRAMES = ("stated", "pixel", "one-based")  # in which 0,0 is the corner of an image, or outside it
 
 
 def without_placeholders(raw: Annotations) -> tuple[Annotations, int]:

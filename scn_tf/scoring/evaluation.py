@@ -12,7 +12,7 @@ from scn_tf.data import pipeline
 from scn_tf.data.dataset import Dataset
 from scn_tf.data.fingerprint import check_against_model
 from scn_tf.runs.info import ModelInfo
-from scn_tf.scoring import agreement, alignment, gallery, localization, report, scores
+from scn_tf.scoring import agreement, alignment, evaluated_data, gallery, localization, report, scores
 from scn_tf.scoring.gallery import Evaluated, Maps
 from scn_tf.storage import files, ownership, tables
 from scn_tf.types import Array, Locate
@@ -63,6 +63,7 @@ def evaluate_landmarks(
     found = Evaluated(ids, names, own, errors, unit, info.trained, percent, points, truth)
     measured = _measured(found, info, dataset, result["unit_per_pixel"])
     summary["measurements"] = agreement.summarize(measured)
+    summary |= evaluated_data.stated(dataset, ids, split, info)
     title = f"{info.name}, split {split}"
     curve = report.curve(errors[:, info.trained], unit, f"{info.name}, {split}")
     files.write_text(out / "predictions.csv", tables.points(ids, names, own, result["scores"]))

@@ -10,7 +10,10 @@ from scn_tf.storage.documents import MAX_TABLE_BYTES, DocumentError, read_text
 
 MAX_VALUES = 4_000_000  # of a document; each takes up to 100 bytes of memory
 LONGEST_INTEGER = 300  # digits, as many as a float has
+MAX_DEPTH = 40  # of values by whose beginning a file is recognised
 TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:]|-?(?:NaN|Infinity)', re.DOTALL)
+
+PARTS = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 
 
 def read_json(path: str | Path, *, most: int = MAX_TABLE_BYTES) -> object:
@@ -64,6 +67,32 @@ def top_keys(head: bytes) -> tuple[str, set[str]]:
             keys.add(last)
         last = token[1:-1] if token[0] == '"' else ""
     return kind, keys
+
+
+def begun(head: bytes) -> object:
+    """Values of a JSON text from its first bytes. A text that is cut ends behind the last complete value of the outermost kind.
+
+    Returns:
+        the outermost value, as far as the lists and objects in it are complete; None if the text is no JSON.
+    """
+    text = head.decode("utf-8-sig", errors="ignore")
+    open_: list[str] = []
+    end, depth, closing, last = 0, MAX_DEPTH, "", ""
+    for found in PARTS.finditer(text):
+        token = found.group()
+        if token in ("[", "{"):
+            open_.append("]" if token == "[" else "}")
+        elif token in ("]", "}") and (not open_ or open_.pop() != token):
+            return None
+        elif token == "," and last in ("]", "}") and len(open_) <= depth:
+            end, depth, closing = found.start(), len(open_), "".join(reversed(open_))
+        last = token
+        if len(open_) > MAX_DEPTH:
+            return None
+    try:
+        return parse_json(text[:end] + closing if open_ else text)
+    except DocumentError:
+        return None
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

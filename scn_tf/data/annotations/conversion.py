@@ -19,7 +19,7 @@ def pixel_from(frame: Frame, facts: ImageFacts) -> Array:
     """Homogeneous matrix (d + 1, d + 1) to pixels of the image file from another frame.
 
     Args:
-        frame: "pixel", "physical", "bottom" or "fraction".
+        frame: "pixel", "physical", "bottom", "fraction" or "one-based".
         facts: of the image. An image without a frame lies as in 3D Slicer: its first pixel at 0, pixels of its size, or else of 1 mm.
     """
     dims = len(facts.size)
@@ -32,6 +32,8 @@ def pixel_from(frame: Frame, facts: ImageFacts) -> Array:
         matrix[1, 1], matrix[1, -1] = -1, facts.size[1] - 1
     if frame == "fraction":
         matrix[:-1, :-1] = np.diag(facts.size)
+    if frame == "one-based":
+        matrix[:-1, -1] = -1
     return matrix
 
 
@@ -41,7 +43,7 @@ def converted(annotations: Annotations, frame: Frame, facts: Mapping[str, ImageF
     Args:
         annotations: in a frame of their own; "stated" is no frame, so the caller replaces it first.
         frame: frame of the result.
-        facts: image ID -> facts. If the frames are equal, they are not needed.
+        facts: image ID -> facts. Not needed if the frames are equal, or differ in the number of the first pixel alone.
 
     Raises:
         DatasetError: the facts of an image are missing, its dimension is another, or a frame is not known.
@@ -50,6 +52,10 @@ def converted(annotations: Annotations, frame: Frame, facts: Mapping[str, ImageF
         return annotations
     if "stated" in (annotations.frame, frame):
         raise DatasetError("the frame of the coordinates is not known: pixels or mm?")
+    if {annotations.frame, frame} == {"pixel", "one-based"}:
+        step = 1 if frame == "one-based" else -1
+        moved = {image_id: values + step for image_id, values in annotations.points.items()}
+        return dataclasses.replace(annotations, points=moved, frame=frame)
     points: dict[str, Array] = {}
     for image_id, values in annotations.points.items():
         shown = cut(visible(image_id), 60)
@@ -92,6 +98,8 @@ def write_annotations(path: Path, annotations: Annotations, row: AnnotationForma
     """
     if row.write is None:
         raise DatasetError(f"format {row.name}: is only read, not written.")
+    if annotations.frame == "one-based":
+        annotations = converted(annotations, "pixel", facts)
     ready = annotations if row.writes == "stated" else converted(annotations, row.writes, facts)
     if not row.per_image:
         row.write(path, ready, facts)

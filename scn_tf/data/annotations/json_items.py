@@ -38,6 +38,11 @@ class Item(NamedTuple):
             raise self.wrong("an object {...}")
         return self.value
 
+    def entries(self) -> list[tuple[str, "Item"]]:
+        """Keys and values of an object. The keys may be any text, so places show them shortened."""
+        front = f"{self.place}." if self.place else ""
+        return [(key, Item(self.path, value, f"{front}{shown(key)}")) for key, value in self.object().items()]
+
     def items(self, *, optional: bool = False) -> list["Item"]:
         """Values of a list. If ``optional``, a missing list counts as empty."""
         if optional and self.value is None:

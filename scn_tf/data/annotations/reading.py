@@ -9,6 +9,7 @@ import numpy as np
 
 from scn_tf.data import endings
 from scn_tf.data.annotations.absence import absent_of
+from scn_tf.data.annotations.conversion import converted
 from scn_tf.data.annotations.order import common_order
 from scn_tf.data.annotations.row import DATASET_FRAMES, AnnotationFormat, Annotations, Expected
 from scn_tf.errors import DatasetError, DataWarning, MissingExtra
@@ -59,7 +60,10 @@ def read_annotations(path: Path, expected: Expected, *, coordinates: str, name: 
         raise DatasetError(
             f"{path}: no such file; expected the table of the landmarks, here or at the path of annotations in dataset.yaml."
         )
-    found = _checked(read_any(path, expected, row), expected, coordinates, row, path)
+    found = read_any(path, expected, row)
+    if found.frame == "one-based":
+        found = converted(found, "pixel", {})
+    found = _checked(found, expected, coordinates, row, path)
     _warn_of_placeholders(path, found.points)
     return found
 

@@ -11,8 +11,9 @@ from scn_tf.types import Array
 
 # "stated": as ``coordinates`` of dataset.yaml says. "pixel": integers at pixel centres, y from the top. "physical": mm, LPS.
 # "bottom": as "pixel", but y counted upwards from 0 in the last row. "fraction": pixels divided by the sides of the image.
-Frame = Literal["stated", "pixel", "physical", "bottom", "fraction"]
-DATASET_FRAMES = ("stated", "pixel", "physical")  # those that need no size of an image
+# "one-based": as "pixel", but the first pixel has number 1.
+Frame = Literal["stated", "pixel", "physical", "bottom", "fraction", "one-based"]
+DATASET_FRAMES = ("stated", "pixel", "physical")  # those in which a data set may state its points
 # Meaning of a landmark without coordinates: known not to be in the image, or not annotated.
 Empty: TypeAlias = Literal["absent", "unknown"]
 

@@ -117,7 +117,7 @@ def _greeting(job: Job, network: str) -> str:
 def evaluate(file: Path, info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path) -> dict[str, Any]:
     """See :class:`scn_tf.systems.system.System`."""
     network, _ = checkpoints.load_model(file)
-    return evaluation.evaluate(maps.finder(network), info, dataset, ids, out)
+    return evaluation.evaluate(maps.finder(network), info, dataset, ids, split, out)
 
 
 LABEL_MAP = System(

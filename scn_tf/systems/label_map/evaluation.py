@@ -11,6 +11,7 @@ from scn_tf.data.dataset import Dataset
 from scn_tf.errors import DatasetError
 from scn_tf.figures import pictures
 from scn_tf.runs.info import ModelInfo
+from scn_tf.scoring import evaluated_data
 from scn_tf.storage import files, ownership, tables
 from scn_tf.systems.label_map.maps import read_examples
 from scn_tf.types import Array
@@ -18,14 +19,17 @@ from scn_tf.types import Array
 FILES = ("summary.json", "dice.csv", "segmentation.png")
 
 
-def evaluate(find: Callable[[Array], Array], info: ModelInfo, dataset: Dataset, ids: Sequence[str], out: Path) -> dict[str, Any]:
+def evaluate(
+    find: Callable[[Array], Array], info: ModelInfo, dataset: Dataset, ids: Sequence[str], split: str, out: Path
+) -> dict[str, Any]:
     """Compute the Dice of every label on a split. Writes ``summary.json``, ``dice.csv`` and ``segmentation.png`` of the first image.
 
     Args:
         find: function of a network input ([D,] H, W, C) -> label map uint8 ([D,] H, W).
         info: of the model file.
         dataset: :class:`scn_tf.data.dataset.Dataset`.
-        ids: the split's.
+        ids: of the split's images.
+        split: its name.
         out: folder to write.
 
     Returns:
@@ -49,6 +53,7 @@ def evaluate(find: Callable[[Array], Array], info: ModelInfo, dataset: Dataset, 
     by_label = dict(zip(names[1:], means, strict=True))
     mean = float(np.nanmean(scores[:, trained]))
     summary = {"images": len(ids), "dice_mean": mean, "dice": by_label, "untrained_labels": never}
+    summary |= evaluated_data.stated(dataset, ids, split, info)
     rows = [("id", *names[1:])]
     rows += [(image_id, *("" if np.isnan(v) else f"{v:.5f}" for v in row)) for image_id, row in zip(ids, scores, strict=True)]
     files.write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
