@@ -119,8 +119,7 @@ def _draw(rng: np.random.Generator, size: tuple[int, ...], spacing: float, oddit
     """One image of a hand.
 
     Returns:
-        image uint8 ([z,] y, x), landmarks (N, d) in pixels (x, y[, z]), label map uint8 ([z,] y, x), and (N,) bool, landmarks that are
-        not in the image.
+        image uint8 ([z,] y, x), landmarks (N, d) in pixels (x, y[, z]), label map uint8 ([z,] y, x), absent landmarks (N,) bool.
     """
     dims = len(size)
     points, bones = _hand(rng, dims)

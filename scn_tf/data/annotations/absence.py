@@ -1,4 +1,4 @@
-"""Landmarks that are known not to be in an image ("absent"), as opposed to those that nobody annotated ("unknown").
+"""Landmarks that are known not to be in an image ("absent"), as opposed to those that were not annotated ("unknown").
 
 Both have NaN coordinates. ``Annotations.absent`` tells them apart where a file does, and the rule ``empty`` of ``dataset.yaml`` where
 it does not.

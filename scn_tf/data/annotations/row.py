@@ -25,7 +25,7 @@ class Expected(NamedTuple):
         names: of all N landmarks in order. None: the file itself must tell.
         dims: 2 or 3. None: the file itself must tell.
         empty: meaning of a landmark without coordinates. None: as the format has it. Readers need it only if their format has a sign
-            that some programs write for landmarks outside the image, and others for those that nobody annotated.
+            that some programs write for landmarks outside the image, and others for those that were not annotated.
     """
 
     names: tuple[str, ...] | None = None

@@ -1,6 +1,6 @@
 """The landmark table: one row per image, with its ID and the coordinates of every landmark. There is no header.
 
-Cells of a landmark that nobody annotated are empty. Cells of one that is not in the image say ``absent``.
+Cells of a landmark that was not annotated are empty. Cells of one that is not in the image say ``absent``.
 """
 
 import csv
