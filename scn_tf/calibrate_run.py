@@ -1,4 +1,4 @@
-"""Calibrate a trained run on an annotated split, so that its answers carry errors. A training does this on its validation split."""
+"""Calibrate a trained run on an annotated split, so that its answers carry errors."""
 
 import warnings
 from pathlib import Path

@@ -11,6 +11,7 @@ from scn_tf.runs import checkpoints
 from scn_tf.scoring import localization
 from scn_tf.systems.forest import features, files, localize, shape, trees, voting
 from scn_tf.systems.forest.training import impute
+from scn_tf.types import Located
 from tests.conftest import small_config
 
 SMALL = dict(forest__trees=4, forest__features=40, forest__samples=80, forest__leaf=3)
@@ -118,7 +119,9 @@ def mean_position_error(settings, root):
     opened = dataset.open_dataset(root)
     train, val = (pipeline.examples(opened, opened.split(name), settings) for name in ("train", "val"))
     mean = np.mean([example["landmarks"] for example in train], axis=0)
-    truth = localization.localize(lambda images: (np.repeat(mean[None], len(images), axis=0), np.zeros((len(images), len(mean)))), val)
+    truth = localization.localize(
+        lambda images: Located(np.repeat(mean[None], len(images), axis=0), np.zeros((len(images), len(mean)))), val
+    )
     return np.nanmean(localization.point_errors(truth))
 
 

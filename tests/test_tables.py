@@ -69,7 +69,7 @@ def test_an_id_that_is_a_formula_works_from_the_table_to_the_predictions(run_2d,
     assert (found, unit) == (list(ids.values()), "mm")
     np.testing.assert_allclose(np.nanmean(errors), summary["pe_mean_mm"], rtol=1e-4)
     expected, _ = evaluate_run.evaluate(run_2d, "val", out=tmp_path / "plain")
-    assert summary == expected
+    assert {**summary, "data": None} == {**expected, "data": None}  # they lie in two folders
 
 
 def test_both_writers_of_predictions_write_the_same():

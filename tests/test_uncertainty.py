@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scn_tf.heatmaps.gaussians import render_gaussians
-from scn_tf.uncertainty import conformal, error_model, fitting
+from scn_tf.uncertainty import conformal, error_model, fitting, ordinary
 from scn_tf.uncertainty.calibration import Calibration
 from scn_tf.uncertainty.estimates import estimate
 from scn_tf.uncertainty.peak_statistics import CUT, peak_statistics
@@ -62,7 +62,7 @@ def test_the_model_of_errors_finds_what_errors_depend_on():
 
 
 def test_what_training_errors_say_of_landmarks_helps_where_images_are_few():
-    errors, statistics, size = drawn(4, seed=1)
+    errors, statistics, _ = drawn(4, seed=1)
     truth = np.linspace(-0.7, 0.7, 7)
     alone, helped = error_model.fit(errors, statistics), error_model.fit(errors, statistics, truth)
     apart = [np.abs(model.offsets - model.offsets.mean() - truth).mean() for model in (alone, helped)]
@@ -97,3 +97,38 @@ def test_estimates_are_those_of_the_model_and_survive_a_file():
     expected = np.asarray(error_model.expected_error(calibration.error_model, peak_statistics(maps)))
     assert np.asarray(found["expected_error"]) == pytest.approx(expected)
     assert np.asarray(found["radius95"]) == pytest.approx(calibration.factor * expected**calibration.power, rel=1e-5)
+
+
+def ordinary_statistics(images, *, seed=0, landmarks=9):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(images, landmarks, 3)) * 0.2 + np.linspace(0, 1, landmarks)[:, None]).astype("float32")
+
+
+def test_low_peaks_are_called_absent_and_few_others():
+    shown = ordinary_statistics(60)
+    usual = ordinary.fit(shown, np.ones(shown.shape[:2], bool))
+    limit = ordinary.lowest_presence(np.asarray(ordinary.presence(usual, shown)).ravel())
+    new = ordinary_statistics(400, seed=1)
+    assert (np.asarray(ordinary.presence(usual, new)) < limit).mean() < 2 * ordinary.REFUSED
+    new[:, 3, 0] -= 3
+    assert (np.asarray(ordinary.presence(usual, new)) < limit)[:, 3].all()
+
+
+@pytest.mark.parametrize("images", [8, 21, 150])
+def test_strange_images_are_told_from_ordinary_ones_of_which_a_third_is_covered(images):
+    shown = ordinary_statistics(images)
+    usual = ordinary.fit(shown, np.ones(shown.shape[:2], bool))
+    limit = ordinary.largest_strangeness(np.asarray(ordinary.strangeness(usual, shown)))
+    new, strange = ordinary_statistics(400, seed=1), ordinary_statistics(400, seed=2) - 1.5
+    new[:, 2:5] -= 3
+    assert (np.asarray(ordinary.strangeness(usual, new)) > limit).mean() < 0.05
+    assert (np.asarray(ordinary.strangeness(usual, strange)) > limit).mean() > 0.99
+
+
+def test_a_landmark_that_no_image_shows_has_the_figures_of_all():
+    shown, known = ordinary_statistics(20), np.ones((20, 9), bool)
+    known[:, 4] = False
+    usual = ordinary.fit(shown, known)
+    assert np.isfinite(usual.median).all()
+    assert (usual.deviation > 0).all()
+    np.testing.assert_allclose(usual.median[4], np.median(shown[:, [0, 1, 2, 3, 5, 6, 7, 8]], axis=(0, 1)))

@@ -30,11 +30,12 @@ def calibrate(
         ValueError: there are too few images or points; the message says how many are needed.
     """
     observe = localization.observer(network, info.config.heatmap.decoder)
-    trained = None if training is None else _observed(observe, training.take(MAX_TRAINING), info)
-    return fitting.calibrate(_observed(observe, held_out, info), trained, split=split, decoder=info.config.heatmap.decoder)
+    trained = None if training is None else observed(observe, training.take(MAX_TRAINING), info)
+    return fitting.calibrate(observed(observe, held_out, info), trained, split=split, decoder=info.config.heatmap.decoder)
 
 
-def _observed(observe: Locate, examples: tf.data.Dataset, info: ModelInfo) -> Observed:
+def observed(observe: Locate, examples: tf.data.Dataset, info: ModelInfo) -> Observed:
+    """What a network shows on examples, by its :func:`scn_tf.scoring.localization.observer`, and its errors."""
     result = localization.localize(observe, examples)
     # A network pixel has the same length along all axes, so its errors are those of the image but for one factor.
     errors = np.linalg.norm(result["predicted"] - result["landmarks"], axis=-1)

@@ -17,7 +17,7 @@ from scn_tf.figures import pictures
 from scn_tf.heatmaps.targets import GaussianTargets
 from scn_tf.runs import checkpoints
 from scn_tf.runs.info import ModelInfo
-from scn_tf.scoring import calibration, evaluation, localization
+from scn_tf.scoring import evaluation, localization
 from scn_tf.scoring.gallery import Maps
 from scn_tf.systems import points
 from scn_tf.systems.system import System
@@ -39,27 +39,7 @@ def train(job: Job) -> dict[str, Any]:
         facts=_peaks,
         visible=share_visible(job.config, job.examples.training, known(job.config.model.image_size)),
     )
-    best = fit(job, task, lambda network: points.greeting(job, network))
-    _calibrate(job)
-    return best
-
-
-def _calibrate(job: Job) -> None:
-    """Store what the errors on the validation images say. A run that was resumed when complete may have that already."""
-    network, info = checkpoints.load_model(job.folder.model)
-    if info.calibration is not None:
-        return
-    try:
-        found = calibration.calibrate(network, info, job.examples.validation, job.examples.training, job.config.data.val_split)
-    except ValueError as error:
-        warnings.warn(
-            f"{job.dataset.root}, split {job.config.data.val_split}: is too small to tell how far answers can be trusted: {error}. "
-            "The model is not calibrated.",
-            DataWarning,
-            stacklevel=2,
-        )
-        return
-    checkpoints.restate(job.folder.model, info.model_copy(update={"calibration": found}))
+    return fit(job, task, lambda network: points.greeting(job, network))
 
 
 def _warn_if_no_sides(config: Config, dataset: Dataset) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scn_tf.types import Array
-from scn_tf.uncertainty import conformal, error_model
+from scn_tf.uncertainty import conformal, error_model, ordinary
 from scn_tf.uncertainty.calibration import Calibration
 
 FOLDS = 10
@@ -53,6 +53,10 @@ def calibrate(observed: Observed, training: Observed | None, *, split: str, deco
     fitted = error_model.fit(observed.errors, observed.statistics, difficulty)
     # What the fit keeps small, the surprise of single points, belongs to the mean.
     bias = float(np.mean(observed.errors[known]) / np.mean(expected[known]))
+    usual = _usual(observed, training)
+    shown = observed.statistics.astype("float32")
+    evidence = np.asarray(ordinary.presence(usual, shown))[known]
+    strangeness = np.asarray(ordinary.strangeness(usual, shown))
     return Calibration(
         split=split,
         images=images,
@@ -64,7 +68,19 @@ def calibrate(observed: Observed, training: Observed | None, *, split: str, deco
         offsets=_numbers(fitted.offsets + np.log(bias)),
         factor=conformal.factor(observed.errors[known], bias * expected[known]),
         power=conformal.POWER,
+        median=tuple(map(_numbers, usual.median)),
+        usual=tuple(map(_numbers, usual.deviation)),
+        lowest_presence=ordinary.lowest_presence(evidence),
+        largest_strangeness=ordinary.largest_strangeness(strangeness),
     )
+
+
+def _usual(observed: Observed, training: Observed | None) -> ordinary.Ordinary:
+    """Ordinary peaks of all annotated images. Those of training images are hardly higher, and there are more."""
+    both = [observed] if training is None else [observed, training]
+    statistics = np.concatenate([one.statistics for one in both])
+    found = ordinary.fit(statistics, np.concatenate([np.isfinite(one.errors) for one in both]))
+    return ordinary.Ordinary(found.median.astype("float32"), found.deviation.astype("float32"))
 
 
 def _difficulty(errors: Array) -> Array | None:

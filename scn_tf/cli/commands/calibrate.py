@@ -30,7 +30,7 @@ COMMAND = Command(
     description=(
         "Compare the answers of a run with the annotations of images that did not train it. The model file then knows how large an error "
         "to expect, from what the heatmaps show. Predictions carry the expected error and a radius that contains the true point in 95 of "
-        "100 cases. A training does the same at its end with its validation images."
+        "100 cases. They also say whether a landmark is in the image, and whether the image is of the kind that the model knows."
     ),
     examples=("calibrate runs/first --split val",),
     add_arguments=add_arguments,
