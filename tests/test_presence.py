@@ -117,7 +117,7 @@ OTHERS = [name for name, row in ANNOTATIONS.items() if row.write is not None and
 
 @pytest.mark.parametrize("name", [*TELLING, *OTHERS])
 def test_files_of_answers_leave_out_what_a_model_takes_for_absent_and_say_so_where_they_can(name, tmp_path):
-    found = found_of(SAID)
+    found = found_of(SAID)._replace(points=np.array([[5.0, 6], [7, 8], [9, 12]]))
     points, facts = tables.annotations([found], NAMES)
     assert (points.absent["a"].tolist(), np.isnan(points.points["a"]).any(axis=1).tolist()) == ([False, True, False],) * 2
     row = ANNOTATIONS[name]
@@ -127,7 +127,7 @@ def test_files_of_answers_leave_out_what_a_model_takes_for_absent_and_say_so_whe
     back = back if back.frame == "stated" else converted(back, "pixel", facts)
     order = [back.names.index(one) for one in NAMES if one in back.names] if back.names else range(3)
     kept = back.points["a"][order]
-    np.testing.assert_allclose(kept[np.isfinite(kept).all(axis=1)], [[5, 5], [5, 5]], atol=1e-6)
+    np.testing.assert_allclose(kept[np.isfinite(kept).all(axis=1)], [[5, 6], [9, 12]], atol=1e-6)
     if name in TELLING:
         assert absent_of(back, "a")[order].tolist() == [False, True, False]
 
