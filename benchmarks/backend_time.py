@@ -29,7 +29,7 @@ def step_function(network, landmarks, sigma):
 
         def loss(weights, state, images):
             maps, _ = network.stateless_call(weights, state, images, training=False)
-            return losses.heatmap_loss(maps, target, visible)
+            return losses.heatmap_loss(maps, target, visible, 0.0 * visible)
 
         gradient = jax.jit(jax.value_and_grad(loss))
         values = [[variable.value for variable in group] for group in (network.trainable_variables, network.non_trainable_variables)]
@@ -39,7 +39,7 @@ def step_function(network, landmarks, sigma):
     @tf.function
     def step(images):
         with tf.GradientTape() as tape:
-            loss = losses.heatmap_loss(network(images, training=False), target, visible)
+            loss = losses.heatmap_loss(network(images, training=False), target, visible, 0.0 * visible)
         return loss, tape.gradient(loss, network.trainable_variables)
 
     return lambda images: step(images)[0].numpy()

@@ -87,7 +87,7 @@ class Copy:
         return np.array(sitk.ReadImage(str(self.path(image_id))).GetSize()[: self.dims])
 
     def save(self):
-        scn.write(self.root / self.source.description.annotations, Annotations(self.points, {}), {})
+        scn.write(self.root / self.source.description.annotations, Annotations(self.points, {}, absent=self.source.absent), {})
         for name, ids in self.splits.items():
             (self.root / "splits" / f"{name}.txt").write_text("\n".join(ids) + "\n")
 

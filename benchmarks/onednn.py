@@ -40,7 +40,7 @@ def measure(case):
     trainer = trainers.build_trainer(settings, landmark_objective, num_maps=landmarks, channels=1)
     points = tf.random.stateless_uniform((batch, landmarks, len(size)), [1, 2], 8.0, min(size) - 8.0)
     image = tf.random.stateless_normal((batch, *size, 1), [3, 4])
-    data = {"image": image, "landmarks": points, "visible": tf.ones((batch, landmarks))}
+    data = {"image": image, "landmarks": points, "visible": tf.ones((batch, landmarks)), "absent": tf.zeros((batch, landmarks))}
     step = tf.function(trainer.train_step)
     return machine.median_seconds(lambda: step(data)["loss"].numpy(), repeats=5)
 

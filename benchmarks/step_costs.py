@@ -47,7 +47,8 @@ def measured(shape, precision):
     ).resolved(shape.dims)  # fmt: skip
     trainer = build_trainer(settings, landmark_objective, num_maps=shape.landmarks, channels=1)
     points = tf.random.uniform((1, shape.landmarks, shape.dims), 4.0, min(shape.image_size) - 4.0)
-    batch = {"image": tf.random.normal((1, *shape.image_size, 1)), "landmarks": points, "visible": tf.ones((1, shape.landmarks))}
+    shown = tf.ones((1, shape.landmarks))
+    batch = {"image": tf.random.normal((1, *shape.image_size, 1)), "landmarks": points, "visible": shown, "absent": 0.0 * shown}
     step, times = tf.function(trainer.train_step), []
     for repeat in range(9):
         started = time.perf_counter()

@@ -21,7 +21,7 @@ from scn_tf.data import pipeline, synthetic
 from scn_tf.data.dataset import open_dataset
 from scn_tf.environment import devices
 from scn_tf.training import trainer as trainers
-from scn_tf.training.augment import augment
+from scn_tf.training.augment import Truth, augment
 from scn_tf.training.landmarks import landmark_objective
 
 
@@ -53,9 +53,10 @@ def main():
     trainer = trainers.build_trainer(settings, landmark_objective, num_maps=landmarks, channels=1)
     image = next(stream)["image"]
     points = tf.random.stateless_uniform((options.batch, landmarks, 2), [1, 2], 20.0, options.size - 20.0)
-    batch = {"image": image, "landmarks": points, "visible": tf.ones((options.batch, landmarks))}
+    truth = Truth(points, tf.ones((options.batch, landmarks)), tf.zeros((options.batch, landmarks)))
+    batch = {"image": image, **truth._asdict()}
     step = tf.function(trainer.train_step)
-    draw = tf.function(lambda: augment(settings.augment, image, points, batch["visible"], seed=[3, 4]))
+    draw = tf.function(lambda: augment(settings.augment, image, truth, seed=[3, 4]))
     whole = machine.median_seconds(lambda: {k: v.numpy() for k, v in step(batch).items()}, repeats=options.steps)
     device = machine.median_seconds(lambda: draw()[0].numpy(), repeats=options.steps)
     print(f"{options.size} px, F = {options.filters}, batch {options.batch}, {devices.precision('auto')}")

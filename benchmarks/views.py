@@ -18,7 +18,7 @@ from scn_tf.data.dataset import open_dataset
 from scn_tf.runs import checkpoints
 from scn_tf.scoring import localization, scores
 from scn_tf.systems import opening
-from scn_tf.training import augment
+from scn_tf.training import augment, draws
 
 GEOMETRY = ("translation", "rotation", "scale", "axis_scale")  # without the elastic field the way back is a matrix
 
@@ -26,7 +26,7 @@ GEOMETRY = ("translation", "rotation", "scale", "axis_scale")  # without the ela
 def moved_back(draw, points, size):
     """Points (B, N, d) of augmented images in the images they were made of; the draw has no elastic part."""
     centre = (np.array(size[::-1]) - 1) / 2
-    return (points - centre) @ np.swapaxes(draw.linear, 1, 2) + (draw.translation + centre)[:, None]
+    return (points - centre) @ np.swapaxes(draw.linear, 1, 2) + (np.asarray(draw.translation) + centre)[:, None]
 
 
 def main():
@@ -44,13 +44,13 @@ def main():
     report("one", result, dataset)
     for part in (0.25, 0.5, 0.75):
         less = {name: part * getattr(settings.augment, name) for name in GEOMETRY}
-        moves = settings.augment.model_copy(update={**less, "elastic": 0.0})
+        moves = settings.augment.model_copy(update={**less, "elastic": 0.0, "crop": 0.0, "cover": 0.0})
         means = []
         for example in data:
-            draw = augment.sample(moves, options.copies, size, seed=[7, 7])
+            draw = draws.sample(moves, options.copies, size, seed=[7, 7])
             copies = augment.warp_images(draw, tf.repeat(example["image"][None], options.copies, axis=0))
             points = np.concatenate([locate(copy[None]).landmarks for copy in copies])
-            means.append(moved_back(augment.Draw(*map(np.asarray, draw)), points, size).mean(axis=0))
+            means.append(moved_back(draw, points, size).mean(axis=0))
         report(f"{options.copies} moved by {part:g} of the ranges", {**result, "predicted": np.stack(means)}, dataset)
 
 

@@ -19,7 +19,7 @@ def hands(tmp_path):
 
 def put(root, axis, value):
     """Set one coordinate of the first image's first landmark; all others are moved well into their images."""
-    rows = list(csv.reader((root / "landmarks.csv").read_text().splitlines()))
+    rows = list(csv.reader((root / "landmarks.csv").read_text().replace("absent", "50").splitlines()))
     rows = [[row[0], *(repr(min(max(float(one), 10.0), 180.0)) for one in row[1:])] for row in rows]
     rows[0][1 + axis] = repr(value)
     (root / "landmarks.csv").write_text("\n".join(map(",".join, rows)) + "\n")

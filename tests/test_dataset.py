@@ -105,7 +105,7 @@ def volume(root):
     [
         (break_row, r"landmarks\.csv, line 3 \(hand_002\): expected 42 values \(21 landmarks x 2, all in one row\), received 43"),
         (double_row, r"landmarks\.csv, line 11: hand_001 appears twice \(first in line 2\)"),
-        (spoil_number, r"landmarks\.csv, line 4 \(hand_003\): x of landmark thumb_tip: expected a number, received '1O\.5'\.$"),
+        (spoil_number, r"landmarks\.csv, line 4 \(hand_003\): x of landmark thumb_tip: expected a number or absent, received '1O\.5'\.$"),
         (throw_far, r"landmarks\.csv, line 4: landmark thumb_tip of hand_003 lies far outside"),
         (
             exchange_axes,
@@ -197,7 +197,7 @@ def test_quoted_cells_are_read_and_a_stray_quotation_mark_is_named(hands):
             open_dataset(hands)
 
 
-def test_a_landmark_beside_its_image_is_not_trained_on_where_the_input_is_padded(hands):
+def test_a_landmark_beside_its_image_is_absent_where_the_input_is_padded(hands):
     lines = (hands / "landmarks.csv").read_text().splitlines()
     cells = lines[0].split(",")
     cells[1] = "-20"
@@ -205,11 +205,13 @@ def test_a_landmark_beside_its_image_is_not_trained_on_where_the_input_is_padded
     dataset = open_dataset(hands)
     settings = small_config(hands, model__image_size=[32, 64]).resolved(2)  # wide: margins left and right
     with pytest.warns(
-        DataWarning, match=r"1 landmark of 1 image outside their image: not trained on, but errors count them\. line 1 \(.*\): thumb_mcp\."
+        DataWarning,
+        match=r"1 landmark of 1 image outside their image: trained as absent, but errors count them\. line 1 \(.*\): thumb_mcp\.",
     ):
         (example,) = pipeline.examples(dataset, [cells[0]], settings)
     assert 0 < example["landmarks"][0, 0] < 63
     assert (example["visible"][0], example["annotated"][0], example["visible"].numpy().sum()) == (0, 1, 20)
+    assert (example["absent"][0], example["absent"].numpy().sum()) == (1, 1)
 
 
 @pytest.mark.parametrize("place", ["0", "-1", "-999.0"])

@@ -81,12 +81,12 @@ def test_lengths_are_in_the_unit_of_the_errors(run_2d):
     result = {
         "predicted": np.zeros((8, 21, 2)),
         "landmarks": np.stack([errors, np.zeros_like(errors)], axis=-1),
-        "annotated": np.ones((8, 21)),
+        "visible": np.ones((8, 21)),
         "statistics": statistics,
         "unit_per_pixel": np.full((8, 2), 0.25),
     }
     found = calibration.in_halves(result, info)
     radii = halves.radii(Observed(errors, statistics))
     assert found == pytest.approx({"coverage95_percent": 100 * (errors <= radii).mean(), "radius95_mean": 0.25 * radii.mean()})
-    result["annotated"][:, 1:] = 0
+    result["visible"][:, 1:] = 0
     assert calibration.in_halves(result, info) == {}

@@ -230,12 +230,12 @@ def test_mm_of_images_without_a_pixel_size_are_read_with_spacing(tmp_path, capfd
     assert landmarks(tmp_path / "set") == POINTS
 
 
-def test_placeholders_of_absent_points_are_absent_and_said(tmp_path, capfd):
+def test_placeholders_are_no_points_and_said(tmp_path, capfd):
     raw = pictures(tmp_path / "raw")
     rows = [["a.png", 3.5, 4, -1, -1, 21, 30.5], ["b.png", 0, 0, 12, 19, 20, 33.25]]
     (raw / "points.csv").write_text(table_of(",", WIDE, rows))
     said, warned = init(capfd, raw, "--out", tmp_path / "set")
-    assert "2 of them are -1,-1 or 0,0, which count as absent" in said
+    assert "2 are -1,-1 or 0,0, which count as no point" in said
     assert warned == ""
     found = open_dataset(tmp_path / "set").landmarks
     assert np.isnan(found["a"][1]).all()

@@ -146,9 +146,9 @@ def test_landmarks_outside_their_images_are_counted_in_one_message(hands):
     (hands / "landmarks.csv").write_text("\n".join(map(",".join, lines)))
     dataset = open_dataset(hands)
     (text,) = read(dataset, dataset.split("train"), small_config(hands).resolved(2))
-    assert "6 landmarks of 5 images outside their image: not trained on, but errors count them." in text
+    assert "6 landmarks of 5 images outside their image: trained as absent, but errors count them." in text
     assert "line 2 (hand_001): thumb_mcp, thumb_ip; line 3 (hand_002): thumb_mcp; and 2 more images." in text
-    assert "leave their fields empty" in text
+    assert "write absent in their fields" in text
 
 
 def test_landmarks_outside_the_input_are_counted_with_the_sizes_that_hold_them(hands):
@@ -157,7 +157,7 @@ def test_landmarks_outside_the_input_are_counted_with_the_sizes_that_hold_them(h
     settings = small_config(hands, model__image_size=[48, 32], model__spacing_mm=2.5).resolved(2)
     (text,) = read(dataset, ids, settings)
     found = re.search(
-        r"(\d+) landmarks of 7 images outside the network input: not trained on.* An input of \[48, 32\] pixels of 2.5 mm shows "
+        r"(\d+) landmarks of 7 images outside the network input: trained as absent.* An input of \[48, 32\] pixels of 2.5 mm shows "
         r"120 x 80 mm\. `model\.image_size` (\d+),(\d+) or `model\.spacing_mm` ([\d.]+) holds them\.",
         text,
     )

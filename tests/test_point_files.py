@@ -183,7 +183,7 @@ def test_plain_json_may_be_of_one_image_of_volumes_and_of_absent_points(tmp_path
         ({"a.png": {"tip": 5}}, r"a\.png\.tip: expected a list"),
         ({"a.png": 5}, r"a\.png: expected a list"),
         ({"a.png": {"tip": [1, 2]}, "b.png": [[1, 2]]}, r"b\.png: expected points with names, as in a\.png"),
-        ({"a.png": [[1, 2]], "b.png": [[1, 2], [3, 4]]}, r"b\.png: expected 1 points as in a\.png, received 2\. Write absent ones as null"),
+        ({"a.png": [[1, 2]], "b.png": [[1, 2], [3, 4]]}, r"b\.png: expected 1 points as in a\.png, received 2\. Write null for none"),
         ({"x/a.png": {"tip": [1, 2]}, "x\\a.png": {"tip": [1, 2]}}, "have the same name"),
         ({"..": {"tip": [1, 2]}}, "expected the name of an image file"),
         ({"a.png": None}, "expected points such as"),

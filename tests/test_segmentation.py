@@ -14,7 +14,7 @@ from scn_tf.errors import DatasetError
 from scn_tf.runs import checkpoints
 from scn_tf.systems.label_map import evaluation, maps
 from scn_tf.systems.label_map.objective import label_objective, warp_labels
-from scn_tf.training import augment, validation
+from scn_tf.training import augment, draws, validation
 from scn_tf.training.trainer import build_trainer
 from tests.conftest import LABEL_SETTINGS as SETTINGS
 from tests.conftest import small_config, state
@@ -50,7 +50,7 @@ def test_labels_are_warped_with_their_image(rng):
     settings = config.AugmentConfig(translation=0.1, rotation=0.5, scale=0.3, elastic=0.03)
     image = np.zeros((1, 40, 32, 1), "float32")
     image[0, 10:28, 8:20, 0] = 1.0
-    draw = augment.sample(settings, 1, (40, 32), seed=tf.constant([3, 4]))
+    draw = draws.sample(settings, 1, (40, 32), seed=tf.constant([3, 4]))
     shares = warp_labels(draw, tf.constant(image[..., 0].astype("uint8") * 2), 3).numpy()
     np.testing.assert_allclose(shares.sum(axis=-1), 1.0, atol=1e-5)
     assert shares[..., 1].max() == 0

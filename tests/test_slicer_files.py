@@ -184,7 +184,7 @@ def test_written_markups_have_what_3d_slicer_expects(tmp_path):
     assert (markup["type"], markup["coordinateSystem"], markup["coordinateUnits"]) == ("Fiducial", "LPS", "mm")
     assert [(one["label"], one["positionStatus"], one["description"]) for one in markup["controlPoints"]] == [
         ("AC", "defined", "score 0.75"),
-        ("PC, left", "undefined", "score nan"),
+        ("PC, left", "undefined", "not annotated"),
         ('the "Ünder" one', "defined", "score 1"),
     ]
     assert markup["controlPoints"][0]["position"] == [1.5, 2.125, 3.0]

@@ -171,7 +171,7 @@ def test_a_collapse_is_taken_back(hands_2d, tmp_path, monkeypatch, capsys):
 
 
 def test_a_collapse_is_seen_where_most_landmarks_are_absent_too(hands_2d, tmp_path, monkeypatch, capsys):
-    """Predicting nothing then costs what share is annotated, here a third; losses are told."""
+    """Predicting nothing then costs what share is visible, here at most a third; losses are told."""
     root = shutil.copytree(hands_2d, tmp_path / "set")
     lines = [line.split(",") for line in (root / "landmarks.csv").read_text().splitlines()]
     for cells in lines:
@@ -212,7 +212,7 @@ def test_an_image_to_train_on_needs_no_landmarks_that_give_its_mm(hands_2d, tmp_
     train_run.train(small_config(root), tmp_path / "run")
     with (
         pytest.warns(DataWarning, match="trained on, too"),
-        pytest.raises(DatasetError, match="line 1: landmarks 0 and 5 of hand_000 are absent"),
+        pytest.raises(DatasetError, match="line 1: landmarks 0 and 5 of hand_000 have no point"),
     ):
         train_run.train(small_config(root, data__val_split="train"), tmp_path / "judged")
     _, info = checkpoints.load_model(tmp_path / "run" / "model.keras")

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
 FRAMES = ("lps", "ras", "pixel", "fraction", "percent", "mm")
 AXES = ("xy", "yx", "xyz", "zyx")
+EMPTY = ("absent", "unknown")
 
 
 class FormatNames:
@@ -43,10 +44,16 @@ def add_interpretation(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--axes", choices=AXES, help="order of the coordinates in the file")
     group.add_argument("--set-on", metavar="SIZE", help="size of the copies on which points were set: 640x480, or 50%% of each image")
     group.add_argument("--first", type=int, choices=(0, 1), help="number of the first pixel (default: as the format states, else 0)")
+    group.add_argument(
+        "--empty",
+        choices=EMPTY,
+        help="meaning of a landmark without coordinates: not in the image, or not annotated (default: unknown, but COCO's visibility 0 and "
+        "points that 3D Slicer never placed are absent)",
+    )
 
 
 def asked(options: argparse.Namespace) -> "Asked":
     """The parsed options of :func:`add_interpretation`."""
     from scn_tf.intake.interpretation import Asked
 
-    return Asked(options.frame, options.y_from, options.axes, options.set_on, options.first)
+    return Asked(options.frame, options.y_from, options.axes, options.set_on, options.first, empty=options.empty)

@@ -110,6 +110,11 @@ class ModelConfig(Section):
     spatial_kernel: int | None = Field(None, ge=1, le=255, description="kernel side of the spatial part, odd")
     spatial_pooling: int | None = Field(None, ge=1, le=1024, description="reduction of resolution in the spatial part")
 
+    @property
+    def fills_input(self) -> bool:
+        """Whether every image is enlarged or shrunk until it fills the input."""
+        return self.spacing_mm is None
+
     def resolved(self, dims: int) -> "ModelConfig":
         """The same section with every field set for 2 or 3 dimensions, sides checked.
 
@@ -183,6 +188,8 @@ class AugmentConfig(Section):
     mirror: float = Field(
         0.0, ge=0, le=1, description="share of images mirrored left to right; flip_pairs of dataset.yaml exchange their landmarks"
     )
+    crop: float = Field(0.0, ge=0, le=1, description="share of images of which a side or corner is cut off; landmarks there are absent")
+    cover: float = Field(0.0, ge=0, le=1, description="share of images of which a bright piece, like metal, covers a part")
 
     @pydantic.model_validator(mode="after")
     def _elastic_can_be_inverted(self) -> "AugmentConfig":

@@ -12,7 +12,7 @@ import numpy as np
 
 from scn_tf import geometry
 from scn_tf.data import frames, images
-from scn_tf.data.annotations import Expected, read_annotations
+from scn_tf.data.annotations import read_annotations
 from scn_tf.data.description import Description, read_description
 from scn_tf.data.images import Image
 from scn_tf.data.text import read_text
@@ -32,7 +32,8 @@ class Dataset:
     Attributes:
         root: folder of the set.
         description: contents of ``dataset.yaml``.
-        landmarks: ID -> (N, d) in the set's own coordinates, NaN if absent.
+        landmarks: ID -> (N, d) in the set's own coordinates, NaN where there is no point.
+        absent: ID -> (N,) bool, landmarks that are known not to be in the image. Others without a point are not annotated.
         rows: ID -> line of the table, for messages.
         files: ID -> image file.
         spacings: ID -> (d,) mm per array pixel by the header, None if it states none. Only images that were read have an entry.
@@ -41,6 +42,7 @@ class Dataset:
     root: Path
     description: Description
     landmarks: dict[str, Array]
+    absent: dict[str, Array] = field(repr=False)
     rows: dict[str, int] = field(repr=False)
     files: dict[str, Path] = field(repr=False)
     spacings: dict[str, Array | None] = field(default_factory=dict, repr=False)
@@ -165,7 +167,7 @@ class Dataset:
         return image
 
     def truth_in_array(self, image_id: str, image: Image) -> Array:
-        """Landmarks (N, d) of an ID in array pixels of its image, NaN if absent.
+        """Landmarks (N, d) of an ID in array pixels of its image, NaN where there is no point.
 
         Raises:
             DatasetError: a landmark is more than one image size outside, or most are outside, which means wrong units, frame or
@@ -190,18 +192,18 @@ class Dataset:
             raise DatasetError(
                 f"{where}: landmark {_shown(self.description.names[number])} of {_shown(image_id)} lies far outside the image "
                 f"(pixel {np.round(landmarks[number], 1).tolist()} in an image of {size} pixels). Are the coordinates {coordinates!r}, as "
-                "dataset.yaml says? If the landmark is absent, leave its fields empty."
+                "dataset.yaml says? If the landmark is not in the image, write absent in its fields."
             )
         if coordinates == "physical":
             low, high = np.round(own.min(axis=0), 1).tolist(), np.round(own.max(axis=0), 1).tolist()
             raise DatasetError(
                 f"{where}: {what}. The table has {low} to {high}; coordinates: physical are mm (LPS) in the frame of the image's header. "
-                "If they belong to another image or are absent, correct them or leave their fields empty."
+                "If they belong to another image, correct them; if they are not in this one, write absent in their fields."
             )
         low, high = np.round(landmarks[present].min(axis=0), 1).tolist(), np.round(landmarks[present].max(axis=0), 1).tolist()
         raise DatasetError(
-            f"{where}: {what}. They reach from {low} to {high}: were they set on a copy of another size? If they are rightly there, leave "
-            "their fields empty."
+            f"{where}: {what}. They reach from {low} to {high}: were they set on a copy of another size? If they are rightly there, write "
+            "absent in their fields."
         )
 
     def array_from_own(self, image: Image) -> Array:
@@ -249,7 +251,7 @@ class Dataset:
             if not distance > 0:
                 raise DatasetError(
                     f"{self.table}, line {self.rows[image_id]}: landmarks {rule.landmarks[0]} and {rule.landmarks[1]} of "
-                    f"{image_id} are absent or the same, normalization needs their distance."
+                    f"{image_id} have no point, or one and the same; normalization needs their distance."
                 )
             return (np.ones(self.description.dims) if spacing is None else spacing) * rule.distance_mm / distance
         if self.description.coordinates == "physical" and image.spacing is None:
@@ -296,11 +298,11 @@ def open_dataset(root: PathName | None) -> Dataset:
     description = read_description(root / "dataset.yaml")
     found = read_annotations(
         root / description.annotations,
-        Expected(description.names, description.dims),
+        description.expected,
         coordinates=description.coordinates,
         name=description.annotation_format,
     )
-    return Dataset(root, description, found.points, found.rows, _find_images(root / "images", description.dims))
+    return Dataset(root, description, found.points, found.absent, found.rows, _find_images(root / "images", description.dims))
 
 
 def _find_images(folder: Path, dims: int) -> dict[str, Path]:

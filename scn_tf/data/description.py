@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from scn_tf import measurements
 from scn_tf.config import nearest, refuse_booleans
-from scn_tf.data.annotations import ANNOTATIONS
+from scn_tf.data.annotations import ANNOTATIONS, Empty, Expected
 from scn_tf.data.images import MAX_MM, MIN_MM
 from scn_tf.errors import DatasetError
 from scn_tf.messages import UNPRINTABLE, cut, short, visible
@@ -48,6 +48,7 @@ class Description(Part):
     coordinates: Literal["pixel", "physical"] = "pixel"
     annotations: str = "landmarks.csv"
     annotation_format: str | None = None
+    empty: Empty | None = None
     spacing_mm: tuple[Millimetres, ...] | None = None
     normalization: Normalization | None = None
     channels: Literal[1, 3] = 1
@@ -59,6 +60,11 @@ class Description(Part):
     def names(self) -> tuple[str, ...]:
         """Landmark names; their 0-based numbers if the set has no names."""
         return self.landmarks if isinstance(self.landmarks, tuple) else tuple(map(str, range(self.landmarks)))
+
+    @property
+    def expected(self) -> Expected:
+        """What readers of the annotations need to know."""
+        return Expected(self.names, self.dims, self.empty)
 
     @property
     def exchange(self) -> tuple[int, ...]:

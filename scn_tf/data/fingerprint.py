@@ -252,7 +252,10 @@ def _shown(value: object) -> str:
 def _digests(dataset: Dataset, image_id: str) -> list[str]:
     rows = np.round(dataset.landmarks[image_id], DECIMALS) + 0.0  # no negative zero
     rows[np.isnan(rows)] = np.nan  # NaN has many bit patterns
-    return [_digest(rows.astype("<f8").tobytes()), _file_digest(Path(dataset.files[image_id]))]
+    content, absent = rows.astype("<f8").tobytes(), dataset.absent[image_id]
+    if absent.any():  # else the digest is that of runs that knew no absent landmarks
+        content += np.packbits(absent).tobytes()
+    return [_digest(content), _file_digest(Path(dataset.files[image_id]))]
 
 
 def _split_digest(digests: dict[str, list[str]]) -> str:

@@ -49,7 +49,9 @@ class Outside:
         """Warn (:class:`DataWarning`) about landmarks outside images, and outside the input with sizes that would contain all."""
         if self.image:
             warnings.warn(
-                f"{self._listed(self.image, 'their image')} If they are absent, leave their fields empty.", DataWarning, stacklevel=3
+                f"{self._listed(self.image, 'their image')} If they are rightly there, write absent in their fields.",
+                DataWarning,
+                stacklevel=3,
             )
         if self.input:
             warnings.warn(f"{self._listed(self.input, 'the network input')} {self._remedy()}", DataWarning, stacklevel=3)
@@ -62,8 +64,8 @@ class Outside:
         ]
         more = f"; and {counted(len(found) - MAX_NAMED, 'more image')}" if len(found) > MAX_NAMED else ""
         return (
-            f"{self.dataset.table}: {counted(number, 'landmark')} of {counted(len(found), 'image')} outside {place}: not trained on, "
-            f"but errors count them. {'; '.join(shown)}{more}."
+            f"{self.dataset.table}: {counted(number, 'landmark')} of {counted(len(found), 'image')} outside {place}: trained as "
+            f"absent, but errors count them. {'; '.join(shown)}{more}."
         )
 
     def _remedy(self) -> str:

@@ -3,8 +3,10 @@
 An example is a dict. Landmarks are in network pixels; heatmaps exist only on the device:
 
 * ``image`` float32 ([D,] H, W, C), see :func:`scn_tf.data.preprocess.network_input`
-* ``landmarks`` float32 (N, d), 0 if absent
-* ``visible`` float32 (N,): annotated and inside image and input; the loss counts these
+* ``landmarks`` float32 (N, d), 0 where there is no point
+* ``visible`` float32 (N,): annotated and inside image and input; these have a target
+* ``absent`` float32 (N,): known not to be in the input, by the annotations or by a point outside image or input; these have an empty
+  target. A landmark that is neither visible nor absent is unknown, and counts in no loss
 * ``annotated`` float32 (N,): errors count these, including landmarks outside the input
 * ``unit_per_pixel`` float32 (d,): mm (or file pixels) per network pixel, for errors; NaN in examples that are only trained on
 * ``file_per_pixel`` float32 (d,): file pixels per network pixel
@@ -61,6 +63,7 @@ def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bo
         translation=fit.translation.astype("float32"),
         landmarks=landmarks.astype("float32"),
         visible=visible.astype("float32"),
+        absent=(dataset.absent[image_id] | (present & ~visible)).astype("float32"),
         annotated=present.astype("float32"),
         unit_per_pixel=((np.ones_like(fit.scale) if mm is None else mm) / fit.scale).astype("float32"),
         file_per_pixel=(1.0 / fit.scale).astype("float32"),
@@ -149,6 +152,7 @@ def _shapes(dataset: Dataset) -> dict[str, list[int | None]]:
         translation=[dims],
         landmarks=[count, dims],
         visible=[count],
+        absent=[count],
         annotated=[count],
         unit_per_pixel=[dims],
         file_per_pixel=[dims],

@@ -1,7 +1,8 @@
 """The embedded data set: synthetic hands in the folder format, drawn by a seed.
 
 Bones are soft capsules that overlap at the joints and add up like absorption in a radiograph. All joints of all fingers look alike;
-only their arrangement distinguishes them. Pose, size, contrast, noise and collimation vary from image to image.
+only their arrangement distinguishes them. Pose, size, contrast, noise and collimation vary from image to image. Some hands are odd:
+cut by the collimation, covered by metal, or without parts of fingers.
 """
 
 import math
@@ -39,7 +40,9 @@ NAMES_3D = tuple(f"{finger}_{joint}" for finger in FINGERS_3D for joint in JOINT
 SIZE_2D, SPACING_2D = (192, 256), 0.9  # (x, y) pixels, mm
 SIZE_3D, SPACING_3D = (40, 56, 32), 3.6  # (x, y, z) pixels, mm
 ORIGIN_3D = (-20.0, 35.0, 10.0)
-VERSION = 2  # raise it when the same seed gives another folder
+ODDITIES = ("collimated", "covered", "amputated")
+ODD, TRAINED = 18, 1 / 3  # odd hands of the default set, and share of them that is trained on
+VERSION = 3  # raise it when the same seed gives another folder
 
 Bone: TypeAlias = tuple[Array, Array, float]  # start (d,), end (d,), radius; mm
 
@@ -87,10 +90,40 @@ def _soft_step(values: Array) -> Array:
     return 0.5 * (1.0 + np.tanh(0.5 * values))
 
 
-def _draw(rng: np.random.Generator, size: tuple[int, ...], spacing: float) -> tuple[Array, Array, Array]:
-    """Image uint8 ([z,] y, x), landmarks (N, d) in pixels (x, y[, z]), and label map uint8 ([z,] y, x)."""
+def _amputated(rng: np.random.Generator, dims: int) -> Array:
+    """Bones that are missing, bool: two fingers end at a random joint."""
+    chosen = FINGERS if dims == 2 else FINGERS_3D
+    lengths = [len(FINGERS[finger][1]) for finger in chosen]
+    gone = np.zeros(len(NAMES_2D if dims == 2 else NAMES_3D), bool)
+    for finger in rng.choice(len(lengths), 2, replace=False):
+        last = sum(lengths[: finger + 1])
+        gone[last - rng.integers(1, lengths[finger]) : last] = True
+    return gone
+
+
+def _covered(rng: np.random.Generator, grid: Array, points: Array) -> Array:
+    """Pixels (*size,) under a piece of metal, an ellipse around a random landmark; grid (*size, d) and points in mm."""
+    axes = rng.uniform(6.0, 16.0, points.shape[1])
+    return np.linalg.norm((grid - rng.choice(points)) / axes, axis=-1) < 1.0
+
+
+def _border(rng: np.random.Generator, points: Array) -> tuple[int, float, float]:
+    """Axis, side (1 or -1) and place in mm of a border beyond which some of the points (N, d) lie: their tips, or one side."""
+    axis = int(rng.integers(2))
+    side = -1.0 if axis or rng.random() < 0.5 else 1.0  # y: from the top, where the fingers are
+    first, second = np.sort(-side * points[:, axis])[rng.integers(1, len(points) // 3) + np.arange(2)]
+    return axis, side, -side * (first + second) / 2
+
+
+def _draw(rng: np.random.Generator, size: tuple[int, ...], spacing: float, oddity: str | None) -> tuple[Array, Array, Array, Array]:
+    """One image of a hand.
+
+    Returns:
+        image uint8 ([z,] y, x), landmarks (N, d) in pixels (x, y[, z]), label map uint8 ([z,] y, x), absent landmarks (N,) bool.
+    """
     dims = len(size)
     points, bones = _hand(rng, dims)
+    absent = _amputated(rng, dims) if oddity == "amputated" else np.zeros(len(points), bool)
     labels, depth = np.zeros(size[::-1], "uint8"), np.zeros(size[::-1])
     extent = np.array(size) * spacing
     # The hand's middle near the image's, a little off; forearm at the bottom.
@@ -102,6 +135,8 @@ def _draw(rng: np.random.Generator, size: tuple[int, ...], spacing: float) -> tu
     soft = 1.1 * spacing
     flesh = np.full(size[::-1], np.inf)
     for number, (start, end, radius) in enumerate(bones):
+        if absent[number]:
+            continue
         distance = _distance(grid, start + shift, end + shift)
         # The shaft is thinner than its ends: the joint is where two thick ends overlap.
         ends = np.minimum(np.linalg.norm(grid - start - shift, axis=-1), np.linalg.norm(grid - end - shift, axis=-1))
@@ -115,13 +150,21 @@ def _draw(rng: np.random.Generator, size: tuple[int, ...], spacing: float) -> tu
     image = image ** rng.uniform(0.8, 1.3) + rng.uniform(0.0, 0.15)
     slope = rng.normal(0, 0.08, dims)
     image = image * (1.0 + (grid / extent - 0.5) @ slope) + rng.normal(0, rng.uniform(0.01, 0.05), image.shape)
+    if oddity == "covered":
+        image[_covered(rng, grid, points)] = image.max()
     if dims == 2:
         # Collimation: the tube's shutters leave a dark frame.
         low, high = rng.uniform(0, 0.05, 2) * extent, (1 - rng.uniform(0, 0.05, 2)) * extent
         shut = ((grid < low) | (grid > high)).any(axis=-1)
         image[shut] = rng.uniform(0, 0.05)
+    if oddity == "collimated":
+        axis, side, place = _border(rng, points)
+        shut = side * (grid[..., axis] - place) > 0
+        image[shut], labels[shut] = 0.02, 0
+        absent |= side * (points[:, axis] - place) > 0
     image = np.clip(image / image.max(), 0, 1)
-    return (255 * image).astype("uint8"), points / spacing - 0.5, labels
+    absent |= ((points < 0) | (points > extent)).any(axis=1)
+    return (255 * image).astype("uint8"), points / spacing - 0.5, labels, absent
 
 
 def _label(bone: int, dims: int) -> int:
@@ -132,13 +175,14 @@ def _label(bone: int, dims: int) -> int:
     return 1 + finger + (bone - last[-1] if finger == len(lengths) else 0)
 
 
-def generate(root: PathName, *, dims: int = 2, train: int = 60, val: int = 20, seed: int = 0) -> None:
+def generate(root: PathName, *, dims: int = 2, train: int = 60, val: int = 20, odd: int = 0, seed: int = 0) -> None:
     """Write a synthetic data set with landmarks and label maps.
 
     Args:
         root: folder to write. ``dataset.yaml`` is written last, so a folder that has it is complete.
         dims: 2 (PNG, 21 landmarks, pixel coordinates) or 3 (NIfTI, 12 landmarks, physical coordinates).
-        train, val: images of the two splits.
+        train, val: usual hands of the two splits.
+        odd: hands of all ``ODDITIES`` in turn. A third of them is trained on, too; the others are the split ``odd``.
         seed: seed of all random values.
     """
     root = Path(root)
@@ -146,10 +190,13 @@ def generate(root: PathName, *, dims: int = 2, train: int = 60, val: int = 20, s
     for folder in ("images", "labels"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     points: dict[str, Array] = {}
-    ids = [f"hand_{number:03d}" for number in range(train + val)]
-    for number, image_id in enumerate(ids):
-        # One generator an image: the first images do not depend on how many there are.
-        array, landmarks, labels = _draw(np.random.default_rng([seed, number]), size, spacing)
+    absent: dict[str, Array] = {}
+    ids, odd_ids = ([f"{name}_{number:03d}" for number in range(count)] for name, count in (("hand", train + val), ("odd", odd)))
+    # One generator an image: the first images do not depend on how many there are.
+    drawn: list[tuple[str, list[int], str | None]] = [(image_id, [seed, number], None) for number, image_id in enumerate(ids)]
+    drawn += [(image_id, [seed, number, 1], ODDITIES[number % len(ODDITIES)]) for number, image_id in enumerate(odd_ids)]
+    for image_id, own, oddity in drawn:
+        array, landmarks, labels, absent[image_id] = _draw(np.random.default_rng(own), size, spacing, oddity)
         for folder, content in (("images", array), ("labels", labels)):
             image = sitk.GetImageFromArray(content)
             if dims == 3:
@@ -158,10 +205,13 @@ def generate(root: PathName, *, dims: int = 2, train: int = 60, val: int = 20, s
             sitk.WriteImage(image, str(root / folder / f"{image_id}{'.png' if dims == 2 else '.nii.gz'}"))
         if dims == 3:
             landmarks = landmarks * spacing + np.array(ORIGIN_3D)
-        points[image_id] = np.round(landmarks, 3)
-    scn.write(root / "landmarks.csv", Annotations(points, {}), {})
-    files.write_text(root / "splits" / "train.txt", "\n".join(ids[:train]) + "\n")
-    files.write_text(root / "splits" / "val.txt", "\n".join(ids[train:]) + "\n")
+        points[image_id] = np.where(absent[image_id][:, None], np.nan, np.round(landmarks, 3))
+    scn.write(root / "landmarks.csv", Annotations(points, {}, absent=absent), {})
+    trained = round(TRAINED * odd)
+    splits = {"train": ids[:train] + odd_ids[:trained], "val": ids[train:], "odd": odd_ids[trained:]}
+    for name, listed in splits.items():
+        if listed:
+            files.write_text(root / "splits" / f"{name}.txt", "\n".join(listed) + "\n")
     description: dict[str, object] = {"name": f"synthetic_hands_{dims}d", "dims": dims, "landmarks": list(names)}
     description["labels"] = ["background", *(FINGERS if dims == 2 else FINGERS_3D), *(("radius", "ulna") if dims == 2 else ())]
     description |= {"coordinates": "pixel", "spacing_mm": [spacing] * 2} if dims == 2 else {"coordinates": "physical"}
@@ -175,7 +225,7 @@ def ensure(root: PathName) -> Path:
         return root
     files.make_folder(root.parent)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as temporary:
-        generate(Path(temporary) / "set")
+        generate(Path(temporary) / "set", odd=ODD)
         try:
             os.replace(Path(temporary) / "set", root)
         except OSError:

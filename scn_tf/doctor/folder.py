@@ -27,7 +27,8 @@ class Folder:
     Attributes:
         root: the folder.
         description: of ``dataset.yaml``, without its invalid keys. None if dimension or landmarks are unknown.
-        landmarks: ID -> (N, d) in the set's own coordinates, NaN if absent.
+        landmarks: ID -> (N, d) in the set's own coordinates, NaN where there is no point.
+        absent: ID -> (N,) bool, landmarks that are known not to be in the image.
         rows: ID -> line of the table.
         files: ID -> image file.
         splits: name -> IDs in order, as written.
@@ -37,6 +38,7 @@ class Folder:
     root: Path
     description: Description | None = None
     landmarks: dict[str, Array] = field(default_factory=dict)
+    absent: dict[str, Array] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     splits: dict[str, list[str]] = field(default_factory=dict)

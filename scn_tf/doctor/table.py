@@ -25,7 +25,7 @@ FEW = 3
 def read_table(folder: "Folder") -> None:
     """Fill ``landmarks`` and ``rows`` of a folder whose description is known, and report what is wrong."""
     description = known(folder.description)
-    path, expected = folder.table, Expected(description.names, description.dims)
+    path, expected = folder.table, description.expected
     try:
         is_own = format_of(path, description.annotation_format).name == scn.SCN.name
         if is_own:
@@ -34,7 +34,7 @@ def read_table(folder: "Folder") -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of placeholders, which have a check of their own
             found = read_annotations(path, expected, coordinates=description.coordinates, name=description.annotation_format)
-        folder.landmarks, folder.rows = found.points, found.rows
+        folder.landmarks, folder.absent, folder.rows = found.points, found.absent, found.rows
     except (DatasetError, ConfigError) as error:
         folder.report("table", Found(str(error)))
 
@@ -53,7 +53,7 @@ def _read_rows(folder: "Folder", text: str, expected: Expected) -> None:
             continue
         if found is None:
             continue
-        image_id, points = found
+        image_id, points, absent = found
         name = cut(visible(image_id), 80)
         if image_id in folder.landmarks:
             same = "with the same values" if np.array_equal(points, folder.landmarks[image_id], equal_nan=True) else "with other values"
@@ -63,9 +63,10 @@ def _read_rows(folder: "Folder", text: str, expected: Expected) -> None:
         _report_numbers(folder, image_id, points, line)
         if "nan" in row.lower():
             written += _written_nan(folder, image_id, row, line)
+        folder.absent[image_id] = np.isnan(points).all(axis=1) if expected.empty == "absent" else absent
         points[~np.isfinite(points).all(axis=1)] = np.nan
         folder.landmarks[image_id], folder.rows[image_id] = points, line
-    if len(written) <= FEW:  # many are how this table writes absent landmarks
+    if len(written) <= FEW:  # many are how this table writes landmarks without a point
         for problem in written:
             folder.report("non_finite", problem)
     if bad > MAX_ROWS_NAMED:
@@ -78,11 +79,14 @@ def _report_numbers(folder: "Folder", image_id: str, points: np.ndarray, line: i
     for name, point in zip(known(folder.description).names, points, strict=True):
         if np.isinf(point).any():
             message = (
-                f"{folder.table_name}, line {line}: landmark {cut(visible(name), 60)} has an infinite coordinate, and counts as absent."
+                f"{folder.table_name}, line {line}: landmark {cut(visible(name), 60)} has an infinite coordinate, and counts as not "
+                "annotated."
             )
             folder.report("non_finite", Found(message, image_id, name))
         elif np.isnan(point).any() and np.isfinite(point).any():
-            message = f"{folder.table_name}, line {line}: landmark {cut(visible(name), 60)} lacks a coordinate, and counts as absent."
+            message = (
+                f"{folder.table_name}, line {line}: landmark {cut(visible(name), 60)} lacks a coordinate, and counts as not annotated."
+            )
             folder.report("half_point", Found(message, image_id, name))
 
 
@@ -92,7 +96,7 @@ def _written_nan(folder: "Folder", image_id: str, row: str, line: int) -> list[F
     if len(cells) != dims * len(known(folder.description).names):
         return []
     return [
-        Found(f"{folder.table_name}, line {line}: landmark {cut(visible(name), 60)} is NaN, and counts as absent.", image_id, name)
+        Found(f"{folder.table_name}, line {line}: landmark {cut(visible(name), 60)} is NaN, and counts as empty.", image_id, name)
         for number, name in enumerate(known(folder.description).names)
         if set(cells[number * dims : number * dims + dims]) == {"nan"}
     ]

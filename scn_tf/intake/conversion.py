@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scn_tf.data import endings
-from scn_tf.data.annotations import ANNOTATIONS, AnnotationFormat, Annotations, converted, format_of, merged, recognised, write_annotations
+from scn_tf.data.annotations import (
+    ANNOTATIONS,
+    AnnotationFormat,
+    Annotations,
+    converted,
+    format_of,
+    merged,
+    recognised,
+    with_rule,
+    write_annotations,
+)
 from scn_tf.data.dataset import open_dataset
 from scn_tf.data.description import read_description
 from scn_tf.data.images import is_image
@@ -90,7 +100,8 @@ def _data_set(root: Path) -> Source:
         raise DatasetError(f"{visible(str(dataset.table))}: no row has the name of an image in {visible(str(root / IMAGES))}.")
     numbered = known.names == tuple(map(str, range(len(known.names))))
     images = {image_id: dataset.files[image_id].name for image_id in points}
-    annotations = Annotations(points, dataset.rows, None if numbered else known.names, known.coordinates, images)
+    names = None if numbered else known.names
+    annotations = Annotations(points, dataset.rows, names, known.coordinates, images, absent=dataset.absent)
     how = "mm, LPS" if known.coordinates == "physical" else "pixels"
     unused = [visible(image_id) for image_id in dataset.landmarks if image_id not in dataset.files]
     row = format_of(dataset.table, known.annotation_format)
@@ -99,7 +110,7 @@ def _data_set(root: Path) -> Source:
 
 def _with_images(gathered: Gathered, asked: Asked) -> Source:
     decision = decided(gathered, asked)
-    annotations = in_dataset_frame(gathered, decision)
+    annotations = with_rule(in_dataset_frame(gathered, decision), asked.empty)
     names = {image_id: gathered.files[image_id].name for image_id in annotations.points}
     sizes = {image_id: gathered.looks[image_id].facts.size for image_id in annotations.points}
     unused = [visible(entry.name) for entry in gathered.matched.unused]
@@ -111,8 +122,8 @@ def _with_images(gathered: Gathered, asked: Asked) -> Source:
 
 def _without_images(found: Found, name: str | None, asked: Asked) -> Source:
     chosen = parts.choose(found, name, ())
-    read_ = parts.read_parts(chosen, dims=lambda: len(asked.axes) if asked.axes else None)
-    whole = merged(complete_first([(part.path, _under_plain_ids(part)) for part in read_]))
+    read_ = parts.read_parts(chosen, dims=lambda: len(asked.axes) if asked.axes else None, empty=asked.empty)
+    whole = with_rule(merged(complete_first([(part.path, _under_plain_ids(part)) for part in read_])), asked.empty)
     if copy(asked.set_on) or asked.frame in ("fraction", "percent", "mm") or (asked.y_from and whole.frame != "bottom"):
         raise DatasetError(
             f"{visible(str(found.roots[0]))}: its images are needed to read its coordinates so. Name their folder with `images`."
@@ -154,7 +165,13 @@ def _under_plain_ids(part: Part) -> Annotations:
         return {ids[key]: value for key, value in values.items() if key in ids}
 
     return dataclasses.replace(
-        own, points=under(own.points), rows=under(own.rows), images=under(own.images), sizes=under(own.sizes), scores=under(own.scores)
+        own,
+        points=under(own.points),
+        rows=under(own.rows),
+        images=under(own.images),
+        sizes=under(own.sizes),
+        scores=under(own.scores),
+        absent=under(own.absent),
     )
 
 

@@ -41,7 +41,7 @@ def decide(witness: Witness, frame: Frame, asked: Asked) -> Decision:
         DatasetError: neither the file, an option nor the evidence decides; the message names the option.
     """
     if len(witness.values()) == 0:
-        raise DatasetError("The annotations hold no point: every landmark is absent in every image.")
+        raise DatasetError("The annotations hold no point: no landmark is annotated in any image.")
     decision = _undeclared(witness, asked) if frame == "stated" else _declared(witness, frame, asked)
     _check_inside(witness, decision.how)
     return decision
@@ -136,7 +136,7 @@ def _reason(witness: Witness, how: Interpretation, asked: Asked, *, others: bool
     if asked.frame is not None and (how.unit in PHYSICAL or (asked.y_from is not None and asked.axes is not None)):
         return "as asked"
     base = candidates.with_options(Interpretation(how.unit), asked)
-    parts = [] if dataclasses.replace(asked, spacing=None) == Asked() else ["as asked"]
+    parts = [] if dataclasses.replace(asked, spacing=None, empty=None) == Asked() else ["as asked"]
     if how.unit == "fraction" and asked.frame is None:
         parts.append("all values lie between 0 and 1")
     elif others or how.unit != "pixel":

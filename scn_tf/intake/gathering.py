@@ -81,7 +81,7 @@ def gather(found: Found, name: str | None, asked: Asked) -> Gathered:
     pictures = {path for path in found.files if images.is_image(path)}
     chosen = parts.choose(found, name, pictures)
     others = [path for path in found.files if path in pictures and path not in chosen.paths]
-    read = parts.read_parts(chosen, dims=functools.cache(lambda: looks.dimension(others[0]) if others else None))
+    read = parts.read_parts(chosen, dims=functools.cache(lambda: looks.dimension(others[0]) if others else None), empty=asked.empty)
     dims = max(points.shape[1] for part in read for points in part.annotations.points.values())
     matched, sources, unread = _of_dimension(found, read, chosen.paths, dims)
     flat = dims == 3 and _first_dimension(matched, sources) == 2
@@ -190,7 +190,15 @@ def _under_image_ids(read: Sequence[Part], pairs: Mapping[str, Entry]) -> Annota
         def under(values: Mapping, keys: Mapping[str, str] = keys) -> dict:
             return {image_id: values[key] for image_id, key in keys.items() if key in values}
 
-        renamed = dataclasses.replace(own, points=under(own.points), rows=under(own.rows), images={}, sizes=under(own.sizes), scores={})
+        renamed = dataclasses.replace(
+            own,
+            points=under(own.points),
+            rows=under(own.rows),
+            images={},
+            sizes=under(own.sizes),
+            scores={},
+            absent=under(own.absent),
+        )
         kept.append((read[number].path, renamed))
     whole = merged(complete_first(kept))
     return dataclasses.replace(
@@ -199,7 +207,7 @@ def _under_image_ids(read: Sequence[Part], pairs: Mapping[str, Entry]) -> Annota
 
 
 def complete_first(files: Sequence[tuple[Path, Annotations]]) -> list[tuple[Path, Annotations]]:
-    """Files with the most landmarks first: they state the order of the others, which may leave absent ones out."""
+    """Files with the most landmarks first: they state the order of the others, which may leave some out."""
     return sorted(files, key=lambda file: -len(file[1].names or ()))
 
 

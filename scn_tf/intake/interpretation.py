@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from scn_tf.data.annotations import Empty
 from scn_tf.data.annotations.conversion import pixel_from
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import ConfigError
@@ -38,6 +39,7 @@ class Asked:
         set_on: copy of the images on which the points were set: ``640x480`` pixels, or ``50%`` of each image.
         first: number of the first pixel, 0 or 1.
         spacing: (d,) mm per pixel of images that state none or a wrong one.
+        empty: meaning of a landmark without coordinates.
     """
 
     frame: Unit | None = None
@@ -46,6 +48,7 @@ class Asked:
     set_on: str | None = None
     first: Literal[0, 1] | None = None
     spacing: tuple[float, ...] | None = None
+    empty: Empty | None = None
 
     def check(self) -> None:
         """Refuse options that contradict each other.

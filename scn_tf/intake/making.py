@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from scn_tf.data import images
-from scn_tf.data.annotations import Annotations
+from scn_tf.data.annotations import Annotations, with_rule
 from scn_tf.data.dataset import FEW_OUTSIDE, open_dataset
 from scn_tf.data.description import MAX_NAME
 from scn_tf.errors import ConfigError, DatasetError
@@ -43,7 +43,7 @@ class NewSet:
         splits: name -> image IDs.
         patients: what is kept together.
         seed: of the splits.
-        placeholders: number of points such as -1,-1 that count as absent.
+        placeholders: number of points such as -1,-1 that count as none.
     """
 
     found: Found
@@ -97,7 +97,7 @@ def plan(
     found = search(sources)
     gathered = gather(found, format, asked)
     raw, placeholders = without_placeholders(gathered.raw)
-    gathered = gathered._replace(raw=raw)
+    gathered = gathered._replace(raw=with_rule(raw, asked.empty))
     if spacing is not None:
         images.checked_spacing(list(spacing), gathered.dims, "`spacing`")
         asked = dataclasses.replace(asked, spacing=tuple(map(float, spacing)))
@@ -174,7 +174,7 @@ def _check_points(gathered: Gathered, decision: Decision) -> None:
             raise DatasetError(
                 f"{where(gathered.raw, image_id)}: {outside.sum()} of the {present.sum()} landmarks lie outside the image of "
                 f"{' x '.join(map(str, size))} pixels, such as {name} at pixel {np.round(pixels[first], 1).tolist()}. "
-                "Do they belong to another image? Correct them, or leave them out if they are absent."
+                "Do they belong to another image? Correct them, or leave them out if they are not in this one."
             )
 
 

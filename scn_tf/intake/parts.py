@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scn_tf.data.annotations import ANNOTATIONS, AnnotationFormat, Annotations, Expected, read_any, recognised
+from scn_tf.data.annotations import ANNOTATIONS, AnnotationFormat, Annotations, Empty, Expected, read_any, recognised, with_rule
 from scn_tf.data.description import Description, read_description
 from scn_tf.errors import DatasetError
 from scn_tf.intake.damage import UNREAD, damage, half_written
@@ -129,12 +129,13 @@ def _several(rows: dict[Path, list[AnnotationFormat]]) -> str:
     )
 
 
-def read_parts(chosen: Chosen, *, dims: Callable[[], int | None]) -> list[Part]:
+def read_parts(chosen: Chosen, *, dims: Callable[[], int | None], empty: Empty | None) -> list[Part]:
     """Read the files of a format.
 
     Args:
         chosen: the format and its files.
         dims: tells the dimension of the images, for files that do not tell that of their points. None: not known.
+        empty: meaning of a landmark without coordinates. None: by a data set's own rule, else as the format has it.
 
     Raises:
         DatasetError: a file is invalid; the message names it, and its line.
@@ -142,30 +143,31 @@ def read_parts(chosen: Chosen, *, dims: Callable[[], int | None]) -> list[Part]:
     parts = []
     for path in chosen.paths:
         description = description_beside(path)
-        annotations = _read(path, chosen.row, dims) if description is None else _described(path, chosen.row, description)
+        rule = empty or (description.empty if description else None)
+        annotations = _read(path, chosen.row, dims, rule) if description is None else _described(path, chosen.row, description, rule)
         _check(path, annotations)
-        parts.append(Part(path, annotations, description))
+        parts.append(Part(path, with_rule(annotations, rule), description))
     if not any(part.annotations.points for part in parts):
         raise DatasetError(f"{_shown(chosen.paths[0])}: holds no annotations of any image.")
     return parts
 
 
-def _described(path: Path, row: AnnotationFormat, known: Description) -> Annotations:
+def _described(path: Path, row: AnnotationFormat, known: Description, empty: Empty | None) -> Annotations:
     """Annotations of a data set, with the names and the frame that its description states."""
-    found = read_any(path, Expected(known.names, known.dims), row)
+    found = read_any(path, Expected(known.names, known.dims, empty), row)
     frame = known.coordinates if found.frame == "stated" else found.frame
     numbered = known.names == tuple(map(str, range(len(known.names))))
     return dataclasses.replace(found, names=found.names or (None if numbered else known.names), frame=frame)
 
 
-def _read(path: Path, row: AnnotationFormat, dims: Callable[[], int | None]) -> Annotations:
+def _read(path: Path, row: AnnotationFormat, dims: Callable[[], int | None], empty: Empty | None) -> Annotations:
     try:
-        return read_any(path, Expected(), row)
+        return read_any(path, Expected(empty=empty), row)
     except DatasetError:
         known_dims = dims()
         if known_dims is None:
             raise
-    return read_any(path, Expected(None, known_dims), row)
+    return read_any(path, Expected(None, known_dims, empty), row)
 
 
 def description_beside(path: Path) -> Description | None:

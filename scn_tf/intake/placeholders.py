@@ -1,4 +1,4 @@
-"""Coordinates that many programs write for absent points."""
+"""Coordinates that many programs write where there is no point."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ FRAMES = ("stated", "pixel", "one-based")  # in which 0,0 is the corner of an im
 
 
 def without_placeholders(raw: Annotations) -> tuple[Annotations, int]:
-    """Annotations in which -1,-1 and 0,0 are absent if they occur several times, as many programs write absent points, and how many were.
+    """Annotations without points at -1,-1 and 0,0 if they occur several times, which many programs write for no point, and their number.
 
     Volumes keep 0,0,0, which is a landmark in many frames.
     """

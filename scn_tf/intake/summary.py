@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scn_tf.data.annotations import absent_of
 from scn_tf.messages import cut, visible
 from scn_tf.storage.files import counted
 
@@ -30,15 +31,18 @@ def _facts(plan: NewSet) -> Iterable[tuple[str, str]]:
     yield "annotations", f"{counted(len(files), 'file')} of format {gathered.row.name}: {listed(files)}"
     yield "images", _images(plan)
     stacked = np.stack(list(points.values()))
-    absent = int(np.isnan(stacked).any(axis=-1).sum())
+    absent = sum(int(absent_of(plan.annotations, image_id).sum()) for image_id in points)
+    unknown = int(np.isnan(stacked).any(axis=-1).sum()) - absent
     names = plan.description["landmarks"]
     named = f": {listed(names)}" if isinstance(names, list) else ", without names"
     yield (
         "landmarks",
-        f"{stacked.shape[1]} per image{named}{f'; {absent} of {stacked.shape[0] * stacked.shape[1]} absent' if absent else ''}",
+        f"{stacked.shape[1]} per image{named}{f'; {unknown} of {stacked.shape[0] * stacked.shape[1]} not annotated' if unknown else ''}",
     )
+    if absent:
+        yield "", f"{absent} of {stacked.shape[0] * stacked.shape[1]} absent from their image (`empty` unknown: take them as not annotated)"
     if plan.placeholders:
-        yield "", f"{plan.placeholders} of them are -1,-1 or 0,0, which count as absent"
+        yield "", f"{plan.placeholders} are -1,-1 or 0,0, which count as no point"
     yield "coordinates", f"{plan.decision.how} ({plan.decision.reason})"
     if gathered.flat:
         yield "", "z of the points is dropped: the images are 2D"

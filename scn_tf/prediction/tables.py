@@ -115,27 +115,23 @@ def write(path: Path, found: Iterable[Found], about: Written, origin: Callable[[
 def annotations(found: Iterable[Found], names: tuple[str, ...]) -> tuple[Annotations, dict[str, ImageFacts]]:
     """Predictions as annotations, with the facts of their images by ID. All are in the same coordinates.
 
-    A landmark that the model states to be absent has no point.
+    A landmark that the model states to be absent is so there, without a point. Its coordinates are in the tables alone.
     """
     all_found = list(found)
+    absent = {one.id: ~one.estimates.present for one in all_found if one.estimates is not None and one.estimates.present is not None}
     physical = any(one.coordinates == "physical" for one in all_found)
     result = Annotations(
-        points={one.id: _present(one) for one in all_found},
+        points={one.id: np.where(absent[one.id][:, None], np.nan, one.points) if one.id in absent else one.points for one in all_found},
         rows=dict.fromkeys((one.id for one in all_found), 1),
         names=names,
         frame="physical" if physical else "pixel",
         images={one.id: one.facts.path.name for one in all_found},
         sizes={one.id: one.facts.size for one in all_found},
         scores={one.id: one.scores for one in all_found},
+        absent=absent,
         estimates={one.id: one.estimates for one in all_found if one.estimates is not None},
     )
     return result, {one.id: one.facts for one in all_found}
-
-
-def _present(one: Found) -> Array:
-    if one.estimates is None or one.estimates.present is None:
-        return one.points
-    return np.where(one.estimates.present[:, None], one.points, np.nan)
 
 
 def _csv_lines(found: Iterable[Found], about: Written) -> Iterator[str]:

@@ -63,4 +63,5 @@ def observed(observe: Locate, examples: tf.data.Dataset, info: ModelInfo) -> Obs
 def _from(result: Mapping[str, Array], info: ModelInfo) -> Observed:
     # A network pixel has the same length along all axes, so its errors are those of the image but for one factor.
     errors = np.linalg.norm(result["predicted"] - result["landmarks"], axis=-1)
-    return Observed(np.where((result["annotated"] > 0) & info.trained, errors, np.nan), result["statistics"])
+    # A point outside the input cannot be found: it is trained as absent, and is none of the peaks that must not be refused.
+    return Observed(np.where((result["visible"] > 0) & info.trained, errors, np.nan), result["statistics"])

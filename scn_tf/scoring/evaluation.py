@@ -18,6 +18,8 @@ from scn_tf.scoring.gallery import Evaluated, Maps
 from scn_tf.scoring.trust import Stated
 from scn_tf.storage import files, ownership, tables
 from scn_tf.types import Array, Estimates, Locate, Located
+from scn_tf.uncertainty import ordinary
+from scn_tf.uncertainty.peak_statistics import LOWEST
 from scn_tf.uncertainty.units import in_unit
 
 MEASUREMENTS = "measurements.csv"
@@ -103,9 +105,11 @@ def _trust(found: Evaluated, result: Mapping[str, Array], info: ModelInfo, datas
     if found.stated is not None and info.calibration is not None:
         facts = info.calibration.model_dump(include={"split", "images", "points"})
         summary["trust"]["calibration"] = {**facts, "among_these": len({*found.ids} & {*calibrated_on(info, dataset)})}
-    if found.stated is not None and found.stated.present is not None and "absent" in result:
-        shown, absent = (info.trained & (result[name] > 0) for name in ("visible", "absent"))
-        summary["presence"] = trust.presence(shown, absent, found.stated.present, result["scores"])
+        if found.stated.present is not None:
+            shown, absent = (info.trained & (result[name] > 0) for name in ("visible", "absent"))
+            heights = np.log(np.maximum(result["scores"], LOWEST))[..., None]  # a score is the height of its peak
+            evidence = np.asarray(ordinary.presence(info.calibration.ordinary, heights.astype("float32")))
+            summary["presence"] = trust.presence(shown, absent, found.stated.present, evidence)
     return summary
 
 

@@ -127,18 +127,18 @@ def auroc(positive: Array, value: Array) -> float | None:
     return float((below + up_to).mean() / 2 / others.size)
 
 
-def presence(shown: Array, absent: Array, present: Array, scores: Array) -> dict[str, Any] | None:
+def presence(shown: Array, absent: Array, present: Array, evidence: Array) -> dict[str, Any] | None:
     """How well a model tells landmarks that are in their image from those that are not. None if none is known to be absent.
 
     Args:
         shown: (I, N) bool, landmarks that are known to be in the image.
         absent: (I, N) bool, landmarks that are known not to be. Others count nowhere.
         present: (I, N) bool, as stated by the model.
-        scores: (I, N), larger for landmarks that are surely there.
+        evidence: (I, N), larger for landmarks that are surely there.
 
     Returns:
         ``precision``: share of the landmarks stated as present that are. ``recall``: share of the present ones stated so.
-        ``specificity``: share of the absent ones stated as absent. ``auroc``: of the scores. ``shown``, ``absent``: numbers of landmarks.
+        ``specificity``: share of the absent ones stated as absent. ``auroc``: of the evidence. ``shown``, ``absent``: numbers of landmarks.
     """
     if not absent.any():
         return None
@@ -149,7 +149,7 @@ def presence(shown: Array, absent: Array, present: Array, scores: Array) -> dict
         "precision": right / said if said else None,
         "recall": right / int(shown.sum()) if shown.any() else None,
         "specificity": float((~present[absent]).mean()),
-        "auroc": auroc(shown[known], scores[known]),
+        "auroc": auroc(shown[known], evidence[known]),
         "shown": int(shown.sum()),
         "absent": int(absent.sum()),
     }
@@ -183,6 +183,13 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
         f"{what} {summary['area95_mean']:.4g} {trust['area_unit']}",
         f"expected      mean error {trust['expected_error_mean']:.3f} {unit}, found {trust['error_mean']:.3f} {unit}",
     ]
+    if presence := summary.get("presence"):
+        kept = (
+            ""
+            if presence["recall"] is None
+            else f"holds {100 * presence['recall']:.2f} % of the {presence['shown']} landmarks in an image   "
+        )
+        found.append(f"present       {kept}refuses {100 * presence['specificity']:.2f} % of the {presence['absent']} absent ones")
     if same := trust.get("calibration", {}).get("among_these"):
         found.append(f"              {same} of these {summary['images']} images calibrated the model: judge its radii by others")
     return found

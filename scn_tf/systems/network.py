@@ -24,22 +24,21 @@ from scn_tf.systems import points
 from scn_tf.systems.system import System
 from scn_tf.training.fit import Task, fit
 from scn_tf.training.job import Job
-from scn_tf.training.landmarks import LandmarkObjective, landmark_objective
+from scn_tf.training.landmarks import LandmarkObjective, landmark_objective, share_visible
 from scn_tf.training.trainer import Trainer
 from scn_tf.training.validation import Measurement
-from scn_tf.types import Array, Locate, Tensor
+from scn_tf.types import Array, Locate, Tensor, known
 
 
 def train(job: Job) -> dict[str, Any]:
     """See :class:`scn_tf.systems.system.System`."""
     _warn_if_no_sides(job.config, job.dataset)
-    shown = [np.isfinite(job.dataset.landmarks[image_id]).all(axis=-1).mean() for image_id in job.ids[0]]
     task = Task(
         objective=functools.partial(landmark_objective, exchange=job.dataset.description.exchange),
         measure=lambda trainer: _measure(trainer, job),
         draw=lambda trainer: _draw(trainer, job),
         facts=_peaks,
-        annotated=float(np.mean(shown)),
+        visible=share_visible(job.config, job.examples.training, known(job.config.model.image_size)),
     )
     best = fit(job, task, lambda network: points.greeting(job, network))
     _calibrate(job)

@@ -1,8 +1,8 @@
 """Random changes of images *and* landmarks by the same draw, on the device, 2D and 3D.
 
-``sample`` draws one set of parameters per image; ``warp_images`` and ``transform_points`` apply that draw. Image warping needs the
-source of each output pixel, points need their destination. Points therefore use the inverse: exact for the linear part, by
-fixed-point iteration for the elastic field.
+``sample`` draws one set of parameters per image (:mod:`scn_tf.training.draws`); ``warp_images`` and ``moved`` apply that draw. Image
+warping needs the source of each output pixel, points need their destination. Points therefore use the inverse: exact for the linear
+part, by fixed-point iteration for the elastic field.
 
 Coordinates are (x, y[, z]) in network pixels. Images are (B, [D,] H, W, C).
 """
@@ -17,70 +17,10 @@ from scn_tf import geometry
 from scn_tf.config import AugmentConfig
 from scn_tf.data.preprocess import BACKGROUND
 from scn_tf.environment.backend import ops
+from scn_tf.training.draws import Cover, Draw, sample
 from scn_tf.types import Sizes, Tensor
 
-MIRROR_STREAM = 9  # beside the nine seeds of the other draws, which stay what they were before there was mirroring
 INVERSE_STEPS = 12  # the error shrinks by the field's slope (< 0.9, typically 0.25) each step
-
-
-class Draw(NamedTuple):
-    """Parameters of a batch; input = centre + linear @ (p + u(p) - centre) + translation.
-
-    p is an output pixel, u(p) the elastic displacement there. For a mirrored image, linear and translation include the mirroring of x.
-    """
-
-    linear: tf.Tensor  # (B, d, d)
-    translation: tf.Tensor  # (B, d) pixels
-    elastic: tf.Tensor  # (B, grid, ..., grid, d) pixels at control points, array order
-    gain: tf.Tensor  # (B,)
-    offset: tf.Tensor  # (B,)
-    noise: tf.Tensor  # (B,) standard deviation
-    blur: tf.Tensor  # (B,) standard deviation, pixels
-    mirrored: tf.Tensor  # (B,) bool: left and right are exchanged
-
-
-def sample(config: AugmentConfig, batch: int | tf.Tensor, shape: Sizes, *, seed: tf.Tensor | Sequence[int]) -> Draw:
-    """Draw the parameters of a batch. There is no state: the same seed gives the same draw.
-
-    Args:
-        config: :class:`scn_tf.config.AugmentConfig`.
-        batch: number of images, may be a tensor.
-        shape: (H, W) or (D, H, W).
-        seed: (2,) integers.
-
-    Returns:
-        :class:`Draw`.
-    """
-    dims = len(shape)
-    sides = tf.constant(shape[::-1], tf.float32)
-    seeds = tf.unstack(tf.random.split(seed, 9))
-
-    def uniform(index: int, per_image: Sizes, bound: float) -> tf.Tensor:
-        return bound * tf.random.stateless_uniform([batch, *per_image], seeds[index], -1.0, 1.0)
-
-    factor = 1.0 + uniform(0, (1,), config.scale)
-    factors = factor * (1.0 + uniform(1, (dims,), config.axis_scale))
-    angles = uniform(2, (1 if dims == 2 else 3,), config.rotation)
-    grid = (config.elastic_grid,) * dims
-    # Pulled back: an image enlarged by f asks for input coordinates shrunk by f.
-    linear = geometry.rotations(angles, dims) / factors[:, None, :]
-    translation = uniform(3, (dims,), config.translation) * sides
-    mirrored = tf.zeros([batch], tf.bool)
-    if config.mirror > 0:
-        mirrored = tf.random.stateless_uniform([batch], tf.random.experimental.stateless_fold_in(seed, MIRROR_STREAM)) < config.mirror
-        # The image is mirrored first, then moved as if it had been stored so.
-        signs = tf.stack([tf.where(mirrored, -1.0, 1.0), *[tf.ones([batch])] * (dims - 1)], axis=-1)
-        linear, translation = signs[:, :, None] * linear, signs * translation
-    return Draw(
-        linear=linear,
-        translation=translation,
-        elastic=uniform(4, (*grid, dims), config.elastic) * sides,
-        gain=1.0 + uniform(5, (), config.intensity_scale),
-        offset=uniform(6, (), config.intensity_shift),
-        noise=tf.abs(uniform(7, (), config.noise)),
-        blur=tf.abs(uniform(8, (), config.blur)),
-        mirrored=mirrored,
-    )
 
 
 def _spline_weights(positions: Tensor, count: int) -> Tensor:
@@ -148,8 +88,18 @@ def transform_points(draw: Draw, points: Tensor, shape: Sizes) -> Tensor:
 
 
 def warp_images(draw: Draw, images: Tensor) -> Tensor:
-    """Apply the geometric part of a draw to images (B, [D,] H, W, C), by one linear interpolation."""
-    return interpolate(images, source_coordinates(draw, tuple(images.shape[1:-1])))
+    """Apply the geometric part of a draw to images (B, [D,] H, W, C), by one linear interpolation. What is cut off is background."""
+    coordinates = source_coordinates(draw, tuple(images.shape[1:-1]))
+    warped = interpolate(images, coordinates)
+    if draw.kept is None:
+        return warped
+    return ops.where(_is_kept(draw.kept, coordinates)[..., None], warped, BACKGROUND)
+
+
+def _is_kept(kept: Tensor, points: Tensor) -> Tensor:
+    """Whether input points (B, ..., d) lie in what is left of their image."""
+    low, high = (ops.reshape(kept[:, end], (-1, *[1] * (len(points.shape) - 2), points.shape[-1])) for end in (0, 1))
+    return ops.all(ops.logical_and(points >= low, points <= high), axis=-1)
 
 
 def interpolate(images: Tensor, coordinates: Tensor) -> Tensor:
@@ -193,7 +143,9 @@ def interpolate(images: Tensor, coordinates: Tensor) -> Tensor:
 
 
 def change_intensities(draw: Draw, images: Tensor, *, seed: tf.Tensor | Sequence[int], config: AugmentConfig) -> Tensor:
-    """Apply the photometric part of a draw: blur, gain, offset, noise. Optional changes are applied only if configured."""
+    """Apply the photometric part of a draw: covers, blur, gain, offset, noise. Optional changes are applied only if configured."""
+    if draw.cover is not None:
+        images = _covered(draw.cover, images)
     shape = (-1, *[1] * (len(images.shape) - 1))
     if config.blur > 0:
         images = gaussian_blur(images, draw.blur, radius=math.ceil(3 * config.blur))
@@ -202,6 +154,20 @@ def change_intensities(draw: Draw, images: Tensor, *, seed: tf.Tensor | Sequence
         noise = tf.random.stateless_normal(tf.shape(images), seed)
         images = images + ops.reshape(draw.noise, shape) * noise
     return images
+
+
+def _covered(cover: Cover, images: Tensor) -> Tensor:
+    """Images (B, [D,] H, W, C) with the pieces that cover a part of them."""
+    *shape, _ = images.shape[1:]
+    dims = len(shape)
+    reach: Any = 0.0  # then (B, *shape)
+    for axis, side in enumerate(shape):
+        own = dims - 1 - axis
+        offset = ops.cast(ops.arange(side), "float32")[None] - cover.centre[:, own, None]
+        along = ops.abs(offset / ops.maximum(cover.axes[:, own, None], 1e-6)) ** cover.power[:, None]
+        reach = reach + ops.reshape(ops.minimum(along, 1.0), (-1, *(side if a == axis else 1 for a in range(dims))))
+    level = ops.reshape(cover.level, (-1, *[1] * (dims + 1)))
+    return ops.where((reach < 1.0)[..., None], level, images)
 
 
 def gaussian_blur(images: Tensor, sigmas: Tensor, *, radius: int) -> Tensor:
@@ -239,35 +205,64 @@ def exchange_sides(draw: Draw, values: Tensor, exchange: Sequence[int]) -> Tenso
     return ops.where(mirrored, ops.take(values, list(exchange), axis=1), values)
 
 
+class Truth(NamedTuple):
+    """Truth of a batch of images.
+
+    Attributes:
+        landmarks: (B, N, d) network pixels; any finite number where not visible.
+        visible: (B, N), 1 if the landmark has a point that lies in the image, else 0.
+        absent: (B, N), 1 if the landmark is known not to be in the image, else 0. Landmarks that are neither are not annotated.
+    """
+
+    landmarks: Tensor
+    visible: Tensor
+    absent: Tensor
+
+
+def moved(draw: Draw, truth: Truth, shape: Sizes, *, exchange: Sequence[int] | None = None) -> Truth:
+    """Truth of the images after the geometric part of a draw. Visible landmarks that are cut off or leave the input become absent.
+
+    Args:
+        draw: of the batch.
+        truth: of the images before.
+        shape: ([D,] H, W).
+        exchange: see :func:`augment`.
+    """
+    landmarks = transform_points(draw, truth.landmarks, shape)
+    inside = geometry.inside(landmarks, shape)
+    if draw.kept is not None:
+        inside = ops.logical_and(inside, _is_kept(draw.kept, truth.landmarks))
+    seen = truth.visible * ops.cast(inside, truth.visible.dtype)
+    found = Truth(landmarks, seen, truth.absent + truth.visible - seen)
+    return found if exchange is None else Truth(*(exchange_sides(draw, values, exchange) for values in found))
+
+
 def augment(
     config: AugmentConfig,
     images: Tensor,
-    landmarks: Tensor,
-    visible: Tensor,
+    truth: Truth,
     *,
     seed: tf.Tensor | Sequence[int],
     exchange: Sequence[int] | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+    extent: tf.Tensor | None = None,
+    zoom: bool = True,
+) -> tuple[Tensor, Truth]:
     """Draw once and apply the draw to images and landmarks.
 
     Args:
         config: :class:`scn_tf.config.AugmentConfig`.
         images: (B, [D,] H, W, C).
-        landmarks: (B, N, d) network pixels; any finite number where not visible.
-        visible: (B, N), 1 or 0.
+        truth: of the images.
         seed: (2,) integers, different for every step and replica.
         exchange: (N,) number of each landmark's counterpart on the other side, which it becomes in a mirrored image. Landmarks
             without one have their own number. None: no landmark changes.
+        extent, zoom: see :func:`sample`.
 
     Returns:
-        (images, landmarks, visible). Landmarks outside the augmented image are not visible.
+        (images, truth). Visible landmarks that are cut off or lie outside the augmented image are absent.
     """
     shape = tuple(images.shape[1:-1])
     seeds = tf.unstack(tf.random.split(seed, 2))
-    draw = sample(config, tf.shape(images)[0], shape, seed=seeds[0])
-    images = warp_images(draw, images)
-    images = change_intensities(draw, images, seed=seeds[1], config=config)
-    landmarks = transform_points(draw, landmarks, shape)
-    if config.mirror > 0 and exchange is not None:
-        landmarks, visible = exchange_sides(draw, landmarks, exchange), exchange_sides(draw, visible, exchange)
-    return images, landmarks, visible * ops.cast(geometry.inside(landmarks, shape), visible.dtype)
+    draw = sample(config, tf.shape(images)[0], shape, seed=seeds[0], extent=extent, zoom=zoom)
+    images = change_intensities(draw, warp_images(draw, images), seed=seeds[1], config=config)
+    return images, moved(draw, truth, shape, exchange=exchange if config.mirror > 0 else None)

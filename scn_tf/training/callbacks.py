@@ -102,12 +102,12 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
         trainer: :class:`scn_tf.training.trainer.Trainer`. The guard is off if its objective watches no term (``train.loss_scale
             paper``, where a loss of 1 has no meaning).
         history: rows of earlier epochs of a resumed run.
-        annotated: share of landmarks that are annotated in the training images, which is the loss of predicting nothing.
+        visible: share of landmarks that augmented training images show, which is the loss of predicting nothing.
     """
 
-    def __init__(self, trainer: Trainer, history: Iterable[Mapping[str, Any]] = (), *, annotated: float = 1.0) -> None:
+    def __init__(self, trainer: Trainer, history: Iterable[Mapping[str, Any]] = (), *, visible: float = 1.0) -> None:
         super().__init__()
-        self.trainer, self.annotated, self.returns = trainer, annotated, 0
+        self.trainer, self.visible, self.returns = trainer, visible, 0
         self.lowest = min((row[trainer.objective.watched] for row in history if trainer.objective.watched), default=float("inf"))
         self.kept: collections.deque[list[Array]] = collections.deque(maxlen=2)
 
@@ -122,7 +122,7 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
         if self.trainer.objective.watched is None:
             return
         loss = logs[self.trainer.objective.watched]
-        collapsed = self.lowest < LEARNED * self.annotated and loss > COLLAPSED * self.annotated
+        collapsed = self.lowest < LEARNED * self.visible and loss > COLLAPSED * self.visible
         if collapsed and self.returns < MAX_RETURNS:
             self.returns += 1
             step = keras.ops.convert_to_numpy(self.trainer.optimizer.iterations)

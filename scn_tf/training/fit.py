@@ -31,14 +31,14 @@ class Task(NamedTuple):
         measure: function of the trainer -> function without arguments -> :class:`scn_tf.training.validation.Measurement`.
         draw: function of the trainer -> function without arguments -> pictures (H, W, 3) by name, for TensorBoard.
         facts: function of the trainer -> facts of the kept weights for the model file, beside their error.
-        annotated: share of the maps that training images show, which is the watched loss of predicting nothing.
+        visible: share of the maps that augmented training images show, which is the watched loss of predicting nothing.
     """
 
     objective: Callable[[Config, int, Sizes], Objective]
     measure: Callable[[Trainer], Callable[[], Measurement]]
     draw: Callable[[Trainer], Callable[[], Mapping[str, Array]]]
     facts: Callable[[Trainer], dict[str, Any]]
-    annotated: float = 1.0
+    visible: float = 1.0
 
 
 def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
         callbacks=[
             schedule,
             StopOnNonFinite(),
-            GoBackAfterCollapse(trainer, resuming.comparable(progress), annotated=task.annotated),
+            GoBackAfterCollapse(trainer, resuming.comparable(progress), visible=task.visible),
             validate,
             RemainingTime(schedule, bar=bar),
         ],

@@ -20,7 +20,7 @@ class Observed(NamedTuple):
     """What a model answered on I annotated images.
 
     Attributes:
-        errors: (I, N) network pixels, NaN where nothing is annotated or no training image showed the landmark.
+        errors: (I, N) network pixels, NaN where no point lies in the input, or no training image showed the landmark.
         statistics: (I, N, K), :func:`scn_tf.uncertainty.peak_statistics.peak_statistics`.
     """
 
@@ -41,6 +41,9 @@ def calibrate(observed: Observed, training: Observed | None, *, split: str, deco
     Raises:
         ValueError: there are too few images or points; the message says how many are needed.
     """
+    # An image without any point, such as one with every landmark absent, says nothing of ordinary ones.
+    shows = np.isfinite(observed.errors).any(axis=1)
+    observed = Observed(observed.errors[shows], observed.statistics[shows])
     images, points = len(observed.errors), int(np.isfinite(observed.errors).sum())
     if images < LEAST_IMAGES or points < conformal.LEAST:
         raise ValueError(f"it has {images} images with {points} points; needed are {LEAST_IMAGES} and {conformal.LEAST}")

@@ -1,5 +1,6 @@
 """Annotations from single points of a file, which come one by one and in any order."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,9 +30,10 @@ class Points:
         self.lines: dict[str, int] = {}  # image -> its first line
         self.names: dict[str, int] = {}  # landmark -> its number
         self._points: dict[str, dict[int, tuple[Sequence[float], float, int]]] = {}
+        self._absent: dict[str, set[int]] = {}  # image -> numbers of landmarks that are not in it
 
-    def add(self, image: str, name: str, point: Sequence[float], *, line: int, score: float = np.nan) -> None:
-        """Add a point; NaN coordinates mean absent.
+    def add(self, image: str, name: str, point: Sequence[float], *, line: int, score: float = np.nan, absent: bool = False) -> None:
+        """Add a point. NaN coordinates: it is not annotated or, if ``absent``, known not to be in the image.
 
         Raises:
             DatasetError: the image already has the landmark, or there are too many landmarks. The message names the line.
@@ -47,6 +49,8 @@ class Points:
                 f"{own[number][2]}."
             )
         own[number] = point, score, line
+        if absent:
+            self._absent.setdefault(image, set()).add(number)
         if len(self.names) > MAX_LANDMARKS or len(self.names) * len(self._points) * self.dims > MAX_COORDINATES:
             raise DatasetError(
                 f"{self.path}, line {line}: expected at most {MAX_LANDMARKS:,} landmarks and {MAX_COORDINATES:,} coordinates, received "
@@ -84,6 +88,7 @@ class Points:
             frame,
             {ids[image]: image for image in self._points} if images else {},
             scores=scores,
+            absent={ids[image]: np.isin(np.arange(len(self.names)), list(numbers)) for image, numbers in self._absent.items()},
         )
         names = common_order([found_names[number] for number in own] for own in self._points.values())
         if names != found_names:
@@ -107,4 +112,5 @@ def ordered(found: Annotations, order: Array, names: tuple[str, ...] | None) -> 
     """Annotations with the landmarks of these numbers, in this order, and with other names."""
     points = {image_id: values[order] for image_id, values in found.points.items()}
     scores = {image_id: values[order] for image_id, values in found.scores.items()}
-    return Annotations(points, found.rows, names, found.frame, found.images, found.sizes, scores, found.sources)
+    absent = {image_id: values[order] for image_id, values in found.absent.items()}
+    return dataclasses.replace(found, points=points, names=names, scores=scores, absent=absent)

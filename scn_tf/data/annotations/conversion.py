@@ -119,14 +119,14 @@ def only(annotations: Annotations, image_id: str) -> Annotations:
     def part(values: dict) -> dict:
         return {image_id: values[image_id]} if image_id in values else {}
 
-    return Annotations(
-        part(annotations.points),
-        part(annotations.rows),
-        annotations.names,
-        annotations.frame,
-        part(annotations.images),
-        part(annotations.sizes),
-        part(annotations.scores),
-        part(annotations.sources),
-        part(annotations.estimates),
+    return dataclasses.replace(
+        annotations,
+        points=part(annotations.points),
+        rows=part(annotations.rows),
+        images=part(annotations.images),
+        sizes=part(annotations.sizes),
+        scores=part(annotations.scores),
+        sources=part(annotations.sources),
+        absent=part(annotations.absent),
+        estimates=part(annotations.estimates),
     )

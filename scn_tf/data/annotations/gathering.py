@@ -1,7 +1,7 @@
 """From named points per image to :class:`Annotations`, and back to what writers need."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,9 @@ def gathered(
     rows: Mapping[str, int] | None = None,
     written: Mapping[str, str] | None = None,
     sizes: Mapping[str, tuple[int, ...]] | None = None,
+    absent: Mapping[str, Collection[str]] | None = None,
 ) -> Annotations:
-    """Annotations of named points. A landmark that an image does not name is absent there.
+    """Annotations of named points. A landmark that an image does not name is not annotated there.
 
     Args:
         path: of the annotation file.
@@ -38,6 +39,7 @@ def gathered(
         frame: of the coordinates.
         names: landmarks in their order; further ones follow in the order that the images have in common.
         rows, written, sizes: ``rows``, ``images`` and ``sizes`` of :class:`Annotations`. Only images with points are kept.
+        absent: image ID -> landmarks that are known not to be in it.
 
     Raises:
         DatasetError: there are more than ``MAX_LANDMARKS`` landmarks or ``MAX_POINTS`` points.
@@ -55,7 +57,8 @@ def gathered(
     def kept(values: Mapping | None) -> dict:
         return {image_id: values[image_id] for image_id in images if image_id in values} if values else {}
 
-    return Annotations(found, kept(rows), tuple(order), frame, images=kept(written), sizes=kept(sizes))
+    masks = {image_id: np.isin(order, list(names)) for image_id, names in (absent or {}).items() if names and image_id in images}
+    return Annotations(found, kept(rows), tuple(order), frame, images=kept(written), sizes=kept(sizes), absent=masks)
 
 
 def check_count(path: Path, landmarks: int, images: int = 1) -> None:
@@ -89,7 +92,7 @@ def names_of(annotations: Annotations) -> tuple[str, ...]:
 
 
 def present(annotations: Annotations, image_id: str) -> list[tuple[int, str, list[float]]]:
-    """(number from 0, name, coordinates) of every point of an image that is not absent."""
+    """(number from 0, name, coordinates) of every point of an image."""
     points = annotations.points[image_id]
     pairs = enumerate(zip(names_of(annotations), points.tolist(), strict=True))
     return [(number, name, xyz) for number, (name, xyz) in pairs if np.isfinite(xyz).all()]

@@ -1,4 +1,4 @@
-"""One order of landmarks from lists that leave absent ones out."""
+"""One order of landmarks from lists that leave some out."""
 
 import heapq
 import itertools

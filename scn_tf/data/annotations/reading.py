@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scn_tf.data import endings
+from scn_tf.data.annotations.absence import absent_of
 from scn_tf.data.annotations.conversion import converted
 from scn_tf.data.annotations.order import common_order
 from scn_tf.data.annotations.row import DATASET_FRAMES, AnnotationFormat, Annotations, Expected
@@ -43,12 +44,12 @@ def read_annotations(path: Path, expected: Expected, *, coordinates: str, name: 
 
     Args:
         path: the file, or the folder of a format that has one file per image.
-        expected: names and dimension of the landmarks.
+        expected: what the data set states.
         coordinates: ``"pixel"`` or ``"physical"``, as stated in ``dataset.yaml``.
         name: name of the format; None: chosen by the ending of the path.
 
     Returns:
-        :class:`Annotations` with the landmarks in the order of ``expected``.
+        :class:`Annotations` with the landmarks in the order of ``expected``. ``absent`` has every image.
 
     Raises:
         DatasetError: the file is missing or malformed, or its landmarks or coordinates differ from those of ``dataset.yaml``.
@@ -96,7 +97,7 @@ def recognised(path: Path) -> list[AnnotationFormat]:
 
 
 def merged(parts: Sequence[tuple[Path, Annotations]]) -> Annotations:
-    """One set of annotations from several files. Landmarks that a file does not name are absent in its images.
+    """One set of annotations from several files. Landmarks that a file does not name are not annotated in its images.
 
     Raises:
         DatasetError: two files are of one image, or they differ in frame, dimension or number of unnamed landmarks.
@@ -120,6 +121,9 @@ def merged(parts: Sequence[tuple[Path, Annotations]]) -> Annotations:
                     f"{path}: expected {count} landmarks of {dims} coordinates as in {first_path.name}, received {points.shape}."
                 )
             own = list(range(count)) if unnamed else [columns[name] for name in part.names or ()]
+            if image_id in part.absent:
+                found.absent[image_id] = np.zeros(count, bool)
+                found.absent[image_id][own] = part.absent[image_id]
             for target, values in ((found.points, points), (found.scores, part.scores.get(image_id))):
                 if values is not None:
                     target[image_id] = np.full((count, *values.shape[1:]), np.nan)
@@ -141,7 +145,7 @@ def _read(row: AnnotationFormat, path: Path, expected: Expected) -> Annotations:
 
 
 def _checked(found: Annotations, expected: Expected, coordinates: str, row: AnnotationFormat, path: Path) -> Annotations:
-    """Annotations in the order of the data set, with NaN in every coordinate of absent points."""
+    """Annotations in the order of the data set, with NaN in every coordinate of what is no point, and a mask of absent landmarks."""
     if not found.points:
         raise DatasetError(f"{path}: the table is empty.")
     if found.frame not in DATASET_FRAMES:
@@ -153,6 +157,7 @@ def _checked(found: Annotations, expected: Expected, coordinates: str, row: Anno
     order = _order(found.names, names, path)
     shape = len(names), dims
     points: dict[str, Array] = {}
+    absent: dict[str, Array] = {}
     for image_id, values in found.points.items():
         numbers = np.array(values, "float64")
         if numbers.shape != shape:
@@ -161,10 +166,13 @@ def _checked(found: Annotations, expected: Expected, coordinates: str, row: Anno
                 f"coordinates, received an array {numbers.shape} from the reader of {row.name}."
             )
         numbers = numbers[order]
-        # Half a point is no point; an infinite one neither.
+        # Half a point is a mistake, and says nothing of where the landmark is.
+        empty = np.isnan(numbers).all(axis=1)
+        absent[image_id] = empty if expected.empty == "absent" else empty & absent_of(found, image_id)[order]
+        # Nor is it a point; an infinite one neither.
         numbers[~np.isfinite(numbers).all(axis=1)] = np.nan
         points[image_id] = numbers
-    return Annotations(points, {image_id: found.rows.get(image_id, 1) for image_id in points}, names, found.frame)
+    return Annotations(points, {image_id: found.rows.get(image_id, 1) for image_id in points}, names, found.frame, absent=absent)
 
 
 def _order(found: tuple[str, ...] | None, names: tuple[str, ...], path: Path) -> list[int]:
@@ -179,14 +187,15 @@ def _order(found: tuple[str, ...] | None, names: tuple[str, ...], path: Path) ->
 
 
 def _warn_of_placeholders(path: Path, landmarks: dict[str, Array]) -> None:
-    """Warn about repeated points such as 0,0 or -1,-1, which other programs write for absent landmarks."""
+    """Warn about repeated points such as 0,0 or -1,-1, which other programs write for landmarks without a place."""
     points = np.concatenate(list(landmarks.values()))
     suspects = points[(points <= 0).all(axis=1) & (points == points[:, :1]).all(axis=1) & (points == np.rint(points)).all(axis=1)]
     for value, times in zip(*np.unique(suspects[:, 0], return_counts=True), strict=True):
         if times > 1:
             place = ",".join([f"{value:g}"] * points.shape[1])
             warnings.warn(
-                f"{path}: {times} landmarks lie at {place}, and count as found there. If they are absent, leave their fields empty.",
+                f"{path}: {times} landmarks lie at {place}, and count as found there. If they are not, leave their fields empty, or write "
+                "absent in them if they are not in the image.",
                 DataWarning,
                 stacklevel=4,
             )

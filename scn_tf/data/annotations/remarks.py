@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from scn_tf.data.annotations.absence import absent_of
 from scn_tf.data.annotations.row import Annotations
 
 DIGITS = 2  # of an error
@@ -17,7 +18,7 @@ def remark(annotations: Annotations, image_id: str, number: int) -> str:
     """
     parts = []
     estimates, scores = annotations.estimates.get(image_id), annotations.scores.get(image_id)
-    if is_absent(annotations, image_id, number):
+    if absent_of(annotations, image_id)[number]:
         parts.append("not in the image")
     elif estimates is not None:
         error, radius = (_rounded(values[number]) for values in (estimates.expected_error, estimates.radius95))
@@ -25,12 +26,6 @@ def remark(annotations: Annotations, image_id: str, number: int) -> str:
     if scores is not None:
         parts.append(f"score {scores[number]:.6g}")
     return ", ".join(parts)
-
-
-def is_absent(annotations: Annotations, image_id: str, number: int) -> bool:
-    """Whether a model states that a landmark is not in the image."""
-    estimates = annotations.estimates.get(image_id)
-    return estimates is not None and estimates.present is not None and not estimates.present[number]
 
 
 def _rounded(value: float) -> str:

@@ -43,7 +43,7 @@ class Placed(NamedTuple):
 
 
 def points_of(path: Path) -> list[Placed]:
-    """Points of a file, ``.roi`` or ``.zip``. Absent ones have an ``xy`` of NaN.
+    """Points of a file, ``.roi`` or ``.zip``. Missing ones have an ``xy`` of NaN.
 
     Raises:
         DatasetError: the file is damaged, too large, or holds selections other than points.
@@ -69,7 +69,7 @@ def selection(names: Sequence[str], points: Array, label: str) -> bytes:
 
     Args:
         names: N names.
-        points: (N, d), NaN if absent; at least one is present.
+        points: (N, d), NaN where there is none; there is at least one.
         label: name of the selection.
     """
     with needs_extra("files of ImageJ", "roifile"):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from scn_tf.data import endings
 from scn_tf.data.images.facts import ImageFacts
@@ -14,13 +14,23 @@ from scn_tf.types import Array, Estimates
 # "one-based": as "pixel", but the first pixel has number 1.
 Frame = Literal["stated", "pixel", "physical", "bottom", "fraction", "one-based"]
 DATASET_FRAMES = ("stated", "pixel", "physical")  # those in which a data set may state its points
+# Meaning of a landmark without coordinates: known not to be in the image, or not annotated.
+Empty: TypeAlias = Literal["absent", "unknown"]
 
 
 class Expected(NamedTuple):
-    """Landmarks as stated by a data set: ``names`` of all N in order, and ``dims``, 2 or 3. None: the file itself must tell."""
+    """What a data set states of its annotations.
+
+    Attributes:
+        names: of all N landmarks in order. None: the file itself must tell.
+        dims: 2 or 3. None: the file itself must tell.
+        empty: meaning of a landmark without coordinates. None: as the format has it. Readers need it only if their format has a sign
+            that some programs write for landmarks outside the image, and others for those that were not annotated.
+    """
 
     names: tuple[str, ...] | None = None
     dims: int | None = None
+    empty: Empty | None = None
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ class Annotations:
     """Points of many images.
 
     Attributes:
-        points: image ID -> (N, d) float64, NaN if absent, in the coordinates of ``frame``.
+        points: image ID -> (N, d) float64, NaN where there is no point, in the coordinates of ``frame``.
         rows: image ID -> line of the file, for messages; 1 if a format has no lines.
         names: names of the N landmarks, if the file states them. None: they are in the order of ``dataset.yaml``.
         frame: kind of the coordinates, if the file states it.
@@ -36,6 +46,8 @@ class Annotations:
         sizes: image ID -> (d,) pixels (x, y[, z]) of the image that the file states. Empty if it states none.
         scores: image ID -> (N,) float64. Empty for annotations; answers of a model have them.
         sources: image ID -> file, where several files were merged.
+        absent: image ID -> (N,) bool, landmarks that are known not to be in the image. Their points are NaN. Other NaN points are not
+            annotated. An image without an entry has none.
         estimates: image ID -> what a calibrated model states of its points. Empty for annotations.
     """
 
@@ -47,6 +59,7 @@ class Annotations:
     sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     scores: dict[str, Array] = field(default_factory=dict)
     sources: dict[str, Path] = field(default_factory=dict)
+    absent: dict[str, Array] = field(default_factory=dict)
     estimates: dict[str, Estimates] = field(default_factory=dict)
 
 

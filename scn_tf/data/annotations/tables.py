@@ -22,7 +22,7 @@ MAX_JOINED = 5  # lines of a quoted cell with line ends, as in headers of spread
 SAMPLED, MAX_ABOVE = 10, 1000  # lines that tell the separator, and lines among which these are
 MAX_LINES = 5_000_000
 MAX_TITLES = 5  # lines above a header, such as the title of a sheet
-ABSENT = {"", "nan", "na", "n/a", "#n/a", "none", "null", "-", "--", "nil", "missing", "absent"}
+NONE = {"", "nan", "na", "n/a", "#n/a", "none", "null", "-", "--", "nil", "missing", "absent"}
 SEPARATORS = "\t;|,"
 BLANK = " "  # separates columns where no other separator does: several count as one
 
@@ -207,7 +207,7 @@ def number(path: Path, row: Row, column: int, header: str, separator: str) -> fl
         DatasetError: the cell holds something else, or an infinite number. The message names line and column.
     """
     text = row.cells[column] if column < len(row.cells) else ""
-    if text.lower() in ABSENT:
+    if text.lower() in NONE:
         return math.nan
     plain, thousands = text, False
     if "," in text or text.count(".") > 1 or " " in text or "'" in text:
@@ -229,7 +229,7 @@ def number(path: Path, row: Row, column: int, header: str, separator: str) -> fl
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell holds a number, with a decimal point or comma. Absent values are none."""
+    """Whether a cell holds a number, with a decimal point or comma. Words for a missing value are none."""
     return re.fullmatch(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", text) is not None
 
 

@@ -88,15 +88,15 @@ FAR_OUTSIDE = Check(
     f"Correct them: {PIXEL_FRAME}. Were they set on a copy of another size?", lambda inspection: _outside(inspection, far=True), rank=13,
 )  # fmt: skip
 OUTSIDE = Check(
-    "outside", "warning", "landmarks lie outside their image: they are not trained, but errors count them",
-    f"If they are absent, leave their fields empty. Else correct them: {PIXEL_FRAME}.",
+    "outside", "warning", "landmarks lie outside their image: they are trained as absent, but errors count them",
+    f"If they are rightly there, write absent in their fields. Else correct them: {PIXEL_FRAME}.",
     lambda inspection: _outside(inspection, far=False), rank=34,
 )  # fmt: skip
 PLACEHOLDER = Check(
-    "placeholder", "warning", "a landmark lies at 0,0 or -1,-1, which other programs write for absent ones",
-    "If it is absent, leave its fields empty.", _placeholders, rank=34,
+    "placeholder", "warning", "a landmark lies at 0,0 or -1,-1, which other programs write for landmarks without a point",
+    "If it is not there, leave its fields empty, or write absent in them if it is not in the image.", _placeholders, rank=34,
 )  # fmt: skip
 SAME_POINT = Check(
     "same_point", "warning", "two landmarks have exactly the same place in one image",
-    "Correct one of them, or leave the fields of the absent one empty.", _same_point, rank=40,
+    "Correct one of them, or leave the fields of the one that is not there empty.", _same_point, rank=40,
 )  # fmt: skip

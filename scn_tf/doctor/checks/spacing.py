@@ -163,7 +163,7 @@ def _without_frame(inspection: Inspection) -> Iterator[Found]:
 
 
 def _without_rule(inspection: Inspection) -> Iterator[Found]:
-    """Images whose mm depend on two landmarks that are absent or in one place."""
+    """Images whose mm depend on two landmarks without points, or in one place."""
     description = inspection.folder.description
     if description is None or description.normalization is None or description.normalization.distance_mm is None or description.spacing_mm:
         return
@@ -172,7 +172,7 @@ def _without_rule(inspection: Inspection) -> Iterator[Found]:
         if np.isfinite(points).any() and not np.linalg.norm(points[first] - points[second]) > 0:
             both = f"{inspection.landmark(first)} and {inspection.landmark(second)}"
             yield Found(
-                f"{inspection.line(image_id)}: {both} are absent or in one place, and normalization needs their distance.", image_id
+                f"{inspection.line(image_id)}: {both} have no points or one place, and normalization needs their distance.", image_id
             )
 
 
@@ -186,7 +186,7 @@ WITHOUT_FRAME = Check(
     rank=12,
 )  # fmt: skip
 WITHOUT_RULE = Check(
-    "normalization_missing", "warning", "an image has no mm, since a landmark of normalization is absent",
+    "normalization_missing", "warning", "an image has no mm, since a landmark of normalization has no point",
     "Annotate both landmarks, or use the image for training alone: evaluations need mm.", _without_rule, rank=48,
 )  # fmt: skip
 MIXED = Check(

@@ -32,13 +32,24 @@ def _without_image(inspection: Inspection) -> Iterator[Found]:
             yield Found(f"{inspection.line(image_id)}: there is no image file of this ID in images/.", image_id)
 
 
-def _all_absent(inspection: Inspection) -> Iterator[Found]:
-    has_labels = bool(inspection.folder.description and inspection.folder.description.labels)
-    empty = [image_id for image_id, points in inspection.folder.landmarks.items() if not np.isfinite(points).any()]
-    if has_labels and len(empty) == len(inspection.folder.landmarks):
+def _without_points(inspection: Inspection) -> Iterator[Found]:
+    folder, known = inspection.folder, inspection.folder.description
+    empty = [image_id for image_id, points in folder.landmarks.items() if not np.isfinite(points).any()]
+    if known and known.labels and len(empty) == len(folder.landmarks):
         return  # a set of label maps alone
+    ruled = bool(known and known.empty == "absent")  # then a forgotten image looks like one without landmarks
     for image_id in empty:
-        yield Found(f"{inspection.line(image_id)}: every landmark is absent.", image_id)
+        if ruled or not folder.absent[image_id].all():
+            yield Found(f"{inspection.line(image_id)}: has no landmark.", image_id)
+
+
+def _always_absent(inspection: Inspection) -> Iterator[Found]:
+    folder = inspection.folder
+    if not folder.absent:
+        return
+    for number in np.flatnonzero(np.all(list(folder.absent.values()), axis=0)).tolist():
+        message = f"{folder.table_name}: {inspection.landmark(number)} is absent in every image: it is trained to be found nowhere."
+        yield Found(message, landmark=inspection.names[number])
 
 
 DESCRIPTION = Check(
@@ -57,8 +68,8 @@ ROW_TWICE = Check(
     lambda inspection: inspection.problems("row_twice"), rank=3,
 )  # fmt: skip
 NON_FINITE = Check(
-    "non_finite", "warning", "a coordinate is infinite, or NaN where no other landmark is absent",
-    "Write the coordinate, or leave the fields of an absent landmark empty.",
+    "non_finite", "warning", "a coordinate is infinite, or NaN where every other landmark has its point",
+    "Write the coordinate, or leave the fields of a landmark that is not annotated empty.",
     lambda inspection: inspection.problems("non_finite"), rank=20,
 )  # fmt: skip
 HALF_POINT = Check(
@@ -78,6 +89,11 @@ WITHOUT_IMAGE = Check(
 )  # fmt: skip
 ALL_ABSENT = Check(
     "all_absent", "warning", "an image has a row without any landmark",
-    "Annotate it, or remove its row and its line in the splits.",
-    _all_absent, rank=24,
+    "Annotate it, or remove its row and its line in the splits. If nothing is in the image, write absent in every field.",
+    _without_points, rank=24,
+)  # fmt: skip
+ALWAYS_ABSENT = Check(
+    "always_absent", "warning", "a landmark is absent in every image",
+    "If it is only not annotated, leave its fields empty. Else remove it from dataset.yaml and the table.",
+    _always_absent, rank=25,
 )  # fmt: skip

@@ -29,6 +29,8 @@ class Loss:
             height of a target, a number or (N,).
         fixed_sigmas: whether the widths of the targets must be fixed (``heatmap.sigma_mode``).
         logits: whether the network's maps are logits, which have no peak height.
+        empty_targets: whether a target of zeros, of a landmark that is not in the image, is one to train towards. False: such
+            landmarks are ignored.
         decoders: names of the decoders that suit its maps; None: all.
         rank: place in lists.
     """
@@ -38,6 +40,7 @@ class Loss:
     map_losses: Callable[[Tensor, Tensor, Peak], Tensor]
     fixed_sigmas: bool = False
     logits: bool = False
+    empty_targets: bool = True
     decoders: tuple[str, ...] | None = None
     rank: int = 100
 
@@ -68,16 +71,19 @@ def map_losses(predicted: Tensor, target: Tensor, *, kind: str, peak: Peak) -> T
     return LOSSES[kind].map_losses(predicted, target, peak)
 
 
-def heatmap_loss(predicted: Tensor, target: Tensor, visible: Tensor, *, kind: str = "l2", peak: Peak = 1.0) -> Tensor:
-    """Sum of :func:`map_losses` over the visible landmarks, mean over the batch.
+def heatmap_loss(predicted: Tensor, target: Tensor, visible: Tensor, absent: Tensor, *, kind: str = "l2", peak: Peak = 1.0) -> Tensor:
+    """Sum of :func:`map_losses` over the visible and the absent landmarks, mean over the batch. Targets of absent ones become empty.
 
     Args:
-        predicted, target: (B, [D,] H, W, N).
-        visible: (B, N), 1 if annotated and inside the input, else 0. Targets of absent landmarks must be finite too.
+        predicted, target: (B, [D,] H, W, N). Targets must be finite, also those of landmarks that are not visible.
+        visible: (B, N), 1 if annotated and inside the input, else 0.
+        absent: (B, N), 1 if known not to be in the input, else 0. Landmarks that are neither count nothing.
         kind, peak: see :func:`map_losses`.
     """
-    each = map_losses(predicted, target, kind=kind, peak=peak)
-    return ops.sum(visible * each) / ops.cast(ops.shape(predicted)[0], "float32")
+    shown = ops.reshape(visible, (-1, *[1] * (len(predicted.shape) - 2), visible.shape[-1]))
+    each = map_losses(predicted, shown * target, kind=kind, peak=peak)
+    counted = visible + absent if LOSSES[kind].empty_targets else visible
+    return ops.sum(counted * each) / ops.cast(ops.shape(predicted)[0], "float32")
 
 
 def cost_of_nothing(kind: str, sigma: float, gamma: float, size: Sizes) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from scn_tf.environment.backend import ops
@@ -12,10 +13,16 @@ if TYPE_CHECKING:
 
 
 def cross_entropy(predicted: Tensor, target: Tensor, peak: Peak) -> Tensor:
-    """Cross-entropy (B, N): a map holds the logits of the landmark's position. The true distribution is the target divided by its sum."""
+    """Cross-entropy (B, N): a map holds the logits of the landmark's position. The true distribution is the target divided by its sum.
+
+    No distribution says "nowhere". An empty target asks for a flat map instead, equally likely everywhere, which costs nothing then.
+    """
     space = tuple(range(1, len(predicted.shape) - 1))
-    share = target / ops.maximum(ops.sum(target, axis=space, keepdims=True), 1e-6)
-    return ops.logsumexp(predicted, axis=space) - ops.sum(share * predicted, axis=space)
+    pixels = math.prod(predicted.shape[1:-1])
+    total = ops.sum(target, axis=space, keepdims=True)
+    share = ops.where(total > 0, target / ops.maximum(total, 1e-6), 1.0 / pixels)
+    least = ops.where(ops.squeeze(total, space) > 0, 0.0, math.log(pixels))
+    return ops.logsumexp(predicted, axis=space) - ops.sum(share * predicted, axis=space) - least
 
 
 CROSS_ENTROPY = Loss(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scn_tf.data.annotations.absence import absent_of
 from scn_tf.data.annotations.gathering import check_count, flat, gathered, image_size, names_of, present
 from scn_tf.data.annotations.identities import file_names, identities
 from scn_tf.data.annotations.json_items import Item, read_document, shown
@@ -27,7 +28,11 @@ class Category(NamedTuple):
 
 
 def read(path: Path, expected: Expected) -> Annotations:
-    """Read the keypoints of all annotated images. Visibility 0 is absent, 1 (hidden) and 2 are present.
+    """Read the keypoints of all annotated images. Visibility 1 (hidden) and 2 are points.
+
+    Visibility 0 means "not labelled" to COCO. Tools write it for keypoints outside the image, too, as ``0, 0, 0``. In an object with
+    another keypoint that is absent, unless ``expected.empty`` is "unknown". An object without any keypoint was not annotated, and a
+    place beside visibility 0 is no statement. The key ``absent`` of an object, which ``write`` adds, lists the absent ones instead.
 
     Landmarks have the names of the keypoints of their category. A category with one keypoint per object is a landmark with its own
     name. If several categories have more, landmarks are called ``CATEGORY KEYPOINT``. Boxes and outlines are ignored.
@@ -59,10 +64,12 @@ def read(path: Path, expected: Expected) -> Annotations:
     landmarks = _landmarks({key: item for (_, key), item in objects.items()}, categories)
     check_count(path, sum(map(len, landmarks.values())), len({image_id for image_id, _ in objects}))
     points: dict[str, dict[str, list[float]]] = {}
+    absent: dict[str, set[str]] = {}
     written, sizes = {}, {}
     for (image_id, category_id), item in objects.items():
         own = ids[names[image_id]]
         points.setdefault(own, {}).update(_points(item.get("keypoints"), landmarks[category_id]))
+        absent.setdefault(own, set()).update(_absent(item, landmarks[category_id], unknown=expected.empty == "unknown"))
         written[own] = names[image_id]
         width, height = listed[image_id].get("width").size(), listed[image_id].get("height").size()
         if width and height:
@@ -70,7 +77,7 @@ def read(path: Path, expected: Expected) -> Annotations:
     if not points:
         raise DatasetError(f"{path}: annotations: expected objects with keypoints, received none.")
     order = [name for some in landmarks.values() for name in some]
-    return gathered(path, points, dims=2, frame="pixel", names=order, written=written, sizes=sizes)
+    return gathered(path, points, dims=2, frame="pixel", names=order, written=written, sizes=sizes, absent=absent)
 
 
 def _id(item: Item) -> object:
@@ -114,7 +121,7 @@ def _landmarks(first: Mapping[object, Item], categories: Mapping) -> dict[object
 
 
 def _points(item: Item, names: list[str]) -> dict[str, list[float]]:
-    """Landmark -> (x, y) of the keypoints of an object that are not absent."""
+    """Landmark -> (x, y) of the keypoints of an object, NaN where visibility is 0."""
     values = item.items()
     if len(values) != 3 * len(names):
         raise item.wrong(f"{3 * len(names)} numbers, x, y and visibility of {len(names)} keypoints")
@@ -126,6 +133,18 @@ def _points(item: Item, names: list[str]) -> dict[str, list[float]]:
     return found
 
 
+def _absent(item: Item, names: list[str], *, unknown: bool) -> set[str]:
+    """Landmarks of an object that are known not to be in the image. ``unknown``: visibility 0 says nothing."""
+    values = [value.value for value in item.get("keypoints").items()]
+    unseen = {name for name, visible in zip(names, values[2::3], strict=True) if not visible}
+    if item.get("absent").value is not None:
+        return unseen & {name.text() for name in item.get("absent").items()}
+    if unknown or not _is_placed(item):
+        return set()
+    placed = {name for name, *place in zip(names, values[::3], values[1::3], strict=True) if any(place)}
+    return unseen - placed
+
+
 def recognises(path: Path, head: bytes) -> bool:
     """Whether a JSON file has the lists of a COCO file."""
     kind, keys = top_keys(head)
@@ -135,7 +154,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write all images with one object each. Absent points have visibility 0.
+    """Write all images with one object each. Landmarks without a point have visibility 0; a list ``absent`` names the absent ones.
 
     Raises:
         DatasetError: points are 3D, or the size of an image is not known.
@@ -159,6 +178,8 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
             "area": float((right - x) * (bottom - y)),
             "iscrowd": 0,
         }
+        if len(placed) < len(names):  # else readers would take all of them for absent
+            item["absent"] = [name for name, absent in zip(names, absent_of(annotations, image_id), strict=True) if absent]
         scores = annotations.scores.get(image_id)
         if scores is not None and np.isfinite(scores).any():
             item["score"] = float(np.nanmean(scores))

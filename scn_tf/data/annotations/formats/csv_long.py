@@ -1,5 +1,6 @@
 """Tables with a header and one row per point."""
 
+import dataclasses
 import itertools
 import math
 import warnings
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scn_tf.data.annotations import headers, identities, tables
+from scn_tf.data.annotations.absence import WORD, absent_of
 from scn_tf.data.annotations.assembly import Points, without_numbers
 from scn_tf.data.annotations.formats.csv_wide import ENDINGS, FALSE
 from scn_tf.data.annotations.formats.imagej import is_results
@@ -61,7 +63,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write a table with header ``image,landmark,x,y[,z][,score]``. Fields of absent points stay empty.
+    """Write a table with header ``image,landmark,x,y[,z][,score]``. Cells of absent landmarks say so, those of unknown ones are empty.
 
     Raises:
         DatasetError: y is counted from the bottom.
@@ -77,9 +79,9 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     def body() -> Iterator[list]:
         for image_id, values in annotations.points.items():
             likely = scores.get(image_id, np.full(count, np.nan)).tolist()
-            for name, point, score in zip(names, values.tolist(), likely, strict=True):
-                cells = [*point, score] if scores else point
-                yield [shown[image_id], name, *("" if math.isnan(value) else value for value in cells)]
+            for name, point, score, absent in zip(names, values.tolist(), likely, absent_of(annotations, image_id), strict=True):
+                place = [WORD if absent else "" if math.isnan(value) else value for value in point]
+                yield [shown[image_id], name, *place, *(["" if math.isnan(score) else score] if scores else [])]
 
     files.write_text(path, written.write(itertools.chain([header], body())))
 
@@ -123,7 +125,9 @@ def _read(path: Path) -> Annotations:
                 f"{path}, line {row.line}: landmark {cut(visible(name), 60)} has only some of its coordinates. Fill or empty all of them."
             )
         score = math.nan if columns.score is None else tables.number(path, row, columns.score, cells[columns.score], table.separator)
-        found.add(image, name, [value * factor for value, factor in zip(point, factors, strict=True)], line=row.line, score=score)
+        values = [value * factor for value, factor in zip(point, factors, strict=True)]
+        absent = all(row.cells[column].lower() == WORD for column in columns.point[:2])
+        found.add(image, name, values, line=row.line, score=score, absent=absent)
     if columns.landmark is None:
         _check_order(path, cells, columns, orders)
     return _flat(path, found.annotations(Expected(tuple(found.names)), frame, images=columns.image is not None))
@@ -176,8 +180,7 @@ def _flat(path: Path, found: Annotations) -> Annotations:
         return found
     if np.isfinite(deep[:, 2]).any():
         raise DatasetError(f"{path}: some points have z and others have none. Fill the column, or remove it.")
-    plain = {image_id: values[:, :2] for image_id, values in found.points.items()}
-    return Annotations(plain, found.rows, found.names, found.frame, found.images, found.sizes, found.scores, found.sources)
+    return dataclasses.replace(found, points={image_id: values[:, :2] for image_id, values in found.points.items()})
 
 
 def _tell_ignored(path: Path, header: list[str], columns: Columns) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scn_tf.data.annotations import assembly, headers, identities, tables
+from scn_tf.data.annotations.absence import WORD, absent_of
 from scn_tf.data.annotations.headers import Layout
 from scn_tf.data.annotations.reading import merged
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
@@ -53,14 +54,17 @@ def read(path: Path, expected: Expected) -> Annotations:
     scores: dict[str, Array] = {}
     lines: dict[str, int] = {}
     sizes: dict[str, tuple[int, ...]] = {}
+    absent: dict[str, Array] = {}
     for row in rows:
         image = _image(path, row, columns)
         if points and not columns.images:
             raise DatasetError(f"{path}, line 1: no column names the images. Expected one with header image, file or id.")
         if image in points:
             raise DatasetError(f"{path}, line {row.line}: {cut(visible(image), 60)} appears twice (first in line {lines[image]}).")
-        values, likely = _points(path, row, columns, dims, table.separator)
+        values, likely, gone = _points(path, row, columns, dims, table.separator)
         points[image], lines[image] = values * factors, row.line
+        if gone.any():
+            absent[image] = gone
         if np.isfinite(likely).any():
             scores[image] = likely
         if size := _size(row, columns):
@@ -78,6 +82,7 @@ def read(path: Path, expected: Expected) -> Annotations:
         {ids[image]: image for image in points} if columns.images else {},
         {ids[image]: size for image, size in sizes.items()},
         {ids[image]: likely for image, likely in scores.items()},
+        absent={ids[image]: gone for image, gone in absent.items()},
     )
     return assembly.without_numbers(found, expected)
 
@@ -95,7 +100,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write a table with header ``image,NAME_x,NAME_y,...``. Fields of absent points stay empty.
+    """Write a table with header ``image,NAME_x,NAME_y,...``. Cells of absent landmarks say so, those of unknown ones are empty.
 
     Raises:
         DatasetError: y is counted from the bottom, or the names of the landmarks would be read back as others.
@@ -108,13 +113,13 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     if tuple(headers.layout([written.original(str(written.cell(cell))) for cell in header]).landmarks) != names:
         raise DatasetError(f"{path}: a header with the names of these landmarks would be read as others. Write csv-long instead.")
     shown = identities.file_names(path, annotations, facts)
-    body = ([shown[image_id], *_cells(values)] for image_id, values in annotations.points.items())
+    body = ([shown[image_id], *_cells(values, absent_of(annotations, image_id))] for image_id, values in annotations.points.items())
     files.write_text(path, written.write(itertools.chain([header], body)))
 
 
-def _cells(points: Array) -> Iterator[float | str]:
-    for value in points.ravel().tolist():
-        yield "" if np.isnan(value) else value
+def _cells(points: Array, absent: Array) -> Iterator[float | str]:
+    for point, gone in zip(points.tolist(), absent, strict=True):
+        yield from (WORD if gone else "" if np.isnan(value) else value for value in point)
 
 
 def _header(path: Path, rows: Iterator[tables.Row]) -> tuple[Layout, Iterator[tables.Row]]:
@@ -213,12 +218,14 @@ def _image(path: Path, row: tables.Row, columns: Layout) -> str:
     return image
 
 
-def _points(path: Path, row: tables.Row, columns: Layout, dims: int, separator: str) -> tuple[Array, Array]:
-    """Points (N, d) and scores (N,) of a row."""
-    values, scores = np.full((len(columns.landmarks), dims), np.nan), np.full(len(columns.landmarks), np.nan)
+def _points(path: Path, row: tables.Row, columns: Layout, dims: int, separator: str) -> tuple[Array, Array, Array]:
+    """Points (N, d) and scores (N,) of a row, and which landmarks (N,) are absent."""
+    count = len(columns.landmarks)
+    values, scores, absent = np.full((count, dims), np.nan), np.full(count, np.nan), np.zeros(count, bool)
     for number, (name, own) in enumerate(columns.landmarks.items()):
         for axis, what in enumerate("xyz"[:dims]):
             values[number, axis] = tables.number(path, row, own[what], columns.headers[own[what]], separator)
+        absent[number] = all(row.cells[own[what]].lower() == WORD for what in "xyz"[:dims])
         if "seen" in own and row.cells[own["seen"]].lower() in FALSE:
             values[number] = np.nan
         half = np.isnan(values[number])
@@ -228,7 +235,7 @@ def _points(path: Path, row: tables.Row, columns: Layout, dims: int, separator: 
             )
         if "score" in own:
             scores[number] = tables.number(path, row, own["score"], columns.headers[own["score"]], separator)
-    return values, scores
+    return values, scores, absent
 
 
 def _size(row: tables.Row, columns: Layout) -> tuple[int, int] | None:

@@ -27,7 +27,7 @@ COLOURS = ("#ff355e", "#fd5b78", "#ff6037", "#ff9966", "#ffcc33", "#66ff66", "#5
 
 
 def read(path: Path, expected: Expected) -> Annotations:
-    """Read the points of all annotated images. Hidden points (``occluded``) are present, those with ``outside="1"`` absent.
+    """Read the points of all annotated images. Hidden points (``occluded``) are points, those with ``outside="1"`` are absent.
 
     A landmark has the name of its label. If an element ``points`` has several points, they are ``LABEL_1``, ``LABEL_2`` and so on.
     Boxes, outlines and masks are ignored.
@@ -54,6 +54,7 @@ def read(path: Path, expected: Expected) -> Annotations:
         rows={ids[name]: line for name, line in handler.lines.items()},
         written={ids[name]: name for name in handler.images},
         sizes={ids[name]: size for name, size in handler.sizes.items()},
+        absent={ids[name]: absent for name, absent in handler.absent.items()},
     )
 
 
@@ -72,6 +73,7 @@ class _Handler(ContentHandler):
         self.lines: dict[str, int] = {}
         self.sizes: dict[str, tuple[int, int]] = {}
         self.labels: list[str] = []  # of points, as the head of the file lists them
+        self.absent: dict[str, set[str]] = {}  # image -> landmarks
         self.counts: dict[str, int] = {}  # label -> its points per object
         self.stack: list[str] = []
         self.elements = 0
@@ -129,12 +131,14 @@ class _Handler(ContentHandler):
             raise self.wrong(
                 f"expected {self.counts[label]} points of label {shown(label)} as in the images before, received {len(pairs)} in {image}."
             )
-        absent = attrs.get("outside") == "1"
+        outside = attrs.get("outside") == "1"
         for name, pair in zip(_names(label, len(pairs)), pairs, strict=True):
             xy = [finite(text) for text in pair.split(",")]
             if len(xy) != 2 or None in xy:
                 raise self.wrong(f"points of label {shown(label)}: expected x,y as finite numbers, received {short(pair, 40)}.")
-            self.images[self.image or ""][name] = [np.nan, np.nan] if absent else [value for value in xy if value is not None]
+            self.images[self.image or ""][name] = [np.nan, np.nan] if outside else [value for value in xy if value is not None]
+            if outside:
+                self.absent.setdefault(self.image or "", set()).add(name)
         check_count(self.path, len(self.images[self.image or ""]), len(self.images))
 
     def characters(self, content: str) -> None:
@@ -157,7 +161,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write all images with one element ``points`` per landmark. Absent points are left out.
+    """Write all images with one element ``points`` per landmark. Those without a point are left out, as ``points`` has no ``outside``.
 
     The task in CVAT needs labels with the names of the landmarks, of type points.
 

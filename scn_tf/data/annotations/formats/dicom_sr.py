@@ -74,9 +74,9 @@ def read(path: Path, expected: Expected) -> Annotations:
         raise DatasetError(f"{path}: has points of several images; expected one report per image.")
     names = expected.names if expected.names is not None and {*points} <= {*expected.names} else tuple(points)
     dims = len(next(iter(points.values())))
-    absent = np.full(dims, np.nan)
+    none = np.full(dims, np.nan)
     return Annotations(
-        points={path.stem: np.array([points.get(name, absent) for name in names])},
+        points={path.stem: np.array([points.get(name, none) for name in names])},
         rows={path.stem: 1},
         names=names,
         frame="pixel" if dims == 2 else "physical",
@@ -86,7 +86,7 @@ def read(path: Path, expected: Expected) -> Annotations:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write the report of one image. Absent points are left out, and so are points outside a 2D image, which the standard excludes.
+    """Write the report of one image. Missing points are left out, and so are points outside a 2D image, which the standard excludes.
 
     Raises:
         DatasetError: the image is not known, is no DICOM image, or lacks what a report refers to.

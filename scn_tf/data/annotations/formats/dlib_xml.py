@@ -22,7 +22,7 @@ MAX_DEPTH = 10
 
 
 def read(path: Path, expected: Expected) -> Annotations:
-    """Read an imglab file. Parts are pixels, y from the top. A landmark without a part is absent; boxes with ``ignore`` are skipped.
+    """Read an imglab file. Parts are pixels, y from the top. A landmark without a part is not annotated; boxes with ``ignore`` are skipped.
 
     imglab stores whole pixels. ``write`` adds the exact numbers, which count as long as they agree with these.
 

@@ -1,7 +1,7 @@
 """Fiducial lists of 3D Slicer (``.fcsv``): one file per image, points in mm.
 
-A point is absent if a coordinate is empty or ``nan``, or if a further column states that it is not placed. A hidden point
-(``vis`` 0) is present: visibility is a matter of display in 3D Slicer.
+There is no point if a coordinate is empty or ``nan``, or if a further column states that it is not placed. A hidden point
+(``vis`` 0) is one: visibility is a matter of display in 3D Slicer.
 """
 
 import csv
@@ -26,18 +26,21 @@ from scn_tf.storage import files
 ENDINGS = (".fcsv",)
 COLUMNS = ("id", "x", "y", "z", "ow", "ox", "oy", "oz", "vis", "sel", "lock", "label", "desc", "associatedNodeID")
 OLD_COLUMNS = ("label", "x", "y", "z", "sel", "vis")  # of 3D Slicer 3, whose files state no version
-PLACED = "2"  # in the column after the last named one, which recent versions add
+# In the column after the last named one, which recent versions add. 1 is a preview.
+UNPLACED, PLACED, MISSING = "0", "2", "3"
 VERSION = "Markups fiducial file version"
 
 
 def read(path: Path, expected: Expected) -> Annotations:
     """Read a fiducial list of any version. Without a coordinate system in its header it is RAS.
 
-    A point without a label gets its number, counted from 1: the IDs of 3D Slicer depend on the scene.
+    A point without a label gets its number, counted from 1: the IDs of 3D Slicer depend on the scene. As in markups, points that are
+    missing or never placed are absent.
 
     Args:
         path: the file.
-        expected: if ``dims`` is 2, all points must have one z, which is left out.
+        expected: if ``empty`` is "unknown", points that were never placed are not annotated. If ``dims`` is 2, all points must have
+            one z, which is left out.
 
     Raises:
         DatasetError: a line is malformed, the coordinate system is unknown, or a label appears twice.
@@ -45,6 +48,7 @@ def read(path: Path, expected: Expected) -> Annotations:
     header: dict[str, str] = {}
     points: dict[str, list[float]] = {}
     lines: dict[str, int] = {}
+    absent: set[str] = set()
     columns: tuple[str, ...] = ()
     for line, text in enumerate(read_text(path).split("\n"), start=1):
         if text.startswith("#"):
@@ -60,6 +64,8 @@ def read(path: Path, expected: Expected) -> Annotations:
                 )
             check_count(path, len(points) + 1)
             points[name], lines[name] = _position(path, line, columns, fields), line
+            if _state(columns, fields) in ((MISSING,) if expected.empty == "unknown" else (MISSING, UNPLACED)):
+                absent.add(name)
     if not points:
         raise DatasetError(f"{path}: the list holds no points.")
     system = header.get("CoordinateSystem", "RAS")
@@ -68,7 +74,9 @@ def read(path: Path, expected: Expected) -> Annotations:
     signs = SIGNS[system.upper()]
     signed = {name: [sign * value for sign, value in zip(signs, xyz, strict=True)] for name, xyz in points.items()}
     image_id = of_file(path, ENDINGS)
-    found = gathered(path, {image_id: signed}, dims=3, frame="physical", rows={image_id: next(iter(lines.values()))})
+    found = gathered(
+        path, {image_id: signed}, dims=3, frame="physical", rows={image_id: next(iter(lines.values()))}, absent={image_id: absent}
+    )
     return in_plane(path, found) if expected.dims == 2 else found
 
 
@@ -90,7 +98,7 @@ def _fields(path: Path, line: int, text: str) -> list[str]:
 
 
 def _position(path: Path, line: int, columns: tuple[str, ...], fields: list[str]) -> list[float]:
-    """Coordinates of a point, NaN if it is absent."""
+    """Coordinates of a point, NaN if it has none."""
     xyz = []
     for axis in "xyz":
         column = columns.index(axis)
@@ -101,12 +109,16 @@ def _position(path: Path, line: int, columns: tuple[str, ...], fields: list[str]
         if value is None:
             raise DatasetError(f"{path}, line {line}: {axis}: expected a finite number, received {short(text, 40)}.")
         xyz.append(value)
-    state = fields[len(COLUMNS)].strip() if columns == COLUMNS and len(fields) > len(COLUMNS) else PLACED
-    return xyz if state in (PLACED, "") and not any(map(math.isnan, xyz)) else [math.nan] * 3
+    return xyz if _state(columns, fields) in (PLACED, "") and not any(map(math.isnan, xyz)) else [math.nan] * 3
+
+
+def _state(columns: tuple[str, ...], fields: list[str]) -> str:
+    """Whether a point was placed; ``PLACED`` in files that do not state it."""
+    return fields[len(COLUMNS)].strip() if columns == COLUMNS and len(fields) > len(COLUMNS) else PLACED
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write the points of one image in LPS, as 3D Slicer 4.11 and later do. Absent points are left out.
+    """Write the points of one image in LPS, as 3D Slicer 4.11 and later do. Landmarks without a point are left out.
 
     Points of a slice lie at its place, those of other 2D images at z 0. Scores and expected errors go to the descriptions.
 

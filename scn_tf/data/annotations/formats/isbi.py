@@ -62,7 +62,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write the landmarks of one image. Absent points are ``nan,nan``, for which the challenge has no rule.
+    """Write the landmarks of one image. Missing points are ``nan,nan``, for which the challenge has no rule.
 
     Raises:
         DatasetError: the points have three dimensions.
@@ -71,8 +71,8 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     (points,) = annotations.points.values()
     if points.shape[1] != 2:
         raise DatasetError(f"{path}: ISBI text files hold points of 2D images. Choose another format, such as slicer.")
-    absent = np.isnan(points).any(axis=1)
-    lines = ["nan,nan" if gone else ",".join(map(_text, point)) for point, gone in zip(points.tolist(), absent, strict=True)]
+    lacking = np.isnan(points).any(axis=1)
+    lines = ["nan,nan" if gone else ",".join(map(_text, point)) for point, gone in zip(points.tolist(), lacking, strict=True)]
     files.write_text(path, "\n".join(lines) + "\n")
 
 

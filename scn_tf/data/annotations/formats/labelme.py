@@ -65,7 +65,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write the points of one image. Absent points are left out; LabelMe has no mark for them.
+    """Write the points of one image. Missing points are left out; LabelMe has no mark for them.
 
     LabelMe finds the image by its name, beside the file.
 

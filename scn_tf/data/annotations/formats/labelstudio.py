@@ -152,7 +152,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write one task per image, for the labelling interface ``<KeyPointLabels name="label" toName="image">``. Absent points are left out.
+    """Write one task per image, for the labelling interface ``<KeyPointLabels name="label" toName="image">``. Missing points are left out.
 
     Raises:
         DatasetError: points are 3D, or the size of an image is not known.

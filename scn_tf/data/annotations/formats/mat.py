@@ -80,7 +80,7 @@ def _annotations(path: Path, points: Mapping[str, Array], names: list[str] | Non
         raise DatasetError(f"{path}: a landmark is named twice: {shown(next(name for name in names if names.count(name) > 1))}.")
     ids = identities(path, points)
     if np.isinf(np.concatenate([values.ravel() for values in points.values()])).any():
-        raise DatasetError(f"{path}: a coordinate is infinite. Expected finite numbers, or NaN for an absent landmark.")
+        raise DatasetError(f"{path}: a coordinate is infinite. Expected finite numbers, or NaN for a landmark without a point.")
     coordinates = fields.get("coordinates")
     frame = FRAMES.get(coordinates, "stated") if isinstance(coordinates, str) else "stated"
     found = {ids[name]: np.where(np.isnan(values).any(axis=1, keepdims=True), np.nan, values) for name, values in points.items()}
@@ -194,7 +194,7 @@ def recognises(path: Path, head: bytes) -> bool:
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
     """Write a struct ``landmarks`` with ``points`` (N, d, I), cells ``names`` and ``images``, and ``coordinates`` as a text.
 
-    Absent points are NaN. Pixels are counted from 0 at the centre of the first one.
+    Missing points are NaN. Pixels are counted from 0 at the centre of the first one.
 
     Raises:
         MissingExtra: scipy is not installed.

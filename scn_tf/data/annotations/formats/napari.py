@@ -60,7 +60,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write a points layer with a column ``label``, which napari shows as a feature. Absent points are left out.
+    """Write a points layer with a column ``label``, which napari shows as a feature. Missing points are left out.
 
     Raises:
         WriteError: the file cannot be written.

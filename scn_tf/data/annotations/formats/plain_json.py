@@ -29,7 +29,7 @@ def read(path: Path, expected: Expected) -> Annotations:
       the points points or keypoints
     * one such object; without a key for the image, it is of the image with the name of the file
 
-    All points have two coordinates, or all have three. null is an absent point, or an image without points. The frame is "stated".
+    All points have two coordinates, or all have three. null is no point, or an image without points. The frame is "stated".
 
     Raises:
         DatasetError: the file is none of these, an image appears twice, or only some images name their points.
@@ -42,15 +42,12 @@ def read(path: Path, expected: Expected) -> Annotations:
     first = next(iter(items.values()))
     points = {image: _points(item, first) for image, item in items.items()}
     check_count(path, max(map(len, points.values())), len(points))
-    dims = next((len(one.items()) for own in points.values() for _, one in own if not _is_absent(one)), expected.dims or 2)
+    dims = next((len(one.items()) for own in points.values() for _, one in own if not _is_none(one)), expected.dims or 2)
     if dims not in (2, 3):
         raise first.wrong("points of two or three coordinates")
     found = gathered(
         path,
-        {
-            ids[image]: {name: [np.nan] * dims if _is_absent(one) else one.numbers(dims) for name, one in own}
-            for image, own in points.items()
-        },
+        {ids[image]: {name: [np.nan] * dims if _is_none(one) else one.numbers(dims) for name, one in own} for image, own in points.items()},
         dims=dims,
         frame="stated",
         written={ids[image]: image for image in points} if named else {},
@@ -73,7 +70,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write ``{image: {name: [x, y]}}`` in pixels, or ``{image: [[x, y], ...]}`` without names. Absent points are null.
+    """Write ``{image: {name: [x, y]}}`` in pixels, or ``{image: [[x, y], ...]}`` without names. Missing points are null.
 
     Raises:
         WriteError: the file cannot be written.
@@ -140,12 +137,12 @@ def _points(item: Item, first: Item) -> list[tuple[str, Item]]:
     points, count = item.items(), len(first.items())
     if len(points) != count:
         raise DatasetError(
-            f"{item.path}: {item.place}: expected {count} points as in {first.place}, received {len(points)}. Write absent ones as null."
+            f"{item.path}: {item.place}: expected {count} points as in {first.place}, received {len(points)}. Write null for none."
         )
     return [(str(number), point) for number, point in enumerate(points)]
 
 
-def _is_absent(point: Item) -> bool:
+def _is_none(point: Item) -> bool:
     """Whether a point is null, or its coordinates all are."""
     return point.value is None or (isinstance(point.value, list) and bool(point.value) and all(value is None for value in point.value))
 
@@ -155,7 +152,7 @@ def _values(points: object) -> list[object]:
 
 
 def _are_points(value: object) -> bool:
-    """Whether a value is null, or holds points and absent ones."""
+    """Whether a value is null, or holds points and nulls."""
     return value is None or (isinstance(value, dict | list) and all(point is None or _is_point(point) for point in _values(value)))
 
 

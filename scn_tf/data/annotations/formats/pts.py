@@ -22,7 +22,7 @@ MAX_BYTES, MAX_LINE = 2**21, 200  # of a file; characters
 def read(path: Path, expected: Expected) -> Annotations:
     """Read the points of one image: ``version: 1``, ``n_points: N``, and N lines ``x y`` between braces.
 
-    The challenge counts the first pixel as 1, as MATLAB does, so the frame is "one-based". Points have no names. A point is absent if
+    The challenge counts the first pixel as 1, as MATLAB does, so the frame is "one-based". Points have no names. There is no point if
     its coordinates are ``nan``.
 
     Raises:
@@ -59,7 +59,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write the points of one image. Absent ones are ``nan nan``, for which the challenge has no rule.
+    """Write the points of one image. Missing ones are ``nan nan``, for which the challenge has no rule.
 
     Raises:
         DatasetError: there are several images, or their points have three coordinates.

@@ -1,13 +1,18 @@
-"""The landmark table: one row per image, with its ID and the coordinates of every landmark. There is no header."""
+"""The landmark table: one row per image, with its ID and the coordinates of every landmark. There is no header.
+
+Cells of a landmark that was not annotated are empty. Cells of one that is not in the image say ``absent``.
+"""
 
 import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from scn_tf.data.annotations.absence import WORD, absent_of
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.data.text import read_text
@@ -18,6 +23,14 @@ from scn_tf.storage import files
 from scn_tf.types import Array
 
 MAX_LINE, MAX_VALUE = 1_000_000, 60  # characters: of a row, and of every value that it should have
+
+
+class Row(NamedTuple):
+    """One row: ID of the image, points (N, d), NaN where there is none, and (N,) bool, the landmarks that are not in the image."""
+
+    image_id: str
+    points: Array
+    absent: Array
 
 
 def read(path: Path, expected: Expected) -> Annotations:
@@ -33,15 +46,16 @@ def read(path: Path, expected: Expected) -> Annotations:
     expected = stated(path, expected)
     landmarks: dict[str, Array] = {}
     rows: dict[str, int] = {}
+    absent: dict[str, Array] = {}
     for line, text in enumerate(read_text(path).split("\n"), start=1):
         found = read_row(text, line, path, expected)
         if found is None:
             continue
-        image_id, numbers = found
+        image_id = found.image_id
         if image_id in landmarks:
             raise DatasetError(f"{path}, line {line}: {cut(visible(image_id), 40)} appears twice (first in line {rows[image_id]}).")
-        landmarks[image_id], rows[image_id] = numbers, line
-    return Annotations(landmarks, rows)
+        landmarks[image_id], rows[image_id], absent[image_id] = found.points, line, found.absent
+    return Annotations(landmarks, rows, absent=absent)
 
 
 def stated(path: Path, expected: Expected) -> Expected:
@@ -64,14 +78,14 @@ def stated(path: Path, expected: Expected) -> Expected:
 
 
 def recognises(path: Path, head: bytes) -> bool:
-    """Whether the first row of a file is an ID and numbers."""
+    """Whether the first row of a file is an ID and numbers, or ``absent``."""
     first = head.decode("utf-8-sig", errors="replace").splitlines()[:1]
     cells = first[0].split(",")[1:] if first else []
-    return len(cells) > 1 and all(not cell.strip() or _is_number(cell) for cell in cells) and any(cell.strip() for cell in cells)
+    return len(cells) > 1 and all(map(_is_value, cells)) and any(cell.strip() for cell in cells)
 
 
-def read_row(text: str, line: int, path: Path, expected: Expected) -> tuple[str, Array] | None:
-    """ID and landmarks (N, d) of one row; None if the row is blank.
+def read_row(text: str, line: int, path: Path, expected: Expected) -> Row | None:
+    """One row of a table; None if it is blank.
 
     Args:
         text: the row.
@@ -102,18 +116,25 @@ def read_row(text: str, line: int, path: Path, expected: Expected) -> tuple[str,
             f"{path}, line {line} ({shown}): expected {count * dims} values ({count} landmarks x {dims}, all in one row), "
             f"received {len(values)}.{_hint(line, row, count * dims)}"
         )
-    wrong = next((column for column, value in enumerate(values) if value.strip() and not _is_number(value)), None)
+    wrong = next((column for column, value in enumerate(values) if not _is_value(value)), None)
     if wrong is not None:
         name = cut(visible(names[wrong // dims]), 60)
         raise DatasetError(
-            f"{path}, line {line} ({shown}): {'xyz'[wrong % dims]} of landmark {name}: expected a number, "
+            f"{path}, line {line} ({shown}): {'xyz'[wrong % dims]} of landmark {name}: expected a number or absent, "
             f"received {short(values[wrong], 60)}.{_hint(line, row, count * dims)}"
         )
-    return image_id, np.array([float(value) if value.strip() else np.nan for value in values]).reshape(count, dims)
+    points = np.array([float(value) if value.strip() and not _is_word(value) else np.nan for value in values]).reshape(count, dims)
+    cells = np.array(list(map(_is_word, values))).reshape(count, dims).sum(axis=1)
+    if (half := np.flatnonzero((cells > 0) & (cells < dims))).size:
+        name = cut(visible(names[half[0]]), 60)
+        raise DatasetError(
+            f"{path}, line {line} ({shown}): landmark {name} is {WORD} in some of its cells. Write it in all {dims} or in none."
+        )
+    return Row(image_id, points, cells == dims)
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write a landmark table. Fields of absent points stay empty.
+    """Write a landmark table. Cells of absent landmarks say so, those of unknown ones stay empty.
 
     Raises:
         WriteError: the file cannot be written.
@@ -121,7 +142,9 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for image_id, points in annotations.points.items():
-        writer.writerow([image_id, *("" if np.isnan(value) else value for value in np.ravel(points))])
+        pairs = zip(points.tolist(), absent_of(annotations, image_id), strict=True)
+        cells = (WORD if absent else "" if np.isnan(value) else value for point, absent in pairs for value in point)
+        writer.writerow([image_id, *cells])
     files.write_text(path, text.getvalue())
 
 
@@ -146,6 +169,15 @@ def _hint(line: int, row: Sequence[str], expected: int) -> str:
     if line == 1 and "".join(values).strip() and not any(map(_is_number, values)):
         return " Is it a header? Remove it: the table has none."
     return ""
+
+
+def _is_word(text: str) -> bool:
+    """Whether a cell says that its landmark is not in the image."""
+    return text.strip().lower() == WORD
+
+
+def _is_value(text: str) -> bool:
+    return not text.strip() or _is_word(text) or _is_number(text)
 
 
 def _is_number(text: str) -> bool:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from scn_tf.data.annotations.absence import absent_of
 from scn_tf.data.annotations.conversion import in_space
 from scn_tf.data.annotations.gathering import check_count, gathered, names_of, only_id
 from scn_tf.data.annotations.identities import of_file
 from scn_tf.data.annotations.json_items import Item, read_document, shown
-from scn_tf.data.annotations.remarks import is_absent, remark
+from scn_tf.data.annotations.remarks import remark
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
 from scn_tf.data.images.facts import ImageFacts
 from scn_tf.errors import DatasetError
@@ -24,6 +25,7 @@ SCHEMA = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadabl
 SIGNS = {"LPS": (1, 1, 1), "RAS": (-1, -1, 1), "1": (1, 1, 1), "0": (-1, -1, 1)}
 PLANE_MM = 0.5  # how far points of one plane may be apart in z
 STATES = ("defined", "undefined", "preview", "missing")
+UNKNOWN = "not annotated"  # description of a point that is listed to be placed
 DISPLAY = {
     "visibility": True,
     "opacity": 1.0,
@@ -53,14 +55,17 @@ DISPLAY = {
 
 
 def read(path: Path, expected: Expected) -> Annotations:
-    """Read a markups file of any schema version. A point whose position is not defined is absent.
+    """Read a markups file of any schema version.
+
+    A point that is marked as missing is absent from the image. One that was never placed ("undefined") is so, too, unless
+    ``expected.empty`` is "unknown" or its description says "not annotated". One that is only previewed is not annotated.
 
     The points are those of its point lists ("Fiducial"). If the file has a single list of another type, such as a curve, they are its
     control points. A point without a label gets its number, counted from 1.
 
     Args:
         path: the file.
-        expected: if ``dims`` is 2, all points must have one z, which is left out.
+        expected: see above; if ``dims`` is 2, all points must have one z, which is left out.
 
     Raises:
         DatasetError: the file is no valid markups file, is not in mm, or has a label twice.
@@ -72,6 +77,7 @@ def read(path: Path, expected: Expected) -> Annotations:
         raise DatasetError(f"{path}: markups: expected a list of points (type Fiducial), received {types}.")
     points: dict[str, Array] = {}
     places: dict[str, str] = {}
+    absent: set[str] = set()
     for markup in chosen:
         signs = _signs(markup)
         controls = markup.get("controlPoints").items()
@@ -83,10 +89,13 @@ def read(path: Path, expected: Expected) -> Annotations:
                     f"{path}: {control.place}: the label {shown(name)} appears twice, first in {places[name]}. Rename one in 3D Slicer."
                 )
             points[name], places[name] = _position(control) * signs, control.place
+            if _is_absent(control, unknown=expected.empty == "unknown"):
+                absent.add(name)
     if not points:
         raise DatasetError(f"{path}: markups: the lists hold no points.")
     dims = 3 if expected.dims is None else expected.dims
-    found = gathered(path, {of_file(path, ENDINGS): points}, dims=3, frame="physical")
+    image_id = of_file(path, ENDINGS)
+    found = gathered(path, {image_id: points}, dims=3, frame="physical", absent={image_id: absent})
     return found if dims == 3 else in_plane(path, found)
 
 
@@ -114,6 +123,12 @@ def _position(control: Item) -> Array:
     return np.array(position.numbers(3))
 
 
+def _is_absent(control: Item, *, unknown: bool) -> bool:
+    """Whether a control point is known not to be in the image. ``unknown``: not placed says nothing."""
+    status = control.get("positionStatus").value
+    return status == "missing" or (status == "undefined" and not unknown and control.get("description").value != UNKNOWN)
+
+
 def in_plane(path: Path, annotations: Annotations) -> Annotations:
     """Annotations of one image with x and y alone, for points that all lie in one plane of equal z.
 
@@ -135,10 +150,11 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write the points of one image as a point list of schema 1.0.3, in LPS. Absent points are listed as not placed.
+    """Write the points of one image as a point list of schema 1.0.3, in LPS.
 
+    Absent landmarks are listed as missing, unknown ones as not placed, with the description "not annotated".
     Points of a slice lie at its place, those of other 2D images at z 0, where 3D Slicer shows a picture. Scores and expected errors go to
-    the descriptions. Landmarks that a model states to be absent are listed as missing.
+    the descriptions.
 
     Raises:
         DatasetError: there are several images.
@@ -146,15 +162,15 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
     """
     image_id = only_id(path, annotations)
     points = in_space(annotations.points[image_id], facts.get(image_id))
-    controls = []
+    absent, controls = absent_of(annotations, image_id), []
     for number, (name, xyz) in enumerate(zip(names_of(annotations), points.tolist(), strict=True)):
         placed = bool(np.isfinite(xyz).all())
-        status = "defined" if placed else "missing" if is_absent(annotations, image_id, number) else "undefined"
+        status = "defined" if placed else "missing" if absent[number] else "undefined"
         controls.append(
             {
                 "id": str(number + 1),
                 "label": name,
-                "description": remark(annotations, image_id, number),
+                "description": UNKNOWN if status == "undefined" else remark(annotations, image_id, number),
                 "associatedNodeID": "",
                 "position": xyz if placed else [0.0, 0.0, 0.0],
                 "orientation": [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0],

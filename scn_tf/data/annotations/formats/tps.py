@@ -31,7 +31,7 @@ class Specimen(NamedTuple):
 def read(path: Path, expected: Expected) -> Annotations:
     """Read a TPS file.
 
-    The ID is the stem of ``IMAGE``, without it the text of ``ID``. ``SCALE`` changes no coordinate. A point is absent if it is ``NA``,
+    The ID is the stem of ``IMAGE``, without it the text of ``ID``. ``SCALE`` changes no coordinate. There is no point if it is ``NA``,
     or if both coordinates are negative. Frame: "bottom"; points in three dimensions (``LM3``) are "stated".
 
     Raises:
@@ -52,14 +52,14 @@ def read(path: Path, expected: Expected) -> Annotations:
             own = len(one.points[0]) if one.points else 0
             raise DatasetError(
                 f"{path}, line {one.line}: {cut(visible(image), 60)} has {len(one.points)} points of {own} coordinates. "
-                f"Expected {len(first.points)} of {dims} as in line {first.line}; write absent ones as -1 -1."
+                f"Expected {len(first.points)} of {dims} as in line {first.line}; write -1 -1 where there is none."
             )
         if image in seen:
             raise DatasetError(f"{path}, line {one.line}: {cut(visible(image), 60)} appears twice (first in line {seen[image]}).")
         seen[image] = one.line
         for number, point in enumerate(one.points):
-            absent = any(np.isnan(point)) or (dims == 2 and max(point) < 0)
-            found.add(image, str(number), [np.nan] * dims if absent else point, line=one.line)
+            lacking = any(np.isnan(point)) or (dims == 2 and max(point) < 0)
+            found.add(image, str(number), [np.nan] * dims if lacking else point, line=one.line)
     return without_numbers(found.annotations(Expected(), "bottom" if dims == 2 else "stated"), expected)
 
 
@@ -70,10 +70,10 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write a TPS file. Absent points are -1 -1.
+    """Write a TPS file. Missing points are -1 -1.
 
     Raises:
-        DatasetError: the points have three dimensions, or a point has two negative coordinates, which would mean absent.
+        DatasetError: the points have three dimensions, or a point has two negative coordinates, which would mean none.
         WriteError: the file cannot be written, or belongs to another program.
     """
     shown = identities.file_names(path, annotations, facts)
@@ -85,7 +85,7 @@ def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts])
         for point in points.tolist():
             if max(point) < 0:
                 raise DatasetError(
-                    f"{path}: a landmark of {cut(visible(image_id), 60)} is left of and below its image, which TPS calls absent."
+                    f"{path}: a landmark of {cut(visible(image_id), 60)} is left of and below its image, which in TPS means no point."
                 )
             lines.append("-1 -1" if np.isnan(point).any() else f"{point[0]!r} {point[1]!r}")
         lines += [f"IMAGE={shown[image_id]}", f"ID={number}", ownership.TPS_COMMENT]

@@ -113,7 +113,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write a project of VIA 2, in which the names of the landmarks are a list to choose from. Absent points are left out.
+    """Write a project of VIA 2, in which the names of the landmarks are a list to choose from. Missing points are left out.
 
     VIA finds the images by their names once they are added to the project. It does not keep the key ``scn_tf`` when it saves.
 

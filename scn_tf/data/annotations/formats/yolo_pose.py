@@ -26,7 +26,7 @@ def read(path: Path, expected: Expected) -> Annotations:
     """Read the keypoints of one image: ``class cx cy w h``, then x and y, and maybe a visibility, of each keypoint.
 
     ``kpt_shape`` of a ``data.yaml`` in one of the four folders above tells the numbers per keypoint. Without it, their count and values
-    do. A keypoint is absent if its visibility is 0, or without visibilities if neither coordinate is positive. Frame: "fraction": the
+    do. A keypoint is no point if its visibility is 0, or without visibilities if neither coordinate is positive. Frame: "fraction": the
     numbers times the sides of the image are pixels.
 
     Raises:
@@ -54,8 +54,8 @@ def read(path: Path, expected: Expected) -> Annotations:
         )
     keypoints = values[BOX:].reshape(-1, each)
     points = keypoints[:, :2].copy()
-    absent = keypoints[:, 2] == 0 if each == 3 else (points <= 0).all(axis=1)
-    points[absent | np.isnan(points).any(axis=1)] = np.nan
+    unseen = keypoints[:, 2] == 0 if each == 3 else (points <= 0).all(axis=1)
+    points[unseen | np.isnan(points).any(axis=1)] = np.nan
     if (np.abs(points[np.isfinite(points)]) > FARTHEST).any():
         raise DatasetError(f"{path}, line {line}: expected fractions of the image's sides, received {short(text, 80)}. Are they pixels?")
     return Annotations({(image_id := identities.of_file(path, ENDINGS)): points}, {image_id: line}, names, "fraction")
@@ -75,7 +75,7 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def write(path: Path, annotations: Annotations, facts: Mapping[str, ImageFacts]) -> None:
-    """Write one object of class 0 with a box around its keypoints. Visibility is 2, and 0 for absent points, which are 0 0.
+    """Write one object of class 0 with a box around its keypoints. Visibility is 2, and 0 for landmarks without a point, which are 0 0.
 
     Training by Ultralytics needs a ``data.yaml`` with ``kpt_shape: [N, 3]``. It names the folders of its images, so it is not written.
 
