@@ -143,6 +143,17 @@ def test_cells_of_our_table_say_absent_in_any_case_and_whole(tmp_path):
             scn.read_row(f"a,{cells}", 4, path, Expected(("tip",), 2))
 
 
+@pytest.mark.parametrize("name", ["csv-wide", "csv-long"])
+def test_tables_with_a_header_say_absent_in_every_cell_of_a_landmark(name, tmp_path):
+    path = tmp_path / "points.csv"
+    start = "image,tip_x,tip_y\na.png,1,2\nb.png" if name == "csv-wide" else "image,landmark,x,y\na.png,tip,1,2\nb.png,tip"
+    path.write_text(f"{start},Absent,absent\n")
+    assert absent_of(read_any(path, Expected(), ANNOTATIONS[name]), "b").tolist() == [True]
+    path.write_text(f"{start},absent,\n")
+    with pytest.raises(DatasetError, match=r"line 3: landmark tip is absent in some of its cells\. Write it in all 2 or in none"):
+        read_any(path, Expected(), ANNOTATIONS[name])
+
+
 def flags_of(opened):
     """Image ID -> which landmarks are absent."""
     return {image_id: flags.tolist() for image_id, flags in opened.absent.items()}

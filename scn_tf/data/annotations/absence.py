@@ -5,10 +5,14 @@ it does not.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from scn_tf.data.annotations.row import Annotations, Empty
+from scn_tf.errors import DatasetError
+from scn_tf.messages import cut, visible
 from scn_tf.types import Array
 
 WORD = "absent"  # in the cells of a table
@@ -18,6 +22,21 @@ def absent_of(annotations: Annotations, image_id: str) -> Array:
     """(N,) bool: landmarks that are known not to be in an image."""
     none = np.zeros(len(annotations.points[image_id]), bool)
     return annotations.absent.get(image_id, none)
+
+
+def say_absent(cells: Sequence[str], path: Path, line: int, name: str) -> bool:
+    """Whether the cells of landmark ``name`` in a table with a header say that it is absent.
+
+    Raises:
+        DatasetError: only some of them do; the message names file, line and landmark.
+    """
+    said = [cell.strip().lower() == WORD for cell in cells]
+    if any(said) and not all(said):
+        shown = cut(visible(name), 60)
+        raise DatasetError(
+            f"{path}, line {line}: landmark {shown} is {WORD} in some of its cells. Write it in all {len(cells)} or in none."
+        )
+    return all(said)
 
 
 def with_rule(annotations: Annotations, empty: Empty | None) -> Annotations:

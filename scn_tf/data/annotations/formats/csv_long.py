@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scn_tf.data.annotations import headers, identities, tables
-from scn_tf.data.annotations.absence import WORD, absent_of
+from scn_tf.data.annotations.absence import WORD, absent_of, say_absent
 from scn_tf.data.annotations.assembly import Points, without_numbers
 from scn_tf.data.annotations.formats.csv_wide import ENDINGS, FALSE
 from scn_tf.data.annotations.formats.imagej import is_results
@@ -126,7 +126,7 @@ def _read(path: Path) -> Annotations:
             )
         score = math.nan if columns.score is None else tables.number(path, row, columns.score, cells[columns.score], table.separator)
         values = [value * factor for value, factor in zip(point, factors, strict=True)]
-        absent = all(row.cells[column].lower() == WORD for column in columns.point[:2])
+        absent = say_absent([row.cells[column] for column in columns.point[:2]], path, row.line, name)
         found.add(image, name, values, line=row.line, score=score, absent=absent)
     if columns.landmark is None:
         _check_order(path, cells, columns, orders)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scn_tf.data.annotations import assembly, headers, identities, tables
-from scn_tf.data.annotations.absence import WORD, absent_of
+from scn_tf.data.annotations.absence import WORD, absent_of, say_absent
 from scn_tf.data.annotations.headers import Layout
 from scn_tf.data.annotations.reading import merged
 from scn_tf.data.annotations.row import AnnotationFormat, Annotations, Expected
@@ -225,7 +225,7 @@ def _points(path: Path, row: tables.Row, columns: Layout, dims: int, separator: 
     for number, (name, own) in enumerate(columns.landmarks.items()):
         for axis, what in enumerate("xyz"[:dims]):
             values[number, axis] = tables.number(path, row, own[what], columns.headers[own[what]], separator)
-        absent[number] = all(row.cells[own[what]].lower() == WORD for what in "xyz"[:dims])
+        absent[number] = say_absent([row.cells[own[what]] for what in "xyz"[:dims]], path, row.line, name)
         if "seen" in own and row.cells[own["seen"]].lower() in FALSE:
             values[number] = np.nan
         half = np.isnan(values[number])
