@@ -44,22 +44,23 @@ def resample(array: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, input_s
     *leading, last = range(len(input_shape))
     for axis in reversed(leading):
         before = tf.reduce_prod(sides[:axis]) if axis else 1
-        array = _resample_axis(tf.reshape(array, [before, sides[axis], -1]), scale[last - axis], translation[last - axis], input_shape[axis])
+        rows = tf.reshape(array, [before, sides[axis], -1])
+        array = _resample_axis(rows, scale[last - axis], translation[last - axis], input_shape[axis])
         sides[axis] = input_shape[axis]
     columns = tf.transpose(tf.reshape(array, [-1, sides[last], channels]), [1, 0, 2])
     columns = _resample_axis(tf.reshape(columns, [1, sides[last], -1]), scale[0], translation[0], input_shape[last])
-    rows = tf.transpose(tf.reshape(columns, [input_shape[last], -1, channels]), [1, 0, 2])
-    return tf.reshape(rows, [*input_shape, known_channels])
+    array = tf.transpose(tf.reshape(columns, [input_shape[last], -1, channels]), [1, 0, 2])
+    return tf.reshape(array, [*input_shape, known_channels])
 
 
 def _resample_axis(array: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, side: int) -> tf.Tensor:
     """Resample the middle axis: (B, n, R) -> (B, side, 1, R).
 
-    The op adds whole vectors along its last axis, which is fast if they are long. With an axis of one channel there it is nine times slower.
+    The op adds vectors along its last axis. Long ones are fast; with a single channel there it takes nine times as long.
     """
     # The kernel samples input (out + 0.5 - translation) / scale - 0.5, widened when it shrinks.
     return tf.raw_ops.ScaleAndTranslate(
-        images=array[:, :, tf.newaxis],
+        images=tf.expand_dims(array, 2),
         size=[side, 1],
         scale=tf.stack([scale, 1.0]),
         translation=tf.stack([translation, 0.0]),

@@ -57,9 +57,7 @@ def is_image(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def read_image(
-    path: str | os.PathLike[str], *, dims: int, channels: int = 1, series: str | None = None, small: bool = False
-) -> Image:
+def read_image(path: str | os.PathLike[str], *, dims: int, channels: int = 1, series: str | None = None, small: bool = False) -> Image:
     """Read a file, or the DICOM series of a folder.
 
     A volume's axes are turned to LPS (permuted and flipped, never resampled). A DICOM slice
