@@ -76,6 +76,7 @@ def prepare(
     direction: ArrayLike | None = None,
     origin: Vector | None = None,
     series: str | None = None,
+    keep_pixels: bool = True,
 ) -> Prepared:
     """Read one image and fit it to the network's input.
 
@@ -83,6 +84,7 @@ def prepare(
         image, spacing, direction, origin: see :meth:`scn_tf.predict.Predictor.predict`.
         info: facts of the model.
         series: UID of the DICOM series, if ``image`` is a folder with several.
+        keep_pixels: whether the result holds the image's pixels, float32. Otherwise they are zeros that take no memory.
 
     Raises:
         ImageError: see :meth:`scn_tf.predict.Predictor.predict`.
@@ -90,7 +92,8 @@ def prepare(
     dims = info.dims
     from_file = isinstance(image, str | Path)
     if isinstance(image, str | Path):
-        name, loaded = images.shown(image), images.read_image(image, dims=dims, channels=info.channels, series=series)
+        name = images.shown(image)
+        loaded = images.read_image(image, dims=dims, channels=info.channels, series=series, small=not keep_pixels)
         if direction is not None or origin is not None:
             raise images.ImageError(f"{name}: direction, origin: are for arrays; the header of a file states its own.")
     else:
@@ -108,7 +111,9 @@ def prepare(
     coordinates = "physical" if physical else "pixel"
     own_from_array = loaded.own_from_array(coordinates)
     shape = *info.image_size, loaded.array.shape[-1]
-    ready = _input_function(shape)(loaded.array, fit.scale.astype("float32"), fit.translation.astype("float32"))
+    ready = _input_function(shape, loaded.array.dtype.name)(loaded.array, fit.scale.astype("float32"), fit.translation.astype("float32"))
+    if not keep_pixels:
+        loaded = dataclasses.replace(loaded, array=np.broadcast_to(np.float32(0), loaded.array.shape))
     return Prepared(loaded, coordinates, pixel, own_from_array, fit.input_from_array, ready.numpy())
 
 
@@ -160,12 +165,6 @@ def _measured(info: ModelInfo, array_landmarks: Array, pixel_size: Array | None)
     return measurements.as_json(chosen, values, measurements.unit_of_lengths(pixel_size))
 
 
-def without_pixels(prepared: Prepared) -> Prepared:
-    """The same image with zeros for pixels, which take no memory: size and frame remain."""
-    image = prepared.image
-    return prepared._replace(image=dataclasses.replace(image, array=np.broadcast_to(np.float32(0), image.array.shape)))
-
-
 def _from_array(
     array: ArrayLike, info: ModelInfo, spacing: Vector | None, direction: ArrayLike | None, origin: Vector | None
 ) -> images.Image:
@@ -193,15 +192,16 @@ def _pixel_size(loaded: images.Image, info: ModelInfo, spacing: Vector | None, f
 
 
 @functools.cache
-def _input_function(shape: tuple[int, ...]) -> Callable[[Array, Array, Array], tf.Tensor]:
+def _input_function(shape: tuple[int, ...], dtype: str) -> Callable[[Array, Array, Array], tf.Tensor]:
     """Compiled :func:`scn_tf.data.preprocess.network_input` for images of any size.
 
     Args:
         shape: ([D,] H, W, C) of the result.
+        dtype: of the images.
     """
     dims = len(shape) - 1
     vector = tf.TensorSpec([dims], tf.float32)
     return tf.function(
         lambda array, scale, translation: network_input(array, scale, translation, shape[:-1]),
-        input_signature=[tf.TensorSpec([*[None] * dims, shape[-1]], tf.float32), vector, vector],
+        input_signature=[tf.TensorSpec([*[None] * dims, shape[-1]], dtype), vector, vector],
     )

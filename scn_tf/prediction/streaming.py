@@ -15,7 +15,7 @@ import numpy as np
 
 from scn_tf.data.images import Source, shown
 from scn_tf.errors import ImageError, MissingExtra
-from scn_tf.prediction.steps import Prediction, Prepared, answer, of_image, prepare, without_pixels
+from scn_tf.prediction.steps import Prediction, Prepared, answer, of_image, prepare
 from scn_tf.runs.info import ModelInfo
 from scn_tf.types import Array, Locate, Located, Sizes, Vector, mapped
 
@@ -71,12 +71,11 @@ def stream(
 
     def read(source: Source) -> Prepared | ImageError:
         try:
-            prepared = prepare(source.path, info, spacing=spacing, series=source.series)
+            return prepare(source.path, info, spacing=spacing, series=source.series, keep_pixels=keep_pixels)
         except (ImageError, MissingExtra) as error:  # a library for this format alone
             return ImageError(str(error))
         except MemoryError:
             return ImageError(f"{shown(source.path)}: needs more memory than there is.")
-        return prepared if keep_pixels else without_pixels(prepared)
 
     def run(images: list[Array | None]) -> Located:
         blank = np.zeros_like(next(image for image in images if image is not None))

@@ -22,8 +22,13 @@ def write(rows: Iterable[Sequence]) -> str:
     Numbers stay numbers. A text that a spreadsheet would execute gets a leading apostrophe. Control characters become visible
     escapes, so that each row is one line.
     """
+    return _lines([cell(value) for value in row] for row in rows)
+
+
+def _lines(rows: Iterable[Sequence]) -> str:
+    """CSV text of rows of cells."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([cell(value) for value in row] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
@@ -80,10 +85,12 @@ def point_lines(images: Iterable[tuple[object, Iterable, Iterable, Estimates | N
         names: N landmark names.
         dims: d.
     """
-    yield write([("id", "landmark", *("x", "y", "z")[:dims], "score", *CALIBRATED)])
+    yield _lines([("id", "landmark", *("x", "y", "z")[:dims], "score", *CALIBRATED)])
+    names = [cell(name) for name in names]
     for image_id, found, values, estimates in images:
         columns = zip(names, found, values, _cells(estimates, len(names)), strict=True)
-        yield write((image_id, name, *(f"{c:.4f}" for c in point), f"{score:.5g}", *more) for name, point, score, more in columns)
+        shown = cell(image_id)  # numbers need no such check, which takes more time than the rest
+        yield _lines((shown, name, *(f"{c:.4f}" for c in point), f"{score:.5g}", *more) for name, point, score, more in columns)
 
 
 def _cells(estimates: Estimates | None, count: int) -> Iterable[Sequence[str]]:

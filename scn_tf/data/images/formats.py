@@ -57,7 +57,7 @@ def is_image(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def read_image(path: str | os.PathLike[str], *, dims: int, channels: int = 1, series: str | None = None) -> Image:
+def read_image(path: str | os.PathLike[str], *, dims: int, channels: int = 1, series: str | None = None, small: bool = False) -> Image:
     """Read a file, or the DICOM series of a folder.
 
     A volume's axes are turned to LPS (permuted and flipped, never resampled). A DICOM slice
@@ -68,6 +68,7 @@ def read_image(path: str | os.PathLike[str], *, dims: int, channels: int = 1, se
         dims: 2 or 3, as the data set or model expects.
         channels: 1 or 3.
         series: SeriesInstanceUID of the slices, if the folder holds several DICOM series.
+        small: whether integers of 8 and 16 bits stay what they are. Otherwise all pixels become float32.
 
     Returns:
         :class:`Image`.
@@ -80,7 +81,7 @@ def read_image(path: str | os.PathLike[str], *, dims: int, channels: int = 1, se
     if path.is_dir() and dims != 3:
         raise ImageError(f"{name}: is a folder; a model of 2D images takes its files one by one.")
     with _errors_named(name):
-        return from_stored(read_safely(path, series), dims=dims, channels=channels, name=name)
+        return from_stored(read_safely(path, series), dims=dims, channels=channels, name=name, small=small)
 
 
 def read_safely(path: Path, uid: str | None = None) -> Stored:

@@ -15,6 +15,7 @@ from scn_tf.types import Vector
 MIN_MM, MAX_MM = 1e-6, 1e6  # of a pixel: less or more is no spacing, and no float32 survives it
 MAX_VALUES = 2**30  # of a file, 4 GB as float32; asked of the header before memory is taken
 MAX_PLANE_VALUES = 2**28  # of a single plane, 16,384 x 16,384: more is a header that lies
+SMALL = ("uint8", "int8", "uint16", "int16")  # pixels that need not become float32 before they are resampled, which costs more than that
 ORTHONORMAL = 2e-3  # how far direction cosines may be from an orthonormal matrix: headers round them to three decimals
 IN_PLANE = 0.5  # smallest determinant of a slice's directions in x and y, at which its points still have (x, y) mm of their own
 
@@ -38,7 +39,7 @@ class Image:
     """One image as loaded.
 
     Attributes:
-        array: float32 ([D,] H, W, C).
+        array: float32 ([D,] H, W, C); or integers of :data:`SMALL`, if so read.
         spacing: (d,) mm per array pixel, (x, y[, z]); None if the format states none.
         physical_from_array: homogeneous matrix to mm, LPS; None if the file states no frame, or a plane without its own (x, y).
         file_from_array: homogeneous matrix to pixels of the file as stored.
@@ -139,11 +140,11 @@ def frame(origin: Vector, spacing: Vector, direction: np.ndarray, name: str) -> 
     return matrix
 
 
-def from_stored(stored: Stored, *, dims: int, channels: int, name: str) -> Image:
+def from_stored(stored: Stored, *, dims: int, channels: int, name: str, small: bool = False) -> Image:
     """Build an :class:`Image` from the result of a reader.
 
     A volume's axes are turned to LPS (permuted and flipped, never resampled). A volume one pixel deep counts as 2D and keeps its place in
-    the frame. Colour becomes grey unless ``channels`` is 3.
+    the frame. Colour becomes grey unless ``channels`` is 3. ``small``: see :func:`scn_tf.data.images.read_image`.
 
     Raises:
         ImageError: the dimension is wrong, pixels are not finite, or the spacing is invalid.
@@ -162,8 +163,11 @@ def from_stored(stored: Stored, *, dims: int, channels: int, name: str) -> Image
         raise ImageError(f"{name}: expected an image, received one of size {array.shape[-2::-1]}.")
     turn = lps_turn(physical) if dims == 3 and physical is not None else np.eye(dims + 1)
     array, file_from_array = turned(array, turn)
-    array = to_channels(_as_float(array, name), channels, name)
-    if not np.isfinite(array).all():
+    if small and array.dtype in SMALL and array.shape[-1] == channels:
+        array = np.ascontiguousarray(array)
+    else:
+        array = to_channels(_as_float(array, name), channels, name)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ImageError(f"{name}: {counted(int(np.count_nonzero(~np.isfinite(array))), 'pixel')} not finite, NaN or infinite.")
     return Image(
         array=array,
