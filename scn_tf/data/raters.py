@@ -12,7 +12,6 @@ from scn_tf.data.annotations import Annotations, read_annotations
 from scn_tf.data.description import Description
 from scn_tf.errors import ConfigError, DataWarning
 from scn_tf.messages import cut, short, visible
-from scn_tf.types import Array
 
 if TYPE_CHECKING:
     from scn_tf.data.dataset import Dataset
@@ -50,15 +49,11 @@ def mean(tables: Mapping[str, Annotations]) -> Annotations:
     return found
 
 
-def count(tables: Mapping[str, Annotations], ids: Sequence[str]) -> tuple[int, int]:
+def count(dataset: "Dataset", ids: Sequence[str]) -> tuple[int, int]:
     """Number of landmarks of some images with a point of any rater, and of those among them that not every rater annotated."""
-    annotated = np.array([[_annotated(table, image_id) for image_id in ids] for table in tables.values()]).sum(axis=0)
-    return int((annotated > 0).sum()), int(((annotated > 0) & (annotated < len(tables))).sum())
-
-
-def _annotated(table: Annotations, image_id: str) -> Array:
-    """(N,) bool; one False for an image without a row."""
-    return np.isfinite(table.points[image_id]).all(axis=1) if image_id in table.points else np.zeros(1, bool)
+    points = np.array([[rater.landmarks[image_id] for image_id in ids] for rater in dataset.by_rater.values()])
+    annotated = np.isfinite(points).all(axis=-1).sum(axis=0)
+    return int((annotated > 0).sum()), int(((annotated > 0) & (annotated < len(points))).sum())
 
 
 def check(rater: str, dataset: "Dataset") -> None:
@@ -78,10 +73,12 @@ def check(rater: str, dataset: "Dataset") -> None:
 
 def warn_of_missing_rows(rater: str, dataset: "Dataset", ids: Sequence[str]) -> None:
     """Warn if the rater to train on has no row for some images: they have no point to train on."""
-    if rater in dataset.raters and (missing := [image_id for image_id in ids if image_id not in dataset.raters[rater].points]):
+    missing = [image_id for image_id in ids if rater in dataset.raters and image_id not in dataset.raters[rater].points]
+    if missing:
+        first = cut(visible(missing[0]), 60)
         warnings.warn(
-            f"{dataset.by_rater[rater].table}: has no row for {len(missing)} of the {len(ids)} training images ({cut(visible(missing[0]), 60)} "
-            "is the first): they teach nothing. Use the mean or random, or a split of this rater's images.",
+            f"{dataset.by_rater[rater].table}: has no row for {len(missing)} of the {len(ids)} training images (the first: {first}): they "
+            "teach nothing. Use the mean or random, or a split of this rater's images.",
             DataWarning,
             stacklevel=3,
         )
@@ -92,6 +89,6 @@ def line(rater: str, dataset: "Dataset", ids: Sequence[str]) -> str:
     if not dataset.raters:
         return ""
     names = cut(visible(", ".join(dataset.raters)), 200)
-    points, fewer = count(dataset.raters, ids)
+    points, fewer = count(dataset, ids)
     trained = {MEAN: "their mean", RANDOM: "a random one per draw"}.get(rater, cut(visible(rater), 80))
     return f"Raters   {names}; trained on {trained}; {fewer} of {points} points are not by all of them\n"

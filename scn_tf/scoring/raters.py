@@ -79,7 +79,7 @@ def summarize(points: Rated, dataset: Dataset, ids: Sequence[str], names: Sequen
         :func:`spread`. ``bland_altman``: per axis, differences of the model from the mean of the raters, and of each rater from the
         mean of the others; see :func:`scn_tf.scoring.agreement.figures`.
     """
-    annotated, fewer = count(dataset.raters, ids)
+    annotated, fewer = count(dataset, ids)
     errors = {name: _errors(_length(points.found - own)) for name, own in zip(points.names, points.each, strict=True)}
     return {
         "unit": unit,
@@ -120,7 +120,7 @@ def spread(points: Rated, names: Sequence[str]) -> dict[str, Any]:
 
 
 def differences(points: Rated, axis: int) -> tuple[Array, Array, Array]:
-    """Differences along an axis: (P,) means of model and raters, (P,) model minus mean of the raters, (Q,) raters minus mean of the others."""
+    """Along an axis: (P,) means of model and raters, (P,) model minus mean of the raters, (Q,) raters minus mean of the others."""
     difference = (points.found - points.mean)[..., axis]
     middle = (points.found + points.mean)[..., axis] / 2
     raters = (points.each - points.others)[..., axis]
@@ -169,8 +169,9 @@ def _figures(maps: Mapping[str, Array]) -> dict[str, Any]:
 
 def _errors(errors: Array) -> dict[str, Any]:
     known = errors[np.isfinite(errors)]
-    figures = {"mean": np.mean, "median": np.median, "sd": np.std}
-    return {"points": int(known.size), **{name: float(of(known)) if known.size else None for name, of in figures.items()}}
+    values = (known.mean(), np.median(known), known.std()) if known.size else (None, None, None)
+    figures = zip(("mean", "median", "sd"), values, strict=True)
+    return {"points": int(known.size), **{name: None if value is None else float(value) for name, value in figures}}
 
 
 def _bland_altman(points: Rated, axis: int, unit: str) -> dict[str, Any]:
