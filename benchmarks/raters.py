@@ -2,7 +2,7 @@
 
 `python benchmarks/raters.py RUN ROOT --raters NAME=TABLE... [--split val] [--columns TABLE=8,9,2]`
 
-ROOT is a data set; TABLE is a path in it. A temporary data set links to its images and copies its description, with these tables as `raters`.
+ROOT is a data set; TABLE is a path in it. A temporary data set links to its images, with these tables as `raters`.
 A table of some landmarks alone is spread to all of them: `--columns` names their numbers in the order of its columns.
 """
 
@@ -50,9 +50,8 @@ def build(folder, root, raters, columns):
 
 def show(found):
     """Print the part ``raters`` of a summary."""
-    print(
-        f"{found['points']} points, {found['by_fewer']} not by all raters; lengths in {found['unit']}\n\nagainst      points   mean median     sd"
-    )
+    print(f"{found['points']} points, {found['by_fewer']} not by all raters; lengths in {found['unit']}")
+    print("\nagainst      points   mean median     sd")
     for name, one in found["errors"].items():
         print(
             f"{name:12s} {one['points']:6d} {one['mean']:6.3f} {one['median']:6.3f} {one['sd']:6.3f}"
