@@ -44,7 +44,7 @@ def _same_table(inspection: Inspection) -> Iterator[Found]:
 
 
 def _exchanged(inspection: Inspection) -> Iterator[Found]:
-    """Images in which two raters differ as usual, with the opposite sign. Raters without habits of their own cannot be told apart."""
+    """Images in which two raters differ as usual, with the opposite sign. Raters without habits of their own cannot be distinguished."""
     names, ids, points = _points(inspection)
     for first, second in itertools.combinations(range(len(names)), 2):
         difference = (points[first] - points[second]).reshape(len(ids), -1)
