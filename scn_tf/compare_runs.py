@@ -155,7 +155,7 @@ def _annotated(root: Path, split: str) -> float:
     """When the annotations in the folder of a data set changed last; 0 if there are none, as the set may be elsewhere by now."""
     changed = [root / "dataset.yaml", root / "landmarks.csv", *(root / "splits" / f"{name}.txt" for name in split.split("+"))]
     with contextlib.suppress(DatasetError):
-        changed.append(root / str(read_description(root / "dataset.yaml").annotations))
+        changed += [root / place for place in read_description(root / "dataset.yaml").tables]
     return max((path.stat().st_mtime for path in changed if path.is_file()), default=0.0)
 
 

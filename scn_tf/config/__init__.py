@@ -6,6 +6,8 @@
 from scn_tf.config.comparison import differences
 from scn_tf.config.reading import about, allowed_values, describe, field_names, from_dict, load, locate, nearest, override, read_yaml
 from scn_tf.config.settings import (
+    MEAN,
+    RANDOM,
     AugmentConfig,
     Config,
     ForestConfig,
@@ -19,6 +21,8 @@ from scn_tf.config.settings import (
 from scn_tf.errors import ConfigError, ConfigWarning
 
 __all__ = [
+    "MEAN",
+    "RANDOM",
     "AugmentConfig",
     "Config",
     "ConfigError",

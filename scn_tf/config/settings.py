@@ -21,6 +21,7 @@ from scn_tf.models import MODELS
 from scn_tf.presence import known
 
 Size = Annotated[tuple[int, ...], Field(min_length=2, max_length=3)]
+MEAN, RANDOM = "mean", "random"  # values of data.rater that are no names
 MAX_COUNT = 10**9  # of what is counted: TensorFlow counts in 32 bits
 MAX_INPUT_PIXELS = 512**3  # no network of ours fits a larger input into memory
 
@@ -92,6 +93,12 @@ class DataConfig(Section):
     val_split: str = Field("val", description="name of the split that picks the best weights")
     train_count: int | None = Field(None, ge=1, le=MAX_COUNT, description="number of training images to use, drawn by the seed; none: all")
     missing: Literal["refuse", "skip"] = Field("refuse", description="what to do about missing images of a split")
+    rater: str = Field(
+        MEAN,
+        min_length=1,
+        max_length=200,
+        description="of several raters, whom to train on: a name, mean, or random (another one per draw)",
+    )
     cache: Literal["memory", "none"] = Field("memory", description="keep prepared images in memory, or read them every epoch")
     workers: int = Field(2, ge=1, le=256, description="images decoded in parallel")
 
@@ -279,6 +286,8 @@ class Config(Section):
         """
         loss = LOSSES[self.train.loss]
         network = MODELS[self.model.name].has_heatmaps
+        if not network and self.data.rater == RANDOM:
+            raise ValueError(f"data.rater: model.name {self.model.name} cannot draw a random rater; use {MEAN} or a name.")
         if network and loss.fixed_sigmas and self.heatmap.sigma_mode != "fixed":
             raise ValueError(f"heatmap.sigma_mode: train.loss {loss.name} needs fixed, received {self.heatmap.sigma_mode}.")
         if network and loss.decoders is not None and self.heatmap.decoder not in loss.decoders:

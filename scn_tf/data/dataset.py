@@ -1,5 +1,6 @@
 """The folder format: ``dataset.yaml``, ``images/``, a landmark table and ``splits/``."""
 
+import dataclasses
 import functools
 import os
 import warnings
@@ -11,8 +12,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from scn_tf import geometry
-from scn_tf.data import frames, images
-from scn_tf.data.annotations import read_annotations
+from scn_tf.data import frames, images, raters
+from scn_tf.data.annotations import Annotations
 from scn_tf.data.description import Description, read_description
 from scn_tf.data.images import Image
 from scn_tf.data.text import read_text
@@ -32,11 +33,12 @@ class Dataset:
     Attributes:
         root: folder of the set.
         description: contents of ``dataset.yaml``.
-        landmarks: ID -> (N, d) in the set's own coordinates, NaN where there is no point.
+        landmarks: ID -> (N, d) in the set's own coordinates, NaN where there is no point. Of several raters, their mean.
         absent: ID -> (N,) bool, landmarks that are known not to be in the image. Others without a point are not annotated.
         rows: ID -> line of the table, for messages.
         files: ID -> image file.
         spacings: ID -> (d,) mm per array pixel by the header, None if it states none. Only images that were read have an entry.
+        raters: name -> table, if the set has several raters (:mod:`scn_tf.data.raters`); else empty.
     """
 
     root: Path
@@ -46,11 +48,29 @@ class Dataset:
     rows: dict[str, int] = field(repr=False)
     files: dict[str, Path] = field(repr=False)
     spacings: dict[str, Array | None] = field(default_factory=dict, repr=False)
+    raters: dict[str, Annotations] = field(default_factory=dict, repr=False)
 
     @property
     def table(self) -> Path:
-        """Path of the landmark table."""
-        return self.root / self.description.annotations
+        """Path of the landmark table; of several raters, the first one."""
+        return self.root / self.description.tables[0]
+
+    @functools.cached_property
+    def by_rater(self) -> dict[str, "Dataset"]:
+        """The same set with the table of each rater alone. Images without a row there have no point."""
+        no_point = np.full((len(self.description.names), self.description.dims), np.nan)
+        not_stated = np.zeros(len(no_point), bool)
+        return {
+            name: dataclasses.replace(
+                self,
+                description=self.description.model_copy(update={"annotations": self.description.raters[name], "raters": {}}),
+                landmarks={image_id: table.points.get(image_id, no_point) for image_id in self.landmarks},
+                absent={image_id: table.absent.get(image_id, not_stated) for image_id in self.landmarks},
+                rows={image_id: table.rows.get(image_id, 0) for image_id in self.landmarks},
+                raters={},
+            )
+            for name, table in self.raters.items()
+        }
 
     def split(self, name: str, *, missing: Literal["refuse", "skip"] = "refuse") -> list[str]:
         """IDs of a list, ``splits/NAME.txt`` or elsewhere in the set's folder. Each has an image and a row.
@@ -173,6 +193,8 @@ class Dataset:
             DatasetError: a landmark is more than one image size outside, or most are outside, which means wrong units, frame or
                 image size.
         """
+        for rater in self.by_rater.values():  # a message names the table
+            rater.truth_in_array(image_id, image)
         landmarks = geometry.apply(self.array_from_own(image), self.landmarks[image_id])
         with np.errstate(invalid="ignore"):
             far = ((landmarks < -image.size) | (landmarks > 2 * image.size)).any(axis=1)
@@ -296,13 +318,10 @@ def open_dataset(root: PathName | None) -> Dataset:
         raise DatasetError("The model does not state the folder of its data set; name it with `data.root`.")
     root = Path(root)
     description = read_description(root / "dataset.yaml")
-    found = read_annotations(
-        root / description.annotations,
-        description.expected,
-        coordinates=description.coordinates,
-        name=description.annotation_format,
-    )
-    return Dataset(root, description, found.points, found.absent, found.rows, _find_images(root / "images", description.dims))
+    tables = raters.read(root, description)
+    found = raters.mean(tables) if description.raters else tables[""]
+    files = _find_images(root / "images", description.dims)
+    return Dataset(root, description, found.points, found.absent, found.rows, files, raters=tables if description.raters else {})
 
 
 def _find_images(folder: Path, dims: int) -> dict[str, Path]:

@@ -1,7 +1,7 @@
 """``dataset.yaml``: the description of a data set."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ import pydantic
 from pydantic_core import ErrorDetails
 
 from scn_tf import measurements
-from scn_tf.config import nearest, refuse_booleans
+from scn_tf.config import MEAN, RANDOM, nearest, refuse_booleans
 from scn_tf.data.annotations import ANNOTATIONS, Empty, Expected
 from scn_tf.data.images import MAX_MM, MIN_MM
 from scn_tf.errors import DatasetError
@@ -18,6 +18,7 @@ from scn_tf.storage import documents
 
 MAX_LANDMARKS = 10_000
 MAX_NAME = 200
+MAX_RATERS = 100
 Number = Annotated[int, pydantic.Field(ge=1, le=MAX_LANDMARKS)]
 Millimetres = Annotated[float, pydantic.Field(ge=MIN_MM, le=MAX_MM)]
 
@@ -48,6 +49,7 @@ class Description(Part):
     coordinates: Literal["pixel", "physical"] = "pixel"
     annotations: str = "landmarks.csv"
     annotation_format: str | None = None
+    raters: dict[str, str] = pydantic.Field(default_factory=dict)
     empty: Empty | None = None
     spacing_mm: tuple[Millimetres, ...] | None = None
     normalization: Normalization | None = None
@@ -60,6 +62,25 @@ class Description(Part):
     def names(self) -> tuple[str, ...]:
         """Landmark names; their 0-based numbers if the set has no names."""
         return self.landmarks if isinstance(self.landmarks, tuple) else tuple(map(str, range(self.landmarks)))
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Landmark tables in the folder: one for each rater, else the only one."""
+        return tuple(self.raters.values()) or (self.annotations,)
+
+    @property
+    def only_table(self) -> str:
+        """The landmark table of a set without raters.
+
+        Raises:
+            DatasetError: there are raters.
+        """
+        if self.raters:
+            raise DatasetError(
+                f"dataset.yaml names the tables of {len(self.raters)} raters (raters), and here one is expected. Name the table of one "
+                "of them itself, or make one of their means with scn-tf convert FOLDER TABLE.csv."
+            )
+        return self.annotations
 
     @property
     def expected(self) -> Expected:
@@ -114,6 +135,8 @@ def _mistake(description: Description) -> str | None:
         return f"name: {wrong}"
     if wrong := _bad_place(description.annotations):
         return f"annotations: {wrong}"
+    if wrong := bad_raters(description.raters):
+        return f"raters: {wrong}"
     if description.annotation_format is not None and description.annotation_format not in ANNOTATIONS:
         return f"annotation_format: expected one of {', '.join(ANNOTATIONS)}, received {short(description.annotation_format, 80)}."
     spacing = description.spacing_mm
@@ -144,6 +167,18 @@ def _bad_names(names: Sequence[str]) -> str | None:
     return None
 
 
+def bad_raters(raters: Mapping[str, str]) -> str | None:
+    """Reason why names or tables of raters are invalid; None if they are valid."""
+    if len(raters) > MAX_RATERS:
+        return f"expected at most {MAX_RATERS}, received {len(raters)}."
+    if taken := {MEAN, RANDOM} & {*raters}:
+        return f"{taken.pop()} is a value of data.rater and no name."
+    if len({*raters.values()}) < len(raters):
+        return "expected a table of its own for each rater, received one twice."
+    reasons = (_bad_names(tuple(raters)), *map(_bad_place, raters.values()))
+    return next((reason for reason in reasons if reason), None)
+
+
 def _bad_place(text: str) -> str | None:
     """Reason why a path inside the data set is invalid on some system; None if it is valid."""
     parts = PurePosixPath(text.replace("\\", "/")).parts
@@ -156,7 +191,9 @@ def _bad_place(text: str) -> str | None:
 def _explain(errors: Sequence[ErrorDetails]) -> str:
     """Line about the first mistake in a description. A misspelt key precedes the missing key that results from it."""
     item = next((item for item in errors if item["type"] == "extra_forbidden"), errors[0])
-    key = ".".join(cut(visible(str(part)), 60) for part in item["loc"][: 2 if item["loc"][0] in ("normalization", "measurements") else 1])
+    key = ".".join(
+        cut(visible(str(part)), 60) for part in item["loc"][: 2 if item["loc"][0] in ("normalization", "measurements", "raters") else 1]
+    )
     if item["type"] == "extra_forbidden":
         model = Normalization if len(item["loc"]) > 1 else Description
         return f"{key}: unknown key{nearest(cut(str(item['loc'][-1]), 60), model.model_fields)}"
@@ -165,6 +202,8 @@ def _explain(errors: Sequence[ErrorDetails]) -> str:
     message = item["msg"].removeprefix("Value error, ")
     if key == "landmarks":
         message = f"expected a number of landmarks from 1 to {MAX_LANDMARKS}, or a list of names (numbers and yes, no in quotation marks)"
+    elif key.startswith("raters"):
+        message = "expected names with tables (anna: landmarks_anna.csv; names of digits in quotation marks)"
     elif key.startswith("measurements"):
         message = "expected names with expressions (SNA: angle(S, N, A))"
     elif isinstance(item.get("input"), bool | int) and item["type"] == "string_type":

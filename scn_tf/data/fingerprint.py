@@ -250,12 +250,19 @@ def _shown(value: object) -> str:
 
 
 def _digests(dataset: Dataset, image_id: str) -> list[str]:
+    content = _points(dataset, image_id)
+    for name, rater in sorted(dataset.by_rater.items()):  # all of them, whichever is trained on
+        content += name.encode() + _points(rater, image_id)
+    return [_digest(content), _file_digest(Path(dataset.files[image_id]))]
+
+
+def _points(dataset: Dataset, image_id: str) -> bytes:
     rows = np.round(dataset.landmarks[image_id], DECIMALS) + 0.0  # no negative zero
     rows[np.isnan(rows)] = np.nan  # NaN has many bit patterns
     content, absent = rows.astype("<f8").tobytes(), dataset.absent[image_id]
     if absent.any():  # else the digest is that of runs that knew no absent landmarks
         content += np.packbits(absent).tobytes()
-    return [_digest(content), _file_digest(Path(dataset.files[image_id]))]
+    return content
 
 
 def _split_digest(digests: dict[str, list[str]]) -> str:

@@ -13,17 +13,18 @@ An example is a dict. Landmarks are in network pixels; heatmaps exist only on th
 * ``size`` float32 (d,): pixels of the image, axes as loaded
 * ``spacing`` float32 (d,): mm of such a pixel, NaN if the set states none
 * ``own_from_input`` float32 (d + 1, d + 1): network pixels to the set's own coordinates
+* ``rater_landmarks``, ``rater_visible``, ``rater_absent``: the same by each of R raters, (R, N, ...), if a batch draws one of them
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from scn_tf import geometry
-from scn_tf.config import Config, ModelConfig
+from scn_tf.config import MEAN, RANDOM, Config, ModelConfig
 from scn_tf.data.dataset import Dataset
 from scn_tf.data.images import Image
 from scn_tf.data.outside import Outside
@@ -31,15 +32,18 @@ from scn_tf.data.preprocess import network_input
 from scn_tf.errors import DatasetError, DataWarning, ImageError
 from scn_tf.types import Array, Vector, known
 
+TRUTH = ("landmarks", "visible", "absent")  # of an example, by each rater
+PREFIX = "rater_"  # of their keys
 
-def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bool = True) -> dict[str, Array]:
+
+def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bool = True, rater: str = MEAN) -> dict[str, Array]:
     """Read one image and fit it into the network's input, on the host.
 
     Args:
         dataset: the data set.
         image_id: the image's ID.
         model: resolved.
-        measured: see :func:`examples`.
+        measured, rater: see :func:`examples`.
 
     Returns:
         ``array``, ``scale``, ``translation``, and all values of the example except ``image``.
@@ -49,6 +53,25 @@ def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bo
         warnings.warn(f"{dataset.files[image_id]}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
     pixel_size = dataset.pixel_size(image)
     fit = fit_image(image, pixel_size, model, name=str(dataset.files[image_id]))
+    chosen = dataset if rater in (MEAN, RANDOM) else dataset.by_rater[rater]
+    by_rater = [_truth(one, image_id, image, fit, model) for one in dataset.by_rater.values()] if rater == RANDOM else []
+    mm = dataset.mm_per_pixel(image_id, image) if measured else np.full_like(fit.scale, np.nan)
+    return dict(
+        array=image.array,
+        scale=fit.scale.astype("float32"),
+        translation=fit.translation.astype("float32"),
+        **_truth(chosen, image_id, image, fit, model),
+        unit_per_pixel=((np.ones_like(fit.scale) if mm is None else mm) / fit.scale).astype("float32"),
+        file_per_pixel=(1.0 / fit.scale).astype("float32"),
+        size=image.size.astype("float32"),
+        spacing=np.broadcast_to(np.nan if pixel_size is None else pixel_size, fit.scale.shape).astype("float32"),
+        own_from_input=np.linalg.inv(fit.input_from_array @ dataset.array_from_own(image)).astype("float32"),
+        **({PREFIX + name: np.stack([one[name] for one in by_rater]) for name in TRUTH} if by_rater else {}),
+    )
+
+
+def _truth(dataset: Dataset, image_id: str, image: Image, fit: geometry.Fit, model: ModelConfig) -> dict[str, Array]:
+    """The values of an example from ``landmarks`` to ``annotated``."""
     truth = dataset.truth_in_array(image_id, image)
     landmarks = geometry.apply(fit.input_from_array, truth)
     present = np.isfinite(landmarks).all(axis=1)
@@ -56,20 +79,11 @@ def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bo
     with np.errstate(invalid="ignore"):
         in_image = ((truth >= -0.5) & (truth <= image.size - 0.5)).all(axis=1)  # around it an input may be padded
     visible = present & in_image & np.asarray(geometry.inside(landmarks.astype("float32"), known(model.image_size)))
-    mm = dataset.mm_per_pixel(image_id, image) if measured else np.full_like(fit.scale, np.nan)
     return dict(
-        array=image.array,
-        scale=fit.scale.astype("float32"),
-        translation=fit.translation.astype("float32"),
         landmarks=landmarks.astype("float32"),
         visible=visible.astype("float32"),
         absent=(dataset.absent[image_id] | (present & ~visible)).astype("float32"),
         annotated=present.astype("float32"),
-        unit_per_pixel=((np.ones_like(fit.scale) if mm is None else mm) / fit.scale).astype("float32"),
-        file_per_pixel=(1.0 / fit.scale).astype("float32"),
-        size=image.size.astype("float32"),
-        spacing=np.broadcast_to(np.nan if pixel_size is None else pixel_size, fit.scale.shape).astype("float32"),
-        own_from_input=np.linalg.inv(fit.input_from_array @ dataset.array_from_own(image)).astype("float32"),
     )
 
 
@@ -98,6 +112,7 @@ def examples(
     config: Config,
     *,
     measured: bool = True,
+    rater: str = MEAN,
     observe: Callable[[dict[str, Array]], None] | None = None,
 ) -> tf.data.Dataset:
     """Fitted examples of a split, in order. They are decoded in parallel and cached.
@@ -109,6 +124,7 @@ def examples(
         ids: IDs of the split's images.
         config: resolved.
         measured: whether errors will be measured, which needs mm. Training images may lack the landmarks that define mm.
+        rater: of several raters, the one whose points are the truth, or their mean. ``random``: the mean, and the truth of each rater.
         observe: function that receives every example of the first pass, in order.
 
     Returns:
@@ -117,8 +133,8 @@ def examples(
     Raises:
         ImageError, DatasetError: an image or annotation is invalid; the message names file and row.
     """
-    model, shapes = config.model, _shapes(dataset)
-    reader = _Reader(lambda number: prepare(dataset, ids[number], model, measured=measured), shapes)
+    model, shapes = config.model, _shapes(dataset, rater)
+    reader = _Reader(lambda number: prepare(dataset, ids[number], model, measured=measured, rater=rater), shapes)
 
     def load(index: tf.Tensor) -> dict[str, tf.Tensor]:
         values = tf.numpy_function(reader.read, [index], [tf.float32] * len(shapes))
@@ -143,10 +159,10 @@ def examples(
     return data.apply(tf.data.experimental.assert_cardinality(len(ids)))
 
 
-def _shapes(dataset: Dataset) -> dict[str, list[int | None]]:
+def _shapes(dataset: Dataset, rater: str) -> dict[str, list[int | None]]:
     """Shapes of the results of :func:`prepare`."""
     dims, count = dataset.description.dims, len(dataset.description.names)
-    return dict(
+    shapes: dict[str, list[int | None]] = dict(
         array=[*[None] * dims, dataset.description.channels],
         scale=[dims],
         translation=[dims],
@@ -160,6 +176,8 @@ def _shapes(dataset: Dataset) -> dict[str, list[int | None]]:
         spacing=[dims],
         own_from_input=[dims + 1, dims + 1],
     )
+    by_rater = {PREFIX + name: [len(dataset.raters), *shapes[name]] for name in TRUTH}
+    return shapes | by_rater if rater == RANDOM else shapes
 
 
 class _Reader:
@@ -194,7 +212,7 @@ class _Reader:
 
 
 def training_batches(data: tf.data.Dataset, *, count: int, batch_size: int, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
-    """Endless shuffled batches. The order of an epoch does not depend on interruptions.
+    """Endless shuffled batches. The order of an epoch, and the raters that it draws, do not depend on interruptions.
 
     Args:
         data: finite dataset of examples.
@@ -205,9 +223,31 @@ def training_batches(data: tf.data.Dataset, *, count: int, batch_size: int, seed
     """
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        return data.shuffle(count, seed=seed * 100_003 + number, reshuffle_each_iteration=False).batch(batch_size, drop_remainder=True)
+        own = seed * 100_003 + number
+        order = data.shuffle(count, seed=own, reshuffle_each_iteration=False)
+        if PREFIX + TRUTH[0] in data.element_spec:
+            order = order.enumerate().map(lambda place, example: of_random_rater(example, tf.stack([own, place])))
+        return order.batch(batch_size, drop_remainder=True)
 
     return without_autotune(tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2))
+
+
+def of_random_rater(example: Mapping[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    """An example with the truth of one of its raters. What this one did not annotate is from another random one.
+
+    Args:
+        example: with the truth of each rater.
+        seed: (2,) integers.
+
+    Returns:
+        the example without the truth of each rater.
+    """
+    stated = example[PREFIX + "visible"] + example[PREFIX + "absent"] > 0  # (R, N)
+    order = tf.random.stateless_uniform([stated.shape[0], 1], seed)
+    chosen = tf.argmax(tf.where(stated, order, -1.0), axis=0)  # (N,) the first in this order who states something
+    each = tf.stack([chosen, tf.range(stated.shape[1], dtype=chosen.dtype)], axis=1)
+    taken = {name: tf.gather_nd(example[PREFIX + name], each) for name in TRUTH}
+    return {name: value for name, value in example.items() if not name.startswith(PREFIX)} | taken
 
 
 def without_autotune(data: tf.data.Dataset) -> tf.data.Dataset:

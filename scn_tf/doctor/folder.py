@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from scn_tf.data import images
-from scn_tf.data.description import Description, read_description
+from scn_tf.data.annotations import Annotations
+from scn_tf.data.description import Description, bad_raters, read_description
 from scn_tf.data.text import read_text
 from scn_tf.doctor.finding import Found
-from scn_tf.doctor.table import read_table
+from scn_tf.doctor.table import read_raters, read_table
 from scn_tf.errors import DatasetError
 from scn_tf.messages import cut, visible
 from scn_tf.storage import documents
@@ -32,6 +33,7 @@ class Folder:
         rows: ID -> line of the table.
         files: ID -> image file.
         splits: name -> IDs in order, as written.
+        raters: name -> table, if the set has several raters; ``landmarks`` are then their means.
         problems: kind -> what was wrong on the way.
     """
 
@@ -42,6 +44,7 @@ class Folder:
     rows: dict[str, int] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     splits: dict[str, list[str]] = field(default_factory=dict)
+    raters: dict[str, Annotations] = field(default_factory=dict)
     problems: dict[str, list[Found]] = field(default_factory=dict)
 
     def report(self, kind: str, found: Found) -> None:
@@ -56,6 +59,8 @@ class Folder:
     @property
     def table_name(self) -> str:
         """Name of the table in the folder, for messages."""
+        if self.raters:
+            return "mean of the raters"
         return shown(self.description.annotations if self.description else "landmarks.csv")
 
 
@@ -73,7 +78,10 @@ def read_folder(root: Path) -> Folder:
     folder.description = _description(folder)
     _find_images(folder)
     if folder.description is not None:
-        read_table(folder)
+        if folder.description.raters:
+            read_raters(folder)
+        else:
+            read_table(folder)
     _read_splits(folder)
     return folder
 
@@ -123,6 +131,8 @@ def _check_lengths(description: Description) -> None:
         raise ValueError("spacing_mm")
     if Path(description.annotations).is_absolute():
         raise ValueError("annotations")
+    if bad_raters(description.raters):
+        raise ValueError("raters")
 
 
 def _find_images(folder: Folder) -> None:

@@ -61,7 +61,9 @@ class Inspection:
         return self.folder.problems.get(kind, [])
 
     def line(self, image_id: str) -> str:
-        """Place of an image's row, for messages: ``landmarks.csv, line 4 (hand_003)``."""
+        """Place of an image's row, for messages: ``landmarks.csv, line 4 (hand_003)``. A mean of raters has no line."""
+        if self.folder.raters:
+            return f"{self.folder.table_name} ({shown(image_id)})"
         return f"{self.folder.table_name}, line {self.folder.rows.get(image_id, 0)} ({shown(image_id)})"
 
     def file(self, image_id: str) -> str:

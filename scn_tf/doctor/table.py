@@ -2,11 +2,13 @@
 
 import re
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scn_tf.data.annotations import Expected, read_annotations
+from scn_tf.data import raters
+from scn_tf.data.annotations import Annotations, Expected, read_annotations
 from scn_tf.data.annotations.formats import scn
 from scn_tf.data.annotations.reading import format_of
 from scn_tf.data.text import read_text
@@ -37,6 +39,25 @@ def read_table(folder: "Folder") -> None:
         folder.landmarks, folder.absent, folder.rows = found.points, found.absent, found.rows
     except (DatasetError, ConfigError) as error:
         folder.report("table", Found(str(error)))
+
+
+def read_raters(folder: "Folder") -> None:
+    """Fill ``raters`` of a folder whose description names some, and ``landmarks``, ``absent`` and ``rows`` with their means."""
+    description = known(folder.description)
+    for name, place in description.raters.items():
+        one = replace(
+            folder,
+            description=description.model_copy(update={"annotations": place, "raters": {}}),
+            landmarks={},
+            absent={},
+            rows={},
+            raters={},
+        )
+        read_table(one)  # problems are those of the folder
+        if one.landmarks:
+            folder.raters[name] = Annotations(one.landmarks, one.rows, absent=one.absent)
+    found = raters.mean(folder.raters)
+    folder.landmarks, folder.absent, folder.rows = found.points, found.absent, found.rows
 
 
 def _read_rows(folder: "Folder", text: str, expected: Expected) -> None:

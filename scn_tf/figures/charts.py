@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -118,6 +119,47 @@ def errors_and_radii(errors: Array, radii: Array, unit: str, *, seed: int = 0) -
         xlabel=f"95 % radius ({unit})", ylabel=f"error ({unit})", xlim=(0, 1.05 * ends[1]), ylim=(0, 1.05 * max(errors.max(), ends[1]))
     )
     axis.grid(alpha=0.3)
+    return _png(figure)
+
+
+class Differences(NamedTuple):
+    """One panel of a Bland-Altman picture.
+
+    Fields:
+
+    - ``mean``, ``difference``: (P,) of two methods.
+    - ``limits``: of agreement of these; None if there are too few.
+    - ``beside``: limits of other methods, to compare.
+    """
+
+    mean: Array
+    difference: Array
+    limits: Sequence[float] | None
+    beside: Sequence[float] | None
+
+
+def bland_altman(panels: Mapping[str, Differences], unit: str, *, seed: int = 0) -> bytes:
+    """PNG of differences against means, a panel per axis (Bland and Altman 1986). Some dots are drawn if there are many.
+
+    Args:
+        panels: name of the axis -> what it shows.
+        unit: of all values.
+        seed: of the draw.
+    """
+    figure = Figure(figsize=(4.4 * len(panels), 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    rows = figure.subplots(1, len(panels), squeeze=False, sharey=True)
+    for axis, (name, panel) in zip(rows[0], panels.items(), strict=True):
+        drawn = np.random.default_rng(seed).permutation(len(panel.mean))[:MAX_DOTS]
+        axis.plot(panel.mean[drawn], panel.difference[drawn], ".", color="C0", markersize=4, alpha=0.6)
+        if panel.limits is not None:
+            for value in (*panel.limits, np.mean(panel.limits)):
+                axis.axhline(value, color="C3", linewidth=1)
+        for value in panel.beside or ():
+            axis.axhline(value, color="0.3", linewidth=1, linestyle="--")
+        axis.set(xlabel=f"mean of both along {name} ({unit})", ylabel=f"difference along {name} ({unit})")
+        axis.tick_params(labelleft=True)
+        axis.grid(alpha=0.3)
     return _png(figure)
 
 

@@ -87,7 +87,7 @@ def read(path: Path, name: str | None, images: Path | None, asked: Asked) -> Sou
 def _table(root: Path) -> tuple[Found, str]:
     """Annotations of a data set, and their format."""
     description = read_description(root / DESCRIPTION)
-    path = root / description.annotations
+    path = root / description.only_table
     return search([path]), format_of(path, description.annotation_format).name
 
 

@@ -62,7 +62,7 @@ def _of_data_set(root: Path) -> list[Path]:
     """Images and annotations of a data set; empty for other sources. Its further folders, such as label maps, are no source."""
     if not os.path.isfile(root / DESCRIPTION):
         return []
-    table = root / read_description(root / DESCRIPTION).annotations
+    table = root / read_description(root / DESCRIPTION).only_table
     if not os.path.exists(table):
         raise DatasetError(f"{visible(str(table))}: no such file; {DESCRIPTION} names it as the annotations of the data set.")
     return [table, *([root / IMAGES] if os.path.isdir(root / IMAGES) else [])]

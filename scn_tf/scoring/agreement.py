@@ -51,12 +51,13 @@ def summarize(agreement: Agreement) -> dict[str, dict[str, Any]]:
     and ``unit``. A figure is None if there are too few errors.
     """
     return {
-        one.name: _figures(column[np.isfinite(column)], unit)
+        one.name: figures(column[np.isfinite(column)], unit)
         for one, column, unit in zip(agreement.measurements, agreement.errors.T, agreement.units, strict=True)
     }
 
 
-def _figures(errors: Array, unit: str) -> dict[str, Any]:
+def figures(errors: Array, unit: str) -> dict[str, Any]:
+    """Figures of the errors (P,) of one measurement, see :func:`summarize`."""
     mean = float(errors.mean()) if errors.size else None
     sd = float(errors.std(ddof=1)) if errors.size > 1 else None
     limits = None if mean is None or sd is None else [mean - LIMITS * sd, mean + LIMITS * sd]

@@ -13,7 +13,7 @@ from scn_tf.data.dataset import Dataset
 from scn_tf.data.fingerprint import check_against_model
 from scn_tf.runs.info import ModelInfo
 from scn_tf.runs.training_images import calibrated_on
-from scn_tf.scoring import agreement, alignment, evaluated_data, gallery, localization, report, scores, trust
+from scn_tf.scoring import agreement, alignment, evaluated_data, gallery, localization, raters, report, scores, trust
 from scn_tf.scoring.gallery import Evaluated, Maps
 from scn_tf.scoring.trust import Stated
 from scn_tf.storage import files, ownership, tables
@@ -67,11 +67,14 @@ def evaluate_landmarks(
     points, truth = _compared(result, info.trained)
     stated = _stated(result)
     radii = None if stated is None else result["radius95"][..., None] * result["file_per_pixel"][:, None]
-    found = Evaluated(ids, names, own, errors, unit, info.trained, percent, points, truth, stated, radii)
+    rated = raters.rated(result, dataset, ids, info.trained) if dataset.raters else None
+    found = Evaluated(ids, names, own, errors, unit, info.trained, percent, points, truth, stated, radii, rated)
     summary |= _trust(found, result, info, dataset)
     summary["intervals95"] |= trust.intervals(found.measured, stated)
     measured = _measured(found, info, dataset, result["unit_per_pixel"])
     summary["measurements"] = agreement.summarize(measured)
+    if rated is not None:
+        summary[raters.KEY] = raters.summarize(rated, dataset, ids, names, unit)
     summary |= evaluated_data.stated(dataset, ids, split, info)
     title = f"{info.name}, split {split}"
     curve = report.curve(errors[:, info.trained], unit, f"{info.name}, {split}")

@@ -13,6 +13,7 @@ from scn_tf.data.images import Image
 from scn_tf.data.preprocess import network_input
 from scn_tf.figures import charts, pages, sheets
 from scn_tf.figures.marks import Marks
+from scn_tf.scoring.raters import Rated
 from scn_tf.scoring.trust import Stated
 from scn_tf.types import Array, known
 
@@ -28,6 +29,7 @@ class Evaluated(NamedTuple):
     ``trained``: (N,) bool. ``percent``: errors (I, N) relative to a length of the image. ``found`` and ``truth``: points (I, N, d)
     in network pixels, NaN if absent or not trained. ``stated``: what a calibrated model stated of its errors, and ``radii`` (I, N, d):
     radius95 in pixels of the image as loaded, along each of its axes; None if it is not calibrated.
+    ``rated``: points of several raters; None if the set has none.
     """
 
     ids: Sequence[str]
@@ -41,6 +43,7 @@ class Evaluated(NamedTuple):
     truth: Array
     stated: Stated | None = None
     radii: Array | None = None
+    rated: Rated | None = None
 
     @property
     def measured(self) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 
 from scn_tf.figures import charts, pages, pictures
 from scn_tf.messages import cut, visible
-from scn_tf.scoring import agreement, alignment, gallery, scores, trust_report
+from scn_tf.scoring import agreement, alignment, gallery, raters_report, scores, trust_report
 from scn_tf.scoring.gallery import Evaluated, Gallery
 from scn_tf.types import Array, known
 
@@ -20,7 +20,7 @@ def write(title: str, summary: dict[str, Any], found: Evaluated, curve: bytes, s
 
     Args:
         title: of the page.
-        summary: of :func:`scn_tf.scoring.scores.summarize`, with ``intervals95``, ``measurements`` and ``trust``.
+        summary: of :func:`scn_tf.scoring.scores.summarize`, with ``intervals95``, ``measurements``, ``trust`` and ``raters``.
         found: points and errors.
         curve: PNG of the errors' distribution.
         source: data set, settings and heatmaps for the pictures.
@@ -34,6 +34,7 @@ def write(title: str, summary: dict[str, Any], found: Evaluated, curve: bytes, s
         "Distribution of errors": pages.pictures([pages.picture(curve, "png", "cumulative error distribution"), _boxes(found)]),
         "Direction of errors": where + explained,
         "How far to trust the answers": trust_report.section(summary, found),
+        "Raters": raters_report.section(summary, found.rated),
         **_pictures(shown, heatmaps=source.maps is not None, stated=found.stated is not None),
         "Landmarks": pages.table(_landmarks(found)),
         "Images": _images(found),

@@ -7,7 +7,7 @@ import numpy as np
 
 from scn_tf.data.coverage import listed
 from scn_tf.errors import DatasetError
-from scn_tf.scoring import resampling, trust
+from scn_tf.scoring import raters, resampling, trust
 from scn_tf.scoring.trust import Stated
 from scn_tf.storage.files import counted
 from scn_tf.types import Array
@@ -201,6 +201,7 @@ def table(summary: dict[str, Any]) -> str:
         lines.append(f"point error   mean {summary['nme_percent']:.3f} % of the {summary['nme_reference']}")
         lines.append("within        " + "   ".join(f"{limit} %: {summary['pck_percent'][limit]:.2f} %" for limit in PCK_PERCENT))
     lines += trust.lines(summary)
+    lines += raters.lines(summary)
     if summary.get("untrained_landmarks"):
         lines.append(f"not trained   {listed(summary['untrained_landmarks'])}: in no training image, left out of all figures above")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from scn_tf.config import Config
-from scn_tf.data import coverage, evidence, pipeline
+from scn_tf.data import coverage, evidence, pipeline, raters
 from scn_tf.data.dataset import Dataset
 from scn_tf.errors import ConfigError, DatasetError
 from scn_tf.figures import sheets
@@ -43,7 +43,9 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
     def count(example: dict[str, Array]) -> None:
         annotated[:] += example["annotated"] > 0
 
-    training = pipeline.examples(dataset, ids[0], config, measured=False, observe=look)
+    raters.check(chosen.rater, dataset)
+    raters.warn_of_missing_rows(chosen.rater, dataset, ids[0])
+    training = pipeline.examples(dataset, ids[0], config, measured=False, rater=chosen.rater, observe=look)
     validation = pipeline.examples(dataset, ids[1], config, observe=count)
     untrained = tuple(coverage.untrained(names, shown))
     if not shown.any():
@@ -90,9 +92,10 @@ def evaluator(
 def greeting(job: Job, system: str, *, board: bool = True) -> str:
     """Text that a training prints at its start: data, lines about the system, and paths."""
     train_count, val_count = job.counts
+    annotated = raters.line(job.config.data.rater, job.dataset, job.ids[0])
     return (
         f"Data     {job.info.name} ({job.dataset.root}): {train_count} training, {val_count} validation images, "
-        f"{len(job.info.landmarks)} landmarks\n{system}\n"
+        f"{len(job.info.landmarks)} landmarks\n{annotated}{system}\n"
         f"Points   {job.folder.annotations}   (first training images: do the points lie where they belong?)\n"
         f"Run      {job.folder}" + (f"   (tensorboard --logdir {job.folder.tensorboard})" if board else "")
     )
