@@ -21,6 +21,7 @@ from scn_tf.types import Array, Estimates, Locate, Located
 from scn_tf.uncertainty.units import in_unit
 
 MEASUREMENTS = "measurements.csv"
+MEASURED = "measurements_coverage95_percent"  # key of the summary
 FILES = ("predictions.csv", "summary.json", "per_landmark.csv", "ced.png", "report.html", MEASUREMENTS, "errors.csv")
 
 
@@ -70,6 +71,8 @@ def evaluate_landmarks(
     summary["intervals95"] |= trust.intervals(found.measured, stated)
     measured = _measured(found, info, dataset, result["unit_per_pixel"])
     summary["measurements"] = agreement.summarize(measured)
+    summary[MEASURED], ends = agreement.coverage(measured)
+    summary["intervals95"] |= {} if ends is None else {MEASURED: ends}
     summary |= evaluated_data.stated(dataset, ids, split, info)
     title = f"{info.name}, split {split}"
     curve = report.curve(errors[:, info.trained], unit, f"{info.name}, {split}")
@@ -133,7 +136,7 @@ def _measured(found: Evaluated, info: ModelInfo, dataset: Dataset, unit_per_pixe
     if not texts:
         texts, names = info.measurements, info.landmarks
     chosen = measurements.read(texts, names, info.dims)
-    return agreement.compare(chosen, found.found, found.truth, unit_per_pixel, found.unit)
+    return agreement.compare(chosen, found.found, found.truth, unit_per_pixel, found.unit, found.stated)
 
 
 def _write_measurements(path: Path, ids: Sequence[str], measured: agreement.Agreement) -> None:

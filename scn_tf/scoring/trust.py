@@ -183,6 +183,8 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
         f"{what} {summary['area95_mean']:.4g} {trust['area_unit']}",
         f"expected      mean error {trust['expected_error_mean']:.3f} {unit}, found {trust['error_mean']:.3f} {unit}",
     ]
+    if (share := summary.get("measurements_coverage95_percent")) is not None:
+        found.append(f"measurements  95 % intervals hold {share:.2f} % of the values")
     if same := trust.get("calibration", {}).get("among_these"):
         found.append(f"              {same} of these {summary['images']} images calibrated the model: judge its radii by others")
     return found
