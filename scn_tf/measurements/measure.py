@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scn_tf.measurements.expressions import Part, parse
+from scn_tf.measurements.functions import ANGLE
 from scn_tf.messages import UNPRINTABLE, cut, short, visible
 from scn_tf.types import Array, Vector
 
 MAX_MEASUREMENTS = 500
 MAX_NAME = 200  # characters
+SIGNED = "signed_angle"  # the function whose values come round again
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,13 @@ def compute(measurements: Sequence[Measurement], points: ArrayLike, pixel_size: 
     with np.errstate(all="ignore"):
         values = np.stack([measurement.part.evaluate(places) for measurement in measurements], axis=-1)
     return np.where(np.isfinite(values), values, np.nan)
+
+
+def differences(measurements: Sequence[Measurement], values: Array, others: Array) -> Array:
+    """Values (..., M) minus others. Of signed angles they are between -180 and 180 degrees: 179 and -179 are 2 degrees apart."""
+    apart = values - others
+    angles = np.array([one.part.kind == ANGLE and SIGNED in one.text for one in measurements], bool)
+    return np.where(angles, (apart + 180.0) % 360.0 - 180.0, apart)
 
 
 def unit_of_lengths(pixel_size: Vector | None) -> str:

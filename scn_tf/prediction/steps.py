@@ -19,6 +19,7 @@ from scn_tf.errors import DataWarning
 from scn_tf.measurements import Measured
 from scn_tf.runs.info import ModelInfo
 from scn_tf.types import Array, Estimates, Located, PathName, Vector, mapped
+from scn_tf.uncertainty.propagation import intervals
 from scn_tf.uncertainty.units import in_unit
 
 
@@ -28,9 +29,9 @@ class Prediction(NamedTuple):
     ``landmarks`` (N, d), (x, y[, z]): pixels of the file or array; mm (LPS) if ``coordinates`` is
     ``"physical"``. ``scores`` (N,): the heatmaps' maxima. ``names``: N landmark names.
     ``array_landmarks`` (N, d): the same points in pixels of ``image.array``. ``measurements``: name of each measurement of the
-    data set -> ``value`` (None if it does not exist) and ``unit``. ``estimates``: how far the points can be trusted
-    (:class:`scn_tf.types.Estimates`), None if the model is not calibrated, and so ``array_radii`` (N, d): ``radius95`` in pixels of
-    ``image.array`` along each of its axes.
+    data set -> ``value`` (None if it does not exist) and ``unit``, of a calibrated model also ``low95`` and ``high95``.
+    ``estimates``: how far the points can be trusted (:class:`scn_tf.types.Estimates`), None if the model is not calibrated, and so
+    ``array_radii`` (N, d): ``radius95`` in pixels of ``image.array`` along each of its axes.
     """
 
     landmarks: Array
@@ -131,6 +132,7 @@ def answer(prepared: Prepared, located: Located, info: ModelInfo) -> Prediction:
         info: facts of the model.
     """
     array_landmarks = geometry.apply(np.linalg.inv(prepared.input_from_array), np.asarray(located.landmarks))
+    estimates = _estimates(prepared, located, info)
     return Prediction(
         landmarks=geometry.apply(prepared.own_from_array, array_landmarks),
         scores=np.asarray(located.scores),
@@ -138,8 +140,8 @@ def answer(prepared: Prepared, located: Located, info: ModelInfo) -> Prediction:
         coordinates=prepared.coordinates,
         array_landmarks=array_landmarks,
         image=prepared.image,
-        measurements=_measured(info, array_landmarks, prepared.pixel_size),
-        estimates=_estimates(prepared, located, info),
+        measurements=_measured(info, array_landmarks, prepared.pixel_size, estimates),
+        estimates=estimates,
         array_radii=None if located.radius95 is None else np.outer(np.asarray(located.radius95), _array_per_network(prepared)),
     )
 
@@ -156,13 +158,17 @@ def _array_per_network(prepared: Prepared) -> Array:
     return 1.0 / np.diag(prepared.input_from_array)[:-1]
 
 
-def _measured(info: ModelInfo, array_landmarks: Array, pixel_size: Array | None) -> Measured:
-    """Measurements of one image."""
+def _measured(info: ModelInfo, array_landmarks: Array, pixel_size: Array | None, estimates: Estimates | None) -> Measured:
+    """Measurements of one image, with intervals if there are estimates, which have the same unit."""
     if not info.measurements:
         return {}
     chosen = measurements.read(info.measurements, info.landmarks, info.dims)
-    values = measurements.compute(chosen, array_landmarks, pixel_size)
-    return measurements.as_json(chosen, values, measurements.unit_of_lengths(pixel_size))
+    places = array_landmarks if pixel_size is None else array_landmarks * pixel_size
+    values, lengths = measurements.compute(chosen, places), measurements.unit_of_lengths(pixel_size)
+    if estimates is None:
+        return measurements.as_json(chosen, values, lengths)
+    radius = np.where(info.trained, estimates.radius95, np.nan)  # of the others it means nothing
+    return measurements.as_json(chosen, values, lengths, intervals(chosen, places, estimates.expected_error, radius))
 
 
 def _from_array(

@@ -23,6 +23,7 @@ from scn_tf.uncertainty.peak_statistics import LOWEST
 from scn_tf.uncertainty.units import in_unit
 
 MEASUREMENTS = "measurements.csv"
+MEASURED = "measurements_coverage95_percent"  # key of the summary
 FILES = ("predictions.csv", "summary.json", "per_landmark.csv", "ced.png", "report.html", MEASUREMENTS, "errors.csv")
 
 
@@ -75,6 +76,8 @@ def evaluate_landmarks(
     summary["measurements"] = agreement.summarize(measured)
     if rated is not None:
         summary[raters.KEY] = raters.summarize(rated, dataset, ids, names, unit)
+    summary[MEASURED], ends = agreement.coverage(measured)
+    summary["intervals95"] |= {} if ends is None else {MEASURED: ends}
     summary |= evaluated_data.stated(dataset, ids, split, info)
     title = f"{info.name}, split {split}"
     curve = report.curve(errors[:, info.trained], unit, f"{info.name}, {split}")
@@ -140,7 +143,7 @@ def _measured(found: Evaluated, info: ModelInfo, dataset: Dataset, unit_per_pixe
     if not texts:
         texts, names = info.measurements, info.landmarks
     chosen = measurements.read(texts, names, info.dims)
-    return agreement.compare(chosen, found.found, found.truth, unit_per_pixel, found.unit)
+    return agreement.compare(chosen, found.found, found.truth, unit_per_pixel, found.unit, found.stated)
 
 
 def _write_measurements(path: Path, ids: Sequence[str], measured: agreement.Agreement) -> None:

@@ -30,7 +30,7 @@ def write(title: str, summary: dict[str, Any], found: Evaluated, curve: bytes, s
     where, explained = _where(found, source, sample)
     sections = {
         "Figures": _figures(summary),
-        "Measurements": _measurements(summary["measurements"]),
+        "Measurements": _measurements(summary),
         "Distribution of errors": pages.pictures([pages.picture(curve, "png", "cumulative error distribution"), _boxes(found)]),
         "Direction of errors": where + explained,
         "How far to trust the answers": trust_report.section(summary, found),
@@ -56,11 +56,17 @@ def _figures(summary: dict[str, Any]) -> str:
     return lines + pages.table(scores.with_intervals(summary), sort=False) + pages.paragraph(SOURCES, note=True)
 
 
-def _measurements(summary: dict[str, dict[str, Any]]) -> str:
-    if not summary:
+def _measurements(summary: dict[str, Any]) -> str:
+    if not summary["measurements"]:
         return ""
     note = "Errors are found minus annotated values. About 95 % of the errors lie between the limits of agreement (mean ± 1.96 SD)."
-    return pages.table(agreement.table(summary), texts=(0, 1)) + pages.paragraph(note, note=True)
+    share = summary.get("measurements_coverage95_percent")
+    if share is not None:
+        note += (
+            f" {share:.1f} % of the annotated values lie in the interval that should contain 95 %. This holds over all measurements "
+            "together, and takes errors of different landmarks for independent: single measurements may have more or less."
+        )
+    return pages.table(agreement.table(summary["measurements"]), texts=(0, 1)) + pages.paragraph(note, note=True)
 
 
 def _boxes(found: Evaluated) -> str:

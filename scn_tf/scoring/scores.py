@@ -123,6 +123,7 @@ def with_intervals(summary: Mapping[str, Any]) -> list[tuple[object, ...]]:
         "nme_percent": f"mean point error (% of the {summary['nme_reference']})",
         "coverage95_percent": "points within their 95 % radius (%)",
         "radius95_mean": f"mean 95 % radius ({unit})",
+        "measurements_coverage95_percent": "measured values inside their 95 % interval (%)",
     }
     lines: list[tuple[object, ...]] = [("figure", "value", "95 % from", "to")]
     for key, title in titles.items():

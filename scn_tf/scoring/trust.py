@@ -190,6 +190,8 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
             else f"holds {100 * presence['recall']:.2f} % of the {presence['shown']} landmarks in an image   "
         )
         found.append(f"present       {kept}refuses {100 * presence['specificity']:.2f} % of the {presence['absent']} absent ones")
+    if (share := summary.get("measurements_coverage95_percent")) is not None:
+        found.append(f"measurements  95 % intervals hold {share:.2f} % of the values")
     if same := trust.get("calibration", {}).get("among_these"):
         found.append(f"              {same} of these {summary['images']} images calibrated the model: judge its radii by others")
     return found
