@@ -7,11 +7,12 @@ import shutil
 import numpy as np
 import pytest
 
+import scn_tf
 from scn_tf import cli
 from scn_tf.prediction import review, run
 from scn_tf.runs import checkpoints
 from scn_tf.types import Estimates
-from tests.calibrated import calibrated
+from tests.calibrated import calibrated, seeing
 
 NAMES = ("tip", "base", "root", "end")
 
@@ -24,11 +25,16 @@ def said(times, *, present=None, image_ok=True):
 
 @pytest.fixture(scope="module")
 def folder(hands_2d, tmp_path_factory):
-    """Six ordinary images of a data set, and one in which nothing can be found."""
+    """Six images."""
     folder = tmp_path_factory.mktemp("images")
     for number in range(6):
         shutil.copy(hands_2d / "images" / f"hand_00{number}.png", folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def seeing_2d(calibrated_2d, tmp_path_factory):
+    return seeing(calibrated_2d, tmp_path_factory.mktemp("seeing") / "model.keras")
 
 
 def reviewed(model, folder, tmp_path, *more):
@@ -73,8 +79,8 @@ def test_reasons_are_in_words_and_the_sharpest_comes_first(estimates, text):
     assert review.reasons(NAMES, estimates) == text
 
 
-def test_the_worst_images_are_written_in_order_and_no_others(calibrated_2d, folder, tmp_path, capsys):
-    assert reviewed(calibrated_2d, folder, tmp_path, "--review-count", 4) == 0
+def test_the_worst_images_are_written_in_order_and_no_others(seeing_2d, folder, tmp_path, capsys):
+    assert reviewed(seeing_2d, folder, tmp_path, "--review-count", 4) == 0
     said = capsys.readouterr().out
     assert f"review: 4 images, {sum('no doubt' not in row['reasons'] for row in table(tmp_path))} of them doubtful" in said
     rows = table(tmp_path)
@@ -82,9 +88,7 @@ def test_the_worst_images_are_written_in_order_and_no_others(calibrated_2d, fold
     assert [row["picture"] for row in rows] == [f"00{rank}_{row['id']}.png" for rank, row in enumerate(rows, start=1)]
     assert contents(tmp_path) == sorted([*(row["picture"] for row in rows), "review.csv"])
     # All images in the order of their need, by the library itself.
-    import scn_tf
-
-    predictor = scn_tf.load(calibrated_2d)
+    predictor = scn_tf.load(seeing_2d)
     needs = {path.stem: review.need(predictor.predict(path).estimates) for path in sorted(folder.iterdir())}
     assert len({need[1:] for need in needs.values()}) == 6
     assert [row["id"] for row in rows] == sorted(needs, key=needs.get, reverse=True)[:4]

@@ -37,15 +37,15 @@ class Review(NamedTuple):
 
     Attributes:
         folder: of the pictures and the table.
-        count: number of images.
+        images: how many to show at most.
     """
 
     folder: Path
-    count: int = COUNT
+    images: int = COUNT
 
     def picture(self, rank: int, image_id: str) -> str:
         """Name of a picture. Names sort in the order of ranks."""
-        return f"{rank:0{max(3, len(str(self.count)))}d}_{image_id}.png"
+        return f"{rank:0{max(3, len(str(self.images)))}d}_{image_id}.png"
 
 
 def chosen(folder: Path | None, count: int | None) -> Review | None:
@@ -88,7 +88,7 @@ def write(
 ) -> str:
     """Write the table and the pictures in place of those of an earlier call.
 
-    The images are read again, since only the last one decides which are worst. Memory holds the points of ``review.count`` images.
+    The images are read again, since only the last one decides which are worst. Memory holds the points of ``review.images`` images.
 
     Args:
         review: what to write.
@@ -104,7 +104,7 @@ def write(
         WriteError: a file cannot be written.
     """
     stated = ((one, one.estimates) for one in found if one.estimates is not None)
-    worst = heapq.nlargest(review.count, stated, key=lambda pair: need(pair[1]))
+    worst = heapq.nlargest(review.images, stated, key=lambda pair: need(pair[1]))
     names = [review.picture(rank, one.id) for rank, (one, _) in enumerate(worst, start=1)]
     rows = [(rank, one.id, names[rank - 1], reasons(info.landmarks, said)) for rank, (one, said) in enumerate(worst, start=1)]
     for path in _earlier(review.folder):
