@@ -56,7 +56,7 @@ def write_set(folder, source, pool, held, annotated):
 
 
 def trained(place, source, seed, options):
-    """Train on the set of a place and judge on the whole set; returns its figures."""
+    """Train on the set of a place and judge on the whole set; returns its error and the unit."""
     run = place / "run"
     judged = run / "evaluation" / "val" / "summary.json"
     if not judged.is_file():
@@ -65,10 +65,12 @@ def trained(place, source, seed, options):
             words = ["train", "--config", options.config, "--data.root", str(place / "set"), "--data.val_split", HELD]
             words += ["--train.seed", str(seed), "--run-dir", str(run), "--minutes", f"{options.minutes:g}", *options.more]
             call(words, place / "log.txt")
+        call(["calibrate", str(run), "--split", HELD], place / "log.txt")
         call(["evaluate", str(run), "--split", "val", "--data.root", str(source)], place / "log.txt")
     found = json.loads(judged.read_text())
-    print(f"{place.parent.name} {place.name}: {found[f'pe_mean_{found['unit']}']:.3f} {found['unit']}", flush=True)
-    return found
+    error, unit = found[f"pe_mean_{found['unit']}"], found["unit"]
+    print(f"{place.parent.name} {place.name}: {error:.3f} {unit}", flush=True)
+    return round(error, 4), unit
 
 
 def asked(place, count):
@@ -99,9 +101,8 @@ def rows_of(seed, source, options):
                 more = asked(place, size - len(annotated)) if arm == "next" else left
                 place, annotated = start.with_name(f"{arm}_{size}"), [*annotated, *more[: size - len(annotated)]]
             write_set(place / "set", source, pool, held, annotated)
-            found = trained(place, source, seed, options)
-            error = found[f"pe_mean_{found['unit']}"]
-            yield {"seed": seed, "arm": arm, "images": size, "pe_mean": round(error, 4), "unit": found["unit"], "ids": " ".join(annotated)}
+            error, unit = trained(place, source, seed, options)
+            yield {"seed": seed, "arm": arm, "images": size, "pe_mean": error, "unit": unit, "ids": " ".join(annotated)}
 
 
 def table(rows, options, machine):

@@ -38,7 +38,9 @@ def seeing_2d(calibrated_2d, tmp_path_factory):
 
 
 def reviewed(model, folder, tmp_path, *more):
-    return cli.main(["predict", str(model), str(folder), "--out", str(tmp_path / "p.csv"), "--review", str(tmp_path / "r"), *map(str, more)])
+    return cli.main(
+        ["predict", str(model), str(folder), "--out", str(tmp_path / "p.csv"), "--review", str(tmp_path / "r"), *map(str, more)]
+    )
 
 
 def table(tmp_path):
@@ -111,7 +113,9 @@ def test_a_finished_table_is_reviewed_later_without_computing_it_again(calibrate
     assert cli.main(out) == 0
     before = (tmp_path / "p.csv").read_bytes()
     todo, original = [], run.stream
-    monkeypatch.setattr(run, "stream", lambda locate, info, sources, **more: todo.append(sources) or original(locate, info, sources, **more))
+    monkeypatch.setattr(
+        run, "stream", lambda locate, info, sources, **more: todo.append(sources) or original(locate, info, sources, **more)
+    )
     assert reviewed(calibrated_2d, folder, tmp_path, "--review-count", 2, "--resume") == 0
     assert todo == [[None] * 6]
     assert len(contents(tmp_path)) == 3
@@ -149,7 +153,9 @@ def test_what_a_calibration_states_decides_the_reasons(run_2d, folder, tmp_path)
     info = checkpoints.read_info(model)
     # All landmarks of this model have their usual error, on all images: nothing is doubtful.
     assert reviewed(model, folder / "hand_001.png", tmp_path) == 0
-    assert re.fullmatch(r"no doubt; largest of all: \w+: 95 % radius [\d.]+ mm, expected error 1.0 times the usual", table(tmp_path)[0]["reasons"])
+    assert re.fullmatch(
+        r"no doubt; largest of all: \w+: 95 % radius [\d.]+ mm, expected error 1.0 times the usual", table(tmp_path)[0]["reasons"]
+    )
     strange = info.calibration.model_copy(update={"largest_strangeness": 1e-9, "lowest_presence": 1e9})
     checkpoints.restate(model, info.model_copy(update={"calibration": strange}))
     assert reviewed(model, folder / "hand_001.png", tmp_path) == 0
@@ -168,7 +174,7 @@ def test_first_mistakes_are_told_before_any_work(calibrated_2d, bare_2d, folder,
         "scn-tf calibrate RUN": (bare_2d, out, "--review", tmp_path / "r"),
         "--review-count: expected at least 1 image, received 0": (calibrated_2d, out, "--review", tmp_path / "r", "--review-count", 0),
         "--review-count: needs --review, a folder": (calibrated_2d, out, "--review-count", 3),
-        "is also the folder of --overlay; choose another --review folder": (calibrated_2d, out, "--review", tmp_path, "--overlay", tmp_path),
+        "is also the folder of --overlay; choose another": (calibrated_2d, out, "--overlay", tmp_path, "--review", tmp_path),
         "is also the table of --review": (calibrated_2d, rows, "--review", tmp_path),
         "007_scan.png: already exists and was not written by scn_tf": (calibrated_2d, out, "--review", tmp_path / "theirs"),
         "review.csv: is damaged; remove it": (calibrated_2d, out, "--review", tmp_path / "damaged"),
