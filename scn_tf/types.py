@@ -79,6 +79,7 @@ class Estimates(NamedTuple):
         present: (N,) bool, whether the landmark is in the image. None: not known.
         image_ok: whether the image is of the kind that the model was trained on. None: not known.
         doubtful: (N,) bool, whether the expected error is much larger than usual for the landmark. None: not known.
+        usual_error: (N,), expected error of an average image. None: not known.
     """
 
     unit: str
@@ -87,6 +88,7 @@ class Estimates(NamedTuple):
     present: np.ndarray | None = None
     image_ok: bool | None = None
     doubtful: np.ndarray | None = None
+    usual_error: np.ndarray | None = None
 
 
 Array: TypeAlias = np.ndarray

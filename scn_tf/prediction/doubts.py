@@ -1,11 +1,27 @@
-"""How many answers of a table look doubtful, in one line."""
+"""How many answers of a table look doubtful, in one line; and models that can tell."""
 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from scn_tf.errors import CheckpointError
 from scn_tf.prediction.tables import Found
+from scn_tf.runs.info import ModelInfo
 from scn_tf.storage.files import counted
+from scn_tf.types import PathName
+
+
+def check_calibrated(model: PathName, info: ModelInfo) -> None:
+    """Refuse a model that cannot tell which of its answers are doubtful.
+
+    Raises:
+        CheckpointError: the model is not calibrated; the message says how to calibrate it.
+    """
+    if info.calibration is None:
+        raise CheckpointError(
+            f"{model}: is not calibrated, so it cannot tell where it may be wrong. Calibrate its run with annotated images that did not "
+            "train it: scn-tf calibrate RUN. Then export it again, if this is an export."
+        )
 
 
 class Doubts:

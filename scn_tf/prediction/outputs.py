@@ -91,7 +91,7 @@ def check(outputs: Outputs, image_ids: Iterable[str], out: Path) -> None:
             files.make_folder(folder)
             inside = [path for path in names if path.parent == folder]
             _check_case(folder, inside)
-            _check_own(inside, option)
+            check_own(inside, option)
             if inside:  # the others are alike; each call looks through the folder
                 files.check_writable(max(inside, key=lambda path: len(os.fsencode(path.name))))
 
@@ -104,11 +104,20 @@ def _check_case(folder: Path, paths: list[Path]) -> None:
             raise WriteError(f"{path}: is {first.name} for this disk, where capital and small letters are alike. Rename an image.")
 
 
-def _check_own(paths: list[Path], option: str) -> None:
+def check_own(paths: list[Path], option: str) -> None:
+    """Refuse to replace files of other programs.
+
+    Args:
+        paths: files that would be replaced or removed, if they exist.
+        option: name of the argument that names their folder.
+
+    Raises:
+        WriteError: one exists that scn_tf did not write.
+    """
     foreign = [path for path in paths if os.path.isfile(path) and not ownership.is_ours(path)]
     if foreign:
         more = f", like {len(foreign) - 1} more of {len(paths)}" if len(foreign) > 1 else ""
-        hint = "Pictures of versions before 0.3 carry no mark. " if option == "overlay" else ""
+        hint = "Pictures of versions before 0.3 carry no mark. " if option in ("overlay", "review") else ""
         raise WriteError(
             f"{foreign[0]}: already exists and was not written by scn_tf{more}. {hint}Choose another `{option}` folder, or remove them."
         )
@@ -122,12 +131,21 @@ def write(outputs: Outputs, found: Found, prediction: Prediction) -> None:
         WriteError: a file cannot be written.
     """
     if outputs.overlay is not None:
-        picture = pictures.overlay_figure(prediction.image.array, prediction.array_landmarks, prediction.names, _marks(prediction))
-        with files.replaced(outputs.overlay / f"{found.id}.png") as temporary:
-            temporary.write_bytes(pictures.encode_png(picture))
+        write_overlay(outputs.overlay / f"{found.id}.png", prediction)
     if outputs.format is not None and outputs.folder is not None and outputs.per_image:
         points, facts = tables.annotations([found], prediction.names)
         write_annotations(outputs.folder, points, outputs.format, facts)
+
+
+def write_overlay(path: Path, prediction: Prediction) -> None:
+    """Write a picture of an image with its points, PNG.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    picture = pictures.overlay_figure(prediction.image.array, prediction.array_landmarks, prediction.names, _marks(prediction))
+    with files.replaced(path) as temporary:
+        temporary.write_bytes(pictures.encode_png(picture))
 
 
 def _marks(prediction: Prediction) -> Marks | None:

@@ -15,9 +15,11 @@ from scn_tf.data.images.facts import facts as facts_of
 from scn_tf.errors import DatasetError, ImageError
 from scn_tf.predict import Predictor
 from scn_tf.prediction import outputs as beside
+from scn_tf.prediction import review as reviews
 from scn_tf.prediction import tables
-from scn_tf.prediction.doubts import Doubts
+from scn_tf.prediction.doubts import Doubts, check_calibrated
 from scn_tf.prediction.outputs import Outputs
+from scn_tf.prediction.review import Review
 from scn_tf.prediction.streaming import Outcome, stream
 from scn_tf.prediction.tables import Found, Written
 from scn_tf.storage import files, journal, ownership
@@ -37,6 +39,7 @@ class Result(NamedTuple):
         table: file of a format with one file for all images.
         measurements: table of the measurements, if the model has any and ``out`` is CSV.
         doubts: line about the answers of a calibrated model: unit of the errors, numbers of doubtful points and images.
+        review: line about the images that need a human most, if they were asked for.
     """
 
     found: int
@@ -47,6 +50,7 @@ class Result(NamedTuple):
     table: Path | None
     measurements: Path | None
     doubts: str | None
+    review: str | None
 
 
 def predict_files(
@@ -55,6 +59,7 @@ def predict_files(
     out: Path,
     *,
     outputs: Outputs = NOTHING,
+    review: Review | None = None,
     spacing: Vector | None = None,
     resume: bool = False,
     report: Callable[[str], None] = print,
@@ -67,6 +72,7 @@ def predict_files(
         paths: image files, folders, and zip files of images.
         out: table to write, ``.csv`` or ``.json``.
         outputs: what else to write.
+        review: where to show the images that need a human most. It is written at the end, of all images of the table.
         spacing: (d,) mm per pixel of the files, see :meth:`scn_tf.predict.Predictor.predict`.
         resume: whether to keep what an earlier call with the same ``out`` found.
         report: receives one line per image that is left out.
@@ -76,6 +82,7 @@ def predict_files(
         :class:`Result`. The table is written after an interruption, too.
 
     Raises:
+        CheckpointError: see :func:`scn_tf.predict.load`; or there is a ``review``, and the model is not calibrated.
         ImageError: a path does not exist, or holds no images.
         WriteError: a file cannot be written, or the earlier call had another model or other options.
     """
@@ -83,6 +90,8 @@ def predict_files(
     paths = images.check_exist(paths)
     predictor, checksum = predict.load(model), predict.identity(model)
     info = predictor.info
+    if review is not None:
+        check_calibrated(model, info)
     with contextlib.ExitStack() as stack:
         unpacked = stack.enter_context(images.unpacked(paths))
         sources, unread = images.collect(unpacked.paths, dims=info.dims, unpacked=unpacked.ids) if unpacked.paths else ([], [])
@@ -91,6 +100,8 @@ def predict_files(
         if measured is not None:
             files.check_writable(measured)
         beside.check(outputs, [source.id for source in sources], out)
+        if review is not None:
+            reviews.check(review, outputs, [source.id for source in sources], out)
         keys = [_key(source, unpacked) for source in sources]
         log = stack.enter_context(Journal(journal.path_for(out), _header(checksum, outputs, spacing), resume=resume))
         for line in left_out:
@@ -106,7 +117,8 @@ def predict_files(
             raise
         found, table, doubts = _write_tables(work, out, about)
         _remove_outdated(work, out, about, found)
-    return Result(found, len(info.landmarks), len(done), len(left_out), info.coordinates, table, measured if found else None, doubts)
+        shown = None if review is None else _review(work, review)
+    return Result(found, len(info.landmarks), len(done), len(left_out), info.coordinates, table, measured if found else None, doubts, shown)
 
 
 class Work(NamedTuple):
@@ -165,19 +177,28 @@ def _write_tables(work: Work, out: Path, about: Written) -> tuple[int, Path | No
     Returns:
         (number of images, file of a format with one file for all images, line about doubtful answers).
     """
-    written = {key: source for key, source in work.sources.items() if key in work.log.places}
-    if not written:
+    count = sum(key in work.log.places for key in work.sources)
+    if not count:
         return 0, None, None
+    doubts = Doubts()
+    tables.write(out, doubts.watch(_found(work)), about, work.unpacked.origin)
+    if work.measured is not None:
+        measurements.write_table(work.measured, ((one.id, one.measurements) for one in _found(work)))
+    return count, beside.write_table(work.outputs, _found(work), about.names), doubts.text()
 
-    def found() -> Iterator[Found]:
-        for key, source in written.items():
+
+def _found(work: Work) -> Iterator[Found]:
+    """All predictions of the journal, one after the other."""
+    for key, source in work.sources.items():
+        if key in work.log.places:
             yield tables.restored(work.log.record(key), source.path, source.series)
 
-    doubts = Doubts()
-    tables.write(out, doubts.watch(found()), about, work.unpacked.origin)
-    if work.measured is not None:
-        measurements.write_table(work.measured, ((one.id, one.measurements) for one in found()))
-    return len(written), beside.write_table(work.outputs, found(), about.names), doubts.text()
+
+def _review(work: Work, review: Review) -> str:
+    predictor = work.predictor
+    return reviews.write(
+        review, _found(work), predictor.locate, predictor.info, work.spacing, lambda line: work.report(work.unpacked.shown(line))
+    )
 
 
 def _remove_outdated(work: Work, out: Path, about: Written, found: int) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from scn_tf.types import Estimates, Located
 from scn_tf.uncertainty.calibration import Calibration
-from scn_tf.uncertainty.doubt import doubtful
+from scn_tf.uncertainty.doubt import doubtful, usual_error
 
 
 def in_unit(located: Located, calibration: Calibration | None, unit: str, per_pixel: float) -> Estimates | None:
@@ -25,4 +25,5 @@ def in_unit(located: Located, calibration: Calibration | None, unit: str, per_pi
         present=None if located.present is None else np.asarray(located.present) > 0,
         doubtful=None if calibration is None else doubtful(calibration, np.asarray(located.expected_error)),
         image_ok=None if located.image_ok is None else bool(np.asarray(located.image_ok) > 0),
+        usual_error=None if calibration is None else usual_error(calibration) * per_pixel,
     )

@@ -26,6 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to-dir", type=Path, metavar="DIR", help="folder for the files of --to")
     parser.add_argument("--overlay", type=Path, metavar="DIR", help="also write pictures with the landmarks drawn in")
     parser.add_argument(
+        "--review",
+        type=Path,
+        metavar="DIR",
+        help="also write pictures of the images most in need of a human, worst first, and review.csv with the reasons; "
+        "needs a calibrated model (scn-tf calibrate)",
+    )
+    parser.add_argument("--review-count", type=int, metavar="N", help="number of images in --review (default: 20)")
+    parser.add_argument(
         "--spacing", type=float, nargs="+", metavar="MM", help="mm per pixel, x y (z), of files that state none or a wrong one"
     )
     parser.add_argument("--resume", action="store_true", help="skip images that an earlier call with the same --out has done")
@@ -35,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     """Find landmarks in every readable image. The exit status is 1 if any image was left out."""
     from tqdm import tqdm
 
-    from scn_tf.prediction import outputs, tables
+    from scn_tf.prediction import outputs, review, tables
     from scn_tf.prediction.run import predict_files
     from scn_tf.storage import files
 
@@ -53,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
             options.images,
             options.out,
             outputs=outputs.chosen(options.overlay, options.to, options.to_dir),
+            review=review.chosen(options.review, options.review_count),
             spacing=options.spacing,
             resume=options.resume,
             report=lambda line: _report(spelling.as_typed(line, names)),
@@ -66,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
         )
         if result.doubts:
             print(result.doubts)
+        if result.review:
+            print(result.review)
         if result.measurements:
             print(f"measurements: {result.measurements}")
         if options.to_dir:
@@ -111,6 +122,7 @@ COMMAND = Command(
     examples=(
         "predict hand_xray HAND.jpg --out predictions.csv --overlay pictures",
         "predict runs/first FOLDER --out predictions.json --resume",
+        "predict runs/first FOLDER --review review --review-count 50",
     ),
     add_arguments=add_arguments,
     run=run,
