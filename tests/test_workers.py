@@ -46,7 +46,8 @@ def test_both_pipes_of_a_killed_process_are_closed():
     process.wait()
     process.stdin.write(b"a request that nobody reads")
     workers._end(process)
-    assert process.stdin.closed and process.stdout.closed
+    assert process.stdin.closed
+    assert process.stdout.closed
 
 
 def test_what_a_library_prints_is_no_part_of_an_answer():
