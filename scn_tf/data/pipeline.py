@@ -54,13 +54,14 @@ def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bo
     pixel_size = dataset.pixel_size(image)
     fit = fit_image(image, pixel_size, model, name=str(dataset.files[image_id]))
     chosen = dataset if rater in (MEAN, RANDOM) else dataset.by_rater[rater]
+    truth = _truth(chosen, image_id, image, fit, model)
     by_rater = [_truth(one, image_id, image, fit, model) for one in dataset.by_rater.values()] if rater == RANDOM else []
     mm = dataset.mm_per_pixel(image_id, image) if measured else np.full_like(fit.scale, np.nan)
     return dict(
         array=image.array,
         scale=fit.scale.astype("float32"),
         translation=fit.translation.astype("float32"),
-        **_truth(chosen, image_id, image, fit, model),
+        **truth,
         unit_per_pixel=((np.ones_like(fit.scale) if mm is None else mm) / fit.scale).astype("float32"),
         file_per_pixel=(1.0 / fit.scale).astype("float32"),
         size=image.size.astype("float32"),

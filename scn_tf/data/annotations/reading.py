@@ -58,7 +58,7 @@ def read_annotations(path: Path, expected: Expected, *, coordinates: str, name: 
     row = format_of(path, name)
     if not os.path.exists(path):  # pathlib's raises for a name that is too long
         raise DatasetError(
-            f"{path}: no such file; expected the table of the landmarks, here or at the path of annotations (or raters) in dataset.yaml."
+            f"{path}: no such file; expected the table of the landmarks, here or at the paths of raters or annotations in dataset.yaml."
         )
     found = read_any(path, expected, row)
     if found.frame == "one-based":
