@@ -173,11 +173,11 @@ def test_the_table_of_an_image_has_empty_cells_for_what_is_absent(tmp_path):
     measured = {unit: measurements.as_json(found, values, unit) for unit in ("px", "mm")}
     measurements.write_table(tmp_path / "m.csv", [("a,b", measured["px"]), ("c", measured["mm"])])
     assert (tmp_path / "m.csv").read_text().splitlines()[:5] == [
-        "id,measurement,value,unit",
-        '"a,b",\'=SNA,81.2346,degrees',
-        '"a,b",length,,px',
-        '"a,b",index,0.75,',
-        "c,'=SNA,81.2346,degrees",
+        "id,measurement,value,unit,low95,high95",
+        '"a,b",\'=SNA,81.2346,degrees,,',
+        '"a,b",length,,px,,',
+        '"a,b",index,0.75,,,',
+        "c,'=SNA,81.2346,degrees,,",
     ]
     assert ownership.is_ours(tmp_path / "m.csv")
     assert measured["mm"]["length"] == {"value": None, "unit": "mm"}
