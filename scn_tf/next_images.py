@@ -70,7 +70,7 @@ class Seen(NamedTuple):
     * ``source``: where it is. ``annotated``: whether it has points already.
     * ``points``: (N, d) predicted points, in mm if the pixel size is known.
     * ``picture``, ``value``: of :func:`scn_tf.prediction.selection.small_picture` and :func:`scn_tf.prediction.selection.value`.
-    * ``said``: mean expected error, its unit, and the reason in words.
+    * ``stated``: mean expected error, its unit, and the reason in words.
     """
 
     source: Source
@@ -78,7 +78,7 @@ class Seen(NamedTuple):
     points: Array
     picture: Array
     value: float
-    said: tuple[float, str, str]  # mean expected error, unit, reason
+    stated: tuple[float, str, str]  # mean expected error, unit, reason
 
 
 def choose(
@@ -182,8 +182,8 @@ def _kept(source: Source, prediction: Prediction, annotated: bool) -> Seen:
     value = selection.value(estimates)
     worst = prediction.names[int(np.argmax(estimates.expected_error))]
     reason = UNLIKE if estimates.image_ok is False else f"expected error {value:.1f} times the usual, largest at {worst}"
-    said = float(estimates.expected_error.mean()), estimates.unit, reason
-    return Seen(source, annotated, points, selection.small_picture(prediction.image.array), value, said)
+    stated = float(estimates.expected_error.mean()), estimates.unit, reason
+    return Seen(source, annotated, points, selection.small_picture(prediction.image.array), value, stated)
 
 
 def _best(seen: list[Seen], count: int) -> list[Choice]:
@@ -193,7 +193,7 @@ def _best(seen: list[Seen], count: int) -> list[Choice]:
 
 
 def _named(one: Seen, choice: Choice, file: str) -> Next:
-    error, unit, reason = one.said
+    error, unit, reason = one.stated
     other = "like others" if choice.novelty < ALIKE else WORDS[choice.aspect]
     return Next(one.source.id, file, error, unit, one.value, choice.novelty, f"{reason}; {other}")
 
