@@ -30,13 +30,13 @@ WORDS = {None: "chosen first", "shape": "differs in shape", "look": "differs in 
 
 
 class Next(NamedTuple):
-    """An image to annotate.
+    """An image to annotate. Fields:
 
-    Attributes:
-        id, file: of the image.
-        expected_error: mean over the landmarks, in ``unit``; ``times_usual`` the value of :func:`scn_tf.prediction.selection.value`.
-        novelty: see :class:`scn_tf.prediction.selection.Choice`.
-        reason: in words.
+    * ``id``, ``file``: of the image.
+    * ``expected_error``: mean over the landmarks, in ``unit``.
+    * ``times_usual``: of :func:`scn_tf.prediction.selection.value`.
+    * ``novelty``: of :class:`scn_tf.prediction.selection.Choice`.
+    * ``reason``: in words.
     """
 
     id: str
@@ -49,13 +49,12 @@ class Next(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """Result of :func:`choose`.
+    """Result of :func:`choose`. Fields:
 
-    Attributes:
-        images: the best first.
-        candidates: number of images that could have been chosen; ``annotated``: of those they were compared with.
-        left_out: number of files that could not be read.
-        table: of the data set; None for a folder of images.
+    * ``images``: the best first.
+    * ``candidates``: number of images that could have been chosen. ``annotated``: of those that they were compared with.
+    * ``left_out``: number of files that could not be read.
+    * ``table``: of the data set; None for a folder of images.
     """
 
     images: list[Next]
@@ -66,14 +65,20 @@ class Chosen(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What is kept of an image: some hundred numbers."""
+    """What is kept of an image: some hundred numbers. Fields:
+
+    * ``source``: where it is. ``annotated``: whether it has points already.
+    * ``points``: (N, d) predicted points, in mm if the pixel size is known.
+    * ``picture``, ``value``: of :func:`scn_tf.prediction.selection.small_picture` and :func:`scn_tf.prediction.selection.value`.
+    * ``stated``: mean expected error, its unit, and the reason in words.
+    """
 
     source: Source
     annotated: bool
     points: Array
     picture: Array
     value: float
-    said: tuple[float, str, str]  # mean expected error, unit, reason
+    stated: tuple[float, str, str]  # mean expected error, unit, reason
 
 
 def choose(
@@ -177,8 +182,8 @@ def _kept(source: Source, prediction: Prediction, annotated: bool) -> Seen:
     value = selection.value(estimates)
     worst = prediction.names[int(np.argmax(estimates.expected_error))]
     reason = UNLIKE if estimates.image_ok is False else f"expected error {value:.1f} times the usual, largest at {worst}"
-    said = float(estimates.expected_error.mean()), estimates.unit, reason
-    return Seen(source, annotated, points, selection.small_picture(prediction.image.array), value, said)
+    stated = float(estimates.expected_error.mean()), estimates.unit, reason
+    return Seen(source, annotated, points, selection.small_picture(prediction.image.array), value, stated)
 
 
 def _best(seen: list[Seen], count: int) -> list[Choice]:
@@ -188,7 +193,7 @@ def _best(seen: list[Seen], count: int) -> list[Choice]:
 
 
 def _named(one: Seen, choice: Choice, file: str) -> Next:
-    error, unit, reason = one.said
+    error, unit, reason = one.stated
     other = "like others" if choice.novelty < ALIKE else WORDS[choice.aspect]
     return Next(one.source.id, file, error, unit, one.value, choice.novelty, f"{reason}; {other}")
 

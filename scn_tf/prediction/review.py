@@ -33,11 +33,10 @@ UNLIKE = "not like the training images"
 
 
 class Review(NamedTuple):
-    """What to write.
+    """What to write. Fields:
 
-    Attributes:
-        folder: of the pictures and the table.
-        images: how many to show at most.
+    * ``folder``: of the pictures and the table.
+    * ``images``: how many to show at most.
     """
 
     folder: Path

@@ -19,11 +19,10 @@ ASPECTS = ("shape", "look")
 
 
 class Features(NamedTuple):
-    """What images are compared by. A distance of 1 is that of half of all images from the middle one.
+    """What images are compared by. Half of all images are nearer than 1 to the middle of all. Fields:
 
-    Attributes:
-        shape: (I, N * d), predicted points without position, size and rotation.
-        look: (I, P), small pictures.
+    * ``shape``: (I, N * d), predicted points without position, size and rotation.
+    * ``look``: (I, P), small pictures.
     """
 
     shape: Array
@@ -31,12 +30,11 @@ class Features(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A chosen image.
+    """A chosen image. Fields:
 
-    Attributes:
-        number: of the image.
-        novelty: 0 (a copy of one that is annotated or chosen) to 1.
-        aspect: in which it differs more from its nearest one, ``"shape"`` or ``"look"``; None if there is none yet.
+    * ``number``: of the image.
+    * ``novelty``: 0 (a copy of one that is annotated or chosen) to 1.
+    * ``aspect``: in which it differs more from its nearest one, ``"shape"`` or ``"look"``; None if there is none yet.
     """
 
     number: int
