@@ -122,7 +122,7 @@ def test_what_a_model_states_survives_the_journal():
     ],
 )
 def test_the_last_line_counts_what_looks_doubtful(estimates, text):
-    doubts = Doubts()
+    doubts = Doubts(NAMES)
     found = [found_of(one, str(number)) for number, one in enumerate(estimates)]
     assert [one.id for one in doubts.watch(found)] == [one.id for one in found]
     assert doubts.text() is None if text is None else text in doubts.text()

@@ -173,7 +173,7 @@ def _write_tables(work: Work, out: Path, about: Written) -> tuple[int, Path | No
         for key, source in written.items():
             yield tables.restored(work.log.record(key), source.path, source.series)
 
-    doubts = Doubts()
+    doubts = Doubts(about.names)
     tables.write(out, doubts.watch(found()), about, work.unpacked.origin)
     if work.measured is not None:
         measurements.write_table(work.measured, ((one.id, one.measurements) for one in found()))
