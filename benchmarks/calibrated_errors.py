@@ -5,7 +5,8 @@
 Each image of the split in turn is left out: the run is calibrated on the others and judged on it. The table compares the radii with those
 of plain quantiles per landmark, of the judged images themselves and of the others, and with the width of the heatmap's peak.
 Ellipses are compared with the circles, and points that do not lie where the others say are counted: found ones, and ones that were moved
-or exchanged. `--others` are data sets of other kinds, whose images should be flagged, as should mirrored, turned and inverted ones and noise. Parts of 2D
+or exchanged.
+`--others` are data sets of other kinds, whose images should be flagged, as should mirrored, turned and inverted ones and noise. Parts of 2D
 images that leave out a third of the landmarks show how well presence is told.
 """
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from scn_tf.environment.backend import keras
 from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import localization
-from scn_tf.types import Array, Locate
+from scn_tf.types import Array
 from scn_tf.uncertainty import fitting, halves, places
 from scn_tf.uncertainty.calibration import Calibration
 from scn_tf.uncertainty.fitting import Observed

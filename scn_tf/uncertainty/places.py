@@ -94,17 +94,16 @@ def misplaced(places: Places, points: Array) -> Array:
         places: of the model.
         points: (N, d) network pixels, NaN where absent.
     """
-    shapes, left = places.shapes, np.array(points, float)
+    shapes, points = places.shapes, np.asarray(points, float)
+    most = max(1.0, MOST * np.isfinite(points).all(axis=1).sum())
     named = np.zeros(len(points), bool)
-    while True:
-        far = np.nan_to_num(_distances(shapes, left))
+    while named.sum() <= most:
+        far = np.nan_to_num(_distances(shapes, np.where(named[:, None], np.nan, points)))
         worst = int(far.argmax())
         if far[worst] <= places.limit:
             return named
         named[worst] = True
-        left[worst] = np.nan
-        if named.sum() > max(1, MOST * np.isfinite(points).all(axis=1).sum()):
-            return np.zeros(len(points), bool)
+    return np.zeros(len(points), bool)
 
 
 def _distances(shapes: Shapes, points: Array) -> Array:
