@@ -48,7 +48,7 @@ def draw(axis: Axes, points: Array, marks: Marks, view: Sequence[int] = (0, 1)) 
             around it.
     """
     across, down = view
-    regions = marks.radii[:, :, None] ** 2 * np.eye(points.shape[1]) if marks.regions is None else marks.regions
+    regions = marks.radii[:, :, None] ** 2 * np.eye(marks.radii.shape[1]) if marks.regions is None else marks.regions
     present = np.ones(len(points), bool) if marks.present is None else marks.present
     for point, region, there in zip(points, regions, present, strict=True):
         if np.isfinite(point).all() and there:
