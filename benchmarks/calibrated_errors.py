@@ -4,6 +4,8 @@
 
 Each image of the split in turn is left out: the run is calibrated on the others and judged on it. The table compares the radii with those
 of plain quantiles per landmark, of the judged images themselves and of the others, and with the width of the heatmap's peak.
+Ellipses are compared with the circles, and points that do not lie where the others say are counted: found ones, and ones that were moved
+or exchanged.
 `--others` are data sets of other kinds, whose images should be flagged, as should mirrored, turned and inverted ones and noise. Parts of 2D
 images that leave out a third of the landmarks show how well presence is told.
 """
@@ -23,7 +25,7 @@ from scn_tf.runs import checkpoints
 from scn_tf.runs.training_images import trained_on
 from scn_tf.scoring import calibration, localization
 from scn_tf.systems import opening
-from scn_tf.uncertainty import conformal, error_model, fitting, ordinary
+from scn_tf.uncertainty import conformal, ellipses, error_model, fitting, ordinary, places
 from scn_tf.uncertainty.fitting import Observed
 
 CROPS = 4  # parts of each image
@@ -35,9 +37,7 @@ def judged(observed, training, decoder, power=conformal.POWER):
     radii, fitted = [], []
     for left_out in range(len(observed.errors)):
         others = np.arange(len(observed.errors)) != left_out
-        one = fitting.calibrate(
-            Observed(observed.errors[others], observed.statistics[others]), training, split="", decoder=decoder, power=power
-        )
+        one = fitting.calibrate(Observed(*(values[others] for values in observed)), training, split="", decoder=decoder, power=power)
         expected = np.asarray(error_model.expected_error(one.error_model, observed.statistics[left_out].astype("float32")))
         radii.append(one.factor * expected**one.power)
         fitted.append(one)
@@ -56,6 +56,40 @@ def area_under_roc(values, positive):
     ranks = np.argsort(np.argsort(values)) + 1.0
     count = positive.sum()
     return np.nan if count in (0, positive.size) else (ranks[positive].sum() - count * (count + 1) / 2) / (count * (~positive).sum())
+
+
+def in_ellipses(observed, radii, fitted):
+    """Lengths of the errors and radii (I, N) of circles as large as the ellipses: a length within the radius is inside the ellipse."""
+    dims = observed.vectors.shape[-1]
+    matrices = [one.ellipse_matrices for one in fitted]
+    matrices = np.stack([np.broadcast_to(np.eye(dims), (radii.shape[1], dims, dims)) if one is None else one for one in matrices])
+    sizes = np.linalg.det(matrices) ** (0.5 / dims)
+    lengths = [ellipses.lengths(vectors, one) for vectors, one in zip(observed.vectors, matrices, strict=True)]
+    return np.stack(lengths) * sizes, radii * sizes
+
+
+def count_misplaced(found, true, errors):
+    """How often found points (I, N, d) are named, and points that are moved by a tenth of the shape or exchanged; true (J, N, d)."""
+    rng, landmarks, size = np.random.default_rng(0), found.shape[1], np.nanmax(np.nanmean(np.ptp(found, axis=1), axis=0))
+    named, moved, exchanged = [], [], []
+    for image, points in enumerate(found):
+        usual = places.fit(true, np.delete(found, image, axis=0))
+        named.append(places.misplaced(usual, points))
+        for number in range(landmarks):
+            step = rng.normal(size=points.shape[1])
+            changed = points.copy()
+            changed[number] += 0.1 * size * step / np.linalg.norm(step)
+            moved.append(places.misplaced(usual, changed)[number])
+            pair = rng.choice(landmarks, 2, replace=False)
+            changed = points.copy()
+            changed[pair] = points[pair[::-1]]
+            exchanged.append(places.misplaced(usual, changed)[pair].all())
+    named = np.stack(named) & np.isfinite(errors)
+    print(
+        f"\nNamed as not where the others say: {named.sum()} of {np.isfinite(errors).sum()} found points, in {named.any(axis=1).sum()} "
+        f"images, with errors of {', '.join(f'{error:.1f}' for error in errors[named]) or 'none'}; {100 * np.mean(moved):.1f} % of points "
+        f"moved by a tenth of the shape; both of {100 * np.mean(exchanged):.1f} % of exchanged pairs"
+    )
 
 
 def row(name, errors, radii, dims):
@@ -163,7 +197,8 @@ def main():
     examples = pipeline.examples(dataset, ids, info.config)
     observe = localization.observer(network, decoder)
     training = pipeline.examples(dataset, trained_on(info, dataset)[: calibration.MAX_TRAINING], info.config, measured=False)
-    observed, trained = (calibration.observed(observe, data, info) for data in (examples, training))
+    results = [localization.localize(observe, data) for data in (examples, training)]
+    observed, trained = (calibration.of_result(result, info) for result in results)
     per_pixel = np.stack([example["unit_per_pixel"].numpy().mean() for example in examples])[:, None]
     radii, fitted = judged(observed, trained, decoder)
     errors, dims = observed.errors * per_pixel, info.dims
@@ -172,12 +207,14 @@ def main():
     print(f"| radii | coverage | by thirds of the radius | mean size, {unit}{dims} | median | AUROC 2 {unit} | 4 {unit} |")
     print("|---|---|---|---|---|---|---|")
     row("calibrated", errors, radii * per_pixel, dims)
+    row("ellipses", *(values * per_pixel for values in in_ellipses(observed, radii, fitted)), dims)
     for power in (1.0, 0.9, 0.7, 0.6):
         row(f"with the power {power:g} of the expected error", errors, judged(observed, trained, decoder, power)[0] * per_pixel, dims)
     row("quantiles per landmark of the judged images", errors, per_landmark(errors, "itself"), dims)
     row("quantiles per landmark of the others", errors, per_landmark(errors, "others"), dims)
     peak = np.sqrt(CHI2_95[dims] * np.exp(observed.statistics[..., 2]) / dims)
     row("95 % region of the heatmap's peak", errors, peak * per_pixel, dims)
+    count_misplaced(results[0]["predicted"].astype(float), np.where(np.isfinite(trained.vectors), results[1]["landmarks"], np.nan), errors)
     flags(network, info, dataset, ids, fitted, options.others)
     if dims == 2:
         crops(network, info, dataset, ids, fitted)

@@ -20,8 +20,8 @@ def radii(count):
     return FACTOR * expected_errors(count) ** POWER
 
 
-def calibrated(run, out, *, split="val"):
-    """Copy of a run's model with this calibration, or without one if ``split`` is None; returns its path."""
+def calibrated(run, out, *, split="val", **more):
+    """Copy of a run's model with this calibration, or without one if ``split`` is None; returns its path. ``more``: fields."""
     shutil.copy(run / "model.keras", out)
     info = checkpoints.read_info(out)
     stated = None
@@ -41,6 +41,7 @@ def calibrated(run, out, *, split="val"):
             usual=((1.0,) * 3,) * len(info.landmarks),
             lowest_presence=-100.0,  # every landmark is there
             largest_strangeness=100.0,  # and every image ordinary
+            **more,
         )
     checkpoints.restate(out, info.model_copy(update={"calibration": stated}))
     return out

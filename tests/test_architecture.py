@@ -17,7 +17,7 @@ FLOORS = [
     {"errors", "messages", "presence", "registry", "types"},
     {"storage"},
     {"environment"},
-    {"geometry", "measurements"},
+    {"geometry", "measurements", "shapes"},
     {"heatmaps", "models"},
     {"uncertainty"},
     {"config"},

@@ -106,7 +106,7 @@ def found_of(estimates, image_id="a"):
 
 def test_what_a_model_states_survives_the_journal():
     found = found_of(SAID).estimates
-    assert found._replace(doubtful=None, present=None, expected_error=None, radius95=None) == ("mm", None, None, None, False, None, None)
+    assert found._replace(doubtful=None, present=None, expected_error=None, radius95=None) == Estimates("mm", None, None, image_ok=False)
     for name in ("expected_error", "radius95", "present", "doubtful"):
         np.testing.assert_array_equal(getattr(found, name), getattr(SAID, name))
     assert found_of(None).estimates is None
@@ -122,7 +122,7 @@ def test_what_a_model_states_survives_the_journal():
     ],
 )
 def test_the_last_line_counts_what_looks_doubtful(estimates, text):
-    doubts = Doubts()
+    doubts = Doubts(NAMES)
     found = [found_of(one, str(number)) for number, one in enumerate(estimates)]
     assert [one.id for one in doubts.watch(found)] == [one.id for one in found]
     assert doubts.text() is None if text is None else text in doubts.text()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scn_tf import geometry
+from scn_tf import geometry, shapes
 from scn_tf.data import evidence
-from scn_tf.doctor import shapes, surroundings
+from scn_tf.doctor import surroundings
 from scn_tf.doctor.undoing import Cause, Undone, tries
 from scn_tf.types import Array
 

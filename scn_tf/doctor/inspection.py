@@ -9,8 +9,9 @@ from typing import TypeAlias, overload
 import numpy as np
 from tqdm import tqdm
 
+from scn_tf import shapes
 from scn_tf.data import evidence
-from scn_tf.doctor import shapes, surroundings
+from scn_tf.doctor import surroundings
 from scn_tf.doctor.causes import explain
 from scn_tf.doctor.copies import Copy, copies
 from scn_tf.doctor.finding import Found

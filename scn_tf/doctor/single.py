@@ -8,8 +8,8 @@ import numpy as np
 
 from scn_tf.data import evidence
 from scn_tf.doctor import surroundings
-from scn_tf.doctor.shapes import Shapes, align
 from scn_tf.presence import known
+from scn_tf.shapes import Shapes, align
 from scn_tf.types import Array
 
 if TYPE_CHECKING:

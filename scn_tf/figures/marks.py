@@ -1,4 +1,4 @@
-"""What a calibrated model states of its points, drawn on their image: circles, crosses for absent landmarks, a warning about the image."""
+"""What a calibrated model states of its points, drawn on their image: circles or ellipses, squares for absent landmarks, a warning."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,16 +20,21 @@ class Marks(NamedTuple):
         radii: (N, d) radius95 in pixels of the image along each of its axes (x, y[, z]), which differ if pixels are not square.
         present: (N,) bool, whether each landmark is in the image. None: not known.
         image_ok: whether the image is like the training images. None: not known.
+        regions: (N, d, d) matrices A of ellipses ``r @ inv(A) @ r <= 1`` in pixels of the image, drawn in place of circles. None: there
+            are none.
     """
 
     radii: Array
     present: Array | None = None
     image_ok: bool | None = None
+    regions: Array | None = None
 
 
 def of_point(marks: Marks, number: int) -> Marks:
     """Marks of a single point, without the warning about its image."""
-    return Marks(marks.radii[number : number + 1], None if marks.present is None else marks.present[number : number + 1])
+    own = slice(number, number + 1)
+    present, regions = (None if values is None else values[own] for values in (marks.present, marks.regions))
+    return Marks(marks.radii[own], present, regions=regions)
 
 
 def draw(axis: Axes, points: Array, marks: Marks, view: Sequence[int] = (0, 1)) -> None:
@@ -39,14 +44,18 @@ def draw(axis: Axes, points: Array, marks: Marks, view: Sequence[int] = (0, 1)) 
         axis: shows the image in its pixels.
         points: (N, d) pixels of the image; one with NaN is left out.
         marks: of the same points.
-        view: axes that the picture shows to the right and downward. A sphere is seen as a circle.
+        view: axes that the picture shows to the right and downward. A sphere is seen as a circle, an ellipsoid as the ellipse
+            around it.
     """
     across, down = view
+    regions = marks.radii[:, :, None] ** 2 * np.eye(marks.radii.shape[1]) if marks.regions is None else marks.regions
     present = np.ones(len(points), bool) if marks.present is None else marks.present
-    for point, radius, there in zip(points, marks.radii, present, strict=True):
+    for point, region, there in zip(points, regions, present, strict=True):
         if np.isfinite(point).all() and there:
-            shape = Ellipse((point[across], point[down]), 2 * radius[across], 2 * radius[down], fill=False, color=CIRCLE, linewidth=0.8)
-            axis.add_patch(shape)
+            squares, directions = np.linalg.eigh(region[np.ix_(view, view)])
+            angle = np.degrees(np.arctan2(directions[1, 0], directions[0, 0]))
+            sides = 2 * np.sqrt(squares)
+            axis.add_patch(Ellipse((point[across], point[down]), *sides, angle=angle, fill=False, color=CIRCLE, linewidth=0.8))
     away = points[~present & np.isfinite(points).all(axis=1)]
     axis.plot(away[:, across], away[:, down], "s", markerfacecolor="none", markeredgecolor=ABSENT, markersize=8)
     if marks.image_ok is False:

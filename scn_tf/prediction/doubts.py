@@ -1,14 +1,17 @@
-"""How many answers of a table look doubtful, in one line; and models that can tell."""
+"""How many answers of a table look doubtful, in one line, with points that do not lie where the others say; and models that can tell."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from scn_tf.errors import CheckpointError
+from scn_tf.messages import cut, visible
 from scn_tf.prediction.tables import Found
 from scn_tf.runs.info import ModelInfo
 from scn_tf.storage.files import counted
 from scn_tf.types import PathName
+
+NAMED = 3  # misplaced points that the line names
 
 
 def check_calibrated(model: PathName, info: ModelInfo) -> None:
@@ -25,10 +28,12 @@ def check_calibrated(model: PathName, info: ModelInfo) -> None:
 
 
 class Doubts:
-    """Counts over the images of a table whose model is calibrated."""
+    """Counts over the images of a table whose model is calibrated. ``names``: of the landmarks."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
         self.units: set[str] = set()
+        self.misplaced: list[str] = []
         self.images = self.points = self.doubtful = self.doubtful_images = self.absent = self.unlike = 0
 
     def watch(self, found: Iterable[Found]) -> Iterator[Found]:
@@ -45,6 +50,8 @@ class Doubts:
                 self.doubtful += doubtful
                 self.doubtful_images += doubtful > 0
                 self.unlike += estimates.image_ok is False
+                if estimates.misplaced is not None:
+                    self.misplaced += [f"{self.names[number]} of {one.id}" for number in np.flatnonzero(estimates.misplaced).tolist()]
             yield one
 
     def text(self) -> str | None:
@@ -57,6 +64,11 @@ class Doubts:
             parts.append(f"{self.doubtful} of {counted(self.points, 'point')}{within} look doubtful")
         else:
             parts.append("no point looks doubtful")
+        if self.misplaced:
+            several = len(self.misplaced) > 1
+            named = ", ".join(cut(visible(name), 60) for name in self.misplaced[:NAMED])
+            more = f" and {len(self.misplaced) - NAMED} more" if len(self.misplaced) > NAMED else ""
+            parts.append(f"{named}{more} {'do' if several else 'does'} not lie where the other points say")
         if self.absent:
             parts.append(f"{counted(self.absent, 'landmark')} not in the image")
         if self.unlike:

@@ -150,7 +150,9 @@ def write_overlay(path: Path, prediction: Prediction) -> None:
 
 def _marks(prediction: Prediction) -> Marks | None:
     estimates, radii = prediction.estimates, prediction.array_radii
-    return None if estimates is None or radii is None else Marks(radii, estimates.present, estimates.image_ok)
+    if estimates is None or radii is None:
+        return None
+    return Marks(radii, estimates.present, estimates.image_ok, prediction.array_regions)
 
 
 def write_table(outputs: Outputs, found: Iterable[Found], names: tuple[str, ...]) -> Path | None:

@@ -180,7 +180,7 @@ def _write_tables(work: Work, out: Path, about: Written) -> tuple[int, Path | No
     count = sum(key in work.log.places for key in work.sources)
     if not count:
         return 0, None, None
-    doubts = Doubts()
+    doubts = Doubts(about.names)
     tables.write(out, doubts.watch(_found(work)), about, work.unpacked.origin)
     if work.measured is not None:
         measurements.write_table(work.measured, ((one.id, one.measurements) for one in _found(work)))

@@ -20,7 +20,7 @@ from scn_tf.measurements import Measured
 from scn_tf.runs.info import ModelInfo
 from scn_tf.types import Array, Estimates, Located, PathName, Vector, mapped
 from scn_tf.uncertainty.propagation import intervals
-from scn_tf.uncertainty.units import in_unit
+from scn_tf.uncertainty.units import in_unit, regions95
 
 
 class Prediction(NamedTuple):
@@ -31,7 +31,8 @@ class Prediction(NamedTuple):
     ``array_landmarks`` (N, d): the same points in pixels of ``image.array``. ``measurements``: name of each measurement of the
     data set -> ``value`` (None if it does not exist) and ``unit``, of a calibrated model also ``low95`` and ``high95``.
     ``estimates``: how far the points can be trusted (:class:`scn_tf.types.Estimates`), None if the model is not calibrated, and so
-    ``array_radii`` (N, d): ``radius95`` in pixels of ``image.array`` along each of its axes.
+    ``array_radii`` (N, d): ``radius95`` in pixels of ``image.array`` along each of its axes. ``array_regions`` (N, d, d): matrices A of
+    the ellipses ``r @ inv(A) @ r <= 1`` in the same pixels, None if there are no ellipses.
     """
 
     landmarks: Array
@@ -43,6 +44,7 @@ class Prediction(NamedTuple):
     measurements: Measured = {}  # noqa: RUF012  (nobody changes it)
     estimates: Estimates | None = None
     array_radii: Array | None = None
+    array_regions: Array | None = None
 
     def __repr__(self) -> str:
         scores = f"{min(self.scores):.3g} to {max(self.scores):.3g}"
@@ -133,6 +135,9 @@ def answer(prepared: Prepared, located: Located, info: ModelInfo) -> Prediction:
     """
     array_landmarks = geometry.apply(np.linalg.inv(prepared.input_from_array), np.asarray(located.landmarks))
     estimates = _estimates(prepared, located, info)
+    per_network = 1.0 / np.diag(prepared.input_from_array)[:-1]  # pixels of the array
+    radii = None if located.radius95 is None else np.asarray(located.radius95)
+    regions = None if radii is None else regions95(info.calibration, radii)
     return Prediction(
         landmarks=geometry.apply(prepared.own_from_array, array_landmarks),
         scores=np.asarray(located.scores),
@@ -142,7 +147,8 @@ def answer(prepared: Prepared, located: Located, info: ModelInfo) -> Prediction:
         image=prepared.image,
         measurements=_measured(info, array_landmarks, prepared.pixel_size, estimates),
         estimates=estimates,
-        array_radii=None if located.radius95 is None else np.outer(np.asarray(located.radius95), _array_per_network(prepared)),
+        array_radii=None if radii is None else np.outer(radii, per_network),
+        array_regions=None if regions is None else regions * np.outer(per_network, per_network),
     )
 
 
@@ -150,12 +156,9 @@ def _estimates(prepared: Prepared, located: Located, info: ModelInfo) -> Estimat
     scale = np.diag(prepared.input_from_array)[:-1]
     pixel_size = np.ones_like(scale) if prepared.pixel_size is None else prepared.pixel_size
     per_pixel = np.asarray(geometry.length_of_input_pixel(scale, pixel_size))
-    return in_unit(located, info.calibration, "px" if prepared.pixel_size is None else "mm", float(per_pixel))
-
-
-def _array_per_network(prepared: Prepared) -> Array:
-    """(d,) pixels of the array per network pixel."""
-    return 1.0 / np.diag(prepared.input_from_array)[:-1]
+    axes = prepared.own_from_array[:-1, :-1]
+    axes = axes / np.linalg.norm(axes, axis=0)
+    return in_unit(located, info.calibration, "px" if prepared.pixel_size is None else "mm", float(per_pixel), axes)
 
 
 def _measured(info: ModelInfo, array_landmarks: Array, pixel_size: Array | None, estimates: Estimates | None) -> Measured:

@@ -179,7 +179,10 @@ def _json_point(estimates: Estimates | None, number: int) -> dict[str, Any]:
     if estimates is None:
         return {}
     found: dict[str, Any] = {name: round(float(getattr(estimates, name)[number]), DIGITS) for name in ("expected_error", "radius95")}
-    return found if estimates.present is None else {**found, "present": bool(estimates.present[number])}
+    if estimates.ellipse95 is not None:
+        found["ellipse95"] = estimates.ellipse95[number].round(DIGITS).tolist()
+    flags = {name: bool(values[number]) for name in ("present", "misplaced") if (values := getattr(estimates, name)) is not None}
+    return {**found, **flags}
 
 
 def _json_estimates(estimates: Estimates | None) -> dict[str, Any]:

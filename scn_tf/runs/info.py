@@ -142,6 +142,10 @@ class ModelInfo(pydantic.BaseModel):
     def _check_calibration(self, calibration: Calibration) -> None:
         if len(calibration.offsets) != len(self.landmarks):
             raise ValueError(f"calibration: of {len(calibration.offsets)} landmarks")
+        if calibration.ellipses and len(calibration.ellipses[0]) != self.dims**2:
+            raise ValueError(f"calibration: ellipses: of {len(calibration.ellipses[0])} numbers for {self.dims} dimensions")
+        if calibration.places is not None and len(calibration.places.reference[0]) != self.dims:
+            raise ValueError(f"calibration: places: of {len(calibration.places.reference[0])} dimensions, expected {self.dims}")
         if calibration.decoder != self.config.heatmap.decoder:
             raise ValueError(f"calibration: of heatmap.decoder {calibration.decoder}, the settings say {self.config.heatmap.decoder}")
 

@@ -8,10 +8,11 @@ import tensorflow as tf
 from scn_tf.environment.backend import keras
 from scn_tf.runs.info import ModelInfo
 from scn_tf.scoring import localization
-from scn_tf.types import Array, Locate
-from scn_tf.uncertainty import fitting, halves
+from scn_tf.types import Array
+from scn_tf.uncertainty import fitting, halves, places
 from scn_tf.uncertainty.calibration import Calibration
 from scn_tf.uncertainty.fitting import Observed
+from scn_tf.uncertainty.places import Places
 
 MAX_TRAINING = 200  # training images that tell hard landmarks from easy ones
 
@@ -32,8 +33,11 @@ def calibrate(
         ValueError: there are too few images or points; the message says how many are needed.
     """
     observe = localization.observer(network, info.config.heatmap.decoder)
-    trained = None if training is None else observed(observe, training.take(MAX_TRAINING), info)
-    return fitting.calibrate(observed(observe, held_out, info), trained, split=split, decoder=info.config.heatmap.decoder)
+    held = localization.localize(observe, held_out)
+    trained = None if training is None else localization.localize(observe, training.take(MAX_TRAINING))
+    seen = None if trained is None else of_result(trained, info)
+    found = fitting.calibrate(of_result(held, info), seen, split=split, decoder=info.config.heatmap.decoder)
+    return found if trained is None else found.model_copy(update={"places": _places(trained, held, info)})
 
 
 def in_halves(result: Mapping[str, Array], info: ModelInfo) -> dict[str, float]:
@@ -45,7 +49,7 @@ def in_halves(result: Mapping[str, Array], info: ModelInfo) -> dict[str, float]:
         result: of :func:`scn_tf.scoring.localization.localize` with an observer.
         info: facts of the model.
     """
-    seen = _from(result, info)
+    seen = of_result(result, info)
     radii = halves.radii(seen)
     if radii is None:
         return {}
@@ -55,13 +59,25 @@ def in_halves(result: Mapping[str, Array], info: ModelInfo) -> dict[str, float]:
     return {"coverage95_percent": float(coverage), "radius95_mean": float(lengths[known].mean())}
 
 
-def observed(observe: Locate, examples: tf.data.Dataset, info: ModelInfo) -> Observed:
-    """What a network shows on examples, by its :func:`scn_tf.scoring.localization.observer`, and its errors."""
-    return _from(localization.localize(observe, examples), info)
+def _places(trained: Mapping[str, Array], held: Mapping[str, Array], info: ModelInfo) -> Places | None:
+    """Usual places of landmarks, from the true points of the training images and those found in held-out images."""
+    true, found = (
+        np.where(_counted(result, info)[..., None], result[name], np.nan) for result, name in ((trained, "landmarks"), (held, "predicted"))
+    )
+    return places.fit(true, found)
 
 
-def _from(result: Mapping[str, Array], info: ModelInfo) -> Observed:
+def _counted(result: Mapping[str, Array], info: ModelInfo) -> Array:
+    """(I, N) bool: points in the input, of landmarks that training images showed.
+
+    A point outside cannot be found: it is trained as absent, and is none of the peaks that must not be refused.
+    """
+    return (result["visible"] > 0) & info.trained
+
+
+def of_result(result: Mapping[str, Array], info: ModelInfo) -> Observed:
+    """What a network shows, and its errors, by the result of :func:`scn_tf.scoring.localization.localize` with an observer."""
     # A network pixel has the same length along all axes, so its errors are those of the image but for one factor.
-    errors = np.linalg.norm(result["predicted"] - result["landmarks"], axis=-1)
-    # A point outside the input cannot be found: it is trained as absent, and is none of the peaks that must not be refused.
-    return Observed(np.where((result["visible"] > 0) & info.trained, errors, np.nan), result["statistics"])
+    vectors = result["predicted"] - result["landmarks"]
+    vectors = np.where(_counted(result, info)[..., None], vectors, np.nan)
+    return Observed(np.linalg.norm(vectors, axis=-1), result["statistics"], vectors)

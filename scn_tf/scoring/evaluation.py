@@ -20,7 +20,7 @@ from scn_tf.storage import files, ownership, tables
 from scn_tf.types import Array, Estimates, Locate, Located
 from scn_tf.uncertainty import ordinary
 from scn_tf.uncertainty.peak_statistics import LOWEST
-from scn_tf.uncertainty.units import in_unit
+from scn_tf.uncertainty.units import in_unit, regions95
 
 MEASUREMENTS = "measurements.csv"
 MEASURED = "measurements_coverage95_percent"  # key of the summary
@@ -66,10 +66,13 @@ def evaluate_landmarks(
     summary["intervals95"] = scores.intervals(errors[:, info.trained], unit, errors_percent=percent[:, info.trained])
     own = np.stack([geometry.apply(m, p) for m, p in zip(result["own_from_input"], result["predicted"], strict=True)])
     points, truth = _compared(result, info.trained)
-    stated = _stated(result)
-    radii = None if stated is None else result["radius95"][..., None] * result["file_per_pixel"][:, None]
+    regions = regions95(info.calibration, result["radius95"]) if "radius95" in result else None
+    stated = _stated(result, regions)
+    per_pixel = result["file_per_pixel"][:, None]
+    radii = None if stated is None else result["radius95"][..., None] * per_pixel
+    shown = None if regions is None else regions * per_pixel[..., None] * per_pixel[..., None, :]
     rated = raters.rated(result, dataset, ids, info.trained) if dataset.raters else None
-    found = Evaluated(ids, names, own, errors, unit, info.trained, percent, points, truth, stated, radii, rated)
+    found = Evaluated(ids, names, own, errors, unit, info.trained, percent, points, truth, stated, radii, shown, rated)
     summary |= _trust(found, result, info, dataset)
     summary["intervals95"] |= trust.intervals(found.measured, stated)
     measured = _measured(found, info, dataset, result["unit_per_pixel"])
@@ -94,12 +97,19 @@ def evaluate_landmarks(
     return summary
 
 
-def _stated(result: Mapping[str, Array]) -> Stated | None:
-    """What the model stated, in the unit of the errors; None if it is not calibrated."""
+def _stated(result: Mapping[str, Array], regions: Array | None) -> Stated | None:
+    """What the model stated, in the unit of the errors; None if it is not calibrated. ``regions``: (I, N, d, d) in network pixels."""
     if "radius95" not in result:
         return None
     per_pixel = result["unit_per_pixel"].mean(axis=1, keepdims=True)  # the same along all axes
     flags = {name: result[name] > 0 for name in ("present", "image_ok") if name in result}
+    if regions is not None:
+        vectors = result["predicted"] - result["landmarks"]
+        inside = np.einsum("...a,...ab,...b->...", vectors, np.linalg.inv(regions), vectors) <= 1
+        flags |= {
+            "in_ellipse": inside,
+            "ellipse_area": trust.areas(np.linalg.det(regions) ** (0.5 / vectors.shape[-1]) * per_pixel, vectors.shape[-1]),
+        }
     return Stated(result["expected_error"] * per_pixel, result["radius95"] * per_pixel, **flags)
 
 

@@ -28,8 +28,8 @@ class Evaluated(NamedTuple):
     ``own``: points (I, N, d) in the set's own coordinates. ``errors``: (I, N) in ``unit``, NaN for points that are not annotated.
     ``trained``: (N,) bool. ``percent``: errors (I, N) relative to a length of the image. ``found`` and ``truth``: points (I, N, d)
     in network pixels, NaN if absent or not trained. ``stated``: what a calibrated model stated of its errors, and ``radii`` (I, N, d):
-    radius95 in pixels of the image as loaded, along each of its axes; None if it is not calibrated.
-    ``rated``: points of several raters; None if the set has none.
+    radius95 in pixels of the image as loaded, along each of its axes; None if it is not calibrated. ``regions`` (I, N, d, d): matrices of
+    the ellipses in the same pixels; None if there are none. ``rated``: points of several raters; None if the set has none.
     """
 
     ids: Sequence[str]
@@ -43,6 +43,7 @@ class Evaluated(NamedTuple):
     truth: Array
     stated: Stated | None = None
     radii: Array | None = None
+    regions: Array | None = None
     rated: Rated | None = None
 
     @property
@@ -55,7 +56,9 @@ class Evaluated(NamedTuple):
         if self.stated is None or self.radii is None:
             return None
         present, image_ok = self.stated.present, self.stated.image_ok
-        return Marks(self.radii[number], None if present is None else present[number], None if image_ok is None else bool(image_ok[number]))
+        ok = None if image_ok is None else bool(image_ok[number])
+        regions = None if self.regions is None else self.regions[number]
+        return Marks(self.radii[number], None if present is None else present[number], ok, regions)
 
 
 class Source(NamedTuple):

@@ -22,12 +22,16 @@ class Stated(NamedTuple):
         radius95: (I, N).
         present: (I, N) bool, whether each landmark is in the image. None: not stated.
         image_ok: (I,) bool, whether each image is like the training images. None: not stated.
+        in_ellipse: (I, N) bool, whether the true point is in the 95 % ellipse (ellipsoid). None, as the following: none were stated.
+        ellipse_area: (I, N), area (volume) of it.
     """
 
     expected_error: Array
     radius95: Array
     present: Array | None = None
     image_ok: Array | None = None
+    in_ellipse: Array | None = None
+    ellipse_area: Array | None = None
 
 
 def summarize(
@@ -58,6 +62,7 @@ def summarize(
             "radius95_median": float(np.median(radius)),
             "area95_median": float(np.median(area)),
             "area_unit": f"{unit}^{dims}",
+            "ellipse95": _of_ellipses(stated, known),
             "reliability": reliability(error, expected),
             "by_radius": by_radius(error, radius),
             "by_landmark": {name: by_landmark(errors[:, n], stated, n) for n, name in enumerate(names) if known[:, n].any()},
@@ -67,6 +72,15 @@ def summarize(
         },
         "presence": None,
     }
+
+
+def _of_ellipses(stated: Stated, known: Array) -> dict[str, float] | None:
+    """Coverage and sharpness of the ellipses; None if there are none."""
+    if stated.in_ellipse is None or stated.ellipse_area is None:
+        return None
+    area = stated.ellipse_area[known]
+    shares = _share(stated.in_ellipse[known]), float(area.mean()), float(np.median(area))
+    return dict(zip(("coverage95_percent", "area95_mean", "area95_median"), shares, strict=True))
 
 
 def areas(radius: Array, dims: int) -> Array:
@@ -181,6 +195,7 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     found = [
         f"95 % radius   holds {summary['coverage95_percent']:.2f} % of the points   mean {summary['radius95_mean']:.3f} {unit}   "
         f"{what} {summary['area95_mean']:.4g} {trust['area_unit']}",
+        *_ellipse_line(trust, what),
         f"expected      mean error {trust['expected_error_mean']:.3f} {unit}, found {trust['error_mean']:.3f} {unit}",
     ]
     if presence := summary.get("presence"):
@@ -195,6 +210,13 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     if same := trust.get("calibration", {}).get("among_these"):
         found.append(f"              {same} of these {summary['images']} images calibrated the model: judge its radii by others")
     return found
+
+
+def _ellipse_line(trust: Mapping[str, Any], what: str) -> list[str]:
+    own = trust.get("ellipse95")
+    if own is None:
+        return []
+    return [f"95 % ellipse  holds {own['coverage95_percent']:.2f} % of the points   {what} {own['area95_mean']:.4g} {trust['area_unit']}"]
 
 
 def _ranking(errors: Array, radius: Array, unit: str, percent_per_px: Array | None) -> dict[str, Any]:

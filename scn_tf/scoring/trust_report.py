@@ -82,6 +82,11 @@ def _notes(summary: dict[str, Any]) -> str:
         for limit, value in trust["auroc"].items()
         if value is not None
     ]
+    if (own := trust["ellipse95"]) is not None:
+        found.append(
+            f"{own['coverage95_percent']:.1f} % of the points lie within the ellipses that should contain 95 %. Their mean is "
+            f"{own['area95_mean']:.3g} {trust['area_unit']}, that of the circles {summary['area95_mean']:.3g}."
+        )
     if trust["points_not_present"] is not None:
         found.append(f"{trust['points_not_present']} annotated points were reported as not in their image.")
     if trust["images_not_ok"] is not None:

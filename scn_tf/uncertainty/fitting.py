@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scn_tf.types import Array
-from scn_tf.uncertainty import conformal, error_model, ordinary
+from scn_tf.uncertainty import conformal, ellipses, error_model, ordinary
 from scn_tf.uncertainty.calibration import Calibration
 
 FOLDS = 10
@@ -22,10 +22,12 @@ class Observed(NamedTuple):
     Attributes:
         errors: (I, N) network pixels, NaN where no point lies in the input, or no training image showed the landmark.
         statistics: (I, N, K), :func:`scn_tf.uncertainty.peak_statistics.peak_statistics`.
+        vectors: (I, N, d) from the true to the found points. None: no ellipses are fitted.
     """
 
     errors: Array
     statistics: Array
+    vectors: Array | None = None
 
 
 def calibrate(observed: Observed, training: Observed | None, *, split: str, decoder: str, power: float = conformal.POWER) -> Calibration:
@@ -49,7 +51,7 @@ def calibrate(observed: Observed, training: Observed | None, *, split: str, deco
         raise ValueError(f"it has {images} images with {points} points; needed are {LEAST_IMAGES} and {conformal.LEAST}")
     difficulty = None if training is None else _difficulty(training.errors)
     expected = np.full(observed.errors.shape, np.nan)
-    for part in np.array_split(np.arange(images), min(FOLDS, images)):
+    for part in _parts(images):
         others = np.setdiff1d(np.arange(images), part)
         fitted = error_model.fit(observed.errors[others], observed.statistics[others], difficulty)
         expected[part] = np.asarray(error_model.expected_error(fitted, observed.statistics[part].astype("float32")))
@@ -72,11 +74,44 @@ def calibrate(observed: Observed, training: Observed | None, *, split: str, deco
         offsets=_numbers(fitted.offsets + np.log(bias)),
         factor=conformal.factor(observed.errors[known], bias * expected[known], power),
         power=power,
+        ellipses=_ellipses(observed, training, bias * expected, power),
         median=tuple(map(_numbers, usual.median)),
         usual=tuple(map(_numbers, usual.deviation)),
         lowest_presence=ordinary.lowest_presence(evidence),
         largest_strangeness=ordinary.largest_strangeness(strangeness),
     )
+
+
+def _ellipses(observed: Observed, training: Observed | None, expected: Array, power: float) -> tuple[tuple[float, ...], ...]:
+    """``ellipses`` of the calibration, by expected errors (I, N) of models that were fitted to other images.
+
+    The shapes, too, are those of other images. All regions have the area of circles times the same share, by the two factors.
+    """
+    if observed.vectors is None:
+        return ()
+    known = np.isfinite(observed.errors)
+    own = np.where(known, 1.0 / expected, np.nan)[..., None] * observed.vectors
+    of_training = [] if training is None or training.vectors is None else [_relative(training.errors, training.vectors)]
+    lengths = np.full(observed.errors.shape, np.nan)
+    for part in _parts(len(own)):
+        shapes = ellipses.fit(np.delete(own, part, axis=0), *of_training)
+        lengths[part] = ellipses.lengths(observed.vectors[part], shapes)
+    share = conformal.factor(lengths[known], expected[known], power) / conformal.factor(observed.errors[known], expected[known], power)
+    if share ** own.shape[-1] > ellipses.LARGEST:
+        return ()
+    return tuple(_numbers(shape.ravel()) for shape in share**2 * ellipses.fit(own, *of_training))
+
+
+def _relative(errors: Array, vectors: Array) -> Array:
+    """Vectors (I, N, d) of errors (I, N), NaN where unknown, in units of their landmark's mean error."""
+    known = np.isfinite(errors)
+    mean = np.nansum(errors, axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known[..., None], vectors, np.nan) / np.maximum(mean, error_model.SMALLEST)[:, None]
+
+
+def _parts(images: int) -> list[Array]:
+    """Numbers of the images in the parts of a cross-fitting."""
+    return np.array_split(np.arange(images), min(FOLDS, images))
 
 
 def _usual(observed: Observed, training: Observed | None) -> ordinary.Ordinary:

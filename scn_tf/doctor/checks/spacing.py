@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scn_tf import geometry
-from scn_tf.doctor import shapes
+from scn_tf import geometry, shapes
 from scn_tf.doctor.finding import Check, Found
 from scn_tf.doctor.inspection import Inspection
 from scn_tf.doctor.surroundings import own_frame
