@@ -25,6 +25,7 @@ from scn_tf.runs import checkpoints
 from scn_tf.runs.training_images import trained_on
 from scn_tf.scoring import calibration, localization
 from scn_tf.systems import opening
+from scn_tf.training.parts import PER_IMAGE, parts
 from scn_tf.uncertainty import conformal, ellipses, error_model, fitting, ordinary, places
 from scn_tf.uncertainty.fitting import Observed
 
@@ -32,12 +33,14 @@ CROPS = 4  # parts of each image
 CHI2_95 = {2: 5.991, 3: 7.815}  # squared radius of a Gaussian's 95 % region, in squared standard deviations
 
 
-def judged(observed, training, decoder, power=conformal.POWER):
-    """Radii (I, N) and fields of one calibration per image, each measured on the other images."""
+def judged(observed, training, decoder, power=conformal.POWER, cut=None):
+    """Radii (I, N) and fields of one calibration per image, each measured on the other images, and on the parts cut from them."""
     radii, fitted = [], []
     for left_out in range(len(observed.errors)):
         others = np.arange(len(observed.errors)) != left_out
-        one = fitting.calibrate(Observed(*(values[others] for values in observed)), training, split="", decoder=decoder, power=power)
+        theirs = Observed(*(values[others] for values in observed))
+        pieces = None if cut is None else Observed(*(values[np.repeat(others, PER_IMAGE)[: len(values)]] for values in cut))
+        one = fitting.calibrate(theirs, training, pieces, split="", decoder=decoder, power=power)
         expected = np.asarray(error_model.expected_error(one.error_model, observed.statistics[left_out].astype("float32")))
         radii.append(one.factor * expected**one.power)
         fitted.append(one)
@@ -197,10 +200,10 @@ def main():
     examples = pipeline.examples(dataset, ids, info.config)
     observe = localization.observer(network, decoder)
     training = pipeline.examples(dataset, trained_on(info, dataset)[: calibration.MAX_TRAINING], info.config, measured=False)
-    results = [localization.localize(observe, data) for data in (examples, training)]
-    observed, trained = (calibration.of_result(result, info) for result in results)
+    results = [localization.localize(observe, data) for data in (examples, training, parts(examples, info.config))]
+    observed, trained, cut = (calibration.of_result(result, info) for result in results)
     per_pixel = np.stack([example["unit_per_pixel"].numpy().mean() for example in examples])[:, None]
-    radii, fitted = judged(observed, trained, decoder)
+    radii, fitted = judged(observed, trained, decoder, cut=cut)
     errors, dims = observed.errors * per_pixel, info.dims
     unit = dataset.unit
     print(f"{options.run}, {options.split}: {len(ids)} images, mean error {np.nanmean(errors):.3f} {unit}\n")

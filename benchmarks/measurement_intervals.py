@@ -24,7 +24,6 @@ from scn_tf.scoring import agreement, calibration, localization
 from scn_tf.scoring.trust import Stated
 from scn_tf.systems import opening
 from scn_tf.uncertainty import conformal
-from scn_tf.uncertainty.fitting import Observed
 
 
 def measured(run, root, split):
@@ -38,10 +37,9 @@ def measured(run, root, split):
     observe = localization.observer(network, info.config.heatmap.decoder)
     training = pipeline.examples(dataset, trained_on(info, dataset)[: calibration.MAX_TRAINING], info.config, measured=False)
     result = localization.localize(observe, pipeline.examples(dataset, ids, info.config))
-    known = (result["annotated"] > 0) & info.trained
-    errors = np.linalg.norm(result["predicted"] - result["landmarks"], axis=-1)
-    observed = Observed(np.where(known, errors, np.nan), result["statistics"])
-    radii, fitted = judged(observed, calibration.observed(observe, training, info), info.config.heatmap.decoder)
+    observed, trained = (calibration.of_result(one, info) for one in (result, localization.localize(observe, training)))
+    known = np.isfinite(observed.errors)
+    radii, fitted = judged(observed, trained, info.config.heatmap.decoder)
     expected = np.stack([(own / one.factor) ** (1.0 / one.power) for own, one in zip(radii, fitted, strict=True)])
     length = result["unit_per_pixel"].mean(axis=1, keepdims=True)
     truth = np.where(known[..., None], result["landmarks"], np.nan)

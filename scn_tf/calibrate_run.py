@@ -13,6 +13,7 @@ from scn_tf.runs.training_images import trained_on
 from scn_tf.scoring import calibration
 from scn_tf.storage import files
 from scn_tf.systems import opening
+from scn_tf.training.parts import parts
 from scn_tf.types import PathName
 from scn_tf.uncertainty.calibration import Calibration
 
@@ -55,8 +56,9 @@ def calibrate(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about training images, which the training has shown
         trained = pipeline.examples(dataset, training[: calibration.MAX_TRAINING], settings, measured=False) if training else None
+    held_out = pipeline.examples(dataset, ids, settings)
     try:
-        found = calibration.calibrate(network, info, pipeline.examples(dataset, ids, settings), trained, split)
+        found = calibration.calibrate(network, info, held_out, parts(held_out, settings), trained, split)
     except ValueError as error:
         raise DatasetError(f"{dataset.root}, split {split}: cannot calibrate: {error}.") from None
     checkpoints.restate(file, info.model_copy(update={"calibration": found}))

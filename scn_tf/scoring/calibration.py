@@ -18,7 +18,7 @@ MAX_TRAINING = 200  # training images that tell hard landmarks from easy ones
 
 
 def calibrate(
-    network: keras.Model, info: ModelInfo, held_out: tf.data.Dataset, training: tf.data.Dataset | None, split: str
+    network: keras.Model, info: ModelInfo, held_out: tf.data.Dataset, parts: tf.data.Dataset, training: tf.data.Dataset | None, split: str
 ) -> Calibration:
     """Measure the calibration of a network.
 
@@ -26,6 +26,7 @@ def calibrate(
         network: in float32.
         info: facts of its file.
         held_out: examples (:mod:`scn_tf.data.pipeline`) of images that did not train the network.
+        parts: examples of parts cut from them (:mod:`scn_tf.training.parts`).
         training: examples that did, of which the first ``MAX_TRAINING`` are used. None: there are none.
         split: name of the split of ``held_out``.
 
@@ -36,7 +37,8 @@ def calibrate(
     held = localization.localize(observe, held_out)
     trained = None if training is None else localization.localize(observe, training.take(MAX_TRAINING))
     seen = None if trained is None else of_result(trained, info)
-    found = fitting.calibrate(of_result(held, info), seen, split=split, decoder=info.config.heatmap.decoder)
+    cut = of_result(localization.localize(observe, parts), info)
+    found = fitting.calibrate(of_result(held, info), seen, cut, split=split, decoder=info.config.heatmap.decoder)
     return found if trained is None else found.model_copy(update={"places": _places(trained, held, info)})
 
 

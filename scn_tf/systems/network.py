@@ -25,6 +25,7 @@ from scn_tf.systems.system import System
 from scn_tf.training.fit import Task, fit
 from scn_tf.training.job import Job
 from scn_tf.training.landmarks import LandmarkObjective, landmark_objective, share_visible
+from scn_tf.training.parts import parts
 from scn_tf.training.trainer import Trainer
 from scn_tf.training.validation import Measurement
 from scn_tf.types import Array, Locate, Tensor, known
@@ -52,7 +53,8 @@ def _calibrate(job: Job) -> None:
         return
     split = job.config.data.val_split
     try:
-        found = calibration.calibrate(network, info, job.examples.validation, job.examples.training, split)
+        cut = parts(job.examples.validation, job.config)
+        found = calibration.calibrate(network, info, job.examples.validation, cut, job.examples.training, split)
     except ValueError as error:
         warnings.warn(
             f"{job.dataset.root}, split {split}: cannot tell how far answers can be trusted: {error}. "

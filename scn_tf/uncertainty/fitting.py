@@ -30,12 +30,21 @@ class Observed(NamedTuple):
     vectors: Array | None = None
 
 
-def calibrate(observed: Observed, training: Observed | None, *, split: str, decoder: str, power: float = conformal.POWER) -> Calibration:
+def calibrate(
+    observed: Observed,
+    training: Observed | None,
+    parts: Observed | None = None,
+    *,
+    split: str,
+    decoder: str,
+    power: float = conformal.POWER,
+) -> Calibration:
     """Measure the calibration of a model.
 
     Args:
         observed: on images that did not train it.
         training: on images that trained it. Their errors are too small, but tell hard landmarks from easy ones. None: there are none.
+        parts: on parts cut from the images of ``observed``, where landmarks have lower peaks. None: whole images set the limit of presence.
         split: name of the split of ``observed``, for messages.
         decoder: value of ``heatmap.decoder``.
         power: of the expected error in the radius, see :data:`scn_tf.uncertainty.conformal.POWER`.
@@ -61,7 +70,8 @@ def calibrate(observed: Observed, training: Observed | None, *, split: str, deco
     bias = float(np.mean(observed.errors[known]) / np.mean(expected[known]))
     usual = _usual(observed, training)
     shown = observed.statistics.astype("float32")
-    evidence = np.asarray(ordinary.presence(usual, shown))[known]
+    limiting = observed if parts is None or not np.isfinite(parts.errors).any() else parts
+    evidence = np.asarray(ordinary.presence(usual, limiting.statistics.astype("float32")))[np.isfinite(limiting.errors)]
     strangeness = np.asarray(ordinary.strangeness(usual, shown))
     return Calibration(
         split=split,
