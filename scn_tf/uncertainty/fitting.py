@@ -54,7 +54,7 @@ def calibrate(
     """
     # An image without any point, such as one with every landmark absent, says nothing of ordinary ones.
     shows = np.isfinite(observed.errors).any(axis=1)
-    observed = Observed(observed.errors[shows], observed.statistics[shows])
+    observed = Observed(*(None if values is None else values[shows] for values in observed))
     images, points = len(observed.errors), int(np.isfinite(observed.errors).sum())
     if images < LEAST_IMAGES or points < conformal.LEAST:
         raise ValueError(f"it has {images} images with {points} points; needed are {LEAST_IMAGES} and {conformal.LEAST}")
