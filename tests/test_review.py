@@ -17,10 +17,11 @@ from tests.calibrated import calibrated, seeing
 NAMES = ("tip", "base", "root", "end")
 
 
-def said(times, *, present=None, image_ok=True):
+def said(times, *, present=None, image_ok=True, misplaced=None):
     times = np.asarray(times, float)
     there = np.ones(len(times), bool) if present is None else np.array(present)
-    return Estimates("mm", times * 0.5, times * 1.5, there, image_ok, times >= 2, np.full(len(times), 0.5))
+    moved = None if misplaced is None else np.array(misplaced)
+    return Estimates("mm", times * 0.5, times * 1.5, there, image_ok, times >= 2, np.full(len(times), 0.5), misplaced=moved)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,11 @@ def test_images_are_in_the_order_of_their_need():
         said([1, 1, 1, 1], image_ok=False),
         said([2.5, 2.5, 2.5, 1]),
         said([1, 6, 1, 1]),
+        said([1, 5, 1, 1], misplaced=[False, True, False, False]),  # counts at least 4
+        said([1, 1, 1, 4.5]),
         said([1, 1, 9, 1], present=[True, True, False, True]),  # absent counts 4, whatever its length
+        said([1, 3.9, 1, 1]),
+        said([1, 2, 1, 1], misplaced=[False] * 4),
         said([1.9, 1.9, 1.9, 1.9]),
         said([1.8, 0.1, 0.1, 0.1]),
     ]
@@ -73,6 +78,8 @@ def test_images_are_in_the_order_of_their_need():
          "95 % radius 3 mm, expected error 2.0 times the usual"),
         (said([3, 5, 1, 1], present=[True, True, False, True]), "base: 95 % radius 7.5 mm, expected error 5.0 times the usual; "
          "root: taken for absent; tip: 95 % radius 4.5 mm, expected error 3.0 times the usual"),
+        (said([1, 5, 3, 1], misplaced=[True, False, False, False]), "base: 95 % radius 7.5 mm, expected error 5.0 times the usual; "
+         "tip: does not lie where the other points say, 95 % radius 1.5 mm; root: 95 % radius 4.5 mm, expected error 3.0 times the usual"),
         (said([8, 8, 8, 8], present=[False] * 4), "tip: taken for absent; base: taken for absent; root: taken for absent; "
          "1 more in doubt"),
     ],

@@ -28,6 +28,7 @@ COLUMNS = ("rank", "id", "picture", "reasons")
 PICTURE = re.compile(r"\d{3,}_[^/\\]+\.png")
 COUNT = 20
 ABSENT = 4.0  # a landmark that the model takes for absent needs a look like an error four times as large as usual
+MISPLACED = 4.0  # and so does a point that does not lie where the others say, if its own expected error is not even larger
 LISTED = 3  # landmarks in the reasons of an image
 UNLIKE = "not like the training images"
 
@@ -131,9 +132,15 @@ def need(estimates: Estimates) -> tuple[bool, float, float]:
 
 
 def severities(estimates: Estimates) -> Array:
-    """Expected errors (N,) as multiples of the usual ones; ``ABSENT`` for landmarks that the model takes for absent."""
+    """Expected errors (N,) as multiples of the usual ones.
+
+    They are at least ``MISPLACED`` for points that do not lie where the others say, and ``ABSENT`` for landmarks that the model takes for
+    absent.
+    """
     usual = estimates.expected_error if estimates.usual_error is None else estimates.usual_error
     times = estimates.expected_error / usual
+    if estimates.misplaced is not None:
+        times = np.where(estimates.misplaced, np.maximum(times, MISPLACED), times)
     return times if estimates.present is None else np.where(estimates.present, times, ABSENT)
 
 
@@ -158,6 +165,8 @@ def _about(name: str, number: int, estimates: Estimates, severity: Array) -> str
     if estimates.present is not None and not estimates.present[number]:
         return f"{name}: taken for absent"
     radius = f"95 % radius {estimates.radius95[number]:.3g} {estimates.unit}"
+    if estimates.misplaced is not None and estimates.misplaced[number]:
+        return f"{name}: does not lie where the other points say, {radius}"
     return f"{name}: {radius}, expected error {severity[number]:.1f} times the usual"
 
 
