@@ -56,7 +56,8 @@ def calibrate(
     """
     # An image without any point, such as one with every landmark absent, says nothing of ordinary ones.
     shows = np.isfinite(observed.errors).any(axis=1)
-    observed = Observed(*(None if values is None else values[shows] for values in observed))
+    vectors = None if observed.vectors is None else observed.vectors[shows]
+    observed = Observed(observed.errors[shows], observed.statistics[shows], vectors)
     images, points = len(observed.errors), int(np.isfinite(observed.errors).sum())
     if images < LEAST_IMAGES or points < conformal.LEAST:
         raise ValueError(f"it has {images} images with {points} points; needed are {LEAST_IMAGES} and {conformal.LEAST}")
