@@ -58,7 +58,7 @@ def _calibrate(job: Job) -> None:
     except ValueError as error:
         warnings.warn(
             f"{job.dataset.root}, split {split}: cannot tell how far answers can be trusted: {error}. "
-            "The model is not calibrated; `scn-tf calibrate RUN --split NAME` does it with another split.",
+            "The model is not calibrated.",
             DataWarning,
             stacklevel=2,
         )
