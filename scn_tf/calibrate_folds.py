@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from scn_tf import calibrate_run, config, train_run
 from scn_tf.config import Config
 from scn_tf.data import fingerprint, pipeline
@@ -26,7 +28,9 @@ from scn_tf.training import resuming
 from scn_tf.training.parts import parts
 from scn_tf.training.remaining import Lines
 from scn_tf.types import PathName
+from scn_tf.uncertainty import conformal
 from scn_tf.uncertainty.calibration import Calibration
+from scn_tf.uncertainty.fitting import LEAST_IMAGES
 
 
 def calibrate(
@@ -102,7 +106,13 @@ def _training_images(settings: Config, dataset: Dataset, info: ModelInfo) -> lis
 
 
 def _parted(training: list[str], folds: int, dataset: Dataset, settings: Config) -> list[list[str]]:
-    """IDs of each part."""
+    """IDs of each part, if the images are enough for a calibration."""
+    points = sum(int(np.isfinite(dataset.landmarks[image_id]).all(axis=1).sum()) for image_id in training)
+    if len(training) < LEAST_IMAGES or points < conformal.LEAST:
+        raise DatasetError(
+            f"{dataset.root}, split {settings.data.train_split}: cannot calibrate: it has {counted(len(training), 'image')} with "
+            f"{counted(points, 'point')}; needed are {LEAST_IMAGES} and {conformal.LEAST}."
+        )
     known_patients = patients({image_id: dataset.files[image_id] for image_id in training}, None)
     if known_patients.number < folds:
         what = f"are of {counted(known_patients.number, 'patient')} by {known_patients.source}" if known_patients.source else "are all"
