@@ -95,14 +95,15 @@ def count_misplaced(found, true, errors):
     )
 
 
-def row(name, errors, radii, dims):
-    """Line of the table; errors and radii (I, N) in the unit."""
+def row(name, errors, radii, dims, distances=None):
+    """Line of the table; errors and radii (I, N) in the unit. ``distances``: of the points, where errors are lengths by an ellipse."""
     known = np.isfinite(errors)
     error, radius = errors[known], radii[known]
     covered = error <= radius
     thirds = [covered[part].mean() * 100 for part in np.array_split(np.argsort(radius, kind="stable"), 3)]
     size = np.pi * radius**2 if dims == 2 else 4 / 3 * np.pi * radius**3
-    beyond = [area_under_roc(radius, error >= limit) for limit in (2, 4)]
+    distance = error if distances is None else distances[known]
+    beyond = [area_under_roc(radius, distance >= limit) for limit in (2, 4)]
     print(
         f"| {name} | {100 * covered.mean():.1f} % | {', '.join(f'{share:.1f}' for share in thirds)} | {size.mean():.2f} | "
         f"{np.median(size):.2f} | {beyond[0]:.3f} | {beyond[1]:.3f} |"
@@ -210,7 +211,7 @@ def main():
     print(f"| radii | coverage | by thirds of the radius | mean size, {unit}{dims} | median | AUROC 2 {unit} | 4 {unit} |")
     print("|---|---|---|---|---|---|---|")
     row("calibrated", errors, radii * per_pixel, dims)
-    row("ellipses", *(values * per_pixel for values in in_ellipses(observed, radii, fitted)), dims)
+    row("ellipses", *(values * per_pixel for values in in_ellipses(observed, radii, fitted)), dims, errors)
     for power in (1.0, 0.9, 0.7, 0.6):
         row(f"with the power {power:g} of the expected error", errors, judged(observed, trained, decoder, power)[0] * per_pixel, dims)
     row("quantiles per landmark of the judged images", errors, per_landmark(errors, "itself"), dims)
