@@ -32,7 +32,7 @@ COMMAND = Command(
     description=(
         "Find the landmarks of a split and compare them with its annotations. Writes point errors in mm (px where no spacing is known), "
         "a table by landmark, the curve of errors and a report for the browser. If dataset.yaml names several raters, "
-        "their mean is the truth. A further table then compares with each rater and with their distances."
+        "their mean is the truth. A further table then shows errors against each rater, and how far raters lie apart."
     ),
     examples=("evaluate runs/first --split val",),
     add_arguments=add_arguments,
