@@ -58,7 +58,7 @@ def _calibrate(job: Job) -> None:
     except ValueError as error:
         warnings.warn(
             f"{job.dataset.root}, split {split}: cannot tell how far answers can be trusted: {error}. "
-            "The model is not calibrated.",
+            "The model is not calibrated; scn-tf calibrate does it with another `split`, or with `folds` of the training images.",
             DataWarning,
             stacklevel=2,
         )
