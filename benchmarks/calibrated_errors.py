@@ -17,6 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+from scipy import ndimage
+from sklearn.datasets import load_sample_images
 
 from scn_tf.data import images, pipeline
 from scn_tf.data.dataset import open_dataset
@@ -122,6 +124,23 @@ def changed(array, rng):
     }
 
 
+def photographs():
+    """Pieces of the photographs of scikit-learn (a temple, a flower), grey (H, W, 1)."""
+    whole = [picture.mean(axis=-1, keepdims=True).astype("float32") for picture in load_sample_images().images]
+    return [part for one in whole for half in np.array_split(one, 2) for part in np.array_split(half, 4, axis=1)] + whole
+
+
+def of_a_screen(array, rng):
+    """An image (H, W, 1) as a camera sees it on a screen: turned a little, smaller, a dark room around it, stripes, uneven light."""
+    height, width = array.shape[:2]
+    grey = (array[..., 0] - array.min()) / max(float(np.ptp(array)), 1e-6)
+    rows, columns = np.mgrid[:height, :width]
+    stripes = 1 + 0.15 * np.sin(2 * np.pi * (rows + 0.3 * columns) / 5)
+    seen = ndimage.rotate(grey * stripes * np.linspace(1, 0.6, width), rng.uniform(-12, 12), reshape=True, order=1)
+    room = np.pad(seen, [(height // 3, height // 4), (width // 2, width // 3)]) + 0.05
+    return (room + rng.normal(0, 0.03, room.shape))[..., None].astype("float32")
+
+
 def shown(array, observe, info, spacing):
     """Statistics (N, K) of one image, by pixels."""
     loaded = images.from_array(array, dims=info.dims, channels=info.channels, spacing=spacing)
@@ -141,8 +160,13 @@ def flags(network, info, dataset, ids, fitted, folders):
     found = {}
     for image_id, one in zip(ids, fitted, strict=True):
         image = dataset.read(image_id)
-        for name, pixels in {"ordinary": image.array, **changed(image.array, rng)}.items():
+        kinds = {"ordinary": image.array, **changed(image.array, rng)}
+        if info.dims == 2 and info.channels == 1:
+            kinds["on a photographed screen"] = of_a_screen(image.array, rng)
+        for name, pixels in kinds.items():
             found.setdefault(name, []).append(strangeness(pixels, observe, info, one, dataset.pixel_size(image)))
+    if info.dims == 2 and info.channels == 1:
+        found["photographs"] = [strangeness(one, observe, info, fitted[0], info.spacing_mm) for one in photographs()]
     for folder in folders:
         other = open_dataset(folder)
         for image_id in sorted(other.files)[:40]:

@@ -140,12 +140,11 @@ def _check(folder: RunFolder, settings: Config, dataset: Dataset) -> None:
         return
     if other := config.differences(settings, config.load(folder.settings)):
         raise ConfigError(
-            f"{folder}: was trained with other settings ({', '.join(other)}). Give the same options again, or remove the folder to train "
-            "anew."
+            f"{folder}: was trained with other settings ({', '.join(other)}). Give the same options, or remove the folder to train again."
         )
     now = fingerprint.fingerprint(dataset, *train_run.split_ids(settings, dataset))
     if changed := resuming.changed_data(folder, now, dataset.root, accept=True):
-        raise DatasetError(f"{folder}: was trained on other data ({'; '.join(changed)}); remove the folder to train anew.")
+        raise DatasetError(f"{folder}: was trained on other data ({'; '.join(changed)}); remove the folder to train again.")
 
 
 def _train(folders: Sequence[RunFolder], settings: Sequence[Config], parted: Sequence[Sequence[str]], images: int) -> None:

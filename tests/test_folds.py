@@ -154,7 +154,7 @@ def test_a_fold_of_other_data_is_refused(folded, hands_2d, tmp_path):
     left_out = next(image_id for image_id in open_dataset(hands_2d).split("train") if image_id not in known["training"])
     known["training"][left_out] = known["training"].popitem()[1]  # of an earlier list
     data.write_text(json.dumps(known))
-    with pytest.raises(DatasetError, match=r"2-of-2: was trained on other data \(.*\); remove the folder to train anew"):
+    with pytest.raises(DatasetError, match=r"2-of-2: was trained on other data \(.*\); remove the folder to train again"):
         calibrate_folds.calibrate(run, FOLDS)
 
 
