@@ -1,4 +1,4 @@
-"""SIGTERM is Ctrl-C: what was found is kept, one line, status 130."""
+"""SIGTERM and Ctrl-C end a command in seconds: what was found is kept, one line, status 0 or 130. SIGKILL loses an epoch at most."""
 
 import contextlib
 import csv
@@ -10,12 +10,16 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from benchmarks import kills
 from scn_tf import cli
 from scn_tf.cli.command import COMMANDS
 from scn_tf.cli.interruption import sigterm_as_ctrl_c
+from scn_tf.cli.parser import build_parser
+from scn_tf.storage import journal
 from scn_tf.study import execute
 
 LONG = {
@@ -34,26 +38,78 @@ def replace_action(monkeypatch, name, run):
     monkeypatch.setitem(COMMANDS._loaded(), name, dataclasses.replace(COMMANDS[name], run=run))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("command", LONG)
-def test_every_long_command_ends_with_status_130_and_one_line(command, monkeypatch, capsys):
-    saved = []
+def test_every_long_command_ends_with_its_status_and_one_line(command, number, monkeypatch, capsys):
+    finished = []
 
     def work(options):
         try:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
             time.sleep(30)
         finally:
-            os.kill(os.getpid(), signal.SIGTERM)  # an impatient scheduler does not end the saving
+            os.kill(os.getpid(), signal.SIGTERM)  # of the terminal and of the process that started this one: no second wish
             time.sleep(0.05)
-            saved.append(command)
+            finished.append(command)
 
     replace_action(monkeypatch, command, work)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    assert cli.main(LONG[command]) == 130
+    saved = number == signal.SIGTERM and command == "study"
+    assert cli.main(LONG[command]) == (0 if saved else 130)
     remedy = COMMANDS[command].after_interruption
-    assert capsys.readouterr().err == f"error: interrupted{'; ' if remedy else ''}{remedy}.\n"
-    assert saved == [command]
+    assert capsys.readouterr().err == f"{'stopped' if saved else 'error: interrupted'}{'; ' if remedy else ''}{remedy}.\n"
+    assert finished == [command]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_only_what_can_go_on_ends_with_status_0(tmp_path):
+    parser = build_parser("scn-tf")
+
+    def saved(*arguments):
+        options = parser.parse_args(arguments)
+        return options._command.saved(options)
+
+    run, table = tmp_path / "run", tmp_path / "found.csv"
+    assert not saved("train", "--run-dir", str(run))
+    assert not saved("predict", "hand_xray", "a.png", "--out", str(table))
+    run.mkdir()
+    (run / "config.yaml").touch()
+    journal.path_for(table).touch()
+    assert saved("train", "--run-dir", str(run))
+    assert not saved("train")  # the same command makes another folder
+    assert saved("predict", "hand_xray", "a.png", "--out", str(table))
+    assert saved("study", "study.yaml")
+    assert not saved("study", "study.yaml", "--run", "3")  # a cluster takes 0 for done
+    assert not saved("evaluate", "run")
+
+
+STUBBORN = """
+import os, signal, sys, time
+from scn_tf.cli import interruption
+interruption.SECONDS, interruption.APART = 2.0, dict.fromkeys(interruption.APART, 0.2)
+with interruption.sigterm_as_ctrl_c(lambda: 7):
+    try:
+        print(flush=True)
+        time.sleep(60)
+    finally:
+        print(flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("again", [None, signal.SIGTERM, signal.SIGINT])
+def test_what_does_not_end_in_time_or_is_told_again_ends_at_once(again):
+    with subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        process.stdout.readline()
+        since = time.monotonic()
+        if again is not None:
+            time.sleep(0.5)
+            process.send_signal(again)
+        assert process.wait(30) == 7
+        assert (time.monotonic() - since < 1.8) == (again is not None)
+        assert process.stderr.read() == b"error: interrupted, and ended before all was saved.\n"
 
 
 @pytest.mark.parametrize("command", [["serve", "out"], ["demo", "run"]])
@@ -99,8 +155,8 @@ def test_a_prediction_that_is_stopped_keeps_what_it_found(run_2d, hands_2d, tmp_
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         error = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, error
-    assert error == "error: interrupted; --resume continues with the images that are left.\n"
+    assert process.returncode == 0, error
+    assert error == "stopped; --resume continues with the images that are left.\n"
     found = {row["id"] for row in csv.DictReader(table.read_text().splitlines())}
     assert {path.stem for path in overlays.glob("image_*.png")} <= found
     assert 3 <= len(found) < 3000
@@ -214,3 +270,65 @@ def test_a_signal_just_before_a_wait_which_does_not_end_it_is_sent_again(monkeyp
     assert time.monotonic() - started < 15
     time.sleep(0.2)
     assert len(sent) == 2  # nothing is sent after it was handled
+
+
+def gone(process):
+    """Whether a process that is no child of this one has ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+PARENT = """
+import subprocess, sys
+from scn_tf.environment import parent
+child = subprocess.Popen([sys.executable, "-c", {!r}], env={{**__import__("os").environ, **parent.variables()}}, stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+child.wait()
+"""
+BUSY = """
+import os, time
+from scn_tf.environment import parent
+parent.end_with_it(lambda: os._exit(1))
+print(flush=True)
+time.sleep(100)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="/proc: this system has none")
+def test_a_process_that_was_started_does_not_outlive_a_killed_one():
+    with subprocess.Popen([sys.executable, "-c", PARENT.format(BUSY)], stdout=subprocess.PIPE) as process:
+        child = int(process.stdout.readline())
+        assert not gone(child)
+        process.kill()
+    deadline = time.monotonic() + 20
+    while not gone(child) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert gone(child)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_training_that_is_stopped_in_an_epoch_ends_as_if_it_was_not(number, status, tmp_path, whole):
+    process = kills.started(kills.training(tmp_path, whole))
+    assert kills.wait_for(lambda: kills.epochs(tmp_path / "run") >= 2, process)
+    since = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(60) == status
+    assert time.monotonic() - since < 10
+    before = kills.epochs(tmp_path / "run")
+    assert 2 <= before < kills.EPOCHS
+    assert kills.started([*kills.training(tmp_path, whole), "--resume"]).wait() == 0
+    assert kills.differences(whole / "run", tmp_path / "run") == []
+
+
+def test_a_training_and_a_prediction_that_are_killed_end_as_if_they_were_not(tmp_path, whole):
+    assert kills.trainings_killed(tmp_path, whole, kills=2, seed=1) == []
+    assert kills.predictions_killed(tmp_path, whole, kills=1, seed=1) == []
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Folder of a training and a prediction that nothing disturbed."""
+    return kills.undisturbed(tmp_path_factory.mktemp("whole"))
