@@ -50,12 +50,14 @@ def training(folder, whole):
 
 def prediction(folder, whole):
     """Command that predicts the images of :func:`undisturbed` with its run."""
-    return ["predict", str(whole / "run"), str(whole / "images"), "--out", str(folder / "found.csv"), "--overlay", str(folder / "drawn")]
+    return ["predict", str(whole / "run"), str(whole / "images"), "--out", str(folder / "found.csv")]
 
 
 def started(command):
     """A process of the command. It takes Ctrl-C, also where this one is in the background."""
-    program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from scn_tf.__main__ import run; sys.exit(run())"
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from scn_tf.__main__ import run; sys.exit(run())"
+    )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     return subprocess.Popen([sys.executable, "-c", program, *command], cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)
 
@@ -132,14 +134,17 @@ def _prediction(folder, whole, kills, rng):
 
     done = killed(prediction(folder, whole), ready, kills, 0.6, rng)
     print(f"prediction killed {done} times", flush=True)
-    names = ["found.csv", *(f"drawn/{path.name}" for path in (whole / "drawn").iterdir())]
-    return done, [name for name in names if (whole / name).read_bytes() != (folder / name).read_bytes()]
+    same = (whole / "found.csv").read_bytes() == (folder / "found.csv").read_bytes()
+    return done, [] if same else ["found.csv"]
 
 
 def differences(first, second):
     """Names of what differs between two finished runs."""
-    found = [name for name, (one, other) in zip(("state", "model"), zip(*map(arrays, (first, second)), strict=True), strict=True)
-             if not all(map(np.array_equal, one, other))]
+    found = [
+        name
+        for name, (one, other) in zip(("state", "model"), zip(*map(arrays, (first, second)), strict=True), strict=True)
+        if not all(map(np.array_equal, one, other))
+    ]
     return found + (["history"] if history(first) != history(second) else [])
 
 

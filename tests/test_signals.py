@@ -84,31 +84,30 @@ def test_only_what_can_go_on_ends_with_status_0(tmp_path):
 
 
 STUBBORN = """
-import os, signal, sys, time
+import sys, time
 from scn_tf.cli import interruption
-interruption.SECONDS, interruption.APART = 2.0, dict.fromkeys(interruption.APART, 0.2)
+interruption.SECONDS, interruption.APART = float(sys.argv[1]), dict.fromkeys(interruption.APART, 0.2)
 with interruption.sigterm_as_ctrl_c(lambda: 7):
     try:
         print(flush=True)
-        time.sleep(60)
+        time.sleep(100)
     finally:
         print(flush=True)
-        time.sleep(60)
+        time.sleep(100)
 """
 
 
 @pytest.mark.parametrize("again", [None, signal.SIGTERM, signal.SIGINT])
 def test_what_does_not_end_in_time_or_is_told_again_ends_at_once(again):
-    with subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", STUBBORN, "0.5" if again is None else "90"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
         process.stdout.readline()
-        since = time.monotonic()
         if again is not None:
             time.sleep(0.5)
             process.send_signal(again)
-        assert process.wait(30) == 7
-        assert (time.monotonic() - since < 1.8) == (again is not None)
+        assert process.wait(60) == 7
         assert process.stderr.read() == b"error: interrupted, and ended before all was saved.\n"
 
 
@@ -148,13 +147,15 @@ def test_a_prediction_that_is_stopped_keeps_what_it_found(run_2d, hands_2d, tmp_
     for number in range(3000):
         (tmp_path / "images" / f"image_{number:04d}.png").symlink_to(source)
     table, overlays = tmp_path / "found.csv", tmp_path / "overlays"
-    command = [sys.executable, "-m", "scn_tf", "predict", str(run_2d), str(tmp_path / "images")]
+    # A minute to save: this machine may be busy.
+    program = "import sys; from scn_tf.cli import interruption; interruption.SECONDS = 60; from scn_tf.__main__ import run; sys.exit(run())"
+    command = [sys.executable, "-c", program, "predict", str(run_2d), str(tmp_path / "images")]
     with subprocess.Popen([*command, "--out", str(table), "--overlay", str(overlays)], stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while len(list(overlays.glob("image_*.png"))) < 3 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
-        error = process.communicate(timeout=60)[1]
+        error = process.communicate(timeout=90)[1]
     assert process.returncode == 0, error
     assert error == "stopped; --resume continues with the images that are left.\n"
     found = {row["id"] for row in csv.DictReader(table.read_text().splitlines())}
@@ -309,18 +310,19 @@ def test_a_process_that_was_started_does_not_outlive_a_killed_one():
     assert gone(child)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_training_that_is_stopped_in_an_epoch_ends_as_if_it_was_not(number, status, tmp_path, whole):
-    process = kills.started(kills.training(tmp_path, whole))
-    assert kills.wait_for(lambda: kills.epochs(tmp_path / "run") >= 2, process)
-    since = time.monotonic()
-    process.send_signal(number)
-    assert process.wait(60) == status
-    assert time.monotonic() - since < 10
-    before = kills.epochs(tmp_path / "run")
-    assert 2 <= before < kills.EPOCHS
-    assert kills.started([*kills.training(tmp_path, whole), "--resume"]).wait() == 0
-    assert kills.differences(whole / "run", tmp_path / "run") == []
+def test_a_training_that_is_stopped_in_an_epoch_ends_as_if_it_was_not(tmp_path, whole):
+    run, command = tmp_path / "run", kills.training(tmp_path, whole)
+    for number, status, enough in ((signal.SIGTERM, 0, 2), (signal.SIGINT, 130, 5)):
+        process = kills.started(command)
+        assert kills.wait_for(lambda: kills.epochs(run) >= enough, process)  # noqa: B023  (asked at once)
+        since = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(60) == status
+        assert time.monotonic() - since < 30  # 10 on a machine that does nothing else
+        assert enough <= kills.epochs(run) < kills.EPOCHS
+        command = [*kills.training(tmp_path, whole), "--resume"]
+    assert kills.started(command).wait() == 0
+    assert kills.differences(whole / "run", run) == []
 
 
 def test_a_training_and_a_prediction_that_are_killed_end_as_if_they_were_not(tmp_path, whole):
