@@ -2,7 +2,7 @@
 
 import sys
 
-from scn_tf.cli import main
+from scn_tf.__main__ import run
 
 if __name__ == "__main__":
-    sys.exit(main(["evaluate", *sys.argv[1:]]))
+    sys.exit(run(["evaluate", *sys.argv[1:]]))

@@ -6,7 +6,7 @@ from pathlib import Path
 # Run as a file, Python looks for modules beside it, not in the folder above.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scn_tf.cli import main
+from scn_tf.__main__ import run
 
 if __name__ == "__main__":
-    sys.exit(main(["export", "--form", "tflite", *sys.argv[1:]]))
+    sys.exit(run(["export", "--form", "tflite", *sys.argv[1:]]))

@@ -7,14 +7,14 @@ import argparse
 import contextlib
 import functools
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 
 from scn_tf import config
-from scn_tf.cli import spelling
+from scn_tf.cli import interruption, spelling
 from scn_tf.cli.command import Command
-from scn_tf.cli.interruption import sigterm_as_ctrl_c
 from scn_tf.cli.parser import build_parser
 from scn_tf.cli.reporting import fail, show_warning
 from scn_tf.environment.quiet import import_tensorflow
@@ -50,11 +50,19 @@ def _parsed(arguments: Sequence[str] | None, prog: str) -> int:
         return 2
     names = spelling.typed_names(options._parser)
     warnings.showwarning = functools.partial(show_warning, names)
+    interruption.came.clear()
+
+    def status() -> int:
+        return 0 if interruption.came == [signal.SIGTERM] and command.saved(options) else 130
+
     try:
-        with contextlib.nullcontext() if command.own_signals else sigterm_as_ctrl_c():
+        with contextlib.nullcontext() if command.own_signals else interruption.sigterm_as_ctrl_c(status):
             return _run(command, options, names)
     except KeyboardInterrupt:
         remedy = f"; {command.after_interruption}" if command.after_interruption else ""
+        if status() == 0:
+            print(f"stopped{remedy}.", file=sys.stderr)
+            return 0
         return fail(f"interrupted{remedy}.", status=130)
 
 

@@ -2,21 +2,29 @@
 
 import contextlib
 import gc
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import NoReturn
 
 from scn_tf.presence import known
 
 AGAIN = 0.05  # seconds
+SECONDS = 9.0  # to save. Then the process ends: what a file held before stays, see scn_tf.storage.files
+# One wish may come as several signals: of a terminal, a scheduler, and the process that started this one. A later one is another wish.
+APART = {signal.SIGINT: 0.3, signal.SIGTERM: 3.0}  # seconds
+
+came: list[int] = []  # the signal that interrupted the last block
 
 
 @contextlib.contextmanager
-def sigterm_as_ctrl_c() -> Iterator[None]:
-    """In the block, the first SIGTERM raises KeyboardInterrupt, as Ctrl-C does. Later ones are ignored, so that saving can finish.
+def sigterm_as_ctrl_c(status: Callable[[], int] = lambda: 130) -> Iterator[None]:
+    """In the block, the first SIGTERM raises KeyboardInterrupt, as Ctrl-C does. It is noted in ``came``.
+
+    The process ends with ``status()`` if the block does not in ``SECONDS``, and at once with a second signal, see ``APART``.
 
     A signal that the process was started to ignore stays ignored (``nohup``, background jobs of a shell). Only the main thread can
     change signal handlers; in other threads the block changes nothing.
@@ -27,13 +35,29 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
         yield
         return
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    came.clear()
+    since, asked, over = [0.0], threading.Event(), threading.Event()
 
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        # Ctrl-C and SIGTERM may both come, of a terminal and of the process that started this one. A second Ctrl-C counts: a user insists.
-        if kept[signal.SIGTERM] != signal.SIG_IGN:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    def end() -> None:
+        os.write(2, b"error: interrupted, and ended before all was saved.\n")  # print could wait for the interrupted thread
+        os._exit(status())
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if came and not dropped_one.is_set():
+            if time.monotonic() - since[0] > APART[signal.Signals(number)]:
+                end()
+            return
+        if not came:
+            came.append(number)
+            since[0] = time.monotonic()
+            asked.set()
         dropped_one.clear()
         raise KeyboardInterrupt
+
+    def watch() -> None:
+        asked.wait()
+        if not over.wait(SECONDS):
+            end()
 
     report, collecting, dropped_one = sys.unraisablehook, threading.Event(), threading.Event()
 
@@ -55,6 +79,7 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
         else:
             report(dropped)
 
+    threading.Thread(target=watch, name="scn-tf-interruption", daemon=True).start()
     try:
         sys.unraisablehook = raise_again
         gc.callbacks.append(note)
@@ -63,6 +88,8 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
                 signal.signal(number, interrupt)
         yield
     finally:
+        over.set()
+        asked.set()
         dropped_one.clear()
         sys.unraisablehook = report
         gc.callbacks.remove(note)

@@ -234,7 +234,7 @@ class TrainConfig(Section):
         "auto", description="auto: mirrored with several GPUs whose number divides batch_size; multi_worker: not in this version"
     )
     compile: Literal["off", "xla"] = Field("off", description="xla: compile the step; slower on CPUs")
-    validate_every: int = Field(5, ge=1, le=MAX_COUNT, description="epochs between two validations and checkpoints")
+    validate_every: int = Field(5, ge=1, le=MAX_COUNT, description="epochs between two validations")
     optimizer: Literal["adam", "nesterov"] | None = Field(None, description="adam, or SGD with Nesterov momentum 0.99")
     learning_rate: float | None = Field(
         None, ge=1e-12, le=1e3, description="highest learning rate; the cosine starts at 2 % of it and rises for 4 % of the run"

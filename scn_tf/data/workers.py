@@ -15,6 +15,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, TypeAlias, TypeVar, cast
 
+from scn_tf.environment import parent
 from scn_tf.types import known
 
 MAX_IDLE = 4  # per program
@@ -114,7 +115,7 @@ def _started(program: str, seconds: float) -> Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # the libraries' own lines name no file
             pipesize=PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
+            env={**os.environ, **parent.variables(), "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
             start_new_session=True,  # Ctrl-C is for the process that asked
         )
     except OSError as error:
@@ -176,6 +177,7 @@ def serve(answer: Callable[[Any], Iterable[bytes | memoryview]], memory: int) ->
         answer: request -> the bytes of its answer, in parts. ``receive`` of :func:`ask` must see where it ends.
         memory: bytes of address space that this process may take.
     """
+    parent.end_with_it(lambda: os._exit(1))  # without requests it ends anyway, but not in the middle of one
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints may run into the answers
     with contextlib.suppress(ImportError, ValueError, OSError):

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from scn_tf.config import Config, differences, load, warn_if_too_narrow
 from scn_tf.data import synthetic
 from scn_tf.data.dataset import Dataset, open_dataset
+from scn_tf.environment import parent
 from scn_tf.errors import ConfigError, DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.runs.folder import RunFolder
 from scn_tf.storage import files, ownership
@@ -27,7 +28,8 @@ from scn_tf.types import PathName
 
 # TensorFlow's, NumPy's and scikit-learn's.
 POLL_SECONDS = 0.5  # between two looks at whether a process shall stop
-STOP_SECONDS = 60  # for a process to save what it has
+STOP_SECONDS = 7  # for a process to end; its state of the last epoch is saved
+STOPPED = 130  # exit status of a training that was told to stop, which for itself is no failure
 LEFT_OUT = "left_out.txt"
 THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
@@ -253,9 +255,10 @@ def run_one(out: PathName, run: Run, *, threads: int | None = None, stop: thread
         search_path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), *sys.path[1:]]))
         # Several processes on one GPU: each takes of its memory what it needs, not all.
         limits = {} if threads is None else {**dict.fromkeys(THREAD_VARIABLES, str(threads)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
-        environment = {**limits, **os.environ, "PYTHONPATH": search_path}
+        environment = {**limits, **os.environ, **parent.variables(), "PYTHONPATH": search_path}
         with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment) as process:
-            return _waited_for(process, stop)
+            status = _waited_for(process, stop)
+    return status or (0 if errors_file(out, run).is_file() else STOPPED)
 
 
 def _waited_for(process: subprocess.Popen, stop: threading.Event | None) -> int:

@@ -39,6 +39,8 @@ class Keep(NamedTuple):
 class Validation(keras.callbacks.Callback):
     """Decide when to validate, and pass each result to the history, the board, the model file and the state.
 
+    State and history are written after every epoch.
+
     Args:
         trainer: :class:`scn_tf.training.trainer.Trainer`.
         measure: function without arguments -> :class:`Measurement`, of the network as it is.
@@ -72,9 +74,8 @@ class Validation(keras.callbacks.Callback):
         row = self._row(epoch, logs)
         finished = epoch + 1 == self.schedule.epochs or self.model.stop_training
         self.run_progress["finished"] = bool(finished)
-        validating = finished or (epoch + 1) % self.every == 0
-        if validating:
-            check_finite(self.trainer, epoch)
+        check_finite(self.trainer, epoch)
+        if finished or (epoch + 1) % self.every == 0:
             with self.trainer.averaged_weights():
                 measured = self.measure()
                 row |= measured.values
@@ -83,9 +84,8 @@ class Validation(keras.callbacks.Callback):
                 self._keep_best(epoch, measured)
         self.board.scalars(row, self.trainer.objective)
         self.run_progress["history"].append(row)
-        if validating:
-            self.run_progress |= {"epoch": epoch + 1, "seconds": self.schedule.seconds}
-            self.keep.state(self.run_progress)
+        self.run_progress |= {"epoch": epoch + 1, "seconds": self.schedule.seconds}
+        self.keep.state(self.run_progress)  # of every epoch: whatever ends the process, no more than one is lost
 
     def _row(self, epoch: int, logs: Mapping[str, Any]) -> dict[str, Any]:
         """The epoch's row of the history, before validation."""

@@ -112,6 +112,13 @@ def _report(line: str) -> None:
     tqdm.write(f"error: {line}", file=sys.stderr)
 
 
+def _saved(options: argparse.Namespace) -> bool:
+    """Whether there is a journal, from which --resume goes on."""
+    from scn_tf.storage import journal
+
+    return journal.path_for(options.out).is_file()
+
+
 COMMAND = Command(
     name="predict",
     help="find landmarks in images",
@@ -126,6 +133,7 @@ COMMAND = Command(
     ),
     add_arguments=add_arguments,
     run=run,
+    saved=_saved,
     after_interruption="--resume continues with the images that are left",
     rank=30,
 )

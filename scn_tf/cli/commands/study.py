@@ -115,6 +115,8 @@ COMMAND = Command(
     examples=("study hand_xray --data.root FOLDER",),
     add_arguments=add_arguments,
     run=run,
+    # A cluster repeats a task that failed, and takes one that ended with 0 for done.
+    saved=lambda options: options.index is None,
     after_interruption="the same command resumes it",
     rank=70,
 )

@@ -112,6 +112,11 @@ def _check_resumed(options: argparse.Namespace, values: Mapping[str, Any], setti
         raise config.ConfigError(f"--resume: keeps the settings in {path}, which has others for {', '.join(changed)}.")
 
 
+def _saved(options: argparse.Namespace) -> bool:
+    """Whether the same command with --resume goes on. A folder named by the time of day is another one then."""
+    return options.run_dir is not None and RunFolder(options.run_dir).settings.is_file()
+
+
 COMMAND = Command(
     name="train",
     help="train a network",
@@ -127,6 +132,7 @@ COMMAND = Command(
     examples=("train --data.root FOLDER --run-dir runs/first", "train --run-dir runs/first --resume"),
     add_arguments=add_arguments,
     run=run,
+    saved=_saved,
     after_interruption="--resume continues the training from its last checkpoint",
     rank=10,
 )
