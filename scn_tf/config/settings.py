@@ -99,7 +99,11 @@ class DataConfig(Section):
         max_length=200,
         description="of several raters, whom to train on: a name, mean, or random (another one per draw)",
     )
-    cache: Literal["memory", "none"] = Field("memory", description="keep prepared images in memory, or read them every epoch")
+    cache: Literal["auto", "memory", "disk", "none"] = Field(
+        "auto",
+        description="where prepared images are kept: in memory, on disk, or nowhere, so that files are read in every epoch; "
+        "auto: in memory if they take at most 35 % of it, else on disk",
+    )
     workers: int = Field(2, ge=1, le=256, description="images decoded in parallel")
 
 
