@@ -5,7 +5,8 @@
 A generator writes PNG images with random points into `--folder` (default: a temporary one), unless they are there already. Each kind is a
 process of its own, so that memory (resident, MiB) is its own. The first pass reads and checks every image, and fills the cache. Epochs read
 shuffled batches of one, each followed by a step that sleeps for `--step-ms`. `first` is the first pass and the first epoch over the
-median of the later epochs. `disk` twice: the second process finds the files of the first.
+median of the later epochs. `processor` is its time in all threads, which other programs lengthen less. `disk` twice: the second process
+finds the files of the first.
 
 A large set, such as `--images 10000 --width 2000 --height 2400 --step-ms 100`, takes 35 GB and hours.
 """
@@ -64,18 +65,26 @@ def measure(root, kind, size, epochs, step, workers):
     settings = config.from_dict({"data": {"root": str(root), "cache": kind, "workers": workers}, "model": {"image_size": size}}).resolved(2)
     dataset = open_dataset(root)
     ids = dataset.split("train")
-    start = time.perf_counter()
+    seconds, processor, memory = [], [], []
+    start = time.perf_counter(), time.process_time()
+
+    def note():
+        nonlocal start
+        now = time.perf_counter(), time.process_time()
+        seconds.append(now[0] - start[0])
+        processor.append(now[1] - start[1])
+        memory.append(resident())
+        start = now
+
     split = pipeline.opened(dataset, ids, settings)
-    seconds, memory = [time.perf_counter() - start], [resident()]
+    note()
     batches = iter(pipeline.training_batches(split.data, count=len(ids), batch_size=1, seed=0, load=split.load))
     for _ in range(epochs):
-        start = time.perf_counter()
         for _ in range(len(ids)):
             next(batches)
             time.sleep(step)
-        seconds.append(time.perf_counter() - start)
-        memory.append(resident())
-    return {"seconds": seconds, "memory": memory, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        note()
+    return {"seconds": seconds, "processor": processor, "memory": memory, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
 def main(arguments=None):
@@ -111,6 +120,7 @@ def main(arguments=None):
             each = ", ".join(f"{1000 * seconds / options.images:.2f}" for seconds in later)
             ratio = f", first {(first + later[0]) / np.median(later[1:]):.2f} times the later" if len(later) > 1 else ""
             print(f"{kind:7} first pass {1000 * first / options.images:.2f} ms an image, epochs {each}{ratio}")
+            print(f"        processor {', '.join(f'{1000 * one / options.images:.2f}' for one in found['processor'])} ms")
             print(f"        memory {', '.join(f'{one:.0f}' for one in found['memory'])} MiB, at most {found['peak']:.0f}", flush=True)
 
 

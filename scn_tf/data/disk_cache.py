@@ -182,16 +182,19 @@ class DiskCache:
         """Take room for a file, and make some if there is too little. False if there is none."""
         with self.lock:
             if self.room < size:
-                self.room = self._made()
+                self.room = self._made(size)
             if self.room < size:
                 return False
             self.room -= size
             return True
 
-    def _made(self) -> float:
+    def _made(self, size: int) -> float:
         """Remove the files that were not used for longest, until there is room for some. Files of this split stay.
 
         Only files with names of ours count. Several processes together may exceed the limit by what each takes at a time.
+
+        Args:
+            size: bytes that are needed at least.
 
         Returns:
             bytes that may be written.
@@ -210,15 +213,15 @@ class DiskCache:
                         os.unlink(entry.path)
                     else:
                         found.append((state.st_mtime, state.st_size, entry))
-        wanted = min(STEP, self.limit / 8)
-        room = min(self.limit - sum(size for _, size, _ in found), shutil.disk_usage(self.folder).free - RESERVE)
-        for _, size, entry in sorted(found, key=lambda one: one[0]):
+        wanted = max(float(size), min(STEP, self.limit / 8))
+        room = min(self.limit - sum(taken for _, taken, _ in found), shutil.disk_usage(self.folder).free - RESERVE)
+        for _, taken, entry in sorted(found, key=lambda one: one[0]):
             if room >= wanted:
                 break
             if entry.name not in own and ENTRY.fullmatch(entry.name):
                 with contextlib.suppress(OSError):
                     os.unlink(entry.path)
-                    room += size
+                    room += taken
         return min(room, wanted)
 
 
