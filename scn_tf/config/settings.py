@@ -101,8 +101,7 @@ class DataConfig(Section):
     )
     cache: Literal["auto", "memory", "disk", "none"] = Field(
         "auto",
-        description="where prepared images are kept: in memory, on disk, or nowhere, so that files are read in every epoch; "
-        "auto: in memory if they take at most 35 % of it, else on disk",
+        description="where prepared images are kept; auto: in memory if they take at most 35 % of it, else on disk; none: nowhere",
     )
     workers: int = Field(2, ge=1, le=256, description="images decoded in parallel")
 

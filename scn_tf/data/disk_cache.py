@@ -8,7 +8,7 @@ Why not ``tf.data.Dataset.cache(filename)``: it does not notice changed images o
 training that ends early leaves it useless, and it has no bound. Reading costs the same (``benchmarks/disk_cache.py``).
 
 No lock is needed. A file appears whole under its name, by a rename, and two processes that write the same one write the same bytes.
-A missing or damaged file is one that is written anew.
+A missing or damaged file is written again.
 """
 
 import contextlib
