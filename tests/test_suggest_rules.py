@@ -129,9 +129,9 @@ def test_crowded_landmarks_get_narrow_targets():
     assert pixels(decisions(crowded, train__minutes=600)) > pixels(decisions(train__minutes=600))
 
 
-def test_files_are_read_again_where_prepared_images_would_fill_the_memory():
+def test_prepared_images_that_would_fill_the_memory_are_kept_on_disk():
     many = dataclasses.replace(FLAT, training=60_000)
-    assert decisions(many)["data.cache"] == "none"
+    assert decisions(many)["data.cache"] == "disk"
     assert decisions()["data.cache"] == "memory"
 
 

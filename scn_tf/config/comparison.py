@@ -6,8 +6,8 @@ from scn_tf.config.settings import Config
 def differences(first: Config, second: Config) -> list[str]:
     """Names of the settings in which two runs differ, as ``section.field``.
 
-    One configuration may name a preset and the other the preset's values. ``data.root`` and ``data.missing`` are not compared, and
-    a precision of ``auto`` equals any other.
+    One configuration may name a preset and the other the preset's values. ``data.root``, ``data.missing`` and ``data.cache`` are not
+    compared, and a precision of ``auto`` equals any other.
 
     Args:
         first, second: :class:`scn_tf.config.Config`, resolved or not.
@@ -23,7 +23,7 @@ def differences(first: Config, second: Config) -> list[str]:
         (one, whole), (other, other_whole) = _values(first, dims), _values(second, dims)
         names = {name: None for name in one if name in other and one[name] != other[name]}
         found |= names or ({} if whole == other_whole else {"model": None})
-    free = {"data.root", "data.missing"}
+    free = {"data.root", "data.missing", "data.cache"}
     if "auto" in (first.train.precision, second.train.precision):
         free.add("train.precision")
     return [name for name in found if name not in free]

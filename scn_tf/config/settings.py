@@ -102,7 +102,10 @@ class DataConfig(Section):
         max_length=200,
         description="of several raters, whom to train on: a name, mean, or random (another one per draw)",
     )
-    cache: Literal["memory", "none"] = Field("memory", description="keep prepared images in memory, or read them every epoch")
+    cache: Literal["auto", "memory", "disk", "none"] = Field(
+        "auto",
+        description="where prepared images are kept; auto: in memory if they take at most 35 % of it, else on disk; none: nowhere",
+    )
     workers: int = Field(2, ge=1, le=256, description="images decoded in parallel")
 
     @pydantic.field_validator("leave_out", mode="before")

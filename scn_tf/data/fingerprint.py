@@ -84,6 +84,19 @@ def of_images(dataset: Dataset, ids: Sequence[str]) -> dict[str, Any]:
     return {"units": _units(dataset), "digest": _split_digest({image_id: _digests(dataset, image_id) for image_id in ids})}
 
 
+def of_file(path: Path) -> str:
+    """Digest of an image file as in :func:`fingerprint`, with the time of its last change: pixels between the digested parts count, too.
+
+    Raises:
+        DatasetError: the file cannot be read.
+    """
+    try:
+        times = [part.stat().st_mtime_ns for part in _parts(path)]
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from None
+    return f"{_file_digest(path)} {times}"
+
+
 def of_model(model: Model) -> Fingerprint:
     """Fingerprint from a model's facts: names and units, but no single image. The rule of mm is included only if known."""
     rule = {} if model.data is None else {"normalization": model.data["normalization"]}
@@ -276,10 +289,7 @@ def _digest(content: bytes) -> str:
 def _file_digest(path: Path) -> str:
     """Digest of an image file's size and three parts. It includes the file of pixels beside a MetaImage header."""
     digest = hashlib.sha256()
-    parts = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
-    if path.suffix.lower() == ".mhd":
-        parts += [pixels for suffix in (".raw", ".zraw") if (pixels := path.with_suffix(suffix)).is_file()]
-    for part in parts:
+    for part in _parts(path):
         try:
             with open(part, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
@@ -290,3 +300,11 @@ def _file_digest(path: Path) -> str:
         except OSError as error:
             raise DatasetError(f"{part}: cannot be read ({error.strerror}).") from None
     return digest.hexdigest()[:16]
+
+
+def _parts(path: Path) -> list[Path]:
+    """Files of an image: one, the slices of a folder, or a MetaImage header with its pixels."""
+    parts = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
+    if path.suffix.lower() == ".mhd":
+        parts += [pixels for suffix in (".raw", ".zraw") if (pixels := path.with_suffix(suffix)).is_file()]
+    return parts

@@ -18,6 +18,7 @@ An example is a dict. Landmarks are in network pixels; heatmaps exist only on th
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +26,9 @@ from tqdm import tqdm
 
 from scn_tf import geometry
 from scn_tf.config import MEAN, RANDOM, Config, ModelConfig
+from scn_tf.data import cache
 from scn_tf.data.dataset import Dataset
+from scn_tf.data.disk_cache import DiskCache, Fitted, without_pixels
 from scn_tf.data.images import Image
 from scn_tf.data.outside import Outside
 from scn_tf.data.preprocess import network_input
@@ -36,7 +39,22 @@ TRUTH = ("landmarks", "visible", "absent")  # of an example, by each rater
 PREFIX = "rater_"  # of their keys
 
 
-def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bool = True, rater: str = MEAN) -> dict[str, Array]:
+class Opened(NamedTuple):
+    """Examples of a split.
+
+    Fields:
+
+    * ``data``: finite ``tf.data.Dataset`` of examples, in order.
+    * ``load``: dataset of numbers of examples -> dataset of these examples. None: ``data`` keeps them in memory.
+    """
+
+    data: tf.data.Dataset
+    load: Callable[[tf.data.Dataset], tf.data.Dataset] | None
+
+
+def prepare(
+    dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bool = True, rater: str = MEAN, image: Image | None = None
+) -> dict[str, Array]:
     """Read one image and fit it into the network's input, on the host.
 
     Args:
@@ -44,13 +62,12 @@ def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bo
         image_id: the image's ID.
         model: resolved.
         measured, rater: see :func:`examples`.
+        image: as loaded. None: read it.
 
     Returns:
         ``array``, ``scale``, ``translation``, and all values of the example except ``image``.
     """
-    image = dataset.read(image_id)
-    if image.array.max() == image.array.min():
-        warnings.warn(f"{dataset.files[image_id]}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=2)
+    image = _read(dataset, image_id) if image is None else image
     pixel_size = dataset.pixel_size(image)
     fit = fit_image(image, pixel_size, model, name=str(dataset.files[image_id]))
     chosen = dataset if rater in (MEAN, RANDOM) else dataset.by_rater[rater]
@@ -69,6 +86,17 @@ def prepare(dataset: Dataset, image_id: str, model: ModelConfig, *, measured: bo
         own_from_input=np.linalg.inv(fit.input_from_array @ dataset.array_from_own(image)).astype("float32"),
         **({PREFIX + name: np.stack([one[name] for one in by_rater]) for name in TRUTH} if by_rater else {}),
     )
+
+
+def _read(dataset: Dataset, image_id: str) -> Image:
+    image = dataset.read(image_id)
+    if _is_constant(image):
+        warnings.warn(f"{dataset.files[image_id]}: every pixel has the same value, nothing can be found.", DataWarning, stacklevel=3)
+    return image
+
+
+def _is_constant(image: Image) -> bool:
+    return image.array.max() == image.array.min()
 
 
 def _truth(dataset: Dataset, image_id: str, image: Image, fit: geometry.Fit, model: ModelConfig) -> dict[str, Array]:
@@ -116,7 +144,24 @@ def examples(
     rater: str = MEAN,
     observe: Callable[[dict[str, Array]], None] | None = None,
 ) -> tf.data.Dataset:
-    """Fitted examples of a split, in order. They are decoded in parallel and cached.
+    """Fitted examples of a split, in order. See :func:`opened`.
+
+    Returns:
+        finite ``tf.data.Dataset`` of examples.
+    """
+    return opened(dataset, ids, config, measured=measured, rater=rater, observe=observe).data
+
+
+def opened(
+    dataset: Dataset,
+    ids: Sequence[str],
+    config: Config,
+    *,
+    measured: bool = True,
+    rater: str = MEAN,
+    observe: Callable[[dict[str, Array]], None] | None = None,
+) -> Opened:
+    """Fitted examples of a split. They are decoded in parallel, and kept where ``data.cache`` says.
 
     The whole split is read once, so errors are raised here, before training starts.
 
@@ -128,27 +173,43 @@ def examples(
         rater: of several raters, the one whose points are the truth, or their mean. ``random``: the mean, and the truth of each rater.
         observe: function that receives every example of the first pass, in order.
 
-    Returns:
-        finite ``tf.data.Dataset`` of examples.
-
     Raises:
         ImageError, DatasetError: an image or annotation is invalid; the message names file and row.
+        ConfigError: see :func:`scn_tf.data.cache.place`.
     """
-    model, shapes = config.model, _shapes(dataset, rater)
-    reader = _Reader(lambda number: prepare(dataset, ids[number], model, measured=measured, rater=rater), shapes)
+    model, channels = config.model, dataset.description.channels
+    place = cache.place(config, channels=channels, images=len(ids)).kind
+    size, count = known(model.image_size), len(ids)
 
-    def load(index: tf.Tensor) -> dict[str, tf.Tensor]:
+    def prepared(number: int, image: Image | None = None) -> dict[str, Array]:
+        return prepare(dataset, ids[number], model, measured=measured, rater=rater, image=image)
+
+    disk = _Disk(dataset, ids, model, prepared) if place == "disk" else None
+    shapes = _shapes(dataset, rater) | ({} if disk is None else {"fitted": [None] * (len(size) + 1)})
+    reader = _Reader(prepared if disk is None else disk.read, shapes)
+
+    def example_of(index: tf.Tensor) -> dict[str, tf.Tensor]:
         values = tf.numpy_function(reader.read, [index], [tf.float32] * len(shapes))
         example = {name: tf.ensure_shape(value, shape) for (name, shape), value in zip(shapes.items(), values, strict=True)}
         array, scale, translation = (example.pop(name) for name in ("array", "scale", "translation"))
-        return {"image": network_input(array, scale, translation, known(model.image_size)), **example}
+        if disk is None:
+            return {"image": network_input(array, scale, translation, size), **example}
+        fitted, shape = example.pop("fitted"), (*size, channels)
 
-    data = tf.data.Dataset.range(len(ids)).map(load, num_parallel_calls=config.data.workers, deterministic=True)
-    if config.data.cache == "memory":
-        data = data.cache()
-    data = without_autotune(data)
+        def fit() -> tf.Tensor:
+            image = network_input(array, scale, translation, size)
+            return tf.ensure_shape(tf.numpy_function(disk.keep, [index, image], tf.float32), shape)
+
+        is_known = tf.reduce_all(tf.equal(tf.shape(fitted), shape))
+        return {"image": tf.cond(is_known, lambda: tf.ensure_shape(fitted, shape), fit), **example}
+
+    def load(numbers: tf.data.Dataset) -> tf.data.Dataset:
+        return numbers.map(example_of, num_parallel_calls=config.data.workers, deterministic=True)
+
+    data = load(tf.data.Dataset.range(count))
+    data = without_autotune(data.cache() if place == "memory" else data)
     outside = Outside(dataset, model)
-    progress = tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None)
+    progress = tqdm(data, total=count, desc="Reading images", unit="image", leave=False, disable=None)
     for image_id, example in zip(ids, progress, strict=True):
         if not reader.failures:
             values = {name: value.numpy() for name, value in example.items()}
@@ -157,7 +218,42 @@ def examples(
                 observe(values)
     reader.finish_check()
     outside.warn()
-    return data.apply(tf.data.experimental.assert_cardinality(len(ids)))
+    return Opened(data.apply(tf.data.experimental.assert_cardinality(count)), None if place == "memory" else load)
+
+
+class _Disk:
+    """Reads examples whose fitted images may be on disk, and keeps those that were fitted.
+
+    Args:
+        dataset, ids, model: see :func:`opened`.
+        prepared: (number, image) -> result of :func:`prepare`.
+    """
+
+    def __init__(
+        self, dataset: Dataset, ids: Sequence[str], model: ModelConfig, prepared: Callable[[int, Image], dict[str, Array]]
+    ) -> None:
+        self.dataset, self.ids, self.prepared, self.cache = dataset, ids, prepared, DiskCache(dataset, ids, model)
+        self.headers: dict[int, Image] = {}  # of images that are being fitted
+        self.nothing = np.empty((*[0] * dataset.description.dims, dataset.description.channels), "float32")
+
+    def read(self, number: int) -> dict[str, Array]:
+        """Result of :func:`prepare` with ``fitted``. Either this is empty, or ``array``."""
+        image_id, found = self.ids[number], self.cache.read(number)
+        if found is not None:
+            self.dataset.spacings[image_id] = found.header.spacing
+            return self.prepared(number, found.header) | {"array": self.nothing, "fitted": found.image}
+        image = _read(self.dataset, image_id)
+        values = self.prepared(number, image)
+        if not _is_constant(image):  # such an image is read, and warned of, again
+            self.headers[number] = without_pixels(image)
+        return values | {"fitted": self.nothing}
+
+    def keep(self, number: np.integer, fitted: Array) -> Array:
+        """Keep a fitted image, and return it."""
+        header = self.headers.pop(int(number), None)
+        if header is not None:
+            self.cache.write(int(number), Fitted(fitted, header))
+        return fitted
 
 
 def _shapes(dataset: Dataset, rater: str) -> dict[str, list[int | None]]:
@@ -212,7 +308,15 @@ class _Reader:
         self.checking = False
 
 
-def training_batches(data: tf.data.Dataset, *, count: int, batch_size: int, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
+def training_batches(
+    data: tf.data.Dataset,
+    *,
+    count: int,
+    batch_size: int,
+    seed: int,
+    first_epoch: int = 0,
+    load: Callable[[tf.data.Dataset], tf.data.Dataset] | None = None,
+) -> tf.data.Dataset:
     """Endless shuffled batches. The order of an epoch, and the raters that it draws, do not depend on interruptions.
 
     Args:
@@ -221,11 +325,13 @@ def training_batches(data: tf.data.Dataset, *, count: int, batch_size: int, seed
         batch_size: at most ``count``. The last incomplete batch of an epoch is left out.
         seed: seed of the order of all epochs.
         first_epoch: first epoch, after a resume.
+        load: see :class:`Opened`. Numbers are shuffled, and then loaded: shuffled examples would all be in memory. The order is the same.
     """
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         own = seed * 100_003 + number
-        order = data.shuffle(count, seed=own, reshuffle_each_iteration=False)
+        order = (data if load is None else tf.data.Dataset.range(count)).shuffle(count, seed=own, reshuffle_each_iteration=False)
+        order = order if load is None else load(order)
         if PREFIX + TRUTH[0] in data.element_spec:
             order = order.enumerate().map(lambda place, example: of_random_rater(example, tf.stack([own, place])))
         return order.batch(batch_size, drop_remainder=True)

@@ -5,12 +5,12 @@ import math
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from scn_tf.environment import devices
+from scn_tf.environment.memory import CGROUP, first_line, free_memory
 
 # Seconds of the trial on one core of the machine that the costs were measured on (docs/training.md).
 REFERENCE_SECONDS = {"mixed_bfloat16": 0.0056, "float32": 0.0088}
@@ -20,7 +20,6 @@ REPEATS = 24
 SPEED_STEPS = 2  # for each doubling: a rounded speed gives the same settings again
 PARALLEL, MOST_PARALLEL = 0.8, 16  # two cores are 1.74 times as fast as one; more than so many do not help a single image
 SHARING = 1.1  # several threads take more of the processors' time for the same work
-CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -95,36 +94,7 @@ def _trial(policy: str) -> float:
 def count_cores() -> int:
     """Number of cores that this process may use, by its affinity and the quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = _first_line(CGROUP / "cpu.max").partition(" ")
+    quota, _, period = first_line(CGROUP / "cpu.max").partition(" ")
     if quota.isdecimal() and period.isdecimal() and int(period):
         cores = min(cores, max(1, round(int(quota) / int(period))))
     return cores
-
-
-def free_memory() -> float:
-    """Bytes that this process may still take, by the system and the limit of its container."""
-    limit, used = _first_line(CGROUP / "memory.max"), _first_line(CGROUP / "memory.current")
-    found = [_available()]
-    if limit.isdecimal() and used.isdecimal():
-        found.append(float(limit) - float(used))
-    return max(min(found), 0.0)
-
-
-def _available() -> float:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024.0 * float(line.split()[1])
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        return 0.5 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # where the system does not say: half of all
-    except (AttributeError, OSError, ValueError):
-        return 4.0 * 2**30
-
-
-def _first_line(path: Path) -> str:
-    try:
-        return path.read_text().partition("\n")[0].strip()
-    except OSError:
-        return ""

@@ -1,12 +1,14 @@
 """Memory of a training: its step, the prepared images that are kept, and the program itself."""
 
+from scn_tf.data import cache
+from scn_tf.environment.memory import in_words as in_words
 from scn_tf.suggest.cost import Shape
 
 PROGRAM = 0.85 * 2**30  # bytes of Python, TensorFlow and its threads
 COPIES = 12  # of all weights: the optimizer's state, averages, and two states to go back to
 VALUES_PER_FEATURE, BYTES_PER_MAP = 16, 45  # kept for the gradient, of each channel and each heatmap at every pixel
 SHARE = 0.7  # of the free memory that a training may take
-CACHE_SHARE = 0.35  # of the free memory that prepared images may take
+CACHE_SHARE = cache.SHARE  # of it that prepared images may take
 
 
 def of_step(shape: Shape, *, batch_size: int, precision: str) -> float:
@@ -18,9 +20,4 @@ def of_step(shape: Shape, *, batch_size: int, precision: str) -> float:
 
 def of_cache(shape: Shape, *, channels: int, images: int) -> float:
     """Bytes of all prepared images."""
-    return 4.0 * shape.pixels * channels * images
-
-
-def in_words(count: float) -> str:
-    """``1.4 GiB`` or ``35 MiB``."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**29 else f"{max(1, round(count / 2**20))} MiB"
+    return cache.bytes_of(shape.pixels, channels=channels, images=images)

@@ -52,12 +52,12 @@ def precision(case: Case) -> Decision:
 
 
 def cache(case: Case) -> Decision:
-    """Whether prepared images stay in memory."""
+    """Where prepared images are kept."""
     size = memory.of_cache(case.plan.layout.shape, channels=case.facts.channels, images=case.facts.training + case.facts.validation)
     words, free = memory.in_words(size), memory.in_words(case.machine.memory)
     if size <= memory.CACHE_SHARE * case.machine.memory:
         return Decision("data.cache", "memory", f"all prepared images take {words} of {free}")
-    return Decision("data.cache", "none", f"all prepared images would take {words} of {free}, so files are read in every epoch")
+    return Decision("data.cache", "disk", f"all prepared images would take {words} of {free}, so they are kept on disk")
 
 
 def workers(case: Case) -> Decision:

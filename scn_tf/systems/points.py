@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from scn_tf.config import Config
-from scn_tf.data import coverage, evidence, pipeline, raters
+from scn_tf.data import cache, coverage, evidence, pipeline, raters
 from scn_tf.data.dataset import Dataset
 from scn_tf.errors import ConfigError, DatasetError
 from scn_tf.figures import sheets
@@ -45,7 +45,9 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
 
     raters.check(chosen.rater, dataset)
     raters.warn_of_missing_rows(chosen.rater, dataset, ids[0])
-    training = pipeline.examples(dataset, ids[0], config, measured=False, rater=chosen.rater, observe=look)
+    place = cache.place(config, channels=dataset.description.channels, images=len(ids[0]) + len(ids[1]))
+    config = config.model_copy(update={"data": chosen.model_copy(update={"cache": place.kind})})
+    training = pipeline.opened(dataset, ids[0], config, measured=False, rater=chosen.rater, observe=look)
     validation = pipeline.examples(dataset, ids[1], config, observe=count)
     untrained = tuple(coverage.untrained(names, shown))
     if not shown.any():
@@ -59,7 +61,7 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
         )
     coverage.warn_of_coverage(table, names, shown, len(ids[0]), annotated=annotated)
     evidence.warn_of_frame(surroundings, table)
-    return Examples(training, validation, untrained)
+    return Examples(training.data, validation, untrained, training.load, place.line)
 
 
 def arrays(examples: tf.data.Dataset) -> list[dict[str, Array]]:
@@ -95,7 +97,7 @@ def greeting(job: Job, system: str, *, board: bool = True) -> str:
     annotated = raters.line(job.config.data.rater, job.dataset, job.ids[0])
     return (
         f"Data     {job.info.name} ({job.dataset.root}): {train_count} training, {val_count} validation images, "
-        f"{len(job.info.landmarks)} landmarks\n{annotated}{system}\n"
+        f"{len(job.info.landmarks)} landmarks\n{annotated}{job.examples.place}\n{system}\n"
         f"Points   {job.folder.annotations}   (first training images: do the points lie where they belong?)\n"
         f"Run      {job.folder}" + (f"   (tensorboard --logdir {job.folder.tensorboard})" if board else "")
     )

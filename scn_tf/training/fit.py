@@ -90,7 +90,12 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
     bar = sys.stdout.isatty()
     trainer.fit(
         pipeline.training_batches(
-            job.examples.training, count=count, batch_size=batch_size, seed=train.seed, first_epoch=progress["epoch"]
+            job.examples.training,
+            count=count,
+            batch_size=batch_size,
+            seed=train.seed,
+            first_epoch=progress["epoch"],
+            load=job.examples.load,
         ),
         epochs=train.epochs,
         initial_epoch=progress["epoch"],

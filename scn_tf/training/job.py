@@ -1,5 +1,6 @@
 """The checked input of a training."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -13,12 +14,15 @@ from scn_tf.runs.info import ModelInfo
 class Examples(NamedTuple):
     """Examples of both splits in the order of their IDs, each a finite ``tf.data.Dataset`` of dicts with ``image`` and the truth.
 
-    ``untrained``: names of the landmarks, or labels, that no training image shows.
+    ``untrained``: names of the landmarks, or labels, that no training image shows. ``load``: see :class:`scn_tf.data.pipeline.Opened`, of
+    ``training``. ``place``: line that tells where the prepared images are kept.
     """
 
     training: tf.data.Dataset
     validation: tf.data.Dataset
     untrained: tuple[str, ...]
+    load: Callable[[tf.data.Dataset], tf.data.Dataset] | None = None
+    place: str = ""
 
 
 class Job(NamedTuple):
