@@ -182,6 +182,16 @@ def test_circles_have_their_radius_along_both_axes():
     assert np.ptp(columns) > 4
 
 
+def test_a_misplaced_point_has_a_cross_and_its_circle():
+    image, points = np.zeros((100, 200, 1)), np.array([[60.0, 50], [150, 50]])
+    picture = pictures.overlay_figure(image, points, ["", ""], Marks(np.full((2, 2), 20.0), misplaced=np.array([False, True])))
+    blue, orange = colours(picture)
+    scale = picture.shape[1] / 200
+    assert np.nonzero(orange)[1].mean() == pytest.approx(150.5 * scale, abs=3)
+    assert np.nonzero(blue)[1].max() == pytest.approx(170.5 * scale, abs=3)
+    assert marks.of_point(Marks(np.full((2, 2), 20.0), misplaced=np.array([False, True])), 1).misplaced.tolist() == [True]
+
+
 def test_an_image_unlike_the_others_is_marked_at_its_top():
     image, points = np.full((60, 90, 1), 0.5), np.array([[45.0, 40]])
     good, bad = (pictures.overlay_figure(image, points, [""], Marks(np.ones((1, 2)), None, ok)) for ok in (True, False))

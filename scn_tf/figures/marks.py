@@ -1,4 +1,4 @@
-"""What a calibrated model states of its points, drawn on their image: circles or ellipses, squares for absent landmarks, a warning."""
+"""What a calibrated model states of its points, drawn on their image: circles or ellipses, squares for absent landmarks, crosses over misplaced points, a warning."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,19 +22,21 @@ class Marks(NamedTuple):
         image_ok: whether the image is like the training images. None: not known.
         regions: (N, d, d) matrices A of ellipses ``r @ inv(A) @ r <= 1`` in pixels of the image, drawn in place of circles. None: there
             are none.
+        misplaced: (N,) bool, whether each point does not lie where the others say. None: not known.
     """
 
     radii: Array
     present: Array | None = None
     image_ok: bool | None = None
     regions: Array | None = None
+    misplaced: Array | None = None
 
 
 def of_point(marks: Marks, number: int) -> Marks:
     """Marks of a single point, without the warning about its image."""
     own = slice(number, number + 1)
-    present, regions = (None if values is None else values[own] for values in (marks.present, marks.regions))
-    return Marks(marks.radii[own], present, regions=regions)
+    present, regions, misplaced = (None if values is None else values[own] for values in (marks.present, marks.regions, marks.misplaced))
+    return Marks(marks.radii[own], present, regions=regions, misplaced=misplaced)
 
 
 def draw(axis: Axes, points: Array, marks: Marks, view: Sequence[int] = (0, 1)) -> None:
@@ -56,8 +58,14 @@ def draw(axis: Axes, points: Array, marks: Marks, view: Sequence[int] = (0, 1)) 
             angle = np.degrees(np.arctan2(directions[1, 0], directions[0, 0]))
             sides = 2 * np.sqrt(squares)
             axis.add_patch(Ellipse((point[across], point[down]), *sides, angle=angle, fill=False, color=CIRCLE, linewidth=0.8))
-    away = points[~present & np.isfinite(points).all(axis=1)]
-    axis.plot(away[:, across], away[:, down], "s", markerfacecolor="none", markeredgecolor=ABSENT, markersize=8)
+    finite = np.isfinite(points).all(axis=1)
+    _draw_symbols(axis, points[finite & ~present][:, view], "s")
+    if marks.misplaced is not None:
+        _draw_symbols(axis, points[finite & marks.misplaced][:, view], "x")
     if marks.image_ok is False:
         box = dict(facecolor="black", alpha=0.7, edgecolor="none")
         axis.text(0.5, 0.98, UNLIKE, transform=axis.transAxes, ha="center", va="top", color=ABSENT, fontsize=8, bbox=box, wrap=True)
+
+
+def _draw_symbols(axis: Axes, places: Array, symbol: str) -> None:
+    axis.plot(places[:, 0], places[:, 1], symbol, markerfacecolor="none", markeredgecolor=ABSENT, markersize=8)

@@ -152,7 +152,7 @@ def _marks(prediction: Prediction) -> Marks | None:
     estimates, radii = prediction.estimates, prediction.array_radii
     if estimates is None or radii is None:
         return None
-    return Marks(radii, estimates.present, estimates.image_ok, prediction.array_regions)
+    return Marks(radii, estimates.present, estimates.image_ok, prediction.array_regions, estimates.misplaced)
 
 
 def write_table(outputs: Outputs, found: Iterable[Found], names: tuple[str, ...]) -> Path | None:
