@@ -1,6 +1,6 @@
 """Coverage, size and use of calibrated radii on images that neither trained nor calibrated a run.
 
-`python benchmarks/calibrated_errors.py RUN [--split val] [--data.root FOLDER] [--others FOLDER...]`
+`python benchmarks/calibrated_errors.py RUN [--split val] [--data.root FOLDER] [--others FOLDER...] [--members RUN...]`
 
 Each image of the split in turn is left out: the run is calibrated on the others and judged on it. The table compares the radii with those
 of plain quantiles per landmark, of the judged images themselves and of the others, and with the width of the heatmap's peak.
@@ -8,6 +8,7 @@ Ellipses are compared with the circles, and points that do not lie where the oth
 or exchanged.
 `--others` are data sets of other kinds, whose images should be flagged, as should mirrored, turned and inverted ones and noise. Parts of 2D
 images that leave out a third of the landmarks show how well presence is told.
+`--members` are runs of other seeds, at the same input size: their mean point and the 95 % region of a Gaussian with their spread.
 """
 
 import argparse
@@ -55,6 +56,19 @@ def per_landmark(errors, judge):
         return np.broadcast_to(np.nanquantile(errors, conformal.LEVEL, axis=0), errors.shape)
     others = [np.delete(errors, image, axis=0) for image in range(len(errors))]
     return np.stack([[min(conformal.quantile(column[np.isfinite(column)]), np.nanmax(column)) for column in own.T] for own in others])
+
+
+def spread(members, examples, truth, info):
+    """Errors (I, N) of the members' mean points, and radii of the 95 % regions of Gaussians with their spread; truth (I, N, d)."""
+    points = []
+    for member in members:
+        network, own = checkpoints.load_model(opening.landmark_network_file(member))
+        if own.config.model.image_size != info.config.model.image_size:
+            raise SystemExit(f"{member}: has another input size than the run")
+        points.append(localization.localize(localization.observer(network, own.config.heatmap.decoder), examples)["predicted"])
+    points = np.stack(points).astype(float)
+    deviation = np.sqrt(points.var(axis=0, ddof=1).mean(axis=-1))
+    return np.linalg.norm(points.mean(axis=0) - truth, axis=-1), np.sqrt(CHI2_95[info.dims]) * deviation
 
 
 def area_under_roc(values, positive):
@@ -218,6 +232,7 @@ def main():
     parser.add_argument("--split", default="val")
     parser.add_argument("--data.root", dest="root", type=Path)
     parser.add_argument("--others", type=Path, nargs="*", default=[])
+    parser.add_argument("--members", type=Path, nargs="*", default=[])
     options = parser.parse_args()
     network, info = checkpoints.load_model(opening.landmark_network_file(options.run))
     dataset = open_dataset(options.root or info.config.data.root)
@@ -242,6 +257,10 @@ def main():
     row("quantiles per landmark of the others", errors, per_landmark(errors, "others"), dims)
     peak = np.sqrt(CHI2_95[dims] * np.exp(observed.statistics[..., 2]) / dims)
     row("95 % region of the heatmap's peak", errors, peak * per_pixel, dims)
+    if options.members:
+        truth = np.where(np.isfinite(errors)[..., None], results[0]["landmarks"], np.nan)
+        scattered = (values * per_pixel for values in spread(options.members, examples, truth, info))
+        row(f"spread of {len(options.members)} networks", *scattered, dims)
     count_misplaced(results[0]["predicted"].astype(float), np.where(np.isfinite(trained.vectors), results[1]["landmarks"], np.nan), errors)
     flags(network, info, dataset, ids, fitted, options.others)
     if dims == 2:

@@ -232,7 +232,9 @@ class TrainConfig(Section):
     minutes: float | None = Field(None, gt=0, le=1e7, description="wall-clock limit; training ends there or after the last epoch")
     batch_size: int = Field(2, ge=1, le=MAX_COUNT, description="images per step, over all replicas")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initial weights, image order and augmentation")
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = Field("auto", description="auto: mixed_bfloat16 if the processor supports it")
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "auto", description="auto: mixed_bfloat16 if the processor supports it; mixed_float16: for GPUs without it, with a scaled loss"
+    )
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
         "auto", description="auto: mirrored with several GPUs whose number divides batch_size; multi_worker: not in this version"
     )

@@ -1,4 +1,4 @@
-"""What a calibrated model states of its points, drawn on their image: circles or ellipses, squares for absent landmarks, crosses over misplaced points, a warning."""
+"""What a calibrated model states of its points, drawn on their image: circles or ellipses, and signs of doubt."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

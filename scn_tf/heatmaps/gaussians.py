@@ -26,15 +26,15 @@ def render_gaussians(landmarks: Tensor, sigmas: Tensor, size: Sizes, *, gamma: f
     Returns:
         (B, *size, N).
     """
-    dims = len(size)
-    dtype = landmarks.dtype
-    exponent = 0.0
+    dims, landmark_count = len(size), landmarks.shape[1]
+    maps = gaussian_height(sigmas, gamma, dims)
+    # A product of one factor per axis: exponentials of D + H + W numbers, not of D * H * W.
     for axis, length in enumerate(size):
-        position = ops.cast(ops.arange(length), dtype)
+        position = ops.cast(ops.arange(length), landmarks.dtype)
         offset = position[None, :, None] - landmarks[:, None, :, dims - 1 - axis]  # (B, length, N)
-        squared = ops.square(offset) / (2.0 * ops.square(sigmas))
-        exponent = exponent + ops.reshape(squared, (-1, *(length if a == axis else 1 for a in range(dims)), landmarks.shape[1]))
-    return gaussian_height(sigmas, gamma, dims) * ops.exp(-exponent)
+        factor = ops.exp(-ops.square(offset) / (2.0 * ops.square(sigmas)))
+        maps = maps * ops.reshape(factor, (-1, *(length if a == axis else 1 for a in range(dims)), landmark_count))
+    return maps
 
 
 def gaussian_height(sigmas: Number, gamma: float, dims: int) -> Number:

@@ -74,8 +74,8 @@ class Shape:
 
 def seconds(shape: Shape, machine: Machine, batch_size: int = 1) -> float:
     """Estimate the seconds of one image in a training step."""
-    key = (shape.dims, machine.precision)
-    step, products, features, maps, pixels = COSTS.get(key) or COSTS[shape.dims, "float32"]
+    key = (shape.dims, "float32" if machine.precision == "float32" else "mixed_bfloat16")
+    step, products, features, maps, pixels = COSTS[key]
     work = products * shape.products / 1e9
     work += (features * shape.features + maps * shape.landmarks * shape.pixels + pixels * shape.pixels) / 1e6
     alone = GPU_STEP if machine.gpu else step / min(machine.speed, SERIAL)

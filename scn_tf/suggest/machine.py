@@ -12,8 +12,10 @@ import tensorflow as tf
 from scn_tf.environment import devices
 from scn_tf.environment.memory import CGROUP, first_line, free_memory
 
-# Seconds of the trial on one core of the machine that the costs were measured on (docs/training.md).
-REFERENCE_SECONDS = {"mixed_bfloat16": 0.0056, "float32": 0.0088}
+# Seconds of the trial on one core of the machine that the costs were measured on (docs/training.md). That has no float16: such devices
+# compute bfloat16 and float16 alike.
+REFERENCE_SECONDS = {"mixed_bfloat16": 0.0056, "mixed_float16": 0.0056, "float32": 0.0088}
+DTYPES = {"mixed_bfloat16": tf.bfloat16, "mixed_float16": tf.float16, "float32": tf.float32}
 TRIAL_SIDE, TRIAL_FILTERS = 128, 32
 GPU_LARGER = 4  # times the side: a GPU is quick with work that fills it, and a smaller trial would measure the start of its kernels
 REPEATS = 24
@@ -52,7 +54,7 @@ def this_machine(precision: str = "auto") -> Machine:
         precision: value of ``train.precision``.
     """
     policy, gpu, cores = devices.precision(precision), devices.kind() == "GPU", count_cores()
-    relative = REFERENCE_SECONDS.get(policy, REFERENCE_SECONDS["float32"]) / _trial(policy)
+    relative = REFERENCE_SECONDS[policy] / _trial(policy)
     if gpu:
         return Machine(cores, free_memory(), policy, gpu, rounded(relative * GPU_LARGER**2))
     core = rounded(relative * (SHARING if cores > 1 else 1.0))
@@ -67,7 +69,7 @@ def rounded(speed: float) -> float:
 @functools.cache
 def _trial(policy: str) -> float:
     """Seconds of a convolution with its gradients: time of the processor, which other programs do not lengthen, or of the GPU."""
-    dtype = tf.bfloat16 if policy == "mixed_bfloat16" else tf.float32
+    dtype = DTYPES[policy]
     side = TRIAL_SIDE * (GPU_LARGER if devices.kind() == "GPU" else 1)
     image = tf.cast(tf.random.stateless_normal((1, side, side, TRIAL_FILTERS), [1, 2]), dtype)
     kernel = tf.cast(tf.random.stateless_normal((3, 3, TRIAL_FILTERS, TRIAL_FILTERS), [3, 4]), dtype)

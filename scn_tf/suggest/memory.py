@@ -13,7 +13,7 @@ CACHE_SHARE = cache.SHARE  # of it that prepared images may take
 
 def of_step(shape: Shape, *, batch_size: int, precision: str) -> float:
     """Estimate the bytes of a training step with its network, without the program's own."""
-    width = 2 if precision == "mixed_bfloat16" else 4
+    width = 4 if precision == "float32" else 2
     image = shape.pixels * (VALUES_PER_FEATURE * width * shape.filters + BYTES_PER_MAP * shape.landmarks)
     return batch_size * image + 4 * COPIES * shape.weights
 

@@ -48,12 +48,14 @@ class Trainer(keras.Model):
         with tf.GradientTape() as tape:
             terms = self.loss_terms(self.network(images, training=True), truth)
             loss = sum(terms.values())
+            scale = self.optimizer.scale_loss(1.0)  # with float16, small gradients would vanish; else 1
+            scaled = scale * loss
         variables = self.trainable_variables
         # Averaged before clipping, so that the norm is that of the whole batch's gradient; the
-        # optimizer adds the replicas' gradients up again, hence the division.
-        gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, tape.gradient(loss, variables))
-        gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
-        self.optimizer.apply([g / replica.num_replicas_in_sync for g in gradients], variables)
+        # optimizer adds the replicas' gradients up again, and takes off the scale.
+        gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, tape.gradient(scaled, variables))
+        gradients, _ = tf.clip_by_global_norm([g / scale for g in gradients], self.clip_norm)
+        self.optimizer.apply([g * scale / replica.num_replicas_in_sync for g in gradients], variables)
         for name, tracker in self.trackers.items():
             tracker.update_state(loss if name == "loss" else terms[name])
         return {name: tracker.result() for name, tracker in self.trackers.items()}
@@ -73,7 +75,9 @@ class Trainer(keras.Model):
         Keras' ``SwapEMAWeights`` leaves them in the network until the next epoch begins. A checkpoint at the end of an epoch would
         then hold them instead of the weights that training needs.
         """
-        if not self.optimizer.use_ema or not int(keras.ops.convert_to_numpy(self.optimizer.iterations)):
+        if not getattr(self.optimizer, "inner_optimizer", self.optimizer).use_ema or not int(
+            keras.ops.convert_to_numpy(self.optimizer.iterations)
+        ):
             yield
             return
         own = [keras.ops.convert_to_numpy(variable) for variable in self.trainable_variables]
@@ -125,6 +129,9 @@ def build_trainer(config: Config, objective: Callable[[Config, int, Sizes], Obje
         clip_norm=known(train.clip_norm),
         weight_decay=known(train.weight_decay),
     )
-    trainer.compile(optimizer=build_optimizer(train), jit_compile=train.compile == "xla")
+    optimizer = build_optimizer(train)
+    if train.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    trainer.compile(optimizer=optimizer, jit_compile=train.compile == "xla")
     trainer.optimizer.build(trainer.trainable_variables)
     return trainer
