@@ -48,10 +48,19 @@ def judged(run, count, seed, options):
 
 def line(row):
     """Line of the table."""
-    return (
-        f"| {row['images']} | {row['seed']} | {row['error']:.3f} {row['unit']} | {row['expected_error']:.3f} {row['unit']} | "
-        f"{row['coverage']:.1f} % | {', '.join(map(str, row['thirds']))} | {row['radius_mean']:.2f}, {row['radius_median']:.2f} {row['unit']} |"
+    unit, figures = row["unit"], [f"{row[name]:.2f}" for name in ("error", "expected_error", "radius_mean", "radius_median")]
+    error, expected, mean, median = figures
+    thirds = ", ".join(map(str, row["thirds"]))
+    cells = (
+        row["images"],
+        row["seed"],
+        f"{error} {unit}",
+        f"{expected} {unit}",
+        f"{row['coverage']:.1f} %",
+        thirds,
+        f"{mean}, {median} {unit}",
     )
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def main(arguments=None):
