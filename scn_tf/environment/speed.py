@@ -55,12 +55,12 @@ class Speed(NamedTuple):
 
     Attributes:
         precision: Keras dtype policy name.
-        xla: whether the training step is compiled.
+        compiled: ``"xla"`` if the training step is compiled, else ``"off"``.
         line: what is printed at the start of a training.
     """
 
     precision: str
-    xla: bool
+    compiled: str
     line: str
 
 
@@ -77,9 +77,9 @@ def decide(precision: str, compiled: str, dims: int, *, seconds: float, alone: b
     undecided = precision == "auto" or (compiled == "auto" and gpu and alone) or bool(_thread_counts())
     found = measured(dims, measure=seconds >= LONG) if undecided else None
     policy, why = _precision(precision, found)
-    xla, why_xla = _xla(compiled, policy, found if alone else None, gpu=gpu)
+    compiled, how = _compiled(compiled, policy, found if alone else None, gpu=gpu)
     threads, nodes = use_threads(found), processors.memory_nodes()
-    parts = [f"{policy}, {why}", files.counted(threads, "thread"), why_xla]
+    parts = [f"{policy}, {why}", files.counted(threads, "thread"), how]
     if nodes > 1:
         parts.append(f"{nodes} memory nodes, to none of which it is bound")
     end = ""
@@ -88,7 +88,7 @@ def decide(precision: str, compiled: str, dims: int, *, seconds: float, alone: b
         end = f" (measured on {found.date}, {kept})"
     elif undecided and _variants()[1:]:
         end = " (not measured, the training is too short)" if seconds < LONG else " (the measurement failed)"
-    return Speed(policy, xla, f"Speed    {'; '.join(parts)}{end}")
+    return Speed(policy, compiled, f"Speed    {'; '.join(parts)}{end}")
 
 
 def expected_seconds(*, minutes: float | None, epochs: int, images: int, pixels: int, filters: int) -> float:
@@ -177,16 +177,16 @@ def _precision(name: str, found: Measured | None) -> tuple[str, str]:
     return "float32", f"since {able} is {times:.2f} times as fast"
 
 
-def _xla(name: str, policy: str, found: Measured | None, *, gpu: bool) -> tuple[bool, str]:
+def _compiled(name: str, policy: str, found: Measured | None, *, gpu: bool) -> tuple[str, str]:
     """Whether to compile, and why."""
     if name != "auto":
-        return name == "xla", "XLA as set" if name == "xla" else "no XLA as set"
+        return name, "XLA, as set" if name == "xla" else "no XLA, as set"
     if not gpu:
-        return False, "no XLA on a CPU"
+        return "off", "no XLA on a CPU"
     if found is None or not {policy, policy + XLA} <= set(found.steps):
-        return False, "no XLA, which was not measured"
+        return "off", "no XLA, which was not measured"
     times = found.steps[policy] / found.steps[policy + XLA]
-    return (True, f"XLA, {times:.1f} times as fast") if times >= FASTER else (False, f"no XLA, which is {times:.2f} times as fast")
+    return ("xla", f"XLA, {times:.1f} times as fast") if times >= FASTER else ("off", f"no XLA, which is {times:.2f} times as fast")
 
 
 def _variants() -> list[str]:

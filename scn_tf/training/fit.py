@@ -55,12 +55,11 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
     Raises:
         CheckpointError, TrainingDiverged, WriteError: see :func:`scn_tf.train_run.train`.
     """
-    train, folder, (count, _) = job.config.train, job.folder, job.counts
+    settings = job.config.model_copy(update={"train": job.config.train.model_copy(update={"compile": known(job.speed).compiled})})
+    train, folder, (count, _) = settings.train, job.folder, job.counts
     batch_size = min(train.batch_size, count)
     with devices.strategy(train.strategy, batch_size).scope():
-        trainer = build_trainer(
-            job.config, task.objective, num_maps=len(job.info.maps), channels=job.info.channels, xla=known(job.speed).xla
-        )
+        trainer = build_trainer(settings, task.objective, num_maps=len(job.info.maps), channels=job.info.channels)
     progress = resuming.begin(trainer.state(), folder, job.config, data=job.data, changed=job.changed)
     if job.changed and not progress["finished"]:
         resuming.keep_data(folder, job.data)

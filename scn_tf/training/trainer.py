@@ -107,9 +107,7 @@ def build_optimizer(config: TrainConfig) -> keras.Optimizer:
     return keras.optimizers.Adam(config.learning_rate, **averaging)
 
 
-def build_trainer(
-    config: Config, objective: Callable[[Config, int, Sizes], Objective], *, num_maps: int, channels: int, xla: bool = False
-) -> Trainer:
+def build_trainer(config: Config, objective: Callable[[Config, int, Sizes], Objective], *, num_maps: int, channels: int) -> Trainer:
     """Build a compiled :class:`Trainer` with its optimizer, from a resolved configuration.
 
     Args:
@@ -118,7 +116,6 @@ def build_trainer(
             :func:`scn_tf.training.landmarks.landmark_objective`.
         num_maps: number of landmarks or labels.
         channels: of the images.
-        xla: whether to compile the step, see :func:`scn_tf.environment.speed.decide`.
     """
     # Not 0: tf.data cannot combine a global seed of 0 with the tensor seed of an epoch's order.
     keras.utils.set_random_seed(1 + config.train.seed)
@@ -135,6 +132,6 @@ def build_trainer(
     optimizer = build_optimizer(train)
     if train.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    trainer.compile(optimizer=optimizer, jit_compile=xla)
+    trainer.compile(optimizer=optimizer, jit_compile=train.compile == "xla")
     trainer.optimizer.build(trainer.trainable_variables)
     return trainer
