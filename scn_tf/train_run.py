@@ -1,6 +1,7 @@
 """Train a run: check settings and data, lock the folder, then train its system (:mod:`scn_tf.systems`)."""
 
 import contextlib
+import math
 import time
 import warnings
 from collections.abc import Iterator
@@ -14,14 +15,15 @@ from scn_tf.config import Config, warn_if_too_large, warn_if_too_narrow
 from scn_tf.config import load as load_config
 from scn_tf.data import fingerprint, pixels, synthetic
 from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
-from scn_tf.environment import devices
+from scn_tf.environment import devices, speed
+from scn_tf.environment.speed import Speed
 from scn_tf.errors import ConfigError, ConfigWarning, WriteError
 from scn_tf.runs.folder import RunFolder
 from scn_tf.runs.info import ModelInfo
 from scn_tf.storage import files
 from scn_tf.training import resuming
 from scn_tf.training.job import Job
-from scn_tf.types import PathName
+from scn_tf.types import PathName, known
 
 
 def train(
@@ -48,6 +50,7 @@ def train(
     """
     started = time.monotonic()
     devices.keep_large_blocks()
+    speed.use_threads(speed.kept())
     run = RunFolder(Path(run_dir))
     if accept_changed_data and not resume:
         raise ConfigError("`accept_changed_data`: is for `resume`.")
@@ -106,6 +109,7 @@ def prepare(config: Config, run: RunFolder, *, resume: bool, accept_changed_data
     dataset = open_dataset(config.data.root or synthetic.ensure(run.path.parent / "synthetic_hands"))
     config = _resolved(config, dataset)
     ids = split_ids(config, dataset)
+    config, found = _for_machine(config, dataset.description.dims, images=len(ids[0]))
     warn_of_training_images(dataset, config.data.val_split, ids[1], ids[0])
     data = fingerprint.fingerprint(dataset, *ids)
     changed = resuming.changed_data(run, data, dataset.root / "dataset.yaml", accept=accept_changed_data) if resume else []
@@ -113,7 +117,7 @@ def prepare(config: Config, run: RunFolder, *, resume: bool, accept_changed_data
     examples = system.prepare(config, dataset, ids)
     warn_if_too_narrow(config.model, len(dataset.description.names))
     info = _info(config, dataset, data, examples.untrained)
-    return Job(run, config, dataset, ids, examples, info, data, changed, started)
+    return Job(run, config, dataset, ids, examples, info, data, changed, started, found)
 
 
 def _resumed_settings(config: Config, run: RunFolder) -> Config:
@@ -128,20 +132,29 @@ def _resumed_settings(config: Config, run: RunFolder) -> Config:
 
 
 def _resolved(config: Config, dataset: Dataset) -> Config:
-    """Set every field for this data set and machine. The run then records the value of ``auto`` and resumes with it on other machines."""
+    """Set every field for this data set."""
     given, dims = config.model, dataset.description.dims
     try:
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": Path(dataset.root).resolve()})})
         config = config.resolved(dims)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    if systems.of(config).on_devices:
-        precision = devices.precision(config.train.precision)
-        config = config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})
     if unused := build.unused(given, dims):
         fields = ", ".join(f"model.{field}" for field in unused)
         warnings.warn(f"{fields}: not used by model.name {config.model.name}.", ConfigWarning, stacklevel=3)
     return config
+
+
+def _for_machine(config: Config, dims: int, *, images: int) -> tuple[Config, Speed | None]:
+    """Decide what depends on the machine. The run records the precision and resumes with it, on other machines too."""
+    if not systems.of(config).on_devices:
+        return config, None
+    train, model = config.train, config.model
+    seconds = speed.expected_seconds(
+        minutes=train.minutes, epochs=train.epochs, images=images, pixels=math.prod(known(model.image_size)), filters=known(model.filters)
+    )
+    found = speed.decide(train.precision, train.compile, dims, seconds=seconds, alone=devices.alone(train.strategy))
+    return config.model_copy(update={"train": train.model_copy(update={"precision": found.precision})}), found
 
 
 def split_ids(config: Config, dataset: Dataset) -> tuple[list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import scn_tf  # noqa: F401  (sets the log level before TensorFlow is imported)
 from scn_tf import config
 from scn_tf.data import synthetic
+from scn_tf.storage import caches
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -23,6 +25,17 @@ EXACT = 1e-4
 SUBPIXEL = 0.05
 # The same of radii, as a share of them.
 SAME_RADIUS = 0.01
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_caches(tmp_path_factory):
+    """Nothing that this machine keeps changes a test, and no test pays for a measurement of it but those about it."""
+    from scn_tf.environment import speed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(caches.FOLDER, str(tmp_path_factory.mktemp("caches")))
+        patch.setattr(speed, "LONG", math.inf)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ def differences(first: Config, second: Config) -> list[str]:
     """Names of the settings in which two runs differ, as ``section.field``.
 
     One configuration may name a preset and the other the preset's values. ``data.root``, ``data.missing`` and ``data.cache`` are not
-    compared, and a precision of ``auto`` equals any other.
+    compared. ``auto`` of ``train.precision`` and ``train.compile`` equals any other value.
 
     Args:
         first, second: :class:`scn_tf.config.Config`, resolved or not.
@@ -24,8 +24,7 @@ def differences(first: Config, second: Config) -> list[str]:
         names = {name: None for name in one if name in other and one[name] != other[name]}
         found |= names or ({} if whole == other_whole else {"model": None})
     free = {"data.root", "data.missing", "data.cache"}
-    if "auto" in (first.train.precision, second.train.precision):
-        free.add("train.precision")
+    free |= {f"train.{name}" for name in ("precision", "compile") if "auto" in (getattr(first.train, name), getattr(second.train, name))}
     return [name for name in found if name not in free]
 
 

@@ -233,12 +233,16 @@ class TrainConfig(Section):
     batch_size: int = Field(2, ge=1, le=MAX_COUNT, description="images per step, over all replicas")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initial weights, image order and augmentation")
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = Field(
-        "auto", description="auto: mixed_bfloat16 if the processor supports it; mixed_float16: for GPUs without it, with a scaled loss"
+        "auto",
+        description="auto: mixed_bfloat16 where the processor supports it and it is faster; mixed_float16: for GPUs without it, "
+        "with a scaled loss",
     )
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
         "auto", description="auto: mirrored with several GPUs whose number divides batch_size; multi_worker: not in this version"
     )
-    compile: Literal["off", "xla"] = Field("off", description="xla: compile the step; slower on CPUs")
+    compile: Literal["auto", "off", "xla"] = Field(
+        "auto", description="xla: compile the step; auto: on a GPU where that was measured to be faster, never on a CPU"
+    )
     validate_every: int = Field(5, ge=1, le=MAX_COUNT, description="epochs between two validations")
     optimizer: Literal["adam", "nesterov"] | None = Field(None, description="adam, or SGD with Nesterov momentum 0.99")
     learning_rate: float | None = Field(

@@ -35,10 +35,11 @@ from scn_tf.data import fingerprint
 from scn_tf.data.dataset import Dataset
 from scn_tf.data.images import Image
 from scn_tf.errors import ConfigError, DatasetError, DataWarning
-from scn_tf.storage import checksums
+from scn_tf.storage import caches, checksums
+from scn_tf.storage.caches import FOLDER
 from scn_tf.types import Array, known
 
-FOLDER, LIMIT = "SCN_TF_CACHE_DIR", "SCN_TF_CACHE_GIB"  # environment variables: they belong to a machine, not to a run
+LIMIT = "SCN_TF_CACHE_GIB"  # environment variable: it belongs to a machine, not to a run
 USUAL_LIMIT = 50.0  # GiB
 FORMAT = 1  # of a file
 RESERVE = 2 * 2**30  # bytes that stay free on the disk, for checkpoints
@@ -62,12 +63,8 @@ class Fitted(NamedTuple):
 
 
 def folder() -> Path:
-    """Folder of the files: ``SCN_TF_CACHE_DIR``, else ``scn_tf`` in ``XDG_CACHE_HOME`` or ``~/.cache``; and in it ``prepared_images``."""
-    named, base = os.environ.get(FOLDER), os.environ.get("XDG_CACHE_HOME", "")
-    if named:
-        return Path(named).expanduser().absolute() / "prepared_images"
-    home = base if os.path.isabs(base) else os.path.expanduser("~/.cache")  # the XDG specification ignores relative paths
-    return Path(home) / "scn_tf" / "prepared_images"
+    """Folder of the files, see :func:`scn_tf.storage.caches.folder`."""
+    return caches.folder("prepared_images")
 
 
 def limit() -> float:

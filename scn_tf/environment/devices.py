@@ -17,13 +17,18 @@ def strategy(name: str, batch_size: int) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
+def alone(name: str) -> bool:
+    """Whether one device trains, by the strategy's configuration name."""
+    return name == "single" or (name in ("auto", "mirrored") and len(tf.config.list_physical_devices("GPU")) < 2)
+
+
 def kind() -> str:
     """Device that trains, ``"GPU"`` or ``"CPU"``. It is printed, so that an unused GPU is noticed at once."""
     return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
 
 
 def precision(name: str) -> str:
-    """Keras dtype policy name. ``auto`` is bfloat16 if the processor supports it."""
+    """Keras dtype policy name. ``auto`` is bfloat16 if the processor supports it, whether or not that is faster."""
     if name != "auto":
         return name
     gpus = tf.config.list_physical_devices("GPU")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from scn_tf.environment import processors
 from scn_tf.environment.keras_environment import check_backend, keras_environment
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _lock, _users, _kept = threading.Lock(), 0, -1  # of the one redirection; severa
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and find its devices without the messages that precede its log level.
+    """Import TensorFlow and find its devices without the messages that precede its log level. Its threads suit this process.
 
     Raises:
         ConfigError: another backend was chosen for Keras, which TensorFlow imports.
@@ -65,6 +66,9 @@ class _Loader(Loader):
         with quiet_stderr(), keras_environment():
             self.loader.exec_module(module)
             module.config.list_physical_devices()
+        cores = processors.count_cores()
+        if cores < len(processors.numbers()) and processors.stated_threads() is None:  # TensorFlow knows no quota of a container
+            module.config.threading.set_intra_op_parallelism_threads(cores)
 
 
 @contextlib.contextmanager

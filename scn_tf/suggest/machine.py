@@ -2,7 +2,6 @@
 
 import functools
 import math
-import os
 import time
 from dataclasses import dataclass
 
@@ -10,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from scn_tf.environment import devices
-from scn_tf.environment.memory import CGROUP, first_line, free_memory
+from scn_tf.environment.memory import free_memory
+from scn_tf.environment.processors import count_cores
 
 # Seconds of the trial on one core of the machine that the costs were measured on (docs/training.md). That has no float16: such devices
 # compute bfloat16 and float16 alike.
@@ -91,12 +91,3 @@ def _trial(policy: str) -> float:
         if repeat >= 2:
             times.append(clock() - started)
     return max(float(np.min(times)), 1e-6)
-
-
-def count_cores() -> int:
-    """Number of cores that this process may use, by its affinity and the quota of its container."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = first_line(CGROUP / "cpu.max").partition(" ")
-    if quota.isdecimal() and period.isdecimal() and int(period):
-        cores = min(cores, max(1, round(int(quota) / int(period))))
-    return cores

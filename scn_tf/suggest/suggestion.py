@@ -8,6 +8,7 @@ import yaml
 
 from scn_tf import config
 from scn_tf.config import Config, ConfigError
+from scn_tf.environment import speed
 from scn_tf.messages import visible
 from scn_tf.models import MODELS
 from scn_tf.storage.files import counted
@@ -68,6 +69,7 @@ def suggest(values: Mapping[str, Any], *, machine: Machine | None = None) -> Sug
     """
     given = config.from_dict(values)
     named = frozenset(f"{section}.{name}" for section, fields in values.items() for name in fields or {})
+    speed.use_threads(speed.kept())  # while TensorFlow has not computed yet
     facts = measure(given.data, seed=given.train.seed)
     own = {section: dict(fields or {}) for section, fields in values.items()}
     own["data"]["root"] = str(facts.root)
@@ -79,8 +81,10 @@ def suggest(values: Mapping[str, Any], *, machine: Machine | None = None) -> Sug
         return Suggestion(
             own, [], [f"{visible(str(facts.root))}: model.image_size does not fit {facts.dims}D images, so nothing was decided"]
         )
+    long = "train.epochs" not in named and 60 * (given.train.minutes or MINUTES) >= speed.LONG
+    precision = given.train.precision if machine else speed.precision(given.train.precision, facts.dims, measure=long)
     try:
-        case, decisions = decide(facts, machine or this_machine(given.train.precision), given, named)
+        case, decisions = decide(facts, machine or this_machine(precision), given, named)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return Suggestion(_merged(own, decisions), decisions, _head(case))

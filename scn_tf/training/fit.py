@@ -55,10 +55,11 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
     Raises:
         CheckpointError, TrainingDiverged, WriteError: see :func:`scn_tf.train_run.train`.
     """
-    train, folder, (count, _) = job.config.train, job.folder, job.counts
+    settings = job.config.model_copy(update={"train": job.config.train.model_copy(update={"compile": known(job.speed).compiled})})
+    train, folder, (count, _) = settings.train, job.folder, job.counts
     batch_size = min(train.batch_size, count)
     with devices.strategy(train.strategy, batch_size).scope():
-        trainer = build_trainer(job.config, task.objective, num_maps=len(job.info.maps), channels=job.info.channels)
+        trainer = build_trainer(settings, task.objective, num_maps=len(job.info.maps), channels=job.info.channels)
     progress = resuming.begin(trainer.state(), folder, job.config, data=job.data, changed=job.changed)
     if job.changed and not progress["finished"]:
         resuming.keep_data(folder, job.data)
@@ -136,5 +137,5 @@ def _network_lines(job: Job, trainer: Trainer, batch_size: int) -> str:
     precision = trainer.network.layers[1].dtype_policy.name
     return (
         f"Network  {job.config.model.name}, {weights:,} weights, {size} pixels, {precision}\n"
-        f"Training {limit}, batches of {batch_size}, on the {devices.kind()}"
+        f"Training {limit}, batches of {batch_size}, on the {devices.kind()}\n{known(job.speed).line}"
     )

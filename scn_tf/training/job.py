@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from scn_tf.config import Config
 from scn_tf.data.dataset import Dataset
+from scn_tf.environment.speed import Speed
 from scn_tf.runs.folder import RunFolder
 from scn_tf.runs.info import ModelInfo
 
@@ -38,6 +39,7 @@ class Job(NamedTuple):
         data: fingerprint of both splits.
         changed: accepted changes of the data since the start of the run.
         started: ``time.monotonic()`` at the start.
+        speed: what was decided for this machine; None for systems that need no devices.
     """
 
     folder: RunFolder
@@ -49,6 +51,7 @@ class Job(NamedTuple):
     data: dict[str, Any]
     changed: list[str]
     started: float
+    speed: Speed | None = None
 
     @property
     def counts(self) -> tuple[int, int]:
