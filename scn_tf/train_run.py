@@ -1,6 +1,7 @@
 """Train a run: check settings and data, lock the folder, then train its system (:mod:`scn_tf.systems`)."""
 
 import contextlib
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -11,11 +12,12 @@ import filelock
 
 from scn_tf import __version__, build, systems
 from scn_tf.config import Config, warn_if_too_large, warn_if_too_narrow
+from scn_tf.config import from_dict as load_dict
 from scn_tf.config import load as load_config
 from scn_tf.data import fingerprint, pixels, synthetic
 from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
-from scn_tf.environment import devices
-from scn_tf.errors import ConfigError, ConfigWarning, WriteError
+from scn_tf.environment import devices, workers
+from scn_tf.errors import ConfigError, ConfigWarning, DatasetError, WriteError
 from scn_tf.runs.folder import RunFolder
 from scn_tf.runs.info import ModelInfo
 from scn_tf.storage import files
@@ -51,6 +53,38 @@ def train(
     run = RunFolder(Path(run_dir))
     if accept_changed_data and not resume:
         raise ConfigError("`accept_changed_data`: is for `resume`.")
+    join_workers(_resumed_settings(config, run) if resume and run.settings.is_file() else config)
+    with workers.lost_workers_named():
+        if workers.is_chief():
+            best = _lead(config, run, resume=resume, accept_changed_data=accept_changed_data, reasons=reasons, started=started)
+        else:
+            best = _follow(config, started)
+        workers.leave()
+    return best
+
+
+def join_workers(config: Config) -> None:
+    """Join the other processes if the settings ask for them. No part of TensorFlow may have computed before.
+
+    Raises:
+        ConfigError: the system cannot be trained by several processes, or see :func:`scn_tf.environment.workers.join`.
+    """
+    if config.train.strategy != "multi_worker":
+        return
+    if not systems.of(config).on_devices:
+        raise ConfigError(f"train.strategy: multi_worker trains networks; model.name {config.model.name} trains in one process.")
+    workers.join()
+
+
+def _lead(
+    config: Config, run: RunFolder, *, resume: bool, accept_changed_data: bool, reasons: str | None, started: float
+) -> dict[str, Any]:
+    """Train as the only process, or as the chief of several. See :func:`train`."""
+    if workers.number() > 1:  # the others prepare the same while this one does
+        config = _resumed_settings(config, run) if resume else config
+        precision = devices.precision(config.train.precision)
+        config = config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})
+        workers.from_chief(lambda: config.model_dump(mode="json"))
     job = prepare(config, run, resume=resume, accept_changed_data=accept_changed_data, started=started)
     files.make_folder(run.checkpoints)
     with _locked(run):
@@ -66,7 +100,36 @@ def train(
         system = systems.of(job.config)
         with files.replaced(run.annotations) as temporary:
             temporary.write_bytes(system.sheet(job))
+        _check_same(job)
         return system.train(job)
+
+
+def _follow(config: Config, started: float) -> dict[str, Any]:
+    """Train as one of several processes that is not their chief, with the chief's settings. Nothing is written.
+
+    Only the place of the data is this process's own. The synthetic set, which has no place, is drawn again.
+    """
+    root = config.data.root
+    config = load_dict(workers.from_chief(lambda: {}), source="the chief's settings")
+    with tempfile.TemporaryDirectory() as temporary:
+        if root is not None:
+            config = config.model_copy(update={"data": config.data.model_copy(update={"root": root})})
+        job = prepare(config, RunFolder(Path(temporary) / "run"), resume=False, started=started)
+        _check_same(job)
+        return systems.of(job.config).train(job)
+
+
+def _check_same(job: Job) -> None:
+    """Raise ConfigError if this process is not of the chief's version or has other data."""
+    if workers.number() == 1:
+        return
+    version, data = workers.from_chief(lambda: (__version__, job.data))
+    if version != __version__:
+        raise ConfigError(f"train.strategy: this worker has scn_tf {__version__}, the chief {version}. Install the same version.")
+    where = job.dataset.root / "dataset.yaml"
+    fingerprint.check_meaning(data, job.data, where)
+    if found := fingerprint.changes(data, job.data):
+        raise DatasetError(f"{where}: worker {workers.rank()} has other data than the chief: {'; '.join(found)}.")
 
 
 @contextlib.contextmanager

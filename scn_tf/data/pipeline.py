@@ -18,6 +18,7 @@ An example is a dict. Landmarks are in network pixels; heatmaps exist only on th
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -212,7 +213,23 @@ class _Reader:
         self.checking = False
 
 
-def training_batches(data: tf.data.Dataset, *, count: int, batch_size: int, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
+class Part(NamedTuple):
+    """The part of each batch that one of several processes trains on: consecutive images, as a batch is shared by the devices of one.
+
+    Fields:
+        - ``number``: of the part, from 0.
+        - ``of``: number of parts.
+        - ``replicas``: number of devices of the process. Each takes its images as a batch of its own.
+    """
+
+    number: int
+    of: int
+    replicas: int = 1
+
+
+def training_batches(
+    data: tf.data.Dataset, *, count: int, batch_size: int, seed: int, first_epoch: int = 0, part: Part | None = None
+) -> tf.data.Dataset:
     """Endless shuffled batches. The order of an epoch, and the raters that it draws, do not depend on interruptions.
 
     Args:
@@ -221,13 +238,22 @@ def training_batches(data: tf.data.Dataset, *, count: int, batch_size: int, seed
         batch_size: at most ``count``. The last incomplete batch of an epoch is left out.
         seed: seed of the order of all epochs.
         first_epoch: first epoch, after a resume.
+        part: of several processes, the :class:`Part` of this one. None: whole batches.
     """
+    steps = count // batch_size
+    length = batch_size // part.of if part else batch_size
+
+    def own(place: tf.Tensor, example: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return place % batch_size // length == part.number
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        own = seed * 100_003 + number
-        order = data.shuffle(count, seed=own, reshuffle_each_iteration=False)
+        epoch_seed = seed * 100_003 + number
+        order = data.shuffle(count, seed=epoch_seed, reshuffle_each_iteration=False)
         if PREFIX + TRUTH[0] in data.element_spec:
-            order = order.enumerate().map(lambda place, example: of_random_rater(example, tf.stack([own, place])))
+            order = order.enumerate().map(lambda place, example: of_random_rater(example, tf.stack([epoch_seed, place])))
+        if part is not None:
+            order = order.enumerate().take(steps * batch_size).filter(own).map(lambda place, example: example)
+            return order.batch(length // part.replicas, drop_remainder=True)
         return order.batch(batch_size, drop_remainder=True)
 
     return without_autotune(tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2))

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from scn_tf.config import Config
 from scn_tf.data.dataset import Dataset
+from scn_tf.environment import workers
 from scn_tf.environment.backend import keras, ops
 from scn_tf.errors import DataWarning
 from scn_tf.figures import pictures
@@ -42,7 +43,8 @@ def train(job: Job) -> dict[str, Any]:
         visible=share_visible(job.config, job.examples.training, known(job.config.model.image_size)),
     )
     best = fit(job, task, lambda network: points.greeting(job, network))
-    _calibrate(job)
+    if workers.is_chief():
+        _calibrate(job)
     return best
 
 

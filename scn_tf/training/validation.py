@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scn_tf.environment import workers
 from scn_tf.environment.backend import keras
 from scn_tf.errors import TrainingDiverged
 from scn_tf.training.board import Board
@@ -44,7 +45,7 @@ class Validation(keras.callbacks.Callback):
         measure: function without arguments -> :class:`Measurement`, of the network as it is.
         draw: function without arguments -> pictures (H, W, 3) by name.
         keep: :class:`Keep`.
-        board: :class:`scn_tf.training.board.Board`.
+        board: :class:`scn_tf.training.board.Board` of the chief, None on other workers, which measure and write nothing.
         progress: dict with ``epoch``, ``seconds``, ``best``, ``history``, ``finished``; kept up to date here.
         schedule: the run's :class:`scn_tf.training.callbacks.Schedule`.
         every: epochs between two validations.
@@ -58,7 +59,7 @@ class Validation(keras.callbacks.Callback):
         measure: Callable[[], Measurement],
         draw: Callable[[], Mapping[str, Array]],
         keep: Keep,
-        board: Board,
+        board: Board | None,
         progress: dict[str, Any],
         schedule: Schedule,
         every: int,
@@ -76,16 +77,17 @@ class Validation(keras.callbacks.Callback):
         if validating:
             check_finite(self.trainer, epoch)
             with self.trainer.averaged_weights():
-                measured = self.measure()
+                measured = Measurement(*workers.from_chief(self.measure))
                 row |= measured.values
                 logs |= measured.shown  # the progress bar shows what stands in the logs
-                self.board.pictures(epoch + 1, self.draw())
                 self._keep_best(epoch, measured)
-        self.board.scalars(row, self.trainer.objective)
         self.run_progress["history"].append(row)
         if validating:
             self.run_progress |= {"epoch": epoch + 1, "seconds": self.schedule.seconds}
-            self.keep.state(self.run_progress)
+        if self.board is not None:
+            self.board.scalars(row, self.trainer.objective)
+            if validating:
+                self.keep.state(self.run_progress)
 
     def _row(self, epoch: int, logs: Mapping[str, Any]) -> dict[str, Any]:
         """The epoch's row of the history, before validation."""
@@ -95,13 +97,17 @@ class Validation(keras.callbacks.Callback):
         return row | self.trainer.objective.history()
 
     def _keep_best(self, epoch: int, measured: Measurement) -> None:
+        if self.board is not None:
+            self.board.pictures(epoch + 1, self.draw())
         best = self.run_progress["best"]
         if best is None or measured.error < best["error"] or self.keep_last:
             self.run_progress["best"] = {"epoch": epoch + 1, "error": measured.error, "unit": measured.unit}
-            self.keep.model(self.run_progress["best"])
+            if self.board is not None:
+                self.keep.model(self.run_progress["best"])
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.board.close()
+        if self.board is not None:
+            self.board.close()
 
 
 def check_finite(trainer: Trainer, epoch: int) -> None:

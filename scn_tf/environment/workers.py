@@ -1,0 +1,209 @@
+"""Processes that train together: their strategy, what the chief tells the others, and their end if one is lost.
+
+All of them call the same functions in the same order. The first worker is the chief: it alone decides and writes. A process that
+has not joined others is its own chief.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+from scn_tf.environment import cluster
+from scn_tf.errors import ConfigError, WorkerError
+from scn_tf.types import Array
+
+T = TypeVar("T")
+TIMEOUT = 600  # seconds until all workers must have come; SCN_TF_TIMEOUT
+EVERY, MISSES = 2.0, 4  # seconds between two looks at the others; looks in vain before one is lost
+SMALL, LARGE = 2**8, 2**18  # numbers in a packet: collectives need sizes that all workers know
+
+
+class _Group:
+    """This process among the others.
+
+    Args:
+        found: :class:`scn_tf.environment.cluster.Cluster`.
+    """
+
+    def __init__(self, found: cluster.Cluster) -> None:
+        self.cluster, self.ended = found, threading.Event()
+        self.watch = threading.Thread(target=self._watch, args=[_timeout()], daemon=True)
+        self.watch.start()
+        resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec({"worker": list(found.addresses)}),
+            task_type="worker",
+            task_id=found.rank,
+            num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+            rpc_layer="grpc",
+        )
+        self.strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        self._sum = tf.function(lambda packet: self.strategy.run(_of_first_replica, args=[packet]))
+
+    def packet(self, numbers: Array) -> Array:
+        """The chief's int32 numbers, which are as many on all workers."""
+        return self.strategy.experimental_local_results(self._sum(tf.constant(numbers)))[0].numpy()
+
+    def _watch(self, timeout: float) -> None:
+        """End this process if another does not come, or does not answer any more. Waiting for it would never end."""
+        own, last, come = self.cluster.rank, time.monotonic() + timeout, set()
+        missed = dict.fromkeys(range(len(self.cluster.addresses)), 0)
+        while not self.ended.wait(EVERY):
+            for rank, address in enumerate(self.cluster.addresses):
+                if rank == own or self.ended.is_set():
+                    continue
+                if _answers(address):
+                    come.add(rank)
+                    missed[rank] = 0
+                elif rank in come:
+                    missed[rank] += 1
+                    if missed[rank] == MISSES:
+                        _end(f"worker {rank} ({address}) does not answer any more. Its own output says why. {AGAIN}")
+                elif time.monotonic() > last:
+                    _end(f"worker {rank} ({address}) did not come within {timeout:g} seconds (SCN_TF_TIMEOUT). Was it started?")
+
+
+AGAIN = "Start all workers again with `resume` to continue from the last checkpoint."
+_group: _Group | None = None
+
+
+def join() -> None:
+    """Join the processes that the environment names (:mod:`scn_tf.environment.cluster`). TensorFlow must not have computed yet.
+
+    Raises:
+        ConfigError: the environment names none, or TensorFlow cannot listen on this process's address.
+    """
+    global _group
+    if _group is not None:
+        return
+    found = cluster.find()
+    if len(found.addresses) == 1:
+        return
+    try:
+        _group = _Group(found)
+    except (RuntimeError, tf.errors.OpError) as error:
+        raise ConfigError(
+            f"train.strategy: multi_worker cannot start worker {found.rank} ({found.addresses[found.rank]}): {str(error)[:300]}"
+        ) from None
+
+
+def strategy() -> tf.distribute.Strategy | None:
+    """Strategy of the joined workers. None if this process is alone."""
+    return _group and _group.strategy
+
+
+def number() -> int:
+    """Number of workers."""
+    return len(_group.cluster.addresses) if _group else 1
+
+
+def rank() -> int:
+    """Rank of this worker, from 0."""
+    return _group.cluster.rank if _group else 0
+
+
+def is_chief() -> bool:
+    """Whether this process decides and writes."""
+    return rank() == 0
+
+
+def from_chief(make: Callable[[], T]) -> T:
+    """Result of a function that the chief alone calls. The others receive it as JSON, tuples as lists, when the chief has it."""
+    if _group is None:
+        return make()
+    if is_chief():
+        made = make()
+        _broadcast(json.dumps(made, default=float).encode())
+        return made
+    received: T = json.loads(_broadcast(b""))
+    return received
+
+
+def share(variables: Iterable[Any]) -> None:
+    """Give the variables of all workers the chief's values."""
+    if _group is None:
+        return
+    for variable in variables:
+        value = np.asarray(variable)
+        variable.assign(np.frombuffer(_broadcast(value.tobytes()), value.dtype).reshape(value.shape))
+
+
+def _broadcast(data: bytes) -> bytes:
+    """The chief's bytes. Those of the others are ignored."""
+    group = _group
+    assert group is not None
+    head = SMALL * 4 - 4
+    first = group.packet(np.frombuffer(len(data).to_bytes(4, "little") + data[:head].ljust(head, b"\0"), np.int32)).tobytes()
+    length, parts = int.from_bytes(first[:4], "little"), [first[4:]]
+    for start in range(head, length, LARGE * 4):
+        parts.append(group.packet(np.frombuffer(data[start : start + LARGE * 4].ljust(LARGE * 4, b"\0"), np.int32)).tobytes())
+    return b"".join(parts)[:length]
+
+
+def leave() -> None:
+    """Wait for all workers, and stop to watch them: from now on they may end."""
+    if _group is None:
+        return
+    from_chief(lambda: None)
+    _group.ended.set()
+
+
+@contextlib.contextmanager
+def lost_workers_named() -> Iterator[None]:
+    """In the block, a failure of TensorFlow because another worker is lost ends with the watch's message.
+
+    Raises:
+        WorkerError: TensorFlow failed while workers trained together, and all others answer.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if _group is None:
+            raise
+        _group.watch.join(timeout=3 * EVERY * MISSES)
+        raise WorkerError(f"The workers cannot train together any more: {str(error)[:300]} {AGAIN}") from None
+
+
+def _of_first_replica(packet: tf.Tensor) -> tf.Tensor:
+    """Sum over all replicas in which only the first one has numbers."""
+    replica = tf.distribute.get_replica_context()
+    own = tf.where(tf.equal(replica.replica_id_in_sync_group, 0), packet, tf.zeros_like(packet))
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, own)
+
+
+def _answers(address: str) -> bool:
+    """Whether a process listens at an address."""
+    host, port = address.rsplit(":", 1)
+    try:
+        with socket.create_connection((host, int(port)), timeout=EVERY):
+            return True
+    except OSError:
+        return False
+
+
+def _end(message: str) -> NoReturn:
+    """End the process from a thread, whatever its others wait for. Files are written whole, so that nothing is lost."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        print(f"error: {message}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def _timeout() -> float:
+    """Seconds until all workers must have come."""
+    text = os.environ.get("SCN_TF_TIMEOUT") or str(TIMEOUT)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e7:
+        raise ConfigError(f"SCN_TF_TIMEOUT: expected seconds above 0, received {text[:40]!r}.")
+    return seconds
