@@ -7,6 +7,7 @@ has not joined others is its own chief.
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -45,7 +46,10 @@ class _Group:
             num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
             rpc_layer="grpc",
         )
+        handler = signal.getsignal(signal.SIGTERM)
         self.strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGTERM, handler)  # TensorFlow's own handler only tells its coordination service
         self._sum = tf.function(lambda packet: self.strategy.run(_of_first_replica, args=[packet]))
 
     def packet(self, numbers: Array) -> Array:

@@ -134,10 +134,11 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
             # The step's number seeds the augmentation: the same draws would lead to the same place.
             self.trainer.optimizer.iterations.assign(step)
             self.kept = collections.deque([self.kept[0]], maxlen=2)
-            print(
-                f"Epoch {epoch + 1}: the loss jumped from {self.lowest:.2f} to {loss:.2f}; training continues from an earlier state.",
-                flush=True,
-            )
+            if workers.is_chief():
+                print(
+                    f"Epoch {epoch + 1}: the loss jumped from {self.lowest:.2f} to {loss:.2f}; training continues from an earlier state.",
+                    flush=True,
+                )
             return
         self.lowest = min(self.lowest, loss)
         self._keep()

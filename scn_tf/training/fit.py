@@ -63,9 +63,7 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
     strategy = devices.strategy(train.strategy, batch_size)
     with strategy.scope():
         trainer = build_trainer(job.config, task.objective, num_maps=len(job.info.maps), channels=job.info.channels)
-    progress = workers.from_chief(
-        lambda: resuming.begin(trainer.state(), folder, job.config, data=job.data, changed=job.changed)
-    )
+    progress = workers.from_chief(lambda: resuming.begin(trainer.state(), folder, job.config, data=job.data, changed=job.changed))
     workers.share(trainer.state())
     if job.changed and not progress["finished"] and workers.is_chief():
         resuming.keep_data(folder, job.data)
