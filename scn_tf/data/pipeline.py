@@ -240,8 +240,8 @@ def training_batches(
         first_epoch: first epoch, after a resume.
         part: of several processes, the :class:`Part` of this one. None: whole batches.
     """
-    steps = count // batch_size
-    length = batch_size // part.of if part else batch_size
+    part = part or Part(0, 1)
+    length, whole = batch_size // part.of, count - count % batch_size
 
     def own(place: tf.Tensor, example: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return place % batch_size // length == part.number
@@ -251,10 +251,9 @@ def training_batches(
         order = data.shuffle(count, seed=epoch_seed, reshuffle_each_iteration=False)
         if PREFIX + TRUTH[0] in data.element_spec:
             order = order.enumerate().map(lambda place, example: of_random_rater(example, tf.stack([epoch_seed, place])))
-        if part is not None:
-            order = order.enumerate().take(steps * batch_size).filter(own).map(lambda place, example: example)
-            return order.batch(length // part.replicas, drop_remainder=True)
-        return order.batch(batch_size, drop_remainder=True)
+        if part.of > 1:
+            order = order.take(whole).enumerate().filter(own).map(lambda place, example: example)
+        return order.batch(length // part.replicas, drop_remainder=True)
 
     return without_autotune(tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2))
 
