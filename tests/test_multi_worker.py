@@ -136,7 +136,7 @@ def assert_same_end(group, alone):
     run = group.folder / "0" / "run"
     for one, two in zip(state(run), state(alone), strict=True):
         np.testing.assert_allclose(one, two, atol=2e-5)
-    rows, expected = (list(csv.DictReader((path / "history.csv").open())) for path in (run, alone))
+    rows, expected = (list(csv.DictReader((path / "history.csv").read_text().splitlines())) for path in (run, alone))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     for name in ("loss", "learning_rate", "val_pe_mean_mm"):
         np.testing.assert_allclose([float(row[name]) for row in rows], [float(row[name]) for row in expected], rtol=1e-3)
