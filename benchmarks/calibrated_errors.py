@@ -17,6 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+from scipy import ndimage
+from sklearn.datasets import load_sample_images
 
 from scn_tf.data import images, pipeline
 from scn_tf.data.dataset import open_dataset
@@ -95,14 +97,15 @@ def count_misplaced(found, true, errors):
     )
 
 
-def row(name, errors, radii, dims):
-    """Line of the table; errors and radii (I, N) in the unit."""
+def row(name, errors, radii, dims, distances=None):
+    """Line of the table; errors and radii (I, N) in the unit. ``distances``: of the points, where errors are lengths by an ellipse."""
     known = np.isfinite(errors)
     error, radius = errors[known], radii[known]
     covered = error <= radius
     thirds = [covered[part].mean() * 100 for part in np.array_split(np.argsort(radius, kind="stable"), 3)]
     size = np.pi * radius**2 if dims == 2 else 4 / 3 * np.pi * radius**3
-    beyond = [area_under_roc(radius, error >= limit) for limit in (2, 4)]
+    distance = error if distances is None else distances[known]
+    beyond = [area_under_roc(radius, distance >= limit) for limit in (2, 4)]
     print(
         f"| {name} | {100 * covered.mean():.1f} % | {', '.join(f'{share:.1f}' for share in thirds)} | {size.mean():.2f} | "
         f"{np.median(size):.2f} | {beyond[0]:.3f} | {beyond[1]:.3f} |"
@@ -119,6 +122,23 @@ def changed(array, rng):
         "inverted": array.max() + array.min() - array,
         "noise": rng.normal(array.mean(), array.std(), array.shape).astype("float32"),
     }
+
+
+def photographs():
+    """Pieces of the photographs of scikit-learn (a temple, a flower), grey (H, W, 1)."""
+    whole = [picture.mean(axis=-1, keepdims=True).astype("float32") for picture in load_sample_images().images]
+    return [part for one in whole for half in np.array_split(one, 2) for part in np.array_split(half, 4, axis=1)] + whole
+
+
+def of_a_screen(array, rng):
+    """An image (H, W, 1) as a camera sees it on a screen: turned a little, smaller, a dark room around it, stripes, uneven light."""
+    height, width = array.shape[:2]
+    grey = (array[..., 0] - array.min()) / max(float(np.ptp(array)), 1e-6)
+    rows, columns = np.mgrid[:height, :width]
+    stripes = 1 + 0.15 * np.sin(2 * np.pi * (rows + 0.3 * columns) / 5)
+    seen = ndimage.rotate(grey * stripes * np.linspace(1, 0.6, width), rng.uniform(-12, 12), reshape=True, order=1)
+    room = np.pad(seen, [(height // 3, height // 4), (width // 2, width // 3)]) + 0.05
+    return (room + rng.normal(0, 0.03, room.shape))[..., None].astype("float32")
 
 
 def shown(array, observe, info, spacing):
@@ -140,8 +160,13 @@ def flags(network, info, dataset, ids, fitted, folders):
     found = {}
     for image_id, one in zip(ids, fitted, strict=True):
         image = dataset.read(image_id)
-        for name, pixels in {"ordinary": image.array, **changed(image.array, rng)}.items():
+        kinds = {"ordinary": image.array, **changed(image.array, rng)}
+        if info.dims == 2 and info.channels == 1:
+            kinds["on a photographed screen"] = of_a_screen(image.array, rng)
+        for name, pixels in kinds.items():
             found.setdefault(name, []).append(strangeness(pixels, observe, info, one, dataset.pixel_size(image)))
+    if info.dims == 2 and info.channels == 1:
+        found["photographs"] = [strangeness(one, observe, info, fitted[0], info.spacing_mm) for one in photographs()]
     for folder in folders:
         other = open_dataset(folder)
         for image_id in sorted(other.files)[:40]:
@@ -210,7 +235,7 @@ def main():
     print(f"| radii | coverage | by thirds of the radius | mean size, {unit}{dims} | median | AUROC 2 {unit} | 4 {unit} |")
     print("|---|---|---|---|---|---|---|")
     row("calibrated", errors, radii * per_pixel, dims)
-    row("ellipses", *(values * per_pixel for values in in_ellipses(observed, radii, fitted)), dims)
+    row("ellipses", *(values * per_pixel for values in in_ellipses(observed, radii, fitted)), dims, errors)
     for power in (1.0, 0.9, 0.7, 0.6):
         row(f"with the power {power:g} of the expected error", errors, judged(observed, trained, decoder, power)[0] * per_pixel, dims)
     row("quantiles per landmark of the judged images", errors, per_landmark(errors, "itself"), dims)

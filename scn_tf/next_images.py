@@ -145,12 +145,13 @@ def _dataset(folder: Path) -> Dataset | None:
 
 
 def _annotated(dataset: Dataset) -> set[str]:
-    """IDs with at least one point.
+    """IDs with at least one landmark that has a point or is known to be absent.
 
     Raises:
         DatasetError: these are all images.
     """
-    found = {image_id for image_id, points in dataset.landmarks.items() if np.isfinite(points).any() and image_id in dataset.files}
+    stated = {image_id for image_id, points in dataset.landmarks.items() if np.isfinite(points).any() or dataset.absent[image_id].any()}
+    found = stated & {*dataset.files}
     if found == set(dataset.files):
         raise DatasetError(
             f"{dataset.root}: all of its {files.counted(len(found), 'image')} are annotated. Put further ones into "

@@ -168,7 +168,8 @@ def prepare(config: Config, run: RunFolder, *, resume: bool, accept_changed_data
         resuming.check_run(run, config)
     dataset = open_dataset(config.data.root or synthetic.ensure(run.path.parent / "synthetic_hands"))
     config = _resolved(config, dataset)
-    ids = _split_ids(config, dataset)
+    ids = split_ids(config, dataset)
+    warn_of_training_images(dataset, config.data.val_split, ids[1], ids[0])
     data = fingerprint.fingerprint(dataset, *ids)
     changed = resuming.changed_data(run, data, dataset.root / "dataset.yaml", accept=accept_changed_data) if resume else []
     _check_batch(config, len(ids[0]))
@@ -206,12 +207,12 @@ def _resolved(config: Config, dataset: Dataset) -> Config:
     return config
 
 
-def _split_ids(config: Config, dataset: Dataset) -> tuple[list[str], list[str]]:
+def split_ids(config: Config, dataset: Dataset) -> tuple[list[str], list[str]]:
     """IDs of the training and of the validation images."""
     chosen = config.data
-    training = dataset.drawn(chosen.train_split, chosen.train_count, seed=config.train.seed, missing=chosen.missing)
-    validation = dataset.split(chosen.val_split, missing=chosen.missing)
-    warn_of_training_images(dataset, chosen.val_split, validation, training)
+    seed, less = config.train.seed, chosen.leave_out or ()
+    training = dataset.drawn(chosen.train_split, chosen.train_count, seed=seed, leave_out=less, missing=chosen.missing)
+    validation = dataset.drawn(chosen.val_split, None, seed=seed, leave_out=less, missing=chosen.missing)
     return training, validation
 
 

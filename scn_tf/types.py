@@ -80,8 +80,8 @@ class Estimates(NamedTuple):
         image_ok: whether the image is of the kind that the model was trained on. None: not known.
         doubtful: (N,) bool, whether the expected error is much larger than usual for the landmark. None: not known.
         usual_error: (N,), expected error of an average image. None: not known.
-        ellipse95: (N, d, d), half-axes of an ellipse (ellipsoid) that contains the true point with a probability of 95 %, longest first:
-            vectors from the found point to the ends, a row each, along the axes of the coordinates. None: not smaller than the circle.
+        ellipse95: (N, d, d), half-axes of an ellipse (ellipsoid) that contains the true point with a probability of 95 %. Each row is a
+            vector from the found point to an end, along the axes of the coordinates, the longest first. None: not smaller than the circle.
         misplaced: (N,) bool, whether the point does not lie where the other points say. None: not known.
     """
 

@@ -26,7 +26,7 @@ def calibrated(run, out, *, split="val", **more):
     info = checkpoints.read_info(out)
     stated = None
     if split is not None:
-        stated = Calibration(
+        usual = dict(
             split=split,
             images=3,
             points=63,
@@ -41,8 +41,8 @@ def calibrated(run, out, *, split="val", **more):
             usual=((1.0,) * 3,) * len(info.landmarks),
             lowest_presence=-100.0,  # every landmark is there
             largest_strangeness=100.0,  # and every image ordinary
-            **more,
         )
+        stated = Calibration(**(usual | more))
     checkpoints.restate(out, info.model_copy(update={"calibration": stated}))
     return out
 

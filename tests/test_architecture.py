@@ -27,7 +27,8 @@ FLOORS = [
     {"doctor", "scoring"},
     {"training"},
     {"systems"},
-    {"calibrate_run", "combine_runs", "compare_runs", "evaluate_run", "export", "next_images", "predict", "prediction", "train_run"},
+    {"calibrate_folds", "calibrate_run", "combine_runs", "compare_runs", "evaluate_run"}
+    | {"export", "next_images", "predict", "prediction", "train_run"},
     {"serving", "study"},
     {"cli"},
     {"__main__"},

@@ -76,7 +76,7 @@ def with_statement(source, target, text):
         ("[]", "is damaged: its facts are incomplete"),
         ("[" * 100_000, "cannot be loaded"),
         ({"landmarks": []}, "is damaged: its facts are incomplete"),
-        ({"landmarks": ["one"]}, r"its network answers with \(48, 32, 21\), its settings say \(48, 32, 1\)"),
+        ({"landmarks": ["one"], "calibration": None}, r"its network answers with \(48, 32, 21\), its settings say \(48, 32, 1\)"),
         ({"dims": 3}, "is damaged: its facts are incomplete"),
         ({"config": {"heatmap": {"decoder": "guess"}}}, "is damaged: its facts are incomplete"),
     ],

@@ -112,7 +112,7 @@ def test_a_constant_image_and_one_of_a_single_pixel_do_not_stop_the_page(page, h
     for number, array in enumerate((hand, np.full((40, 30), 7, "uint8"), np.zeros((1, 1), "uint8"), np.zeros((9, 9), "uint16"), hand)):
         drop(page, f"{number}.png", encoded(array, "PNG"))
         wait_for(page, f"{number + 1} image{'s' * (number > 0)}, 21 landmarks each.")
-        assert errors_of(page) == []
+    assert all("it is not like the images that the model was trained on" in line for line in errors_of(page))
 
 
 def test_a_step_of_the_page_that_fails_is_reported_and_the_next_file_is_found(page, hand):

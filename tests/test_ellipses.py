@@ -51,6 +51,15 @@ def test_there_are_no_ellipses_where_errors_have_no_direction_or_no_vectors():
     assert fitting.calibrate(seen._replace(vectors=None), None, split="val", decoder="quadratic").ellipses == ()
 
 
+def test_images_without_any_point_change_no_ellipse():
+    seen = drawn(30, seed=0, long=4.0)
+    fills = (np.nan, 0.0, np.nan)
+    blank = fitting.Observed(*(np.concatenate([own, np.full_like(own[:2], fill)]) for own, fill in zip(seen, fills, strict=True)))
+    plain, more = (fitting.calibrate(one, None, split="val", decoder="quadratic") for one in (seen, blank))
+    assert plain.ellipses
+    assert more == plain
+
+
 def test_errors_of_training_images_tell_directions_where_images_are_few():
     few, many = drawn(3, seed=1, long=6.0), drawn(60, seed=2, long=6.0)
     small = many._replace(errors=many.errors / 10, vectors=many.vectors / 10)  # as errors of training images are

@@ -15,7 +15,7 @@ from scn_tf.runs import checkpoints
 from scn_tf.scoring import agreement
 from scn_tf.scoring.agreement import Agreement
 from scn_tf.uncertainty import propagation
-from tests.calibrated import calibrated
+from tests.calibrated import calibrated, seeing
 
 NAMES = ("A", "B", "C", "D")
 # A normal distribution in the plane with standard deviation 1 along each axis: mean and 95 % quantile of the distance from its middle.
@@ -157,7 +157,8 @@ def rows_of(path):
 
 
 def test_predictions_of_a_calibrated_model_have_intervals_in_every_file(calibrated_2d, hands_2d, tmp_path):
-    model, image = measuring(calibrated_2d, tmp_path / "model.keras"), hands_2d / "images" / "hand_001.png"
+    model = measuring(seeing(calibrated_2d, tmp_path / "seeing.keras"), tmp_path / "model.keras")
+    image = hands_2d / "images" / "hand_001.png"
     found = scn_tf.load(model).predict(image)
     for out in ("p.csv", "p.json"):
         assert cli.main(["predict", str(model), str(image), "--out", str(tmp_path / out)]) == 0
@@ -181,6 +182,19 @@ def test_a_landmark_without_training_images_has_no_interval(calibrated_2d, hands
     own = predictor.predict(hands_2d / "images" / "hand_001.png").measurements["index"]
     assert (own["low95"], own["high95"]) == (None, None)
     assert own["value"] > 0
+
+
+def test_a_landmark_that_the_model_takes_for_absent_has_no_interval(run_2d, hands_2d, tmp_path):
+    medians = [(0.0,) * 3] * 21
+    medians[checkpoints.read_info(run_2d / "model.keras").landmarks.index("index_tip")] = (1e3, 0.0, 0.0)
+    model = measuring(calibrated(run_2d, tmp_path / "drawn.keras", median=tuple(medians)), tmp_path / "model.keras")
+    found = scn_tf.load(model).predict(hands_2d / "images" / "hand_001.png")
+    assert found.estimates.present.sum() == 20
+    assert found.measurements["index"]["value"] > 0
+    assert {found.measurements[name]["low95"] for name in TEXTS} == {None}
+    summary, out = evaluate_run.evaluate(model, "val", out=tmp_path / "out")
+    assert {row["low95"] + row["high95"] for row in rows_of(out / "measurements.csv")} == {""}
+    assert summary["measurements_coverage95_percent"] is None
 
 
 def test_a_model_that_is_not_calibrated_states_none(bare_2d, hands_2d, tmp_path):

@@ -140,6 +140,14 @@ def test_images_of_a_data_set_without_points_are_listed_with_reasons_and_the_nex
     assert sorted(row["id"] for row in rows(out)) == [f"hand_00{number}" for number in range(3, 10)]
 
 
+def test_an_image_without_any_landmark_in_it_is_annotated(seeing_2d, few_annotated, tmp_path):
+    table = few_annotated / "landmarks.csv"
+    *others, last = table.read_text().splitlines()
+    table.write_text("\n".join([*others, last.replace(",", ",absent")]) + "\n")
+    assert called(few_annotated, "--model", seeing_2d, "--out", tmp_path / "next.csv") == 0
+    assert sorted(row["id"] for row in rows(tmp_path / "next.csv")) == [f"hand_00{number}" for number in range(4, 10)]
+
+
 def test_a_copy_of_an_annotated_image_is_the_last_choice(seeing_2d, few_annotated, tmp_path):
     shutil.copy(few_annotated / "images" / "hand_001.png", few_annotated / "images" / "again.png")
     out = tmp_path / "next.csv"

@@ -20,6 +20,7 @@ from tests.conftest import small_config, without_training
 USERS = {
     "table.csv": "patient,thumb x,thumb y\nA,12.5,7\n",
     "points.csv": "id,landmark,x,y\nhand,thumb,12.5,7\n",  # annotations of another tool: no scores
+    "ranks.csv": "rank,id,name\n1,7,Anna\n",
     "epochs.csv": "epoch,loss\n1,0.5\n",
     "summary.json": '{"patients": 12}',
     "list.json": "[1, 2]",

@@ -85,6 +85,17 @@ def test_absent_points_and_images_without_any_shape_have_no_names(usual, found):
     assert not places.misplaced(usual, points).any()
 
 
+@pytest.mark.parametrize("landmarks", [4, 5, 6])
+def test_few_landmarks_have_fewer_modes_and_a_moved_one_is_named(landmarks):
+    chosen = [0, 5, 9, 13, 17, 20][:landmarks]
+    true, found = (points[:, chosen] for points in hands(100, seed=5))
+    usual = places.fit(true[:60], found[60:])
+    assert len(usual.modes) < 2 * landmarks
+    assert np.mean([places.misplaced(usual, points).any() for points in found[60:]]) < 0.1
+    found[60:, 1] += 200.0
+    assert np.mean([places.misplaced(usual, points)[1] for points in found[60:]]) > 0.9
+
+
 def test_too_few_images_have_no_usual_shape():
     true, seen = hands(5, seed=0)
     assert places.fit(true, seen) is None

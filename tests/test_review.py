@@ -81,6 +81,16 @@ def test_reasons_are_in_words_and_the_sharpest_comes_first(estimates, text):
     assert review.reasons(NAMES, estimates) == text
 
 
+def test_a_misplaced_point_with_a_sure_peak_needs_a_human():
+    plain = said([1, 1.5, 1, 1])
+    moved = plain._replace(misplaced=np.array([False, False, True, False]))
+    assert review.need(moved) > review.need(said([3, 1, 1, 1]))
+    assert review.reasons(NAMES, moved) == "root: not where the other points say, 95 % radius 1.5 mm, expected error 1.0 times the usual"
+    assert review.need(plain._replace(misplaced=np.zeros(4, bool))) == review.need(plain)
+    larger = said([1, 1, 7, 1])
+    assert review.need(larger._replace(misplaced=moved.misplaced)) == review.need(larger)
+
+
 def test_the_worst_images_are_written_in_order_and_no_others(seeing_2d, folder, tmp_path, capsys):
     assert reviewed(seeing_2d, folder, tmp_path, "--review-count", 4) == 0
     said = capsys.readouterr().out

@@ -107,6 +107,10 @@ def test_images_are_mirrored_only_if_pairs_are_named_and_mirrored_shapes_look_al
     assert decisions(unlike)["augment.mirror"] == 0
 
 
+def test_images_are_cropped_and_volumes_are_not():
+    assert (decisions(FLAT)["augment.crop"], decisions(SOLID)["augment.crop"]) == (0.2, 0)
+
+
 def test_ranges_of_the_augmentation_follow_the_poses():
     turned = dataclasses.replace(FLAT, shapes=dataclasses.replace(SHAPES, rotation=1.8), translation=0.1, brightness=0.0)
     found = decisions(turned)

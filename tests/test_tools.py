@@ -3,21 +3,31 @@
 import shutil
 
 import numpy as np
+import pytest
 
 from scn_tf.data.dataset import open_dataset
 from scn_tf.runs import checkpoints, pretrained
 from tools import pack_model, relabel
 
 
-def test_a_run_is_packed_as_a_model_of_half_the_size_without_its_validation(run_2d, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("train_split", "said"), [("train", ""), ("train+val", "val: trained this model, so its error there is left out.\n")]
+)
+def test_a_run_is_packed_as_a_model_of_half_the_size(train_split, said, run_2d, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    monkeypatch.setattr("sys.argv", ["pack_model.py", str(run_2d), "hands"])
+    source = tmp_path / "source.keras"
+    shutil.copy(run_2d / "model.keras", source)
+    before = checkpoints.read_info(source)
+    data = before.config.data.model_copy(update={"train_split": train_split})
+    checkpoints.restate(source, before.model_copy(update={"config": before.config.model_copy(update={"data": data})}))
+    monkeypatch.setattr("sys.argv", ["pack_model.py", str(source), "hands"])
     pack_model.main()
     target = tmp_path / "hands.keras"
-    assert f"{target}: " in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith(f"{said}{target}: ")
     assert target.stat().st_size < (run_2d / "model.keras").stat().st_size
     _, info = checkpoints.load_model(target)
-    assert info.validation is None
+    assert info.validation == (None if said else before.validation)
+    assert info.calibration == before.calibration
     assert len(info.landmarks) == 21
 
 

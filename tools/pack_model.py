@@ -20,7 +20,10 @@ def main():
     options = parser.parse_args()
     source = opening.network_file(options.run)
     _, info = checkpoints.load_model(source)
-    info = info.public().model_copy(update={"validation": None})  # of images it was trained on
+    if both := {*info.config.data.train_split.split("+")} & {*info.config.data.val_split.split("+")}:
+        info = info.model_copy(update={"validation": None})  # of images it was trained on
+        print(f"{', '.join(sorted(both))}: trained this model, so its error there is left out.")
+    info = info.public()
     target = pretrained.FOLDER / f"{options.name}.keras"
     checkpoints.halve(source, target, info)
     megabytes = target.stat().st_size / 1e6

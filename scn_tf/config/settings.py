@@ -92,6 +92,9 @@ class DataConfig(Section):
     train_split: str = Field("train", description="name of the split to train on")
     val_split: str = Field("val", description="name of the split that picks the best weights")
     train_count: int | None = Field(None, ge=1, le=MAX_COUNT, description="number of training images to use, drawn by the seed; none: all")
+    leave_out: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        None, description="IDs of images to take out of both splits, with commas between them; none: all are used"
+    )
     missing: Literal["refuse", "skip"] = Field("refuse", description="what to do about missing images of a split")
     rater: str = Field(
         MEAN,
@@ -101,6 +104,13 @@ class DataConfig(Section):
     )
     cache: Literal["memory", "none"] = Field("memory", description="keep prepared images in memory, or read them every epoch")
     workers: int = Field(2, ge=1, le=256, description="images decoded in parallel")
+
+    @pydantic.field_validator("leave_out", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if not isinstance(value, str | list | tuple | None):
+            raise ValueError("expected IDs with commas between them")
+        return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
 
 
 class ModelConfig(Section):

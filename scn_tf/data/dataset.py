@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -144,24 +144,36 @@ class Dataset:
             f"Write {_shown(meant)}; {len(entries)} of the {total} IDs of the split need it.{table}"
         )
 
-    def drawn(self, name: str, count: int | None, *, seed: int, missing: Literal["refuse", "skip"] = "refuse") -> list[str]:
+    def drawn(
+        self, name: str, count: int | None, *, seed: int, leave_out: Collection[str] = (), missing: Literal["refuse", "skip"] = "refuse"
+    ) -> list[str]:
         """Draw ``count`` IDs of a split by a seed, in the split's order. A larger count includes the IDs of a smaller one.
 
         Args:
             name, missing: see :meth:`split`.
             count: number of IDs; None for all.
             seed: seed of the draw.
+            leave_out: IDs that are taken away from those drawn.
 
         Raises:
-            DatasetError: as in :meth:`split`, or the split has fewer images than ``count``.
+            DatasetError: as in :meth:`split`, the split has fewer images than ``count``, an ID to leave out is unknown, or none is left.
         """
         ids = self.split(name, missing=missing)
         if count is None:
-            return ids
+            return self._without(leave_out, ids, name)
         if count > len(ids):
             raise DatasetError(f"data.train_count: {count} images, but split {name} of {self.root} has {len(ids)}.")
         order = np.random.default_rng(seed).permutation(len(ids))
-        return [ids[index] for index in sorted(order[:count])]
+        return self._without(leave_out, [ids[index] for index in sorted(order[:count])], name)
+
+    def _without(self, leave_out: Collection[str], ids: list[str], name: str) -> list[str]:
+        """IDs of a split without some."""
+        if unknown := [image_id for image_id in leave_out if image_id not in self.landmarks and image_id not in self.files]:
+            raise DatasetError(f"data.leave_out: {_shown(unknown[0])}: {self.root} has no image of this ID.")
+        kept = [image_id for image_id in ids if image_id not in leave_out]
+        if not kept:
+            raise DatasetError(f"data.leave_out: names every image of split {name} of {self.root}.")
+        return kept
 
     def _lines(self, name: str) -> Iterator[tuple[Path, int, str]]:
         """(file, line, ID) of all lists of a split's name."""

@@ -1,4 +1,4 @@
-"""Splits of a new data set: train, val and test, by a seed, with the images of one patient together."""
+"""Splits of a data set by a seed, with the images of one patient together: train, val and test, or parts of equal size."""
 
 from collections.abc import Mapping
 
@@ -36,6 +36,27 @@ def split(patients: Mapping[str, str], seed: int) -> dict[str, list[str]]:
         chosen[name] = set(_fill(waiting, wanted, keep=len(names) - len(chosen)))
     chosen = {"train": {image_id for group in waiting for image_id in group}, **chosen}
     return {name: [image_id for image_id in ids if image_id in those] for name, those in chosen.items()}
+
+
+def folds(patients: Mapping[str, str], count: int, seed: int) -> list[list[str]]:
+    """Draw parts of about equal size. The images of one patient are in one part.
+
+    Args:
+        patients: image ID -> patient.
+        count: number of parts.
+        seed: seed of the draw.
+
+    Returns:
+        IDs of each part, in the given order. Fewer patients than ``count`` leave parts empty.
+    """
+    groups: dict[str, list[str]] = {}
+    for image_id, patient in patients.items():
+        groups.setdefault(patient, []).append(image_id)
+    shuffled = [list(groups.values())[number] for number in np.random.default_rng(seed).permutation(len(groups))]
+    parts: list[set[str]] = [set() for _ in range(count)]
+    for group in sorted(shuffled, key=len, reverse=True):  # the largest first: small ones then fill up
+        min(parts, key=len).update(group)
+    return [[image_id for image_id in patients if image_id in part] for part in parts]
 
 
 def _fill(waiting: list[list[str]], wanted: int, *, keep: int) -> list[str]:

@@ -27,7 +27,7 @@ TABLE = "review.csv"
 COLUMNS = ("rank", "id", "picture", "reasons")
 PICTURE = re.compile(r"\d{3,}_[^/\\]+\.png")
 COUNT = 20
-ABSENT = 4.0  # a landmark that the model takes for absent needs a look like an error four times as large as usual
+STRIKING = 4.0  # a landmark taken for absent, or a misplaced point, needs a look like an error four times as large as usual
 LISTED = 3  # landmarks in the reasons of an image
 UNLIKE = "not like the training images"
 
@@ -131,10 +131,15 @@ def need(estimates: Estimates) -> tuple[bool, float, float]:
 
 
 def severities(estimates: Estimates) -> Array:
-    """Expected errors (N,) as multiples of the usual ones; ``ABSENT`` for landmarks that the model takes for absent."""
-    usual = estimates.expected_error if estimates.usual_error is None else estimates.usual_error
-    times = estimates.expected_error / usual
-    return times if estimates.present is None else np.where(estimates.present, times, ABSENT)
+    """Expected errors (N,) as multiples of the usual ones; ``STRIKING`` for absent landmarks, and at least that for misplaced points."""
+    times = _times_usual(estimates)
+    if estimates.misplaced is not None:
+        times = np.where(estimates.misplaced, np.maximum(times, STRIKING), times)
+    return times if estimates.present is None else np.where(estimates.present, times, STRIKING)
+
+
+def _times_usual(estimates: Estimates) -> Array:
+    return estimates.expected_error / (estimates.expected_error if estimates.usual_error is None else estimates.usual_error)
 
 
 def reasons(names: Sequence[str], estimates: Estimates) -> str:
@@ -148,17 +153,18 @@ def reasons(names: Sequence[str], estimates: Estimates) -> str:
     order = [int(number) for number in np.argsort(-severity, kind="stable")]
     doubtful = [number for number in order if severity[number] >= TIMES]
     parts = [UNLIKE] if estimates.image_ok is False else []
-    parts += [_about(names[number], number, estimates, severity) for number in doubtful[:LISTED]]
+    parts += [_about(names[number], number, estimates) for number in doubtful[:LISTED]]
     if len(doubtful) > LISTED:
         parts.append(f"{len(doubtful) - LISTED} more in doubt")
-    return "; ".join(parts) or f"no doubt; largest of all: {_about(names[order[0]], order[0], estimates, severity)}"
+    return "; ".join(parts) or f"no doubt; largest of all: {_about(names[order[0]], order[0], estimates)}"
 
 
-def _about(name: str, number: int, estimates: Estimates, severity: Array) -> str:
+def _about(name: str, number: int, estimates: Estimates) -> str:
     if estimates.present is not None and not estimates.present[number]:
         return f"{name}: taken for absent"
+    place = "" if estimates.misplaced is None or not estimates.misplaced[number] else "not where the other points say, "
     radius = f"95 % radius {estimates.radius95[number]:.3g} {estimates.unit}"
-    return f"{name}: {radius}, expected error {severity[number]:.1f} times the usual"
+    return f"{name}: {place}{radius}, expected error {_times_usual(estimates)[number]:.1f} times the usual"
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -170,7 +170,8 @@ def _measured(info: ModelInfo, array_landmarks: Array, pixel_size: Array | None,
     values, lengths = measurements.compute(chosen, places), measurements.unit_of_lengths(pixel_size)
     if estimates is None:
         return measurements.as_json(chosen, values, lengths)
-    radius = np.where(info.trained, estimates.radius95, np.nan)  # of the others it means nothing
+    sure = info.trained if estimates.present is None else info.trained & estimates.present
+    radius = np.where(sure, estimates.radius95, np.nan)  # of the others it means nothing
     return measurements.as_json(chosen, values, lengths, intervals(chosen, places, estimates.expected_error, radius))
 
 

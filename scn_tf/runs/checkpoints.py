@@ -170,6 +170,15 @@ def save_state(variables: Iterable[keras.Variable], path: PathName, progress: Ma
         np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
 
 
+def read_progress(path: PathName) -> dict[str, Any] | None:
+    """The progress in a file of :func:`save_state`; None if there is no file, or it is damaged."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return json.loads(str(archive["progress"]))
+    except DAMAGED:
+        return None
+
+
 def load_state(variables: Sequence[keras.Variable], path: PathName) -> dict[str, Any]:
     """Assign the variables from a file of :func:`save_state`, and return the progress.
 

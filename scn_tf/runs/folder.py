@@ -89,6 +89,10 @@ class RunFolder:
         """Folder of the browser page."""
         return self.path / "demo"
 
+    def fold(self, number: int, of: int) -> "RunFolder":
+        """Folder of a run of the same settings without a part of the images; see :mod:`scn_tf.calibrate_folds`."""
+        return RunFolder(self.path / "folds" / f"{number}-of-{of}")
+
     def evaluation(self, split: str) -> Path:
         """Folder of the evaluation on a split."""
         return self.path / "evaluation" / split

@@ -20,7 +20,9 @@ def trained_on(info: ModelInfo, dataset: Dataset) -> list[str]:
         chosen = settings.data
         with warnings.catch_warnings(), contextlib.suppress(DatasetError):  # a copy of the set without that list
             warnings.simplefilter("ignore")  # of images that are missing, which matter to the training alone
-            found += dataset.drawn(chosen.train_split, chosen.train_count, seed=settings.train.seed, missing="skip")
+            found += dataset.drawn(
+                chosen.train_split, chosen.train_count, seed=settings.train.seed, leave_out=chosen.leave_out or (), missing="skip"
+            )
     return found
 
 
@@ -28,6 +30,8 @@ def calibrated_on(info: ModelInfo, dataset: Dataset) -> list[str]:
     """IDs of a data set whose errors calibrated a model, by the name of the set and its present list; empty if it is not calibrated."""
     if info.calibration is None or info.name != dataset.description.name:
         return []
+    if info.calibration.folds is not None:
+        return trained_on(info, dataset)
     with warnings.catch_warnings(), contextlib.suppress(DatasetError):  # as above
         warnings.simplefilter("ignore")
         return dataset.split(info.calibration.split, missing="skip")

@@ -49,7 +49,8 @@ def compare(
     values = [measurements.compute(chosen, points, unit_per_pixel) for points in (found, truth)]
     ends = None
     if stated is not None and chosen:
-        images = zip(found * unit_per_pixel[:, None], stated.expected_error, stated.radius95, strict=True)
+        radius = stated.radius95 if stated.present is None else np.where(stated.present, stated.radius95, np.nan)
+        images = zip(found * unit_per_pixel[:, None], stated.expected_error, radius, strict=True)
         ends = np.stack([propagation.intervals(chosen, *image) for image in images])
     return Agreement(chosen, values[0], values[1], measurements.units(chosen, unit), ends)
 

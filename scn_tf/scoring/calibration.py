@@ -1,6 +1,7 @@
 """Calibration of a network: what it shows on annotated images, and the errors it makes there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -12,34 +13,72 @@ from scn_tf.types import Array
 from scn_tf.uncertainty import fitting, halves, places
 from scn_tf.uncertainty.calibration import Calibration
 from scn_tf.uncertainty.fitting import Observed
-from scn_tf.uncertainty.places import Places
 
 MAX_TRAINING = 200  # training images that tell hard landmarks from easy ones
 
 
+class HeldOut(NamedTuple):
+    """What a network shows on I images that did not train it.
+
+    Attributes:
+        images: of whole images.
+        parts: of parts cut from them.
+        found: (I, N, d) found points in network pixels, NaN where ``images`` has no error.
+    """
+
+    images: Observed
+    parts: Observed
+    found: Array
+
+
+def observe(network: keras.Model, info: ModelInfo, held_out: tf.data.Dataset, parts: tf.data.Dataset) -> HeldOut:
+    """Look at what a network shows on images that did not train it.
+
+    Args:
+        network: in float32.
+        info: facts of its file.
+        held_out: examples (:mod:`scn_tf.data.pipeline`) of the images.
+        parts: examples of parts cut from them (:mod:`scn_tf.training.parts`).
+    """
+    look = localization.observer(network, info.config.heatmap.decoder)
+    held = localization.localize(look, held_out)
+    return HeldOut(of_result(held, info), of_result(localization.localize(look, parts), info), _where_counted(held, "predicted", info))
+
+
+def pooled(several: Sequence[HeldOut]) -> HeldOut:
+    """What several networks show, each on images of its own, as if one network showed it."""
+    images, parts = (_joined([getattr(one, name) for one in several]) for name in ("images", "parts"))
+    return HeldOut(images, parts, np.concatenate([one.found for one in several]))
+
+
+def _joined(several: Sequence[Observed]) -> Observed:
+    return Observed(*(np.concatenate(values) for values in zip(*several, strict=True)))  # of results, which have vectors
+
+
 def calibrate(
-    network: keras.Model, info: ModelInfo, held_out: tf.data.Dataset, parts: tf.data.Dataset, training: tf.data.Dataset | None, split: str
+    network: keras.Model, info: ModelInfo, held_out: HeldOut, training: tf.data.Dataset | None, split: str, folds: int | None = None
 ) -> Calibration:
     """Measure the calibration of a network.
 
     Args:
         network: in float32.
         info: facts of its file.
-        held_out: examples (:mod:`scn_tf.data.pipeline`) of images that did not train the network.
-        parts: examples of parts cut from them (:mod:`scn_tf.training.parts`).
-        training: examples that did, of which the first ``MAX_TRAINING`` are used. None: there are none.
+        held_out: of :func:`observe`, by this network, or by others that are trained like it.
+        training: examples (:mod:`scn_tf.data.pipeline`) of images that trained the network. The first ``MAX_TRAINING`` are used.
+            None: there are none.
         split: name of the split of ``held_out``.
+        folds: number of networks of ``held_out``. None: it is of this one.
 
     Raises:
         ValueError: there are too few images or points; the message says how many are needed.
     """
-    observe = localization.observer(network, info.config.heatmap.decoder)
-    held = localization.localize(observe, held_out)
-    trained = None if training is None else localization.localize(observe, training.take(MAX_TRAINING))
+    decoder = info.config.heatmap.decoder
+    trained = None if training is None else localization.localize(localization.observer(network, decoder), training.take(MAX_TRAINING))
     seen = None if trained is None else of_result(trained, info)
-    cut = of_result(localization.localize(observe, parts), info)
-    found = fitting.calibrate(of_result(held, info), seen, cut, split=split, decoder=info.config.heatmap.decoder)
-    return found if trained is None else found.model_copy(update={"places": _places(trained, held, info)})
+    found = fitting.calibrate(held_out.images, seen, held_out.parts, split=split, decoder=decoder, folds=folds)
+    if trained is None:
+        return found
+    return found.model_copy(update={"places": places.fit(_where_counted(trained, "landmarks", info), held_out.found)})
 
 
 def in_halves(result: Mapping[str, Array], info: ModelInfo) -> dict[str, float]:
@@ -61,14 +100,6 @@ def in_halves(result: Mapping[str, Array], info: ModelInfo) -> dict[str, float]:
     return {"coverage95_percent": float(coverage), "radius95_mean": float(lengths[known].mean())}
 
 
-def _places(trained: Mapping[str, Array], held: Mapping[str, Array], info: ModelInfo) -> Places | None:
-    """Usual places of landmarks, from the true points of the training images and those found in held-out images."""
-    true, found = (
-        np.where(_counted(result, info)[..., None], result[name], np.nan) for result, name in ((trained, "landmarks"), (held, "predicted"))
-    )
-    return places.fit(true, found)
-
-
 def _counted(result: Mapping[str, Array], info: ModelInfo) -> Array:
     """(I, N) bool: points in the input, of landmarks that training images showed.
 
@@ -77,9 +108,13 @@ def _counted(result: Mapping[str, Array], info: ModelInfo) -> Array:
     return (result["visible"] > 0) & info.trained
 
 
+def _where_counted(result: Mapping[str, Array], name: str, info: ModelInfo) -> Array:
+    """Points (I, N, d) of a result, NaN where they do not count."""
+    return np.where(_counted(result, info)[..., None], result[name], np.nan)
+
+
 def of_result(result: Mapping[str, Array], info: ModelInfo) -> Observed:
     """What a network shows, and its errors, by the result of :func:`scn_tf.scoring.localization.localize` with an observer."""
     # A network pixel has the same length along all axes, so its errors are those of the image but for one factor.
-    vectors = result["predicted"] - result["landmarks"]
-    vectors = np.where(_counted(result, info)[..., None], vectors, np.nan)
+    vectors = _where_counted(result, "predicted", info) - result["landmarks"]
     return Observed(np.linalg.norm(vectors, axis=-1), result["statistics"], vectors)

@@ -119,7 +119,7 @@ def _trust(found: Evaluated, result: Mapping[str, Array], info: ModelInfo, datas
     length = localization.reference_length(result, rule.landmarks if rule else None)
     summary = trust.summarize(found.measured, found.stated, found.names, found.unit, info.dims, percent_per_px=100.0 / length)
     if found.stated is not None and info.calibration is not None:
-        facts = info.calibration.model_dump(include={"split", "images", "points"})
+        facts = info.calibration.model_dump(include={"split", "folds", "images", "points"}, exclude_none=True)
         summary["trust"]["calibration"] = {**facts, "among_these": len({*found.ids} & {*calibrated_on(info, dataset)})}
         if found.stated.present is not None:
             shown, absent = (info.trained & (result[name] > 0) for name in ("visible", "absent"))

@@ -36,7 +36,8 @@ def _meaning(summary: dict[str, Any]) -> str:
     among = calibration.get("among_these")
     images = "All" if among == summary["images"] else among
     caution = f" {images} of the evaluated images are among them, so this share says little: judge by other images." if among else ""
-    source = f" The model was calibrated on {calibration['images']} images of split {calibration['split']}." if calibration else ""
+    folds = f", by {calibration['folds']} networks that were each trained without a part of them" if "folds" in calibration else ""
+    source = f" The model was calibrated on {calibration['images']} images of split {calibration['split']}{folds}." if calibration else ""
     low, high = summary["intervals95"].get("coverage95_percent", (None, None))
     interval = "" if low is None else f" (interval {low:.1f} to {high:.1f} %)"
     return (

@@ -19,7 +19,7 @@ HEAD = 4096  # bytes
 MAX_TEXT = 64 << 20  # bytes; JSON and YAML of ours are smaller
 TABLES = re.compile(
     rb"id,landmark,x,y(,z)?,score\b|id,landmark,error_(mm|px)\b|landmark,points,pe_mean_"
-    rb"|id,measurement,(value|found,annotated,error),unit\b|comparison,figure,|rank,id,"
+    rb"|id,measurement,(value|found,annotated,error),unit\b|comparison,figure,|rank,id,(picture,reasons|file,expected_error,)"
     rb"|epoch,seconds,learning_rate,|epoch,[^\n]*\bval_dice\b|system,size,"
 )
 REPORTS = re.compile(rb"<!doctype html><html lang=en><meta charset=utf-8><title>[^<]*, split [^<]*</title><style>body\{font:15px ")

@@ -6,6 +6,7 @@ ROTATION, SCALE, TRANSLATION, ELASTIC, INTENSITY = {2: 2.5, 3: 1.5}, 2.5, 1.25, 
 LEAST = {"rotation": 0.1, "scale": 0.05, "translation": 0.02, "elastic": 0.01, "intensity": 0.1}
 MOST = {"rotation": 3.14, "scale": 0.5, "translation": 0.25, "elastic": 0.05, "intensity": 0.25}
 LEAST_SCALE_2D = 0.1
+CROPPED = 0.2
 MIRRORED, ALIKE = 0.5, 0.05  # share of mirrored images; distance over the diagonal up to which a mirrored shape is one of the set
 
 
@@ -64,6 +65,13 @@ def mirror(case: Case) -> Decision:
     return Decision("augment.mirror", MIRRORED, "dataset.yaml has flip_pairs, and mirrored shapes look like the others")
 
 
+def crop(case: Case) -> Decision:
+    """Share of images of which a part is cut off."""
+    if case.facts.dims == 3:
+        return Decision("augment.crop", 0.0, "volumes: what crops do was measured on 2D images alone")
+    return Decision("augment.crop", CROPPED, "so that a landmark outside a cropped image is found absent")
+
+
 def _ranged(name: str, wanted: float, reason: str, *, limits: str = "") -> Decision:
     """A range within its limits."""
     low, high = LEAST[limits or name], MOST[limits or name]
@@ -76,7 +84,7 @@ def _brightness(case: Case) -> str:
 
 
 POSES = (rotation, scale, axis_scale, translation, elastic)
-OTHERS = (intensity_shift, intensity_scale, mirror)
+OTHERS = (intensity_shift, intensity_scale, mirror, crop)
 
 
 def decided(case: Case) -> list[Decision]:

@@ -78,8 +78,9 @@ def measure(data: DataConfig, *, seed: int = 0) -> Facts:
         DatasetError, ImageError: the set cannot be used; the message names file and row.
     """
     dataset = open_dataset(data.root)
-    training = dataset.drawn(data.train_split, data.train_count, seed=seed, missing=data.missing)
-    validation = dataset.split(data.val_split, missing=data.missing)
+    less = data.leave_out or ()
+    training = dataset.drawn(data.train_split, data.train_count, seed=seed, leave_out=less, missing=data.missing)
+    validation = dataset.drawn(data.val_split, None, seed=seed, leave_out=less, missing=data.missing)
     description = dataset.description
     seen = [_look(dataset, image_id) for image_id in sample(dataset, training)]
     sizes, pixels = np.array([one.size for one in seen], float), np.array([one.pixel for one in seen])

@@ -55,12 +55,12 @@ def _calibrate(job: Job) -> None:
         return
     split = job.config.data.val_split
     try:
-        cut = parts(job.examples.validation, job.config)
-        found = calibration.calibrate(network, info, job.examples.validation, cut, job.examples.training, split)
+        held_out = calibration.observe(network, info, job.examples.validation, parts(job.examples.validation, job.config))
+        found = calibration.calibrate(network, info, held_out, job.examples.training, split)
     except ValueError as error:
         warnings.warn(
             f"{job.dataset.root}, split {split}: cannot tell how far answers can be trusted: {error}. "
-            "The model is not calibrated; `scn-tf calibrate RUN --split NAME` does it with another split.",
+            "The model is not calibrated; scn-tf calibrate does it with another `split`, or with `folds` of the training images.",
             DataWarning,
             stacklevel=2,
         )

@@ -18,7 +18,7 @@ from scn_tf.runs.folder import MODEL, STATE, RunFolder
 from scn_tf.storage import files, ownership, tables
 
 # Settings of which another value makes another run, whatever else was changed by hand.
-IDENTITY = ("model.", "heatmap.", "train.seed", "data.train_split", "data.val_split", "data.train_count", "data.rater")
+IDENTITY = ("model.", "heatmap.", "train.seed", "data.train_split", "data.val_split", "data.train_count", "data.leave_out", "data.rater")
 NEW = {"epoch": 0, "seconds": 0.0, "best": None, "finished": False}
 
 

@@ -19,7 +19,9 @@ class Calibration(pydantic.BaseModel):
 
     Fields:
 
-    * ``split``: name of the split whose images it was measured on, for messages. ``images``, ``points``: how many there were.
+    * ``split``: name of the split whose images it was measured on. ``images``, ``points``: how many there were.
+    * ``folds``: number of networks that were measured in place of the model, each on training images that it was not trained on.
+      None: the model itself was measured.
     * ``decoder``: value of ``heatmap.decoder`` at that time.
     * ``mean``, ``deviation``, ``weights`` (K,) and ``offsets`` (N,) of :class:`scn_tf.uncertainty.error_model.ErrorModel`.
     * ``factor``, ``power``: radius = factor * expected_error ** power, network pixels.
@@ -36,6 +38,7 @@ class Calibration(pydantic.BaseModel):
     split: str
     images: int
     points: int
+    folds: Annotated[int, pydantic.Field(ge=2)] | None = None
     decoder: str
     mean: Numbers
     deviation: tuple[Positive, ...]
@@ -68,6 +71,11 @@ class Calibration(pydantic.BaseModel):
             return False
         matrices = known(self.ellipse_matrices)
         return bool(np.allclose(matrices, np.swapaxes(matrices, 1, 2)) and (np.linalg.eigvalsh(matrices) > 0).all())
+
+    @property
+    def source(self) -> str:
+        """The images in words: ``val``, or ``train, 5 folds``."""
+        return self.split if self.folds is None else f"{self.split}, {self.folds} folds"
 
     @property
     def ellipse_matrices(self) -> Array | None:

@@ -37,6 +37,7 @@ def calibrate(
     *,
     split: str,
     decoder: str,
+    folds: int | None = None,
     power: float = conformal.POWER,
 ) -> Calibration:
     """Measure the calibration of a model.
@@ -47,6 +48,7 @@ def calibrate(
         parts: on parts cut from the images of ``observed``, where landmarks have lower peaks. None: whole images set the limit of presence.
         split: name of the split of ``observed``, for messages.
         decoder: value of ``heatmap.decoder``.
+        folds: number of networks that made ``observed``, each on images that did not train it. None: the model itself did.
         power: of the expected error in the radius, see :data:`scn_tf.uncertainty.conformal.POWER`.
 
     Raises:
@@ -54,7 +56,8 @@ def calibrate(
     """
     # An image without any point, such as one with every landmark absent, says nothing of ordinary ones.
     shows = np.isfinite(observed.errors).any(axis=1)
-    observed = Observed(observed.errors[shows], observed.statistics[shows])
+    vectors = None if observed.vectors is None else observed.vectors[shows]
+    observed = Observed(observed.errors[shows], observed.statistics[shows], vectors)
     images, points = len(observed.errors), int(np.isfinite(observed.errors).sum())
     if images < LEAST_IMAGES or points < conformal.LEAST:
         raise ValueError(f"it has {images} images with {points} points; needed are {LEAST_IMAGES} and {conformal.LEAST}")
@@ -75,6 +78,7 @@ def calibrate(
     strangeness = np.asarray(ordinary.strangeness(usual, shown))
     return Calibration(
         split=split,
+        folds=folds,
         images=images,
         points=points,
         decoder=decoder,

@@ -73,8 +73,9 @@ def fit(training: Array, found: Array) -> Places | None:
     if usual is None:
         return None
     values, vectors = np.linalg.eigh(usual.covariances.mean(axis=0))
-    noise = float(values[:-MODES].mean())
-    modes = (vectors[:, -MODES:] * np.sqrt(np.maximum(values[-MODES:] - noise, 0.0))).T
+    rest = max(1, len(values) - MODES)  # directions; few landmarks have less than MODES
+    noise = float(values[:rest].mean())
+    modes = (vectors[:, rest:] * np.sqrt(np.maximum(values[rest:] - noise, 0.0))).T
     rows = [tuple(map(_numbers, table)) for table in (usual.reference, modes, usual.metric.reshape(len(usual.reference), -1))]
     places = Places(reference=rows[0], modes=rows[1], noise=noise, metric=rows[2], limit=1.0)
     far = np.concatenate([_distances(places.shapes, one) for one in found.astype(float)])

@@ -31,8 +31,8 @@ COMMAND = Command(
     help="measure a run on an annotated split",
     description=(
         "Find the landmarks of a split and compare them with its annotations. Writes point errors in mm (px where no spacing is known), "
-        "a table by landmark, the curve of errors and a report for the browser. If dataset.yaml names several raters, errors are those "
-        "against their mean, and a further table compares with each rater and with the distances between them."
+        "a table by landmark, the curve of errors and a report for the browser. If dataset.yaml names several raters, "
+        "their mean is the truth. A further table then shows errors against each rater, and how far raters lie apart."
     ),
     examples=("evaluate runs/first --split val",),
     add_arguments=add_arguments,

@@ -75,7 +75,7 @@ COMMAND = Command(
     ),
     examples=(
         "next FOLDER --model runs/first --count 20",
-        "next IMAGES --model hand_xray --count 50 --out next.csv",
+        "next IMAGES --model runs/first --count 50 --out next.csv",
     ),
     add_arguments=add_arguments,
     run=run,
