@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import numpy as np
 
 from scn_tf import __version__, build, systems
 from scn_tf.config import Config, warn_if_too_large, warn_if_too_narrow
 from scn_tf.config import from_dict as load_dict
 from scn_tf.config import load as load_config
-from scn_tf.data import fingerprint, pixels, synthetic
+from scn_tf.data import fingerprint, pixels, shares, synthetic
 from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
 from scn_tf.environment import devices, workers
 from scn_tf.errors import ConfigError, ConfigWarning, DatasetError, WriteError
@@ -59,7 +60,6 @@ def train(
             best = _lead(config, run, resume=resume, accept_changed_data=accept_changed_data, reasons=reasons, started=started)
         else:
             best = _follow(config, started)
-        workers.leave()
     return best
 
 
@@ -100,7 +100,6 @@ def _lead(
         system = systems.of(job.config)
         with files.replaced(run.annotations) as temporary:
             temporary.write_bytes(system.sheet(job))
-        _check_same(job)
         return system.train(job)
 
 
@@ -115,21 +114,29 @@ def _follow(config: Config, started: float) -> dict[str, Any]:
         if root is not None:
             config = config.model_copy(update={"data": config.data.model_copy(update={"root": root})})
         job = prepare(config, RunFolder(Path(temporary) / "run"), resume=False, started=started)
-        _check_same(job)
         return systems.of(job.config).train(job)
 
 
-def _check_same(job: Job) -> None:
-    """Raise ConfigError if this process is not of the chief's version or has other data."""
+def _fingerprint(config: Config, dataset: Dataset, ids: tuple[list[str], list[str]]) -> dict[str, Any]:
+    """Fingerprint of the data. Several processes check that they have the same tables and lists, and each reads its share of the files.
+
+    Raises:
+        ConfigError: this process is not of the chief's version.
+        DatasetError: it has other data.
+    """
     if workers.number() == 1:
-        return
-    version, data = workers.from_chief(lambda: (__version__, job.data))
+        return fingerprint.fingerprint(dataset, *ids)
+    own, where = fingerprint.fingerprint(dataset, *ids, files={}), dataset.root / "dataset.yaml"
+    version, data = workers.from_chief(lambda: (__version__, own))
     if version != __version__:
         raise ConfigError(f"train.strategy: this worker has scn_tf {__version__}, the chief {version}. Install the same version.")
-    where = job.dataset.root / "dataset.yaml"
-    fingerprint.check_meaning(data, job.data, where)
-    if found := fingerprint.changes(data, job.data):
+    fingerprint.check_meaning(data, own, where)
+    if found := fingerprint.changes(data, own):
         raise DatasetError(f"{where}: worker {workers.rank()} has other data than the chief: {'; '.join(found)}.")
+    read = sorted({*shares.training_in_order(config.train, ids[0]), *shares.validation(ids[1])})
+    parts = workers.gather({"ids": np.array(read), "digests": np.array([fingerprint.of_file(dataset, image_id) for image_id in read])})
+    digests = {image_id: digest for part in parts for image_id, digest in zip(*(part[name].tolist() for name in part), strict=True)}
+    return fingerprint.fingerprint(dataset, *ids, files=digests)
 
 
 @contextlib.contextmanager
@@ -170,9 +177,10 @@ def prepare(config: Config, run: RunFolder, *, resume: bool, accept_changed_data
     config = _resolved(config, dataset)
     ids = split_ids(config, dataset)
     warn_of_training_images(dataset, config.data.val_split, ids[1], ids[0])
-    data = fingerprint.fingerprint(dataset, *ids)
-    changed = resuming.changed_data(run, data, dataset.root / "dataset.yaml", accept=accept_changed_data) if resume else []
     _check_batch(config, len(ids[0]))
+    vars(dataset)["unit"] = workers.from_chief(lambda: dataset.unit)  # which may read the first image of the set
+    data = _fingerprint(config, dataset, ids)
+    changed = resuming.changed_data(run, data, dataset.root / "dataset.yaml", accept=accept_changed_data) if resume else []
     examples = system.prepare(config, dataset, ids)
     warn_if_too_narrow(config.model, len(dataset.description.names))
     info = _info(config, dataset, data, examples.untrained)
@@ -228,6 +236,8 @@ def _check_batch(config: Config, images: int) -> None:
 def _info(config: Config, dataset: Dataset, data: dict[str, Any], untrained: tuple[str, ...]) -> ModelInfo:
     """Facts for the model file: everything that prediction and serving need."""
     description = dataset.description
+    stated = [spacing for spacing in dataset.spacings.values() if spacing is not None]
+    spacings = workers.gather({"stated": np.reshape(stated, [-1, description.dims])})  # of the images that each process read
     return ModelInfo(
         version=__version__,
         name=description.name,
@@ -240,7 +250,7 @@ def _info(config: Config, dataset: Dataset, data: dict[str, Any], untrained: tup
         spacing_mm=description.spacing_mm,
         untrained=untrained,
         measurements=description.measurements,
-        aspect=pixels.aspect(description.spacing_mm, dataset.spacings.values()),
+        aspect=pixels.aspect(description.spacing_mm, [spacing for part in spacings for spacing in part["stated"]]),
         config=config,
         data=fingerprint.short(data),
     )

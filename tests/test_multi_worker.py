@@ -1,9 +1,11 @@
 """Training by several processes: real ones, on this machine."""
 
+import contextlib
 import csv
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,9 +15,11 @@ import numpy as np
 import pytest
 
 from scn_tf import config, train_run
-from scn_tf.data import pipeline
-from scn_tf.environment import cluster
-from scn_tf.errors import ConfigError
+from scn_tf.data import pipeline, shares, synthetic
+from scn_tf.data.dataset import open_dataset
+from scn_tf.environment import cluster, workers
+from scn_tf.errors import ConfigError, ImageError
+from scn_tf.runs import checkpoints
 from tests.conftest import REPOSITORY, small_config, state
 
 # `python train.py`, which also keeps the state that this worker ends with. The clock of the second worker is wrong by days.
@@ -49,12 +53,20 @@ TASK = {"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]}, "task": {"type"
 
 
 @pytest.fixture(scope="module")
-def settings(hands_2d):
+def hands(tmp_path_factory):
+    """Thirteen images in batches of six: slots of three and of two images."""
+    root = tmp_path_factory.mktemp("hands")
+    synthetic.generate(root, dims=2, train=13, val=4, seed=5)
+    return root
+
+
+@pytest.fixture(scope="module")
+def settings(hands):
     changes = {f"augment__{name}": 0 for name in ("translation", "rotation", "scale", "axis_scale", "elastic")}
     changes |= {f"augment__{name}": 0 for name in ("intensity_shift", "intensity_scale")}
     return small_config(
-        hands_2d,
-        train__batch_size=4,
+        hands,
+        train__batch_size=6,
         train__epochs=3,
         train__minutes=1000.0,
         train__schedule="constant",
@@ -65,26 +77,47 @@ def settings(hands_2d):
     )
 
 
-def free_addresses():
-    """Two addresses at which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        return [f"127.0.0.1:{listener.getsockname()[1]}" for listener in (one, two)]
+def free_addresses(number=2):
+    """Addresses at which nothing listens."""
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [f"127.0.0.1:{listener.getsockname()[1]}" for listener in listeners]
+
+
+def share(settings, rank, number):
+    """IDs of the training and of the validation images that a worker reads."""
+    ids = [open_dataset(settings.data.root).split(name) for name in ("train", "val")]
+    slots, own = settings.train.batch_size, settings.train.batch_size // number
+    training = [image_id for slot in range(own * rank, own * (rank + 1)) for image_id in ids[0][slot::slots]]
+    return training, ids[1][rank::number]
+
+
+def only_readable(settings, rank, number, target):
+    """A copy of the data set in which images outside a worker's share are no images. The chief reads all of the validation split."""
+    shutil.copytree(settings.data.root, target)
+    training, validation = share(settings, rank, number)
+    for path in (target / "images").iterdir():
+        if path.stem not in {*training, *validation} and not (rank == 0 and path.stem in open_dataset(target).split("val")):
+            path.write_bytes(b"no image")
+    return target
 
 
 class Workers:
-    """Two processes that train together, each with a folder of its own."""
+    """Processes that train together, each with a folder and data of its own."""
 
-    def __init__(self, folder, settings, *options, **variables):
+    def __init__(self, folder, settings, *options, number=2, **variables):
         folder.mkdir(exist_ok=True)
         (folder / "settings.yaml").write_text(settings.to_yaml())
         (folder / "worker.py").write_text(WORKER)
-        self.folder, self.processes, addresses = folder, [], free_addresses()
-        for rank in range(2):
-            place = folder / str(rank)
+        self.folder, self.processes, addresses = folder, [], free_addresses(number)
+        for rank in range(number):
+            place, data = folder / str(rank), folder / f"data{rank}"
             place.mkdir(exist_ok=True)
+            if not data.exists():
+                only_readable(settings, rank, number, data)
             own = {"SCN_TF_WORKERS": ",".join(addresses), "SCN_TF_RANK": str(rank), "STATE": str(folder / f"state{rank}.npz")}
             environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **own, **variables}
-            command = [sys.executable, str(folder / "worker.py"), "--config", str(folder / "settings.yaml"), "--run-dir", "run", *options]
+            command = [sys.executable, str(folder / "worker.py"), "--config", str(folder / "settings.yaml"), "--run-dir", "run", "--data.root", str(data), *options]
             with (folder / f"output{rank}.txt").open("w") as output:
                 self.processes.append(subprocess.Popen(command, cwd=place, env=environment, stdout=output, stderr=subprocess.STDOUT))
 
@@ -117,8 +150,10 @@ def start():
 def alone(settings, tmp_path_factory):
     """The same training by one process."""
     run = tmp_path_factory.mktemp("alone") / "run"
-    single = settings.model_copy(update={"train": settings.train.model_copy(update={"strategy": "single"})})
-    train_run.train(single, run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCN_TF_WORKERS", "127.0.0.1:1")
+        patch.setenv("SCN_TF_RANK", "0")
+        train_run.train(settings, run)
     return run
 
 
@@ -128,11 +163,12 @@ def final(path):
 
 
 def assert_same_end(group, alone):
-    """Both workers have the same weights, those of one process with the same batches; the chief alone wrote files."""
-    first, second = (final(group.folder / f"state{rank}.npz") for rank in range(2))
+    """All workers have the same weights, those of one process with the same batches; the chief alone wrote files."""
+    first, *others = (final(group.folder / f"state{rank}.npz") for rank in range(len(group.processes)))
     assert len(first) > 20
-    for one, two in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one, two)
+    for other in others:
+        for one, two in zip(first, other, strict=True):
+            np.testing.assert_array_equal(one, two)
     run = group.folder / "0" / "run"
     for one, two in zip(state(run), state(alone), strict=True):
         np.testing.assert_allclose(one, two, atol=2e-5)
@@ -142,15 +178,33 @@ def assert_same_end(group, alone):
         np.testing.assert_allclose([float(row[name]) for row in rows], [float(row[name]) for row in expected], rtol=1e-3)
     assert (run / "model.keras").exists()
     assert (run / "evaluation" / "val" / "report.html").exists()
+    assert checkpoints.read_info(run / "model.keras").calibration is not None
     assert not list((group.folder / "1").iterdir())
 
 
-def test_two_processes_train_like_one(settings, alone, start, tmp_path):
-    group = start(tmp_path / "group", settings)
-    assert [group.wait(0), group.wait(1)] == [0, 0], group.output(0) + group.output(1)
+@pytest.mark.parametrize("number", [2, 3])
+def test_processes_train_like_one_and_each_reads_its_share(settings, alone, number, start, tmp_path):
+    group = start(tmp_path / "group", settings, number=number)
+    assert {*map(group.wait, range(number))} == {0}, "".join(map(group.output, range(number)))
     assert_same_end(group, alone)
-    assert "on the CPU of each of 2 workers" in group.output(0)
-    assert group.output(1) == "Worker 1 of 2 is ready. The chief, worker 0, writes the run.\n"
+    assert f"on the CPU of each of {number} workers" in group.output(0)
+    for rank in range(1, number):
+        assert group.output(rank) == f"Worker {rank} of {number} is ready. The chief, worker 0, writes the run.\n"
+
+
+def test_the_images_of_others_could_not_be_read(settings, tmp_path):
+    """So the test before shows that none is read."""
+    data = only_readable(settings, 1, 2, tmp_path / "data")
+    training, validation = share(settings, 1, 2)
+    assert (len(training), len(validation)) == (6, 2)
+    dataset = open_dataset(data)
+    for name, own in (("train", training), ("val", validation)):
+        for image_id in dataset.split(name):
+            if image_id in own:
+                dataset.read(image_id)
+            else:
+                with pytest.raises(ImageError):
+                    dataset.read(image_id)
 
 
 @pytest.mark.parametrize("lost", [1, 0])
@@ -223,14 +277,21 @@ for kind in (keras.Sequential, Built):
 def test_parts_of_processes_are_the_batches_of_one(replicas):
     import tensorflow as tf
 
-    data = tf.data.Dataset.range(11).map(lambda number: {"number": number})
+    slots = [tf.data.Dataset.from_tensor_slices({"number": list(range(slot, 11, 4))}) for slot in range(4)]
 
-    def batches(part=None, steps=4):
-        found = pipeline.training_batches(data, count=11, batch_size=4, seed=3, first_epoch=2, part=part)
-        return [batch["number"].numpy().tolist() for batch in found.take(steps)]
+    def batches(first=0, last=4, *, epoch=0, steps=6, replicas=1):
+        found = pipeline.batches_of_slots(
+            slots[first:last], steps=2, batch_size=4, first_slot=first, seed=3, first_epoch=epoch, replicas=replicas
+        )
+        return np.array([batch["number"].numpy().tolist() for batch in found.take(steps * replicas)]).reshape(steps, -1)
 
-    parts = [np.reshape(batches(pipeline.Part(number, 2, replicas), steps=4 * replicas), [4, 2]) for number in range(2)]
-    np.testing.assert_array_equal(np.concatenate(parts, axis=1), batches())
+    whole = batches()
+    np.testing.assert_array_equal(np.concatenate([batches(0, 2, replicas=replicas), batches(2, 4, replicas=replicas)], axis=1), whole)
+    np.testing.assert_array_equal(batches(epoch=2, steps=2), whole[4:])
+    np.testing.assert_array_equal(whole % 4, np.broadcast_to(range(4), whole.shape))
+    assert all(len({*epoch.ravel().tolist()}) == 8 for epoch in whole.reshape(3, 2, 4))
+    assert len({*map(str, whole.reshape(3, 2, 4))}) == 3
+    assert whole[0].tolist() != [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -271,6 +332,18 @@ def test_an_environment_that_names_none_is_refused(environment, message):
     with pytest.raises(ConfigError) as raised:
         cluster.find(environment)
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(("number", "images"), [(1, 4), (3, 4), (3, 2)])
+def test_measurements_of_shares_are_in_the_order_of_the_split(number, images, monkeypatch):
+    ids = [str(image) for image in range(images)]
+    parts = []
+    for rank in range(number):
+        monkeypatch.setattr(workers, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(workers, "number", lambda: number)
+        parts.append({"of": np.array(shares.validation(ids))})
+    monkeypatch.setattr(workers, "gather", lambda arrays: parts)
+    assert shares.measured(parts[0], images)["of"].tolist() == ids
 
 
 def test_forests_train_in_one_process(hands_2d, tmp_path):

@@ -16,9 +16,9 @@ An example is a dict. Landmarks are in network pixels; heatmaps exist only on th
 * ``rater_landmarks``, ``rater_visible``, ``rater_absent``: the same by each of R raters, (R, N, ...), if a batch draws one of them
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -135,8 +135,22 @@ def examples(
     Raises:
         ImageError, DatasetError: an image or annotation is invalid; the message names file and row.
     """
+    return examples_by_slot(dataset, [ids], config, measured=measured, rater=rater, observe=observe)[0]
+
+
+def examples_by_slot(
+    dataset: Dataset,
+    ids: Sequence[Sequence[str]],
+    config: Config,
+    *,
+    measured: bool,
+    rater: str,
+    observe: Callable[[dict[str, Array]], None] | None,
+) -> list[tf.data.Dataset]:
+    """As :func:`examples`, for several lists of IDs, each with examples of its own. One after the other is read."""
     model, shapes = config.model, _shapes(dataset, rater)
-    reader = _Reader(lambda number: prepare(dataset, ids[number], model, measured=measured, rater=rater), shapes)
+    every = [image_id for own in ids for image_id in own]
+    reader = _Reader(lambda number: prepare(dataset, every[number], model, measured=measured, rater=rater), shapes)
 
     def load(index: tf.Tensor) -> dict[str, tf.Tensor]:
         values = tf.numpy_function(reader.read, [index], [tf.float32] * len(shapes))
@@ -144,13 +158,17 @@ def examples(
         array, scale, translation = (example.pop(name) for name in ("array", "scale", "translation"))
         return {"image": network_input(array, scale, translation, known(model.image_size)), **example}
 
-    data = tf.data.Dataset.range(len(ids)).map(load, num_parallel_calls=config.data.workers, deterministic=True)
-    if config.data.cache == "memory":
-        data = data.cache()
-    data = without_autotune(data)
+    def stream(first: int, count: int) -> tf.data.Dataset:
+        data = tf.data.Dataset.range(first, first + count).map(load, num_parallel_calls=config.data.workers, deterministic=True)
+        if config.data.cache == "memory":
+            data = data.cache()
+        return without_autotune(data.apply(tf.data.experimental.assert_cardinality(count)))
+
+    firsts = np.cumsum([0, *map(len, ids)]).tolist()
+    found = [stream(first, len(own)) for first, own in zip(firsts, ids, strict=False)]
     outside = Outside(dataset, model)
-    progress = tqdm(data, total=len(ids), desc="Reading images", unit="image", leave=False, disable=None)
-    for image_id, example in zip(ids, progress, strict=True):
+    progress = tqdm(joined(found), total=len(every), desc="Reading images", unit="image", leave=False, disable=None)
+    for image_id, example in zip(every, progress, strict=True):
         if not reader.failures:
             values = {name: value.numpy() for name, value in example.items()}
             outside.add(image_id, values)
@@ -158,7 +176,12 @@ def examples(
                 observe(values)
     reader.finish_check()
     outside.warn()
-    return data.apply(tf.data.experimental.assert_cardinality(len(ids)))
+    return found
+
+
+def joined(several: Sequence[tf.data.Dataset]) -> tf.data.Dataset:
+    """All examples of several datasets, one after the other."""
+    return functools.reduce(tf.data.Dataset.concatenate, several)
 
 
 def _shapes(dataset: Dataset, rater: str) -> dict[str, list[int | None]]:
@@ -213,23 +236,7 @@ class _Reader:
         self.checking = False
 
 
-class Part(NamedTuple):
-    """The part of each batch that one of several processes trains on: consecutive images, as a batch is shared by the devices of one.
-
-    Fields:
-        - ``number``: of the part, from 0.
-        - ``of``: number of parts.
-        - ``replicas``: number of devices of the process. Each takes its images as a batch of its own.
-    """
-
-    number: int
-    of: int
-    replicas: int = 1
-
-
-def training_batches(
-    data: tf.data.Dataset, *, count: int, batch_size: int, seed: int, first_epoch: int = 0, part: Part | None = None
-) -> tf.data.Dataset:
+def training_batches(data: tf.data.Dataset, *, count: int, batch_size: int, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
     """Endless shuffled batches. The order of an epoch, and the raters that it draws, do not depend on interruptions.
 
     Args:
@@ -238,22 +245,47 @@ def training_batches(
         batch_size: at most ``count``. The last incomplete batch of an epoch is left out.
         seed: seed of the order of all epochs.
         first_epoch: first epoch, after a resume.
-        part: of several processes, the :class:`Part` of this one. None: whole batches.
     """
-    part = part or Part(0, 1)
-    length, whole = batch_size // part.of, count - count % batch_size
 
-    def own(place: tf.Tensor, example: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        return place % batch_size // length == part.number
+    def epoch(number: tf.Tensor) -> tf.data.Dataset:
+        own = seed * 100_003 + number
+        order = data.shuffle(count, seed=own, reshuffle_each_iteration=False)
+        if PREFIX + TRUTH[0] in data.element_spec:
+            order = order.enumerate().map(lambda place, example: of_random_rater(example, tf.stack([own, place])))
+        return order.batch(batch_size, drop_remainder=True)
+
+    return without_autotune(tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2))
+
+
+def batches_of_slots(
+    several: Sequence[tf.data.Dataset], *, steps: int, batch_size: int, first_slot: int, seed: int, first_epoch: int = 0, replicas: int = 1
+) -> tf.data.Dataset:
+    """Endless batches with one image of each slot (:mod:`scn_tf.data.shares`). Each slot is shuffled by itself.
+
+    Args:
+        several: finite dataset of examples of each slot of this process.
+        steps: batches of an epoch. A slot that has more images leaves others out in each epoch.
+        batch_size: number of slots of all processes.
+        first_slot: number of the first slot of this process, from 0.
+        seed, first_epoch: see :func:`training_batches`.
+        replicas: number of devices of the process. Each takes its images as a batch of its own.
+    """
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = seed * 100_003 + number
-        order = data.shuffle(count, seed=epoch_seed, reshuffle_each_iteration=False)
-        if PREFIX + TRUTH[0] in data.element_spec:
-            order = order.enumerate().map(lambda place, example: of_random_rater(example, tf.stack([epoch_seed, place])))
-        if part.of > 1:
-            order = order.take(whole).enumerate().filter(own).map(lambda place, example: example)
-        return order.batch(length // part.replicas, drop_remainder=True)
+        slots = range(first_slot, first_slot + len(several))
+
+        def shuffled(slot: int, data: tf.data.Dataset) -> tf.data.Dataset:
+            order = data.shuffle(data.cardinality(), seed=epoch_seed * 10_007 + slot, reshuffle_each_iteration=False)
+            if PREFIX + TRUTH[0] in data.element_spec:
+                order = order.enumerate().map(
+                    lambda step, example: of_random_rater(example, tf.stack([epoch_seed, step * batch_size + slot]))
+                )
+            return order
+
+        rows = tf.data.Dataset.zip(tuple(map(shuffled, slots, several))).take(steps)
+        batches = rows.map(lambda *row: {name: tf.stack([example[name] for example in row]) for name in row[0]})
+        return batches if replicas == 1 else batches.unbatch().batch(len(several) // replicas, drop_remainder=True)
 
     return without_autotune(tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2))
 

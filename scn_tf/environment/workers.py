@@ -5,6 +5,7 @@ has not joined others is its own chief.
 """
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -50,11 +51,17 @@ class _Group:
         self.strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
         if threading.current_thread() is threading.main_thread() and handler is not None:
             signal.signal(signal.SIGTERM, handler)  # TensorFlow's own handler only tells its coordination service
-        self._sum = tf.function(lambda packet: self.strategy.run(_of_first_replica, args=[packet]))
+        self._sum = tf.function(lambda packet: self.strategy.run(self._of_first_replicas, args=[packet]))
 
-    def packet(self, numbers: Array) -> Array:
-        """The chief's int32 numbers, which are as many on all workers."""
+    def sum(self, numbers: Array) -> Array:
+        """Sum over all workers of int32 numbers, which are as many on each."""
         return self.strategy.experimental_local_results(self._sum(tf.constant(numbers)))[0].numpy()
+
+    def _of_first_replicas(self, packet: tf.Tensor) -> tf.Tensor:
+        """Sum over all replicas, in which only the first one of each worker has numbers."""
+        replica, own = tf.distribute.get_replica_context(), self.strategy.num_replicas_in_sync // len(self.cluster.addresses)
+        first = tf.equal(replica.replica_id_in_sync_group % own, 0)
+        return replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, packet, tf.zeros_like(packet)))
 
     def _watch(self, timeout: float) -> None:
         """End this process if another does not come, or does not answer any more. Waiting for it would never end."""
@@ -131,6 +138,24 @@ def from_chief(make: Callable[[], T]) -> T:
     return received
 
 
+def gather(arrays: Mapping[str, Array]) -> list[dict[str, Array]]:
+    """Arrays by name of every worker, in the order of their ranks. Each may have other sizes."""
+    if _group is None:
+        return [dict(arrays)]
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    found = []
+    for source in range(number()):
+        with np.load(io.BytesIO(_broadcast(file.getvalue(), source)), allow_pickle=False) as archive:
+            found.append({name: archive[name] for name in archive.files})
+    return found
+
+
+def total(array: Array) -> Array:
+    """Sum of an array over all workers."""
+    return np.sum([part["array"] for part in gather({"array": array})], axis=0)
+
+
 def share(variables: Iterable[Any]) -> None:
     """Give the variables of all workers the chief's values."""
     if _group is None:
@@ -140,21 +165,26 @@ def share(variables: Iterable[Any]) -> None:
         variable.assign(np.frombuffer(_broadcast(value.tobytes()), value.dtype).reshape(value.shape))
 
 
-def _broadcast(data: bytes) -> bytes:
-    """The chief's bytes. Those of the others are ignored."""
-    group = _group
-    assert group is not None
-    head = SMALL * 4 - 4
-    first = group.packet(np.frombuffer(len(data).to_bytes(4, "little") + data[:head].ljust(head, b"\0"), np.int32)).tobytes()
-    length, parts = int.from_bytes(first[:4], "little"), [first[4:]]
+def _broadcast(data: bytes, source: int = 0) -> bytes:
+    """The bytes of the worker of rank ``source``. Those of the others are ignored."""
+    data = data if rank() == source else b""
+    head = SMALL * 4 - 8
+    first = _summed(len(data).to_bytes(8, "little") + data[:head], SMALL)
+    length, parts = int.from_bytes(first[:8], "little"), [first[8:]]
     for start in range(head, length, LARGE * 4):
-        parts.append(group.packet(np.frombuffer(data[start : start + LARGE * 4].ljust(LARGE * 4, b"\0"), np.int32)).tobytes())
+        parts.append(_summed(data[start : start + LARGE * 4], LARGE))
     return b"".join(parts)[:length]
 
 
+def _summed(data: bytes, size: int) -> bytes:
+    """Sum over all workers of bytes as ``size`` int32 numbers. All but one worker have zeros."""
+    assert _group is not None
+    return _group.sum(np.frombuffer(data.ljust(size * 4, b"\0"), np.int32)).tobytes()
+
+
 def leave() -> None:
-    """Wait for all workers, and stop to watch them: from now on they may end."""
-    if _group is None:
+    """Wait for all workers, and stop to watch them: from now on they may end, and none waits for another."""
+    if _group is None or _group.ended.is_set():
         return
     from_chief(lambda: None)
     _group.ended.set()
@@ -170,17 +200,10 @@ def lost_workers_named() -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        if _group is None:
+        if _group is None or _group.ended.is_set():
             raise
         _group.watch.join(timeout=3 * EVERY * MISSES)
         raise WorkerError(f"The workers cannot train together any more: {str(error)[:300]} {AGAIN}") from None
-
-
-def _of_first_replica(packet: tf.Tensor) -> tf.Tensor:
-    """Sum over all replicas in which only the first one has numbers."""
-    replica = tf.distribute.get_replica_context()
-    own = tf.where(tf.equal(replica.replica_id_in_sync_group, 0), packet, tf.zeros_like(packet))
-    return replica.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
 
 def _answers(address: str) -> bool:

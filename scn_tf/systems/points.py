@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from scn_tf.config import Config
-from scn_tf.data import coverage, evidence, pipeline, raters
+from scn_tf.data import coverage, evidence, pipeline, raters, shares
 from scn_tf.data.dataset import Dataset
+from scn_tf.environment import workers
 from scn_tf.errors import ConfigError, DatasetError
 from scn_tf.figures import sheets
 from scn_tf.models import MODELS
@@ -45,8 +46,10 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
 
     raters.check(chosen.rater, dataset)
     raters.warn_of_missing_rows(chosen.rater, dataset, ids[0])
-    training = pipeline.examples(dataset, ids[0], config, measured=False, rater=chosen.rater, observe=look)
-    validation = pipeline.examples(dataset, ids[1], config, observe=count)
+    own = shares.training(config.train, ids[0])
+    slots = pipeline.examples_by_slot(dataset, own, config, measured=False, rater=chosen.rater, observe=look)
+    validation = pipeline.examples(dataset, shares.validation(ids[1]), config, observe=count)
+    shown, annotated = workers.total(shown), workers.total(annotated)
     untrained = tuple(coverage.untrained(names, shown))
     if not shown.any():
         raise DatasetError(f"{table}: split {chosen.train_split} has no annotated landmark to train on.")
@@ -59,7 +62,7 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
         )
     coverage.warn_of_coverage(table, names, shown, len(ids[0]), annotated=annotated)
     evidence.warn_of_frame(surroundings, table)
-    return Examples(training, validation, untrained)
+    return Examples(pipeline.joined(slots), validation, untrained, slots)
 
 
 def arrays(examples: tf.data.Dataset) -> list[dict[str, Array]]:
@@ -70,7 +73,7 @@ def arrays(examples: tf.data.Dataset) -> list[dict[str, Array]]:
 def sheet(job: Job) -> bytes:
     """PNG of the first training images with their points."""
     first = job.examples.training.take(sheets.MAX_IMAGES[job.info.dims])
-    return sheets.annotation_sheet(arrays(first), job.ids[0], job.info.landmarks)
+    return sheets.annotation_sheet(arrays(first), shares.training_in_order(job.config.train, job.ids[0]), job.info.landmarks)
 
 
 def evaluator(

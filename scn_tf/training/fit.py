@@ -80,7 +80,7 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
     validate = Validation(
         trainer,
         measure=task.measure(trainer),
-        draw=task.draw(trainer),
+        draw=task.draw(trainer) if workers.is_chief() else dict,
         keep=_keep(job, task, trainer),
         board=Board(folder.tensorboard, job.info.maps) if workers.is_chief() else None,
         progress=progress,
@@ -93,6 +93,7 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
     if progress["finished"]:
         if workers.is_chief():
             print("This run is already complete. A longer training is a new run.", flush=True)
+        workers.leave()
         return progress["best"]
     bar = sys.stdout.isatty() and workers.is_chief()
     trainer.fit(
@@ -110,25 +111,28 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
         ],
         verbose=(1 if bar else 2) if workers.is_chief() else 0,
     )
+    workers.leave()  # what follows is for the chief alone, however long it takes
     return progress["best"]
 
 
 def _batches(strategy: tf.distribute.Strategy, job: Job, batch_size: int, *, first_epoch: int) -> Any:
-    """Endless training batches, of which each of several processes reads its part only."""
+    """Endless training batches, of which each of several processes reads its share."""
+    count, seed, slots = job.counts[0], job.config.train.seed, job.examples.slots
+    if job.config.train.strategy != "multi_worker":
+        return pipeline.training_batches(job.examples.training, count=count, batch_size=batch_size, seed=seed, first_epoch=first_epoch)
     batches = functools.partial(
-        pipeline.training_batches,
-        job.examples.training,
-        count=job.counts[0],
+        pipeline.batches_of_slots,
+        slots,
+        steps=count // batch_size,
         batch_size=batch_size,
-        seed=job.config.train.seed,
+        first_slot=len(slots) * workers.rank(),
+        seed=seed,
         first_epoch=first_epoch,
     )
     if workers.number() == 1:
         return batches()
-    own = strategy.num_replicas_in_sync // workers.number()
-    return strategy.distribute_datasets_from_function(
-        lambda context: batches(part=pipeline.Part(workers.rank(), workers.number(), replicas=own))
-    )
+    replicas = strategy.num_replicas_in_sync // workers.number()
+    return strategy.distribute_datasets_from_function(lambda context: batches(replicas=replicas))
 
 
 def _keep(job: Job, task: Task, trainer: Trainer) -> Keep:

@@ -1,5 +1,6 @@
 """The checked input of a training."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -13,12 +14,18 @@ from scn_tf.runs.info import ModelInfo
 class Examples(NamedTuple):
     """Examples of both splits in the order of their IDs, each a finite ``tf.data.Dataset`` of dicts with ``image`` and the truth.
 
-    ``untrained``: names of the landmarks, or labels, that no training image shows.
+    Several processes have those of their shares (:mod:`scn_tf.data.shares`) in the order in which these list the images.
+
+    Attributes:
+        training, validation: the examples.
+        untrained: names of the landmarks, or labels, that no training image of any process shows.
+        slots: of ``train.strategy multi_worker``, the training examples of each slot.
     """
 
     training: tf.data.Dataset
     validation: tf.data.Dataset
     untrained: tuple[str, ...]
+    slots: Sequence[tf.data.Dataset] = ()
 
 
 class Job(NamedTuple):

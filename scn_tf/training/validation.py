@@ -43,9 +43,9 @@ class Validation(keras.callbacks.Callback):
     Args:
         trainer: :class:`scn_tf.training.trainer.Trainer`.
         measure: function without arguments -> :class:`Measurement`, of the network as it is.
-        draw: function without arguments -> pictures (H, W, 3) by name.
+        draw: function without arguments -> pictures (H, W, 3) by name, for the board.
         keep: :class:`Keep`.
-        board: :class:`scn_tf.training.board.Board` of the chief, None on other workers, which measure and write nothing.
+        board: :class:`scn_tf.training.board.Board` of the chief, None on other workers, which write nothing.
         progress: dict with ``epoch``, ``seconds``, ``best``, ``history``, ``finished``; kept up to date here.
         schedule: the run's :class:`scn_tf.training.callbacks.Schedule`.
         every: epochs between two validations.
@@ -77,7 +77,8 @@ class Validation(keras.callbacks.Callback):
         if validating:
             check_finite(self.trainer, epoch)
             with self.trainer.averaged_weights():
-                measured = Measurement(*workers.from_chief(self.measure))
+                own = self.measure()  # with the shares of all workers
+                measured = Measurement(*workers.from_chief(lambda: own))
                 row |= measured.values
                 logs |= measured.shown  # the progress bar shows what stands in the logs
                 self._keep_best(epoch, measured)
