@@ -117,7 +117,8 @@ class Workers:
                 only_readable(settings, rank, number, data)
             own = {"SCN_TF_WORKERS": ",".join(addresses), "SCN_TF_RANK": str(rank), "STATE": str(folder / f"state{rank}.npz")}
             environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **own, **variables}
-            command = [sys.executable, str(folder / "worker.py"), "--config", str(folder / "settings.yaml"), "--run-dir", "run", "--data.root", str(data), *options]
+            given = ["--config", str(folder / "settings.yaml"), "--run-dir", "run", "--data.root", str(data), *options]
+            command = [sys.executable, str(folder / "worker.py"), *given]
             with (folder / f"output{rank}.txt").open("w") as output:
                 self.processes.append(subprocess.Popen(command, cwd=place, env=environment, stdout=output, stderr=subprocess.STDOUT))
 

@@ -36,13 +36,13 @@ def find(environment: Mapping[str, str] = os.environ) -> Cluster:
         ConfigError: none is set, or one holds something else.
     """
     if environment.get("TF_CONFIG"):
-        return _checked(*_of_tensorflow(environment["TF_CONFIG"]), "TF_CONFIG")
+        return checked(*_of_tensorflow(environment["TF_CONFIG"]), "TF_CONFIG")
     if environment.get("SCN_TF_WORKERS"):
         name = "SCN_TF_RANK" if environment.get("SCN_TF_RANK") else "JOB_COMPLETION_INDEX"
         addresses = [address.strip() for address in environment["SCN_TF_WORKERS"].split(",")]
-        return _checked(addresses, _number(environment, name), "SCN_TF_WORKERS")
+        return checked(addresses, _number(environment, name), "SCN_TF_WORKERS")
     if environment.get("SLURM_STEP_NODELIST"):
-        return _checked(_of_slurm(environment), _number(environment, "SLURM_PROCID"), "SLURM_STEP_NODELIST")
+        return checked(_of_slurm(environment), _number(environment, "SLURM_PROCID"), "SLURM_STEP_NODELIST")
     if "JOB_COMPLETION_INDEX" in environment:
         raise ConfigError("SCN_TF_WORKERS: is not set. An indexed job of Kubernetes needs the addresses of all its pods there.")
     raise ConfigError(f"train.strategy: multi_worker needs to know the workers. Set {WAYS}.")
@@ -86,8 +86,12 @@ def _number(environment: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def _checked(addresses: list[str], rank: int, source: str) -> Cluster:
-    """Cluster of these addresses, or ConfigError."""
+def checked(addresses: list[str], rank: int, source: str) -> Cluster:
+    """Cluster of these addresses.
+
+    Raises:
+        ConfigError: one is no address or is listed twice, or there is none of this rank. The message begins with ``source``.
+    """
     for address in addresses:
         found = re.fullmatch(r"[A-Za-z0-9._-]+:([0-9]{1,5})", address) if isinstance(address, str) else None
         if not found or not 0 < int(found[1]) < 2**16:
