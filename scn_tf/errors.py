@@ -50,7 +50,7 @@ class TrainingDiverged(Error, RuntimeError):
 
 
 class WorkerError(Error, RuntimeError):
-    """Processes that train together cannot go on. The message names the worker and its address where they are known."""
+    """Processes that train together cannot continue. The message names the worker and its address where they are known."""
 
 
 class ClientError(Error, RuntimeError):

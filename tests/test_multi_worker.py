@@ -295,6 +295,44 @@ def test_parts_of_processes_are_the_batches_of_one(replicas):
     assert whole[0].tolist() != [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_each_image_of_a_share_is_decoded_once_and_no_other(settings, number, monkeypatch):
+    reads = []
+    original = pipeline.prepare
+    monkeypatch.setattr(pipeline, "prepare", lambda *a, **k: reads.append(a[1]) or original(*a, **k))
+    monkeypatch.setattr(workers, "rank", lambda: number - 1)
+    monkeypatch.setattr(workers, "number", lambda: number)
+    dataset, config = open_dataset(settings.data.root), settings.resolved(2)
+    own = shares.training(config.train, dataset.split("train"))
+    slots = pipeline.examples_by_slot(dataset, own, config, measured=False, rater="mean", observe=None)
+    found = pipeline.batches_of_slots(slots, steps=2, batch_size=6, first_slot=6 - len(slots), seed=4)
+    assert {tuple(batch["image"].shape) for batch in found.take(6)} == {(6 // number, 48, 32, 1)}
+    assert sorted(reads) == sorted(share(settings, number - 1, number)[0])
+    assert reads == shares.training_in_order(config.train, dataset.split("train"))
+    assert not found.options().autotune.enabled
+
+
+def test_raters_are_drawn_alike_by_any_number_of_processes():
+    import tensorflow as tf
+
+    def slot(count):
+        each = np.broadcast_to(np.arange(2.0)[:, np.newaxis, np.newaxis], [count, 2, 1, 2])  # the points of a rater are its number
+        known = {"visible": np.ones([count, 1]), "absent": np.zeros([count, 1])}
+        by_rater = {"rater_landmarks": each, "rater_visible": np.ones([count, 2, 1]), "rater_absent": np.zeros([count, 2, 1])}
+        values = {"landmarks": np.full([count, 1, 2], 0.5), **known, **by_rater}
+        return tf.data.Dataset.from_tensor_slices({name: value.astype("float32") for name, value in values.items()})
+
+    slots = [slot(3), slot(3), slot(2), slot(2)]
+
+    def drawn(first, last):
+        found = pipeline.batches_of_slots(slots[first:last], steps=2, batch_size=4, first_slot=first, seed=3)
+        return np.stack([batch["landmarks"].numpy()[:, 0, 0] for batch in found.take(6)])
+
+    whole = drawn(0, 4)
+    assert {*whole.ravel().tolist()} == {0.0, 1.0}
+    np.testing.assert_array_equal(np.concatenate([drawn(0, 2), drawn(2, 4)], axis=1), whole)
+
+
 @pytest.mark.parametrize(
     ("environment", "addresses", "rank"),
     [

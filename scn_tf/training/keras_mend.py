@@ -1,4 +1,4 @@
-"""What Keras 3 breaks if several processes train together, mended in one place.
+"""What Keras 3 breaks if several processes train together, fixed in one place.
 
 Keras' ``fit`` fails under ``MultiWorkerMirroredStrategy`` (https://github.com/keras-team/keras/issues/20585):
 
@@ -7,7 +7,7 @@ Keras' ``fit`` fails under ``MultiWorkerMirroredStrategy`` (https://github.com/k
 * ``reduce_per_replica`` reduces the step's results over axis 0, which scalars do not have. Our train step averages them itself, so that
   those of the first local replica are those of all.
 
-``tests/test_multi_worker.py`` fails when Keras is mended. Then this module can go.
+``tests/test_multi_worker.py`` fails when Keras works. Then this module can go.
 """
 
 from collections.abc import Callable, Iterator, Mapping
