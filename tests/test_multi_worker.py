@@ -20,7 +20,7 @@ from scn_tf.data.dataset import open_dataset
 from scn_tf.environment import cluster, workers
 from scn_tf.errors import ConfigError, ImageError
 from scn_tf.runs import checkpoints
-from tests.conftest import REPOSITORY, small_config, state
+from tests.conftest import LABEL_SETTINGS, REPOSITORY, small_config, state
 
 # `python train.py`, which also keeps the state that this worker ends with. The clock of the second worker is wrong by days.
 WORKER = """
@@ -60,21 +60,14 @@ def hands(tmp_path_factory):
     return root
 
 
+STILL = ("translation", "rotation", "scale", "axis_scale", "elastic", "intensity_shift", "intensity_scale")
+LIKE_ONE = {"train__batch_size": 6, "train__schedule": "constant", "train__strategy": "multi_worker", "model__dropout": 0.0}
+LIKE_ONE |= {f"augment__{name}": 0 for name in STILL}
+
+
 @pytest.fixture(scope="module")
 def settings(hands):
-    changes = {f"augment__{name}": 0 for name in ("translation", "rotation", "scale", "axis_scale", "elastic")}
-    changes |= {f"augment__{name}": 0 for name in ("intensity_shift", "intensity_scale")}
-    return small_config(
-        hands,
-        train__batch_size=6,
-        train__epochs=3,
-        train__minutes=1000.0,
-        train__schedule="constant",
-        train__ema=0.5,
-        train__strategy="multi_worker",
-        model__dropout=0.0,
-        **changes,
-    )
+    return small_config(hands, train__epochs=3, train__minutes=1000.0, train__ema=0.5, **LIKE_ONE)
 
 
 def free_addresses(number=2):
@@ -150,7 +143,10 @@ def start():
 @pytest.fixture(scope="module")
 def alone(settings, tmp_path_factory):
     """The same training by one process."""
-    run = tmp_path_factory.mktemp("alone") / "run"
+    return train_alone(settings, tmp_path_factory.mktemp("alone") / "run")
+
+
+def train_alone(settings, run):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCN_TF_WORKERS", "127.0.0.1:1")
         patch.setenv("SCN_TF_RANK", "0")
@@ -163,16 +159,21 @@ def final(path):
         return [archive[name] for name in archive.files]
 
 
-def assert_same_end(group, alone):
-    """All workers have the same weights, those of one process with the same batches; the chief alone wrote files."""
+def assert_same_weights(group, alone):
+    """All workers have the same weights, those of one process with the same batches."""
     first, *others = (final(group.folder / f"state{rank}.npz") for rank in range(len(group.processes)))
     assert len(first) > 20
     for other in others:
         for one, two in zip(first, other, strict=True):
             np.testing.assert_array_equal(one, two)
-    run = group.folder / "0" / "run"
-    for one, two in zip(state(run), state(alone), strict=True):
+    for one, two in zip(state(group.folder / "0" / "run"), state(alone), strict=True):
         np.testing.assert_allclose(one, two, atol=2e-5)
+
+
+def assert_same_end(group, alone):
+    """As :func:`assert_same_weights`, and the history is the same; the chief alone wrote files."""
+    assert_same_weights(group, alone)
+    run = group.folder / "0" / "run"
     rows, expected = (list(csv.DictReader((path / "history.csv").read_text().splitlines())) for path in (run, alone))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     for name in ("loss", "learning_rate", "val_pe_mean_mm"):
@@ -191,6 +192,16 @@ def test_processes_train_like_one_and_each_reads_its_share(settings, alone, numb
     assert f"on the CPU of each of {number} workers" in group.output(0)
     for rank in range(1, number):
         assert group.output(rank) == f"Worker {rank} of {number} is ready. The chief, worker 0, writes the run.\n"
+
+
+def test_label_maps_train_like_one(hands, start, tmp_path):
+    settings = small_config(hands, **{**LABEL_SETTINGS, **LIKE_ONE, "train__epochs": 1})
+    group = start(tmp_path / "group", settings)
+    assert [group.wait(0), group.wait(1)] == [0, 0], group.output(0) + group.output(1)
+    alone = train_alone(settings, tmp_path / "alone")
+    assert_same_weights(group, alone)
+    first, second = (list(csv.DictReader((run / "history.csv").read_text().splitlines())) for run in (group.folder / "0" / "run", alone))
+    assert float(first[0]["val_dice"]) == pytest.approx(float(second[0]["val_dice"]), abs=1e-3)
 
 
 def test_the_images_of_others_could_not_be_read(settings, tmp_path):
@@ -308,7 +319,9 @@ def test_each_image_of_a_share_is_decoded_once_and_no_other(settings, number, mo
     found = pipeline.batches_of_slots(slots, steps=2, batch_size=6, first_slot=6 - len(slots), seed=4)
     assert {tuple(batch["image"].shape) for batch in found.take(6)} == {(6 // number, 48, 32, 1)}
     assert sorted(reads) == sorted(share(settings, number - 1, number)[0])
-    assert reads == shares.training_in_order(config.train, dataset.split("train"))
+    order = shares.training_in_order(config.train, dataset.split("train"))
+    for image_id, example in zip(order, pipeline.joined(slots), strict=True):
+        np.testing.assert_array_equal(example["landmarks"], original(dataset, image_id, config.model)["landmarks"])
     assert not found.options().autotune.enabled
 
 
