@@ -142,8 +142,8 @@ def gather(arrays: Mapping[str, Array]) -> list[dict[str, Array]]:
     """Arrays by name of every worker, in the order of their ranks. Each may have other sizes."""
     if _group is None:
         return [dict(arrays)]
-    file = io.BytesIO()
-    np.savez(file, **arrays)
+    file, values = io.BytesIO(), dict[str, Any](arrays)
+    np.savez(file, **values)
     found = []
     for source in range(number()):
         with np.load(io.BytesIO(_broadcast(file.getvalue(), source)), allow_pickle=False) as archive:

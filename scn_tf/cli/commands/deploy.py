@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"Without --out, the folder of {SERVING}",
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder to write; created if missing")
-    parser.add_argument("--workers", type=int, metavar="N", help=f"number of workers (default: {Launch('', '').workers})")
+    parser.add_argument("--workers", type=int, metavar="N", help=f"number of workers (default: {Launch((), '').workers})")
     parser.add_argument("--hosts", metavar="HOST,...", help="of ssh: the hosts of the workers, the chief's first; USER@HOST is allowed")
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs of each worker (default: none)")
     parser.add_argument("--image", metavar="IMAGE", help="of Kubernetes: container image with scn_tf")

@@ -65,7 +65,7 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
 
 def _labels_in(several: Sequence[Array], count: int) -> set[int]:
     """Numbers of the labels that label maps of any process show."""
-    shown = sum(np.bincount(labels.ravel(), minlength=count) for labels in several)
+    shown = np.sum([np.bincount(labels.ravel(), minlength=count) for labels in several], axis=0)
     return set(np.flatnonzero(workers.total(shown)).tolist())
 
 
