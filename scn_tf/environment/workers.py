@@ -5,6 +5,7 @@ has not joined others is its own chief.
 """
 
 import contextlib
+import faulthandler
 import io
 import json
 import os
@@ -26,6 +27,7 @@ from scn_tf.types import Array
 T = TypeVar("T")
 TIMEOUT = 600  # seconds until all workers must have come; SCN_TF_TIMEOUT
 EVERY, MISSES = 2.0, 4  # seconds between two looks at the others; looks in vain before one is lost
+SOON = 0.2  # seconds between two looks before all have come
 SMALL, LARGE = 2**8, 2**18  # numbers in a packet: collectives need sizes that all workers know
 
 
@@ -34,12 +36,12 @@ class _Group:
 
     Args:
         found: :class:`scn_tf.environment.cluster.Cluster`.
+        timeout: seconds until all processes must have TensorFlow ready.
     """
 
-    def __init__(self, found: cluster.Cluster) -> None:
+    def __init__(self, found: cluster.Cluster, timeout: float) -> None:
         self.cluster, self.ended = found, threading.Event()
-        self.watch = threading.Thread(target=self._watch, args=[_timeout()], daemon=True)
-        self.watch.start()
+        self.watch = threading.Thread(target=self._watch, daemon=True)
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec({"worker": list(found.addresses)}),
             task_type="worker",
@@ -48,7 +50,11 @@ class _Group:
             rpc_layer="grpc",
         )
         handler = signal.getsignal(signal.SIGTERM)
+        # TensorFlow waits for all without end, and no other thread of Python runs meanwhile. This ends the process if one is lost now.
+        faulthandler.dump_traceback_later(timeout, exit=True, file=sys.__stderr__)
         self.strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        faulthandler.cancel_dump_traceback_later()
+        self.watch.start()
         if threading.current_thread() is threading.main_thread() and handler is not None:
             signal.signal(signal.SIGTERM, handler)  # TensorFlow's own handler only tells its coordination service
         self._sum = tf.function(lambda packet: self.strategy.run(self._of_first_replicas, args=[packet]))
@@ -63,23 +69,15 @@ class _Group:
         first = tf.equal(replica.replica_id_in_sync_group % own, 0)
         return replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, packet, tf.zeros_like(packet)))
 
-    def _watch(self, timeout: float) -> None:
-        """End this process if another does not come, or does not answer any more. Waiting for it would never end."""
-        own, last, come = self.cluster.rank, time.monotonic() + timeout, set()
-        missed = dict.fromkeys(range(len(self.cluster.addresses)), 0)
+    def _watch(self) -> None:
+        """End this process if another does not answer any more. Waiting for it would never end."""
+        missed = dict.fromkeys(_others(self.cluster), 0)
         while not self.ended.wait(EVERY):
-            for rank, address in enumerate(self.cluster.addresses):
-                if rank == own or self.ended.is_set():
-                    continue
-                if _answers(address):
-                    come.add(rank)
-                    missed[rank] = 0
-                elif rank in come:
-                    missed[rank] += 1
-                    if missed[rank] == MISSES:
-                        _end(f"worker {rank} ({address}) does not answer any more. Its own output says why. {AGAIN}")
-                elif time.monotonic() > last:
-                    _end(f"worker {rank} ({address}) did not come within {timeout:g} seconds (SCN_TF_TIMEOUT). Was it started?")
+            for rank in missed:
+                address = self.cluster.addresses[rank]
+                missed[rank] = 0 if _answers(address) else missed[rank] + 1
+                if missed[rank] == MISSES and not self.ended.is_set():
+                    _end(f"worker {rank} ({address}) does not answer any more. Its own output says why. {AGAIN}")
 
 
 AGAIN = "Start all workers again with `resume` to continue from the last checkpoint."
@@ -90,7 +88,8 @@ def join() -> None:
     """Join the processes that the environment names (:mod:`scn_tf.environment.cluster`). TensorFlow must not have computed yet.
 
     Raises:
-        ConfigError: the environment names none, or TensorFlow cannot listen on this process's address.
+        ConfigError: the environment names none, or this process cannot listen on its own address.
+        WorkerError: another process does not come.
     """
     global _group
     if _group is not None:
@@ -98,8 +97,10 @@ def join() -> None:
     found = cluster.find()
     if len(found.addresses) == 1:
         return
+    timeout = _timeout()
+    _wait_for_all(found, timeout)
     try:
-        _group = _Group(found)
+        _group = _Group(found, timeout)
     except (RuntimeError, tf.errors.OpError) as error:
         raise ConfigError(
             f"train.strategy: multi_worker cannot start worker {found.rank} ({found.addresses[found.rank]}): {str(error)[:300]}"
@@ -204,6 +205,49 @@ def lost_workers_named() -> Iterator[None]:
             raise
         _group.watch.join(timeout=3 * EVERY * MISSES)
         raise WorkerError(f"The workers cannot train together any more: {str(error)[:300]} {AGAIN}") from None
+
+
+def _wait_for_all(found: cluster.Cluster, timeout: float) -> None:
+    """Wait until all other processes listen, and let them know of this one meanwhile.
+
+    Raises:
+        ConfigError: another program has this process's port.
+        WorkerError: a process does not come in time.
+    """
+    last, missing, own = time.monotonic() + timeout, set(_others(found)), found.addresses[found.rank]
+    with contextlib.ExitStack() as stack:
+        listener: socket.socket | None = None
+        while missing or listener is None:
+            late = time.monotonic() > last
+            if listener is None:
+                try:  # an earlier process of this place may need a while to end
+                    listener = stack.enter_context(_listener(own))
+                except OSError as error:
+                    if late:
+                        raise ConfigError(f"worker {found.rank} ({own}): cannot listen there ({error.strerror or error}).") from None
+            else:
+                with contextlib.suppress(BlockingIOError):
+                    while True:  # whoever has asked has its answer
+                        listener.accept()[0].close()
+            missing -= {rank for rank in missing if _answers(found.addresses[rank])}
+            if missing and late:
+                names = ", ".join(f"worker {rank} ({found.addresses[rank]})" for rank in sorted(missing))
+                raise WorkerError(f"{names} did not come within {timeout:g} seconds (SCN_TF_TIMEOUT). Was it started?")
+            time.sleep(SOON)
+
+
+def _listener(address: str) -> socket.socket:
+    """Socket that listens at the port of an address."""
+    dual = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual else socket.AF_INET
+    found = socket.create_server(("", int(address.rsplit(":", 1)[1])), family=family, dualstack_ipv6=dual, backlog=1024)
+    found.setblocking(False)
+    return found
+
+
+def _others(found: cluster.Cluster) -> list[int]:
+    """Ranks of the other processes."""
+    return [rank for rank in range(len(found.addresses)) if rank != found.rank]
 
 
 def _answers(address: str) -> bool:
