@@ -18,7 +18,7 @@ from scn_tf import config, train_run
 from scn_tf.data import pipeline, shares, synthetic
 from scn_tf.data.dataset import open_dataset
 from scn_tf.environment import cluster, workers
-from scn_tf.errors import ConfigError, ImageError
+from scn_tf.errors import ConfigError, ImageError, WorkerError
 from scn_tf.runs import checkpoints
 from tests.conftest import LABEL_SETTINGS, REPOSITORY, small_config, state
 
@@ -243,6 +243,24 @@ def test_a_worker_that_never_comes_is_named(settings, tmp_path):
     assert done.returncode == 1
     assert f"error: worker 1 ({addresses[1]}) did not come within 4 seconds (SCN_TF_TIMEOUT)." in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_who_cannot_meet_says_why(monkeypatch):
+    addresses = free_addresses()
+    monkeypatch.setenv("SCN_TF_WORKERS", ",".join(addresses))
+    monkeypatch.setenv("SCN_TF_RANK", "1")
+    monkeypatch.setenv("SCN_TF_TIMEOUT", "0.3")
+    with pytest.raises(WorkerError, match=rf"worker 0 \({addresses[0]}\) did not come within 0\.3 seconds"):
+        workers.join()
+    with (
+        socket.create_server(("127.0.0.1", int(addresses[1].split(":")[1]))),
+        pytest.raises(ConfigError, match=rf"worker 1 \({addresses[1]}\): cannot listen there"),
+    ):
+        workers.join()
+    monkeypatch.setenv("SCN_TF_TIMEOUT", "soon")
+    with pytest.raises(ConfigError, match="SCN_TF_TIMEOUT: expected seconds above 0, received 'soon'"):
+        workers.join()
+    assert workers.number() == 1
 
 
 def test_keras_alone_still_fails(tmp_path):
