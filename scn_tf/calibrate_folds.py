@@ -129,7 +129,11 @@ def _without(part: Sequence[str], dataset: Dataset, settings: Config, minutes: f
     values = {
         **settings.model_dump(),
         "data": {**data.model_dump(), **changes},
-        "train": {**train.model_dump(), "minutes": train.minutes if minutes is None else minutes},
+        "train": {
+            **train.model_dump(),
+            "minutes": train.minutes if minutes is None else minutes,
+            "strategy": "auto" if train.strategy == "multi_worker" else train.strategy,  # one process trains all folds
+        },
     }
     return config.from_dict(values, source="`folds`")
 

@@ -49,6 +49,10 @@ class TrainingDiverged(Error, RuntimeError):
     """The loss is no longer a finite number."""
 
 
+class WorkerError(Error, RuntimeError):
+    """Processes that train together cannot continue. The message names the worker and its address where they are known."""
+
+
 class ClientError(Error, RuntimeError):
     """A server cannot be reached, or it refused a request."""
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -9,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import numpy as np
 
 from scn_tf import __version__, build, systems
 from scn_tf.config import Config, warn_if_too_large, warn_if_too_narrow
+from scn_tf.config import from_dict as load_dict
 from scn_tf.config import load as load_config
-from scn_tf.data import fingerprint, pixels, synthetic
+from scn_tf.data import fingerprint, pixels, shares, synthetic
 from scn_tf.data.dataset import Dataset, open_dataset, warn_of_training_images
-from scn_tf.environment import devices, speed
+from scn_tf.environment import devices, speed, workers
 from scn_tf.environment.speed import Speed
-from scn_tf.errors import ConfigError, ConfigWarning, WriteError
+from scn_tf.errors import ConfigError, ConfigWarning, DatasetError, WriteError
 from scn_tf.runs.folder import RunFolder
 from scn_tf.runs.info import ModelInfo
 from scn_tf.storage import files
@@ -54,6 +57,37 @@ def train(
     run = RunFolder(Path(run_dir))
     if accept_changed_data and not resume:
         raise ConfigError("`accept_changed_data`: is for `resume`.")
+    join_workers(_resumed_settings(config, run) if resume and run.settings.is_file() else config)
+    with workers.lost_workers_named():
+        if workers.is_chief():
+            best = _lead(config, run, resume=resume, accept_changed_data=accept_changed_data, reasons=reasons, started=started)
+        else:
+            best = _follow(config, started)
+    return best
+
+
+def join_workers(config: Config) -> None:
+    """Join the other processes if the settings ask for them. No part of TensorFlow may have computed before.
+
+    Raises:
+        ConfigError: the system cannot be trained by several processes, or see :func:`scn_tf.environment.workers.join`.
+    """
+    if config.train.strategy != "multi_worker":
+        return
+    if not systems.of(config).on_devices:
+        raise ConfigError(f"train.strategy: multi_worker trains networks; model.name {config.model.name} trains in one process.")
+    workers.join()
+
+
+def _lead(
+    config: Config, run: RunFolder, *, resume: bool, accept_changed_data: bool, reasons: str | None, started: float
+) -> dict[str, Any]:
+    """Train as the only process, or as the chief of several. See :func:`train`."""
+    if workers.number() > 1:  # the others prepare the same while this one does
+        config = _resumed_settings(config, run) if resume else config
+        precision = devices.precision(config.train.precision)
+        config = config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})
+        workers.from_chief(lambda: config.model_dump(mode="json"))
     job = prepare(config, run, resume=resume, accept_changed_data=accept_changed_data, started=started)
     files.make_folder(run.checkpoints)
     with _locked(run):
@@ -70,6 +104,42 @@ def train(
         with files.replaced(run.annotations) as temporary:
             temporary.write_bytes(system.sheet(job))
         return system.train(job)
+
+
+def _follow(config: Config, started: float) -> dict[str, Any]:
+    """Train as one of several processes that is not their chief, with the chief's settings. Nothing is written.
+
+    Only the place of the data is this process's own. The synthetic set, which has no place, is drawn again.
+    """
+    root = config.data.root
+    config = load_dict(workers.from_chief(lambda: {}), source="the chief's settings")
+    with tempfile.TemporaryDirectory() as temporary:
+        if root is not None:
+            config = config.model_copy(update={"data": config.data.model_copy(update={"root": root})})
+        job = prepare(config, RunFolder(Path(temporary) / "run"), resume=False, started=started)
+        return systems.of(job.config).train(job)
+
+
+def _fingerprint(config: Config, dataset: Dataset, ids: tuple[list[str], list[str]]) -> dict[str, Any]:
+    """Fingerprint of the data. Several processes check that they have the same tables and lists, and each reads its share of the files.
+
+    Raises:
+        ConfigError: this process is not of the chief's version.
+        DatasetError: it has other data.
+    """
+    if workers.number() == 1:
+        return fingerprint.fingerprint(dataset, *ids)
+    own, where = fingerprint.fingerprint(dataset, *ids, files={}), dataset.root / "dataset.yaml"
+    version, data = workers.from_chief(lambda: (__version__, own))
+    if version != __version__:
+        raise ConfigError(f"train.strategy: this worker has scn_tf {__version__}, the chief {version}. Install the same version.")
+    fingerprint.check_meaning(data, own, where)
+    if found := fingerprint.changes(data, own):
+        raise DatasetError(f"{where}: worker {workers.rank()} has other data than the chief: {'; '.join(found)}.")
+    read = sorted({*shares.training_in_order(config.train, ids[0]), *shares.validation(ids[1])})
+    parts = workers.gather({"ids": np.array(read), "digests": np.array([fingerprint.of_image(dataset, image_id) for image_id in read])})
+    digests = {image_id: digest for part in parts for image_id, digest in zip(*(part[name].tolist() for name in part), strict=True)}
+    return fingerprint.fingerprint(dataset, *ids, files=digests)
 
 
 @contextlib.contextmanager
@@ -111,9 +181,10 @@ def prepare(config: Config, run: RunFolder, *, resume: bool, accept_changed_data
     ids = split_ids(config, dataset)
     config, found = _for_machine(config, dataset.description.dims, images=len(ids[0]))
     warn_of_training_images(dataset, config.data.val_split, ids[1], ids[0])
-    data = fingerprint.fingerprint(dataset, *ids)
-    changed = resuming.changed_data(run, data, dataset.root / "dataset.yaml", accept=accept_changed_data) if resume else []
     _check_batch(config, len(ids[0]))
+    vars(dataset)["unit"] = workers.from_chief(lambda: dataset.unit)  # which may read the first image of the set
+    data = _fingerprint(config, dataset, ids)
+    changed = resuming.changed_data(run, data, dataset.root / "dataset.yaml", accept=accept_changed_data) if resume else []
     examples = system.prepare(config, dataset, ids)
     warn_if_too_narrow(config.model, len(dataset.description.names))
     info = _info(config, dataset, data, examples.untrained)
@@ -178,6 +249,8 @@ def _check_batch(config: Config, images: int) -> None:
 def _info(config: Config, dataset: Dataset, data: dict[str, Any], untrained: tuple[str, ...]) -> ModelInfo:
     """Facts for the model file: everything that prediction and serving need."""
     description = dataset.description
+    stated = [spacing for spacing in dataset.spacings.values() if spacing is not None]
+    spacings = workers.gather({"stated": np.reshape(stated, [-1, description.dims])})  # of the images that each process read
     return ModelInfo(
         version=__version__,
         name=description.name,
@@ -190,7 +263,7 @@ def _info(config: Config, dataset: Dataset, data: dict[str, Any], untrained: tup
         spacing_mm=description.spacing_mm,
         untrained=untrained,
         measurements=description.measurements,
-        aspect=pixels.aspect(description.spacing_mm, dataset.spacings.values()),
+        aspect=pixels.aspect(description.spacing_mm, [spacing for part in spacings for spacing in part["stated"]]),
         config=config,
         data=fingerprint.short(data),
     )

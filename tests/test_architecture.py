@@ -29,7 +29,7 @@ FLOORS = [
     {"systems"},
     {"calibrate_folds", "calibrate_run", "combine_runs", "compare_runs", "evaluate_run"}
     | {"export", "next_images", "predict", "prediction", "train_run"},
-    {"serving", "study"},
+    {"launch", "serving", "study"},
     {"cli"},
     {"__main__"},
 ]
@@ -87,7 +87,7 @@ def texts(source):
 
 LIBRARY = [path for path in MODULES if "cli" not in path.relative_to(REPOSITORY / "scn_tf").parts]
 # Of modules that start programs or write job files: words of their command lines, and those files.
-STARTING = {"serving/demo.py", "study/cluster.py", "study/execute.py"}
+STARTING = {"launch/kind.py", "launch/kinds/slurm.py", "serving/demo.py", "study/cluster.py", "study/execute.py"}
 COMMAND_LINE = re.compile(r"--[\w.-]+|#.*|X --run .*", flags=re.S)
 
 

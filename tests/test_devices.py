@@ -1,13 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from scn_tf import config
 from scn_tf.environment import devices
-
-
-def test_multi_worker_says_that_it_is_not_there():
-    with pytest.raises(config.ConfigError, match=r"train\.strategy: multi_worker is not available in this version"):
-        config.from_dict({"train": {"strategy": "multi_worker"}})
 
 
 @pytest.mark.parametrize(("batch_size", "mirrored"), [(4, True), (2, False)])

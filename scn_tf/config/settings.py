@@ -238,7 +238,7 @@ class TrainConfig(Section):
         "with a scaled loss",
     )
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
-        "auto", description="auto: mirrored with several GPUs whose number divides batch_size; multi_worker: not in this version"
+        "auto", description="auto: mirrored with several GPUs whose number divides batch_size; multi_worker: several processes or machines"
     )
     compile: Literal["auto", "off", "xla"] = Field(
         "auto", description="xla: compile the step; auto: on a GPU where that was measured to be faster, never on a CPU"
@@ -261,13 +261,6 @@ class TrainConfig(Section):
         "best", description="weights to keep: those of the best validation, or the last, if the validation split must not select them"
     )
     ema: float = Field(0.0, ge=0, lt=1, description="momentum of averaged weights, which are validated and kept instead; 0: no averaging")
-
-    @pydantic.field_validator("strategy")
-    @classmethod
-    def _one_machine(cls, value: str) -> str:
-        if value == "multi_worker":
-            raise ValueError("multi_worker is not available in this version; use mirrored on one machine")
-        return value
 
     def resolved(self, dims: int) -> "TrainConfig":
         """The same section with every field set for 2 or 3 dimensions."""

@@ -6,7 +6,7 @@ A moved or copied set keeps its fingerprint. Changed names, units, table, lists 
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -49,8 +49,15 @@ class Model(Protocol):
     def needs_spacing(self) -> bool: ...
 
 
-def fingerprint(dataset: Dataset, training_ids: list[str], validation_ids: list[str]) -> Fingerprint:
+def fingerprint(
+    dataset: Dataset, training_ids: list[str], validation_ids: list[str], files: Mapping[str, str] | None = None
+) -> Fingerprint:
     """Fingerprint, JSON-like: the set's description, and digests of landmarks and image file for each ID of a split.
+
+    Args:
+        dataset: the data set.
+        training_ids, validation_ids: IDs of both splits.
+        files: digests of the image files by ID (:func:`of_image`), where other processes read some. None: all are read here.
 
     Raises:
         DatasetError: an image file cannot be read.
@@ -64,8 +71,8 @@ def fingerprint(dataset: Dataset, training_ids: list[str], validation_ids: list[
         "landmarks": list(description.names),
         "flip_pairs": [list(pair) for pair in description.flip_pairs],
         **_units(dataset),
-        "training": {image_id: _digests(dataset, image_id) for image_id in training_ids},
-        "validation": {image_id: _digests(dataset, image_id) for image_id in validation_ids},
+        "training": {image_id: _digests(dataset, image_id, files) for image_id in training_ids},
+        "validation": {image_id: _digests(dataset, image_id, files) for image_id in validation_ids},
     }
 
 
@@ -262,11 +269,20 @@ def _shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
-def _digests(dataset: Dataset, image_id: str) -> list[str]:
+def of_image(dataset: Dataset, image_id: str) -> str:
+    """Digest of an image's file, without the time of its last change.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    return _file_digest(Path(dataset.files[image_id]))
+
+
+def _digests(dataset: Dataset, image_id: str, files: Mapping[str, str] | None = None) -> list[str]:
     content = _points(dataset, image_id)
     for name, rater in sorted(dataset.by_rater.items()):  # all of them, whichever is trained on
         content += name.encode() + _points(rater, image_id)
-    return [_digest(content), _file_digest(Path(dataset.files[image_id]))]
+    return [_digest(content), of_image(dataset, image_id) if files is None else files.get(image_id, "")]
 
 
 def _points(dataset: Dataset, image_id: str) -> bytes:

@@ -16,6 +16,7 @@ An example is a dict. Landmarks are in network pixels; heatmaps exist only on th
 * ``rater_landmarks``, ``rater_visible``, ``rater_absent``: the same by each of R raters, (R, N, ...), if a batch draws one of them
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -177,14 +178,26 @@ def opened(
         ImageError, DatasetError: an image or annotation is invalid; the message names file and row.
         ConfigError: see :func:`scn_tf.data.cache.place`.
     """
-    model, channels = config.model, dataset.description.channels
-    place = cache.place(config, channels=channels, images=len(ids)).kind
-    size, count = known(model.image_size), len(ids)
+    return opened_by_slot(dataset, [ids], config, measured=measured, rater=rater, observe=observe)[0]
+
+
+def opened_by_slot(
+    dataset: Dataset,
+    ids: Sequence[Sequence[str]],
+    config: Config,
+    *,
+    measured: bool,
+    rater: str,
+    observe: Callable[[dict[str, Array]], None] | None,
+) -> list[Opened]:
+    """As :func:`opened`, for several lists of IDs, each with examples of its own. One after the other is read."""
+    model, channels, every = config.model, dataset.description.channels, [image_id for own in ids for image_id in own]
+    place, size = cache.place(config, channels=channels, images=len(every)).kind, known(config.model.image_size)
 
     def prepared(number: int, image: Image | None = None) -> dict[str, Array]:
-        return prepare(dataset, ids[number], model, measured=measured, rater=rater, image=image)
+        return prepare(dataset, every[number], model, measured=measured, rater=rater, image=image)
 
-    disk = _Disk(dataset, ids, model, prepared) if place == "disk" else None
+    disk = _Disk(dataset, every, model, prepared) if place == "disk" else None
     shapes = _shapes(dataset, rater) | ({} if disk is None else {"fitted": [None] * (len(size) + 1)})
     reader = _Reader(prepared if disk is None else disk.read, shapes)
 
@@ -203,14 +216,19 @@ def opened(
         is_known = tf.reduce_all(tf.equal(tf.shape(fitted), shape))
         return {"image": tf.cond(is_known, lambda: tf.ensure_shape(fitted, shape), fit), **example}
 
-    def load(numbers: tf.data.Dataset) -> tf.data.Dataset:
-        return numbers.map(example_of, num_parallel_calls=config.data.workers, deterministic=True)
+    def slot(first: int, count: int) -> Opened:
+        def load(numbers: tf.data.Dataset) -> tf.data.Dataset:
+            return numbers.map(lambda number: example_of(first + number), num_parallel_calls=config.data.workers, deterministic=True)
 
-    data = load(tf.data.Dataset.range(count))
-    data = without_autotune(data.cache() if place == "memory" else data)
+        data = load(tf.data.Dataset.range(count)).apply(tf.data.experimental.assert_cardinality(count))
+        return Opened(without_autotune(data.cache() if place == "memory" else data), None if place == "memory" else load)
+
+    firsts = np.cumsum([0, *map(len, ids)]).tolist()
+    found = [slot(first, len(own)) for first, own in zip(firsts, ids, strict=False)]
     outside = Outside(dataset, model)
-    progress = tqdm(data, total=count, desc="Reading images", unit="image", leave=False, disable=None)
-    for image_id, example in zip(ids, progress, strict=True):
+    data = joined([one.data for one in found])
+    progress = tqdm(data, total=len(every), desc="Reading images", unit="image", leave=False, disable=None)
+    for image_id, example in zip(every, progress, strict=True):
         if not reader.failures:
             values = {name: value.numpy() for name, value in example.items()}
             outside.add(image_id, values)
@@ -218,7 +236,12 @@ def opened(
                 observe(values)
     reader.finish_check()
     outside.warn()
-    return Opened(data.apply(tf.data.experimental.assert_cardinality(count)), None if place == "memory" else load)
+    return found
+
+
+def joined(several: Sequence[tf.data.Dataset]) -> tf.data.Dataset:
+    """All examples of several datasets, one after the other."""
+    return functools.reduce(tf.data.Dataset.concatenate, several)
 
 
 class _Disk:
@@ -325,18 +348,57 @@ def training_batches(
         batch_size: at most ``count``. The last incomplete batch of an epoch is left out.
         seed: seed of the order of all epochs.
         first_epoch: first epoch, after a resume.
-        load: see :class:`Opened`. Numbers are shuffled, and then loaded: shuffled examples would all be in memory. The order is the same.
+        load: see :class:`Opened`.
     """
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         own = seed * 100_003 + number
-        order = (data if load is None else tf.data.Dataset.range(count)).shuffle(count, seed=own, reshuffle_each_iteration=False)
-        order = order if load is None else load(order)
+        order = _shuffled(Opened(data, load), count, own)
         if PREFIX + TRUTH[0] in data.element_spec:
             order = order.enumerate().map(lambda place, example: of_random_rater(example, tf.stack([own, place])))
         return order.batch(batch_size, drop_remainder=True)
 
     return without_autotune(tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2))
+
+
+def batches_of_slots(
+    several: Sequence[Opened], *, steps: int, batch_size: int, first_slot: int, seed: int, first_epoch: int = 0, replicas: int = 1
+) -> tf.data.Dataset:
+    """Endless batches with one image of each slot (:mod:`scn_tf.data.shares`). Each slot is shuffled by itself.
+
+    Args:
+        several: examples of each slot of this process.
+        steps: batches of an epoch. A slot that has more images leaves others out in each epoch.
+        batch_size: number of slots of all processes.
+        first_slot: number of the first slot of this process, from 0.
+        seed, first_epoch: see :func:`training_batches`.
+        replicas: number of devices of the process. Each takes its images as a batch of its own.
+    """
+
+    def epoch(number: tf.Tensor) -> tf.data.Dataset:
+        epoch_seed = seed * 100_003 + number
+        slots = range(first_slot, first_slot + len(several))
+
+        def shuffled(slot: int, one: Opened) -> tf.data.Dataset:
+            order = _shuffled(one, int(one.data.cardinality()), epoch_seed * 10_007 + slot)
+            if PREFIX + TRUTH[0] in one.data.element_spec:
+                order = order.enumerate().map(
+                    lambda step, example: of_random_rater(example, tf.stack([epoch_seed, step * batch_size + slot]))
+                )
+            return order
+
+        rows = tf.data.Dataset.zip(tuple(map(shuffled, slots, several))).take(steps)
+        batches = rows.map(lambda *row: {name: tf.stack([example[name] for example in row]) for name in row[0]})
+        return batches if replicas == 1 else batches.unbatch().batch(len(several) // replicas, drop_remainder=True)
+
+    return without_autotune(tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).prefetch(2))
+
+
+def _shuffled(examples: Opened, count: int, seed: tf.Tensor) -> tf.data.Dataset:
+    """All examples in an order by the seed. Numbers are shuffled, and then loaded: shuffled examples would all be in memory."""
+    if examples.load is None:
+        return examples.data.shuffle(count, seed=seed, reshuffle_each_iteration=False)
+    return examples.load(tf.data.Dataset.range(count).shuffle(count, seed=seed, reshuffle_each_iteration=False))
 
 
 def of_random_rater(example: Mapping[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:

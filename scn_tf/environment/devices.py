@@ -5,11 +5,18 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from scn_tf.environment import workers
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
 def strategy(name: str, batch_size: int) -> tf.distribute.Strategy:
-    """``tf.distribute.Strategy`` by its configuration name. ``auto`` mirrors if the GPUs can share a batch equally."""
+    """``tf.distribute.Strategy`` by its configuration name. ``auto`` mirrors if the GPUs can share a batch equally.
+
+    ``multi_worker`` is that of the joined workers (:mod:`scn_tf.environment.workers`). One process alone does as with ``auto``.
+    """
+    if name == "multi_worker":
+        return workers.strategy() or strategy("auto", batch_size)
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     several_gpus = devices[0].device_type == "GPU" and len(devices) > 1
     if name == "mirrored" or (name == "auto" and several_gpus and batch_size % len(devices) == 0):

@@ -10,7 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from scn_tf.config import Config
+from scn_tf.data import pipeline, shares
 from scn_tf.data.dataset import Dataset
+from scn_tf.environment import workers
 from scn_tf.environment.backend import keras, ops
 from scn_tf.errors import DataWarning
 from scn_tf.figures import pictures
@@ -39,10 +41,11 @@ def train(job: Job) -> dict[str, Any]:
         measure=lambda trainer: _measure(trainer, job),
         draw=lambda trainer: _draw(trainer, job),
         facts=_peaks,
-        visible=share_visible(job.config, job.examples.training, known(job.config.model.image_size)),
+        visible=workers.from_chief(lambda: share_visible(job.config, job.examples.training, known(job.config.model.image_size))),
     )
     best = fit(job, task, lambda network: points.greeting(job, network))
-    _calibrate(job)
+    if workers.is_chief():
+        _calibrate(job)
     return best
 
 
@@ -51,9 +54,13 @@ def _calibrate(job: Job) -> None:
     network, info = checkpoints.load_model(job.folder.model)
     if info.calibration is not None or {*job.ids[0]} & {*job.ids[1]}:  # errors on training images are too small, which was warned of
         return
-    split = job.config.data.val_split
+    split, examples = job.config.data.val_split, job.examples.validation
+    if workers.number() > 1:  # these are a share
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # shown before the training
+            examples = pipeline.examples(job.dataset, job.ids[1], job.config)
     try:
-        held_out = calibration.observe(network, info, job.examples.validation, parts(job.examples.validation, job.config))
+        held_out = calibration.observe(network, info, examples, parts(examples, job.config))
         found = calibration.calibrate(network, info, held_out, job.examples.training, split)
     except ValueError as error:
         warnings.warn(
@@ -87,7 +94,7 @@ def _measure(trainer: Trainer, job: Job) -> Callable[[], Measurement]:
     unit, trained = job.info.unit, job.info.trained
 
     def measure() -> Measurement:
-        result = localization.localize(observe, job.examples.validation)
+        result = shares.measured(localization.localize(observe, job.examples.validation), job.counts[1])
         errors = localization.point_errors(result)[:, trained]
         mean = float(np.nanmean(errors))
         values: dict[str, Any] = {f"val_pe_mean_{unit}": mean, f"val_pe_median_{unit}": float(np.nanmedian(errors))}

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from scn_tf.config import Config
-from scn_tf.data import cache, coverage, evidence, pipeline, raters
+from scn_tf.data import cache, coverage, evidence, pipeline, raters, shares
 from scn_tf.data.dataset import Dataset
+from scn_tf.environment import workers
 from scn_tf.errors import ConfigError, DatasetError
 from scn_tf.figures import sheets
 from scn_tf.models import MODELS
@@ -45,10 +46,12 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
 
     raters.check(chosen.rater, dataset)
     raters.warn_of_missing_rows(chosen.rater, dataset, ids[0])
-    place = cache.place(config, channels=dataset.description.channels, images=len(ids[0]) + len(ids[1]))
+    own, judged = shares.training(config.train, ids[0]), shares.validation(ids[1])
+    place = cache.place(config, channels=dataset.description.channels, images=sum(map(len, own)) + len(judged))
     config = config.model_copy(update={"data": chosen.model_copy(update={"cache": place.kind})})
-    training = pipeline.opened(dataset, ids[0], config, measured=False, rater=chosen.rater, observe=look)
-    validation = pipeline.examples(dataset, ids[1], config, observe=count)
+    slots = pipeline.opened_by_slot(dataset, own, config, measured=False, rater=chosen.rater, observe=look)
+    validation = pipeline.examples(dataset, judged, config, observe=count)
+    shown, annotated = workers.total(shown), workers.total(annotated)
     untrained = tuple(coverage.untrained(names, shown))
     if not shown.any():
         raise DatasetError(f"{table}: split {chosen.train_split} has no annotated landmark to train on.")
@@ -61,7 +64,7 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
         )
     coverage.warn_of_coverage(table, names, shown, len(ids[0]), annotated=annotated)
     evidence.warn_of_frame(surroundings, table)
-    return Examples(training.data, validation, untrained, training.load, place.line)
+    return Examples(pipeline.joined([one.data for one in slots]), validation, untrained, slots, place.line)
 
 
 def arrays(examples: tf.data.Dataset) -> list[dict[str, Array]]:
@@ -72,7 +75,7 @@ def arrays(examples: tf.data.Dataset) -> list[dict[str, Array]]:
 def sheet(job: Job) -> bytes:
     """PNG of the first training images with their points."""
     first = job.examples.training.take(sheets.MAX_IMAGES[job.info.dims])
-    return sheets.annotation_sheet(arrays(first), job.ids[0], job.info.landmarks)
+    return sheets.annotation_sheet(arrays(first), shares.training_in_order(job.config.train, job.ids[0]), job.info.landmarks)
 
 
 def evaluator(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from scn_tf.environment import workers
 from scn_tf.environment.backend import keras
 from scn_tf.errors import TrainingDiverged
 from scn_tf.training.trainer import Trainer
@@ -46,17 +47,19 @@ class Schedule(keras.callbacks.Callback):
         """Wall-clock time of the whole run."""
         return time.monotonic() - self.started
 
+    def spent(self) -> float:
+        """Share of the budget that is spent, 0 without one. The chief's clock counts for all workers."""
+        return workers.from_chief(lambda: self.seconds) / (60 * self.minutes) if self.minutes else 0.0
+
     def progress(self) -> float:
-        done = self.steps_done / self.total
-        spent = self.seconds / (60 * self.minutes) if self.minutes else 0.0
-        return min(max(done, spent), 1.0)
+        return min(max(self.steps_done / self.total, self.spent()), 1.0)
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         self.model.optimizer.learning_rate = self.highest * decay(self.decay, self.progress())
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self.steps_done += 1
-        if self.minutes and self.seconds >= 60 * self.minutes:
+        if self.spent() >= 1:
             self.model.stop_training = True
 
 
@@ -131,10 +134,11 @@ class GoBackAfterCollapse(keras.callbacks.Callback):
             # The step's number seeds the augmentation: the same draws would lead to the same place.
             self.trainer.optimizer.iterations.assign(step)
             self.kept = collections.deque([self.kept[0]], maxlen=2)
-            print(
-                f"Epoch {epoch + 1}: the loss jumped from {self.lowest:.2f} to {loss:.2f}; training continues from an earlier state.",
-                flush=True,
-            )
+            if workers.is_chief():
+                print(
+                    f"Epoch {epoch + 1}: the loss jumped from {self.lowest:.2f} to {loss:.2f}; training continues from an earlier state.",
+                    flush=True,
+                )
             return
         self.lowest = min(self.lowest, loss)
         self._keep()

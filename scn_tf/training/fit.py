@@ -1,13 +1,16 @@
 """Train a network: the loop of all systems with a network, from the state on disk to the end."""
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import tensorflow as tf
+
 from scn_tf.config import Config
 from scn_tf.data import pipeline
-from scn_tf.environment import devices
+from scn_tf.environment import devices, workers
 from scn_tf.presence import known
 from scn_tf.runs import checkpoints
 from scn_tf.storage import files, tables
@@ -58,10 +61,12 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
     settings = job.config.model_copy(update={"train": job.config.train.model_copy(update={"compile": known(job.speed).compiled})})
     train, folder, (count, _) = settings.train, job.folder, job.counts
     batch_size = min(train.batch_size, count)
-    with devices.strategy(train.strategy, batch_size).scope():
+    strategy = devices.strategy(train.strategy, batch_size)
+    with strategy.scope():
         trainer = build_trainer(settings, task.objective, num_maps=len(job.info.maps), channels=job.info.channels)
-    progress = resuming.begin(trainer.state(), folder, job.config, data=job.data, changed=job.changed)
-    if job.changed and not progress["finished"]:
+    progress = workers.from_chief(lambda: resuming.begin(trainer.state(), folder, job.config, data=job.data, changed=job.changed))
+    workers.share(trainer.state())
+    if job.changed and not progress["finished"] and workers.is_chief():
         resuming.keep_data(folder, job.data)
     steps = count // batch_size
     schedule = Schedule(
@@ -76,28 +81,24 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
     validate = Validation(
         trainer,
         measure=task.measure(trainer),
-        draw=task.draw(trainer),
+        draw=task.draw(trainer) if workers.is_chief() else dict,
         keep=_keep(job, task, trainer),
-        board=Board(folder.tensorboard, job.info.maps),
+        board=Board(folder.tensorboard, job.info.maps) if workers.is_chief() else None,
         progress=progress,
         schedule=schedule,
         every=train.validate_every,
         keep_last=train.keep == "last",
     )
-    print(greet(_network_lines(job, trainer, batch_size)), flush=True)
+    if workers.is_chief():
+        print(greet(_network_lines(job, trainer, batch_size)), flush=True)
     if progress["finished"]:
-        print("This run is already complete. A longer training is a new run.", flush=True)
+        if workers.is_chief():
+            print("This run is already complete. A longer training is a new run.", flush=True)
+        workers.leave()
         return progress["best"]
-    bar = sys.stdout.isatty()
+    bar = sys.stdout.isatty() and workers.is_chief()
     trainer.fit(
-        pipeline.training_batches(
-            job.examples.training,
-            count=count,
-            batch_size=batch_size,
-            seed=train.seed,
-            first_epoch=progress["epoch"],
-            load=job.examples.load,
-        ),
+        _batches(strategy, job, batch_size, first_epoch=progress["epoch"]),
         epochs=train.epochs,
         initial_epoch=progress["epoch"],
         steps_per_epoch=steps,
@@ -107,11 +108,33 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
             StopOnNonFinite(),
             GoBackAfterCollapse(trainer, resuming.comparable(progress), visible=task.visible),
             validate,
-            RemainingTime(schedule, bar=bar),
+            *([RemainingTime(schedule, bar=bar)] if workers.is_chief() else []),
         ],
-        verbose=1 if bar else 2,
+        verbose=(1 if bar else 2) if workers.is_chief() else 0,
     )
+    workers.leave()  # what follows is for the chief alone, however long it takes
     return progress["best"]
+
+
+def _batches(strategy: tf.distribute.Strategy, job: Job, batch_size: int, *, first_epoch: int) -> Any:
+    """Endless training batches, of which each of several processes reads its share."""
+    count, seed, slots = job.counts[0], job.config.train.seed, job.examples.slots
+    if job.config.train.strategy != "multi_worker":
+        data, load = slots[0]
+        return pipeline.training_batches(data, count=count, batch_size=batch_size, seed=seed, first_epoch=first_epoch, load=load)
+    batches = functools.partial(
+        pipeline.batches_of_slots,
+        slots,
+        steps=count // batch_size,
+        batch_size=batch_size,
+        first_slot=len(slots) * workers.rank(),
+        seed=seed,
+        first_epoch=first_epoch,
+    )
+    if workers.number() == 1:
+        return batches()
+    replicas = strategy.num_replicas_in_sync // workers.number()
+    return strategy.distribute_datasets_from_function(lambda context: batches(replicas=replicas))
 
 
 def _keep(job: Job, task: Task, trainer: Trainer) -> Keep:
@@ -137,5 +160,7 @@ def _network_lines(job: Job, trainer: Trainer, batch_size: int) -> str:
     precision = trainer.network.layers[1].dtype_policy.name
     return (
         f"Network  {job.config.model.name}, {weights:,} weights, {size} pixels, {precision}\n"
-        f"Training {limit}, batches of {batch_size}, on the {devices.kind()}\n{known(job.speed).line}"
+        f"Training {limit}, batches of {batch_size}, on the {devices.kind()}"
+        + (f" of each of {workers.number()} workers" if workers.number() > 1 else "")
+        + f"\n{known(job.speed).line}"
     )

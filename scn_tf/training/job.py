@@ -1,12 +1,13 @@
 """The checked input of a training."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from scn_tf.config import Config
 from scn_tf.data.dataset import Dataset
+from scn_tf.data.pipeline import Opened
 from scn_tf.environment.speed import Speed
 from scn_tf.runs.folder import RunFolder
 from scn_tf.runs.info import ModelInfo
@@ -15,14 +16,19 @@ from scn_tf.runs.info import ModelInfo
 class Examples(NamedTuple):
     """Examples of both splits in the order of their IDs, each a finite ``tf.data.Dataset`` of dicts with ``image`` and the truth.
 
-    ``untrained``: names of the landmarks, or labels, that no training image shows. ``load``: see :class:`scn_tf.data.pipeline.Opened`, of
-    ``training``. ``place``: line that tells where the prepared images are kept.
+    Several processes have those of their shares (:mod:`scn_tf.data.shares`) in the order in which these list the images.
+
+    Attributes:
+        training, validation: the examples.
+        untrained: names of the landmarks, or labels, that no training image of any process shows.
+        slots: the training examples that networks draw their batches from: all, or with ``train.strategy multi_worker`` of each slot.
+        place: line that tells where the prepared images are kept.
     """
 
     training: tf.data.Dataset
     validation: tf.data.Dataset
     untrained: tuple[str, ...]
-    load: Callable[[tf.data.Dataset], tf.data.Dataset] | None = None
+    slots: Sequence[Opened] = ()
     place: str = ""
 
 

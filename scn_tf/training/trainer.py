@@ -10,11 +10,12 @@ from scn_tf.config import Config, TrainConfig
 from scn_tf.environment import devices
 from scn_tf.environment.backend import keras
 from scn_tf.heatmaps import losses
+from scn_tf.training.keras_mend import Mended
 from scn_tf.training.objective import Objective, Truth
 from scn_tf.types import Sizes, Tensor, known
 
 
-class Trainer(keras.Model):
+class Trainer(Mended):
     """A network with the parts that only training needs.
 
     Args:
@@ -53,11 +54,13 @@ class Trainer(keras.Model):
         variables = self.trainable_variables
         # Averaged before clipping, so that the norm is that of the whole batch's gradient; the
         # optimizer adds the replicas' gradients up again, and takes off the scale.
-        gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, tape.gradient(scaled, variables))
-        gradients, _ = tf.clip_by_global_norm([g / scale for g in gradients], self.clip_norm)
+        # The losses too: callbacks of all processes must decide the same.
+        shown = [loss if name == "loss" else terms[name] for name in self.trackers]
+        means = replica.all_reduce(tf.distribute.ReduceOp.MEAN, [*tape.gradient(scaled, variables), *shown])
+        gradients, _ = tf.clip_by_global_norm([g / scale for g in means[: len(variables)]], self.clip_norm)
         self.optimizer.apply([g * scale / replica.num_replicas_in_sync for g in gradients], variables)
-        for name, tracker in self.trackers.items():
-            tracker.update_state(loss if name == "loss" else terms[name])
+        for tracker, value in zip(self.trackers.values(), means[len(variables) :], strict=True):
+            tracker.update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
     def loss_terms(self, predicted: Tensor, truth: Truth) -> dict[str, Tensor]:

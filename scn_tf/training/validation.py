@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scn_tf.environment import workers
 from scn_tf.environment.backend import keras
 from scn_tf.errors import TrainingDiverged
 from scn_tf.training.board import Board
@@ -46,7 +47,7 @@ class Validation(keras.callbacks.Callback):
         measure: function without arguments -> :class:`Measurement`, of the network as it is.
         draw: function without arguments -> pictures (H, W, 3) by name.
         keep: :class:`Keep`.
-        board: :class:`scn_tf.training.board.Board`.
+        board: :class:`scn_tf.training.board.Board` of the chief, None on other workers, which write nothing.
         progress: dict with ``epoch``, ``seconds``, ``best``, ``history``, ``finished``; kept up to date here.
         schedule: the run's :class:`scn_tf.training.callbacks.Schedule`.
         every: epochs between two validations.
@@ -60,7 +61,7 @@ class Validation(keras.callbacks.Callback):
         measure: Callable[[], Measurement],
         draw: Callable[[], Mapping[str, Array]],
         keep: Keep,
-        board: Board,
+        board: Board | None,
         progress: dict[str, Any],
         schedule: Schedule,
         every: int,
@@ -77,15 +78,16 @@ class Validation(keras.callbacks.Callback):
         check_finite(self.trainer, epoch)
         if finished or (epoch + 1) % self.every == 0:
             with self.trainer.averaged_weights():
-                measured = self.measure()
+                own = self.measure()  # with the shares of all workers
+                measured = Measurement(*workers.from_chief(lambda: own))
                 row |= measured.values
                 logs |= measured.shown  # the progress bar shows what stands in the logs
-                self.board.pictures(epoch + 1, self.draw())
                 self._keep_best(epoch, measured)
-        self.board.scalars(row, self.trainer.objective)
         self.run_progress["history"].append(row)
         self.run_progress |= {"epoch": epoch + 1, "seconds": self.schedule.seconds}
-        self.keep.state(self.run_progress)  # of every epoch: whatever ends the process, no more than one is lost
+        if self.board is not None:
+            self.board.scalars(row, self.trainer.objective)
+            self.keep.state(self.run_progress)  # of every epoch: whatever ends the process, no more than one is lost
 
     def _row(self, epoch: int, logs: Mapping[str, Any]) -> dict[str, Any]:
         """The epoch's row of the history, before validation."""
@@ -95,13 +97,17 @@ class Validation(keras.callbacks.Callback):
         return row | self.trainer.objective.history()
 
     def _keep_best(self, epoch: int, measured: Measurement) -> None:
+        if self.board is not None:
+            self.board.pictures(epoch + 1, self.draw())
         best = self.run_progress["best"]
         if best is None or measured.error < best["error"] or self.keep_last:
             self.run_progress["best"] = {"epoch": epoch + 1, "error": measured.error, "unit": measured.unit}
-            self.keep.model(self.run_progress["best"])
+            if self.board is not None:
+                self.keep.model(self.run_progress["best"])
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.board.close()
+        if self.board is not None:
+            self.board.close()
 
 
 def check_finite(trainer: Trainer, epoch: int) -> None:

@@ -41,11 +41,13 @@ def run(options: argparse.Namespace) -> None:
     run_dir = options.run_dir or Path("runs") / f"{options.config.stem if options.config else 'run'}-{stamp}"
 
     from scn_tf import errors, evaluate_run, train_run
+    from scn_tf.environment import workers
     from scn_tf.systems import opening
 
     folder = RunFolder(run_dir)
     reasons = None
-    if automatic is not None:
+    train_run.join_workers(settings)
+    if automatic is not None and workers.is_chief():
         train_run.check_unused(folder)  # before anything is measured
         from scn_tf.suggest import suggest
 
@@ -53,9 +55,12 @@ def run(options: argparse.Namespace) -> None:
         settings, reasons = suggestion.config, suggestion.text
         print(f"{reasons}\n", flush=True)
     evaluated = folder.evaluation(_val_split(folder, settings, resume=options.resume))
-    if evaluated.is_dir():
+    if workers.is_chief() and evaluated.is_dir():
         evaluate_run.check_out(evaluated)
     best = train_run.train(settings, run_dir, resume=options.resume, accept_changed_data=options.accept_changed_data, reasons=reasons)
+    if not workers.is_chief():
+        print(f"Worker {workers.rank()} of {workers.number()} is ready. The chief, worker 0, writes the run.")
+        return
     data = config.load(folder.settings).data
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.DataWarning)  # shown before the training

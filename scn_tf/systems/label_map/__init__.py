@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from scn_tf.config import Config
-from scn_tf.data import pipeline
+from scn_tf.data import pipeline, shares
 from scn_tf.data.coverage import listed
 from scn_tf.data.dataset import Dataset
+from scn_tf.environment import workers
 from scn_tf.errors import ConfigError, DatasetError, DataWarning
 from scn_tf.figures import pictures, sheets
 from scn_tf.runs import checkpoints
@@ -43,13 +44,14 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
             f"augment.mirror: expected 0 for segmentation, received {config.augment.mirror:g}; "
             "left and right labels would not be exchanged."
         )
-    training, validation = (maps.read_examples(dataset, split, config.model) for split in ids)
+    training = [maps.read_examples(dataset, own, config.model) for own in shares.training(config.train, ids[0])]
+    validation = maps.read_examples(dataset, shares.validation(ids[1]), config.model)
     where, chosen, labels = dataset.root / "labels", config.data, dataset.description.labels
-    if not validation[1].any():
+    seen, to_find = (_labels_in(arrays, len(labels)) for arrays in ([own[1] for own in training], [validation[1]]))
+    if not to_find - {0}:
         raise DatasetError(f"{where}: split {chosen.val_split} has only the background label.")
-    seen = set(np.unique(training[1]).tolist())
     untrained = tuple(label for number, label in enumerate(labels) if number > 0 and number not in seen)
-    if not set(np.unique(validation[1]).tolist()) & seen - {0}:
+    if not to_find & seen - {0}:
         raise DatasetError(f"{where}: split {chosen.val_split} has no label that training images show.")
     if untrained:
         warnings.warn(
@@ -57,7 +59,14 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
             DataWarning,
             stacklevel=3,
         )
-    return Examples(_dataset(*training), _dataset(*validation), untrained)
+    slots = [pipeline.Opened(_dataset(*own), None) for own in training]
+    return Examples(pipeline.joined([one.data for one in slots]), _dataset(*validation), untrained, slots)
+
+
+def _labels_in(several: Sequence[Array], count: int) -> set[int]:
+    """Numbers of the labels that label maps of any process show."""
+    shown = np.sum([np.bincount(labels.ravel(), minlength=count) for labels in several], axis=0)
+    return set(np.flatnonzero(workers.total(shown)).tolist())
 
 
 def _dataset(images: Array, labels: Array) -> tf.data.Dataset:
@@ -68,7 +77,8 @@ def sheet(job: Job) -> bytes:
     """PNG of the first training images with their label maps."""
     first = list(job.examples.training.take(sheets.MAX_IMAGES[2]))
     images, labels = (np.stack([example[name].numpy() for example in first]) for name in ("image", "labels"))
-    return sheets.label_sheet(images, labels, job.ids[0], num_labels=len(job.info.labels))
+    own = shares.training_in_order(job.config.train, job.ids[0])
+    return sheets.label_sheet(images, labels, own, num_labels=len(job.info.labels))
 
 
 def train(job: Job) -> dict[str, Any]:
@@ -91,7 +101,8 @@ def _measure(trainer: Trainer, job: Job) -> Callable[[], Measurement]:
     def measure() -> Measurement:
         pairs = [(find(example["image"].numpy()), example["labels"].numpy()) for example in job.examples.validation]
         found, truth = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
-        mean = float(np.nanmean(evaluation.dice(found, truth, len(names))[:, trained]))
+        scores = shares.measured({"dice": evaluation.dice(found, truth, len(names))}, job.counts[1])["dice"]
+        mean = float(np.nanmean(scores[:, trained]))
         return Measurement({"val_dice": mean}, 1.0 - mean, "1 - Dice", {"val_dice": mean})
 
     return measure
