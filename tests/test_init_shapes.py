@@ -326,7 +326,7 @@ def test_a_closed_pipe_is_no_error(arguments):
 
 
 def test_ctrl_c_while_modules_are_imported_has_no_traceback(monkeypatch, capfd):
-    def interrupted():
+    def interrupted(arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "main", interrupted)

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from scn_tf.environment import cluster
 from scn_tf.errors import ConfigError, WorkerError
+from scn_tf.presence import known
 from scn_tf.types import Array
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class _Group:
         )
         handler = signal.getsignal(signal.SIGTERM)
         # TensorFlow waits for all without end, and no other thread of Python runs meanwhile. This ends the process if one is lost now.
-        faulthandler.dump_traceback_later(timeout, exit=True, file=sys.__stderr__)
+        faulthandler.dump_traceback_later(timeout, exit=True, file=known(sys.__stderr__))
         self.strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
         faulthandler.cancel_dump_traceback_later()
         self.watch.start()

@@ -52,6 +52,8 @@ def compare(
         radius = stated.radius95 if stated.present is None else np.where(stated.present, stated.radius95, np.nan)
         images = zip(found * unit_per_pixel[:, None], stated.expected_error, radius, strict=True)
         ends = np.stack([propagation.intervals(chosen, *image) for image in images])
+        ends[..., 0] = np.minimum(ends[..., 0], values[0])  # the same values, but rounded elsewhere
+        ends[..., 1] = np.maximum(ends[..., 1], values[0])
     return Agreement(chosen, values[0], values[1], measurements.units(chosen, unit), ends)
 
 

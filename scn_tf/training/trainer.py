@@ -78,9 +78,8 @@ class Trainer(Mended):
         Keras' ``SwapEMAWeights`` leaves them in the network until the next epoch begins. A checkpoint at the end of an epoch would
         then hold them instead of the weights that training needs.
         """
-        if not getattr(self.optimizer, "inner_optimizer", self.optimizer).use_ema or not int(
-            keras.ops.convert_to_numpy(self.optimizer.iterations)
-        ):
+        optimizer = known(getattr(self.optimizer, "inner_optimizer", self.optimizer))
+        if not optimizer.use_ema or not int(keras.ops.convert_to_numpy(optimizer.iterations)):
             yield
             return
         own = [keras.ops.convert_to_numpy(variable) for variable in self.trainable_variables]
