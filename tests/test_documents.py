@@ -227,7 +227,7 @@ def test_messages_of_the_troubleshooting_page_are_those_of_the_code():
 def test_the_architecture_page_names_every_module_of_the_package():
     page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
     package = REPOSITORY / "scn_tf"
-    rows = {"models", "decoders", "losses", "readers", "formats", "forms", "commands", "bundled", "parts", "checks"}
+    rows = {"models", "decoders", "losses", "readers", "formats", "forms", "commands", "bundled", "parts", "checks", "kinds"}
     parts_of_rows = {"forest", "label_map", "images", "annotations", "dicom", "saved_model", "tflite", "onnx"}
     folders = [package, *(path for path in package.rglob("*") if path.is_dir() and path.name not in rows | parts_of_rows | {"__pycache__"})]
     modules = [path for folder in folders for path in folder.glob("[!_]*.py")]
