@@ -28,30 +28,34 @@ import numpy as np
 import scn_tf
 from scn_tf.environment.backend import keras, layers, ops
 from scn_tf.models import dtype_policy
-from scn_tf.models.parts.blocks import HEAD_STDDEV, average_pooling, conv, cubic_upsampling, head, linear_upsampling
+from scn_tf.models.parts.blocks import (
+    HEAD_STDDEV,
+    LEAKY_SLOPE,
+    along_axes,
+    average_pooling,
+    conv,
+    cubic_upsampling,
+    head,
+    linear_upsampling,
+)
 
 # widths: channels of each level of the local part. stride: its finest level is that much coarser than the image. head: kernel side at
 # full resolution. spatial: channels, kernel, pooling (None: the recipe's). separable: each wide kernel as a column and a row.
 CANDIDATES = {
     "half": dict(stride=2, head=2),
-    "half_s32": dict(stride=2, head=2, spatial=32),
     "half_s32_head4": dict(stride=2, head=4, spatial=32),
     "half_s32_drop": dict(stride=2, head=2, spatial=32, dropout=0.1),
     "half_separable": dict(stride=2, head=2, separable=True),
-    "half_64_separable": dict(stride=2, head=2, width=4 / 3, separable=True),
     "half_32_s32": dict(stride=2, head=2, width=2 / 3, spatial=32),
-    "half_rising": dict(stride=2, head=2, widths=(2 / 3, 4 / 3, 4 / 3), spatial=32),
     "quarter": dict(stride=4, head=4, width=2, spatial=32),
     "narrow_top": dict(widths=(1 / 3, 1, 1, 1), spatial=32),
-    "skip": dict(stride=2, spatial=32, skip=12),
     "fast_drop": dict(widths=(1 / 3, 1, 1, 1), separable=True, dropout=0.1),
-    "fast_24_drop": dict(widths=(1 / 2, 1, 1, 1), separable=True, dropout=0.1),
     "half_top_thin_drop": dict(widths=(1 / 2, 1, 1, 1), separable=True, dropout=0.1, thin=True),
 }
 BUILT_IN = {"paper": {}, "fast": dict(spatial_convolution="separable")}  # arguments of build_network beside the recipe's
 
 
-def build(image_shape, landmarks, recipe, *, stride=1, head_kernel=3, widths, dropout, spatial, separable=False, skip=0, thin=False):
+def build(image_shape, landmarks, recipe, *, stride=1, head_kernel=3, widths, dropout, spatial, separable=False, thin=False):
     """h = h_LA * h_SC as :func:`scn_tf.models.scn.build_scn`, with a local part of any width, stride and head.
 
     Args:
@@ -64,7 +68,6 @@ def build(image_shape, landmarks, recipe, *, stride=1, head_kernel=3, widths, dr
         spatial: channels of the spatial part.
         separable: whether its wide kernels are a column and a row each.
         thin: whether the finest level has one convolution, that of its skip, in place of three.
-        skip: channels of a convolution at full resolution that the head sees beside the coarser features; 0: none.
     """
     dims = len(image_shape) - 1
     image = keras.Input(image_shape, name="image")
@@ -74,12 +77,8 @@ def build(image_shape, landmarks, recipe, *, stride=1, head_kernel=3, widths, dr
     def project(tensor, channels, name):
         return tensor if tensor.shape[-1] == channels else conv(channels, 1, dims, name=name, activation=None)(tensor)
 
-    if skip:
-        full = conv(skip, 3, dims, name="la_full")(image)
-        tensor = conv(widths[0], 3, dims, name="la_stem")(average_pooling(dims, stride, name="la_full_pool")(full))
-    else:
-        tensor = conv_layer(widths[0], 3 * stride, strides=stride, padding="same", kernel_initializer="he_normal", name="la_stem")(image)
-        tensor = layers.LeakyReLU(negative_slope=0.1)(tensor)
+    tensor = conv_layer(widths[0], 3 * stride, strides=stride, padding="same", kernel_initializer="he_normal", name="la_stem")(image)
+    tensor = layers.LeakyReLU(negative_slope=LEAKY_SLOPE)(tensor)
     skips = []
     for level, width in enumerate(widths):
         if level > 0:
@@ -94,10 +93,7 @@ def build(image_shape, landmarks, recipe, *, stride=1, head_kernel=3, widths, dr
     for level in reversed(range(len(widths) - 1)):
         tensor = linear_upsampling(name=f"la_{level}_up")(project(tensor, widths[level], f"la_{level}_project"))
         tensor = layers.Add(name=f"la_{level}_add")([tensor, skips[level]])
-    if skip:
-        tensor = linear_upsampling(stride, name="la_full_up")(project(tensor, skip, "la_full_project"))
-        tensor = layers.Add(name="la_full_add")([tensor, conv(skip, 3, dims, name="la_full_parallel")(full)])
-    if stride == 1 or skip:
+    if stride == 1:
         local = head(landmarks, 3, dims, name="local_appearance")(tensor)
     else:
         local = transposed(
@@ -111,30 +107,13 @@ def build(image_shape, landmarks, recipe, *, stride=1, head_kernel=3, widths, dr
         )(tensor)
 
     kernel, pooling = recipe["spatial_kernel"], recipe["spatial_pooling"]
+    last, before = ((*[1] * (dims - 1), kernel), range(dims - 1)) if separable else (kernel, range(0))
     tensor = average_pooling(dims, pooling, name="sc_pool")(local)
     for index in range(1, 4):
-        for axis in range(dims if separable else 1):
-            size = tuple(kernel if a == axis else 1 for a in range(dims)) if separable else kernel
-            last = not separable or axis == dims - 1
-            name = f"sc_conv{index}_{axis}"
-            tensor = conv_layer(spatial, size, padding="same", kernel_initializer="he_normal", name=name)(tensor)
-            tensor = layers.LeakyReLU(negative_slope=0.1)(tensor) if last else tensor
-    if separable:
-        for axis in range(dims - 1):
-            size = tuple(kernel if a == axis else 1 for a in range(dims))
-            tensor = conv_layer(spatial, size, padding="same", kernel_initializer="he_normal", name=f"sc_head_{axis}")(tensor)
-        size = tuple(kernel if a == dims - 1 else 1 for a in range(dims))
-        tensor = conv_layer(
-            landmarks,
-            size,
-            padding="same",
-            activation="tanh",
-            dtype="float32",
-            name="sc_head",
-            kernel_initializer=keras.initializers.TruncatedNormal(stddev=HEAD_STDDEV),
-        )(tensor)
-    else:
-        tensor = head(landmarks, kernel, dims, name="sc_head", activation="tanh")(tensor)
+        tensor = along_axes(spatial, kernel, dims, name=f"sc_conv{index}", axes=before)(tensor)
+        tensor = conv(spatial, last, dims, name=f"sc_conv{index}")(tensor)
+    tensor = along_axes(spatial, kernel, dims, name="sc_head", axes=before)(tensor)
+    tensor = head(landmarks, last, dims, name="sc_head", activation="tanh")(tensor)
     spatial_map = cubic_upsampling(pooling, dtype="float32", name="spatial_configuration")(tensor)
     return keras.Model(image, layers.Multiply(dtype="float32", name="heatmaps")([local, spatial_map]))
 
@@ -170,7 +149,6 @@ def candidate(name, recipe):
         dropout=min(row.get("dropout", 1), recipe["dropout"]),
         spatial=round(row.get("spatial", 48) / 48 * recipe["spatial_filters"]),
         separable=row.get("separable", False),
-        skip=round(row.get("skip", 0) / 48 * filters),
         thin=row.get("thin", False),
     )
 
@@ -208,7 +186,9 @@ def prepare(options):
     dataset = open_dataset(options.root)
     settings = settings.resolved(dataset.description.dims)
     train, model = settings.train, settings.model
-    found = {name: pipeline.examples(dataset, dataset.split(name), settings) for name in (settings.data.train_split, settings.data.val_split)}
+    found = {
+        name: pipeline.examples(dataset, dataset.split(name), settings) for name in (settings.data.train_split, settings.data.val_split)
+    }
     training, validation = found.values()
     arrays = {"images": np.stack([one["image"] for one in training.as_numpy_iterator()]).astype("float16")}
     seen = list(validation.as_numpy_iterator())
@@ -344,7 +324,9 @@ def train_one(path, name, seed, out, *, precision, epochs=None):
     images = jnp.array(data["images"])
     draws = {key.removeprefix(f"seed{seed}_"): data[key] for key in data.files if key.startswith(f"seed{seed}_")}
     state = tuple([v.value for v in group] for group in (network.trainable_variables, network.non_trainable_variables, optimizer.variables))
-    own = [next(i for i, v in enumerate(optimizer.variables) if v is one) for one in getattr(optimizer, "_model_variables_moving_average", [])]
+    own = [
+        next(i for i, v in enumerate(optimizer.variables) if v is one) for one in getattr(optimizer, "_model_variables_moving_average", [])
+    ]
     unseen = [v.value for v in judge.non_trainable_variables]
     result = dict(
         set=recipe["config"],
@@ -415,10 +397,13 @@ def train(options):
 
 def table(options):
     """Mean over the seeds of every set and network, with the operations relative to the paper's network."""
-    runs = [json.loads(file.read_text()) for file in sorted(Path(options.out).glob("*.json"))]
+    files = sorted(Path(options.out).glob("*.json*"))
+    runs = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     runs = [one for one in runs if one.get("best")]
     base = {one["set"]: one["operations"] for one in runs if one["network"] == "paper"}
-    print("| set | network | operations | of the paper's | weights | seeds, epochs | best mm by seed | mean best | mean last | within 2 mm |")
+    print(
+        "| set | network | operations | of the paper's | weights | seeds, epochs | best mm by seed | mean best | mean last | within 2 mm |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for key in sorted({(one["set"], one["network"]) for one in runs}):
         those = [one for one in runs if (one["set"], one["network"]) == key]
@@ -433,7 +418,7 @@ def table(options):
         )
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("prepare")
@@ -470,7 +455,7 @@ def main():
     one.add_argument("--rounds", type=int, default=9)
     one.add_argument("--precision", default="mixed_bfloat16")
     one.set_defaults(run=clock)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     options.run(options)
 
 

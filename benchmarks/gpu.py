@@ -164,9 +164,7 @@ def keras_network(height, width, filters, precision):
     """A network without dropout, and its optimizer."""
     keras.utils.set_random_seed(1)
     with dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32"):
-        network = scn_tf.build_network(
-            "scn", landmarks=LANDMARKS, image_size=(height, width), filters=filters, dropout=0.0, preset="small"
-        )
+        network = scn_tf.build_network("scn", landmarks=LANDMARKS, image_size=(height, width), filters=filters, dropout=0.0, preset="small")
     optimizer = keras.optimizers.Adam(1e-4)
     optimizer.build(network.trainable_variables)
     return network, optimizer
@@ -257,7 +255,7 @@ def devices():
     return names
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=4, help="images of a step")
     parser.add_argument("--many", type=int, default=8, help="images of a prediction")
@@ -265,7 +263,7 @@ def main():
     parser.add_argument("--precisions", nargs="+", default=PRECISIONS, choices=PRECISIONS)
     parser.add_argument("--small", action="store_true", help="a trial of a few seconds: 32 x 48 pixels, 4 filters")
     parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     sizes = [(32, 48, 4)] if options.small else CASES
     cases = [(*size, precision) for size in sizes for precision in options.precisions]
     result = {"machine": devices(), "batch": options.batch, "many": options.many, "rows": []}

@@ -59,7 +59,6 @@ MODEL_PRESETS: dict[str, dict[str, Any]] = {
         dropout={2: 0.25, 3: 0.0},
         spatial_kernel={2: 11, 3: 5},
         spatial_pooling={2: 8, 3: 4},
-        spatial_filters={2: 48, 3: 32},
         spatial_convolution="separable",
     ),
 }
