@@ -10,7 +10,16 @@ from scn_tf.types import Sizes
 if TYPE_CHECKING:
     from scn_tf.environment.backend import keras
 
-OPTIONAL = ("filters", "levels", "dropout", "spatial_filters", "spatial_kernel", "spatial_pooling")
+OPTIONAL = (
+    "filters",
+    "finest_filters",
+    "levels",
+    "dropout",
+    "spatial_filters",
+    "spatial_kernel",
+    "spatial_pooling",
+    "spatial_convolution",
+)
 
 
 def build_network(
@@ -22,11 +31,13 @@ def build_network(
     channels: int = 1,
     preset: str = "paper",
     filters: int | None = None,
+    finest_filters: int | None = None,
     levels: int | None = None,
     dropout: float | None = None,
     spatial_filters: int | None = None,
     spatial_kernel: int | None = None,
     spatial_pooling: int | None = None,
+    spatial_convolution: str | None = None,
 ) -> "keras.Model":
     """Build a heatmap regression network.
 
@@ -40,12 +51,14 @@ def build_network(
         landmarks: number of landmarks N.
         image_size: (H, W) or (D, H, W) in array order; the preset's if None.
         channels: image channels C.
-        preset: ``"paper"``, ``"small"`` or ``"tiny"``: values of the arguments below that are None. A U-Net always has 5 levels and
-            no dropout.
+        preset: ``"paper"``, ``"small"``, ``"tiny"`` or ``"fast"``: values of the arguments below that are None. A U-Net always has 5
+            levels and no dropout.
         filters: channels of every convolution.
+        finest_filters: channels at full resolution; ``filters`` if neither this nor the preset says more.
         levels: resolutions of the local appearance part or U-Net.
         dropout: dropout rate.
         spatial_filters, spatial_kernel, spatial_pooling: of the spatial configuration part. Networks without one ignore them.
+        spatial_convolution: ``"full"``, or ``"separable"``: a kernel along each axis in place of each whole one.
 
     Returns:
         Functional ``keras.Model`` from image (B, [D,] H, W, C) to heatmaps (B, [D,] H, W, N).
@@ -57,12 +70,14 @@ def build_network(
         raise ValueError(f"dims must be 2 or 3, received {dims!r}.")
     given = dict(
         filters=filters,
+        finest_filters=finest_filters,
         levels=levels,
         dropout=dropout,
         image_size=image_size,
         spatial_filters=spatial_filters,
         spatial_kernel=spatial_kernel,
         spatial_pooling=spatial_pooling,
+        spatial_convolution=spatial_convolution,
     )
     # The same checks as for a config file.
     config = ModelConfig.model_validate(dict(name=name, preset=preset, **{key: value for key, value in given.items() if value is not None}))

@@ -51,6 +51,16 @@ MODEL_PRESETS: dict[str, dict[str, Any]] = {
         spatial_kernel={2: 11, 3: 5},
         spatial_pooling={2: 8, 3: 4},
     ),
+    "fast": dict(  # a third of the operations of the same network at one width (docs/research/fast.md)
+        image_size={2: (352, 256), 3: (64, 64, 64)},
+        filters={2: 48, 3: 16},
+        finest_filters={2: 16, 3: 8},
+        levels={2: 4, 3: 3},
+        dropout={2: 0.25, 3: 0.0},
+        spatial_kernel={2: 11, 3: 5},
+        spatial_pooling={2: 8, 3: 4},
+        spatial_convolution="separable",
+    ),
 }
 
 # The released settings belong to a loss that is a plain sum; see scn_tf/heatmaps/losses.
@@ -120,15 +130,19 @@ class ModelConfig(Section):
     """The network and its input."""
 
     name: Annotated[str, OneOf(MODELS)] = Field("scn", description="the network or other system to train")
-    preset: Literal["paper", "small", "tiny"] = Field("tiny", description="preset for the unset fields of this section")
+    preset: Literal["paper", "small", "tiny", "fast"] = Field("tiny", description="preset for the unset fields of this section")
     image_size: Size | None = Field(None, description="sides of the network's input in array order: H W or D H W")
     spacing_mm: float | None = Field(None, ge=1e-6, le=1e6, description="mm per input pixel; none: the image fills the input")
     filters: int | None = Field(None, ge=1, le=4096, description="channels of every convolution")
+    finest_filters: int | None = Field(None, ge=1, le=4096, description="channels at full resolution; none: as many as filters")
     levels: int | None = Field(None, ge=1, le=8, description="resolutions of the local appearance part or U-Net")
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="dropout rate")
     spatial_filters: int | None = Field(None, ge=1, le=4096, description="channels of the spatial part; none: as many as filters")
     spatial_kernel: int | None = Field(None, ge=1, le=255, description="kernel side of the spatial part, odd")
     spatial_pooling: int | None = Field(None, ge=1, le=1024, description="reduction of resolution in the spatial part")
+    spatial_convolution: Literal["full", "separable"] | None = Field(
+        None, description="full: whole kernels in the spatial part; separable: a kernel along each axis instead; none: full"
+    )
 
     @property
     def fills_input(self) -> bool:
@@ -145,7 +159,9 @@ class ModelConfig(Section):
         for key, value in {**MODEL_PRESETS[self.preset], **row.defaults}.items():
             if values[key] is None:
                 values[key] = value[dims] if isinstance(value, dict) else value
+        values["finest_filters"] = values["finest_filters"] or values["filters"]
         values["spatial_filters"] = values["spatial_filters"] or values["filters"]
+        values["spatial_convolution"] = values["spatial_convolution"] or "full"
         if len(values["image_size"]) != dims:
             raise ValueError(f"model.image_size: expected {dims} sides ({'D H W'[-2 * dims + 1 :]}), received {values['image_size']}.")
         if values["spatial_kernel"] % 2 == 0:

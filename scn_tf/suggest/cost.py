@@ -29,6 +29,8 @@ class Shape:
         spatial_filters: channels of the spatial part; 0: there is none.
         spatial_kernel: kernel side of the spatial part.
         spatial_pooling: reduction of resolution in the spatial part.
+        finest_filters: channels at full resolution; None: ``filters``.
+        separable: whether the spatial part has a kernel along each axis instead of whole ones.
     """
 
     image_size: tuple[int, ...]
@@ -38,6 +40,8 @@ class Shape:
     spatial_filters: int
     spatial_kernel: int
     spatial_pooling: int
+    finest_filters: int | None = None
+    separable: bool = False
 
     @property
     def dims(self) -> int:
@@ -52,24 +56,39 @@ class Shape:
     @property
     def products(self) -> float:
         """Products of all convolutions on one image."""
-        dims, filters, maps = self.dims, self.filters, self.landmarks
-        local = 3**dims * (3 * filters**2 * self.features / max(filters, 1) + filters * (1 + maps) * self.pixels)
+        dims, filters, finest, maps = self.dims, self.filters, self.finest, self.landmarks
+        local = 3**dims * (3 * (filters**2 * self.coarser + finest**2 * self.pixels) + finest * (1 + maps) * self.pixels)
         if not self.spatial_filters:
             return WITHOUT_SPATIAL_PART * local
         cells = self.pixels / self.spatial_pooling**dims
-        return local + self.spatial_kernel**dims * 2 * self.spatial_filters * (maps + self.spatial_filters) * cells
+        return local + self.taps * 2 * self.spatial_filters * (maps + self.spatial_filters) * cells
 
     @property
     def features(self) -> float:
         """Values of one layer of the local part, over all its resolutions."""
-        return self.filters * self.pixels * sum(0.5 ** (self.dims * level) for level in range(self.levels))
+        return self.finest * self.pixels + self.filters * self.coarser
+
+    @property
+    def finest(self) -> int:
+        """Channels at full resolution."""
+        return self.finest_filters or self.filters
+
+    @property
+    def coarser(self) -> float:
+        """Pixels of all resolutions but the full one."""
+        return self.pixels * sum(0.5 ** (self.dims * level) for level in range(1, self.levels))
+
+    @property
+    def taps(self) -> int:
+        """Weights of a kernel of the spatial part between two channels."""
+        return self.dims * self.spatial_kernel if self.separable else self.spatial_kernel**self.dims
 
     @property
     def weights(self) -> float:
         """Trainable weights, about."""
         dims, spatial = self.dims, self.spatial_filters
         local = 3**dims * self.filters * (3 * self.levels * self.filters + self.landmarks)
-        return local + self.spatial_kernel**dims * 2 * spatial * (self.landmarks + spatial)
+        return local + self.taps * 2 * spatial * (self.landmarks + spatial)
 
 
 def seconds(shape: Shape, machine: Machine, batch_size: int = 1) -> float:

@@ -70,6 +70,8 @@ def layouts(facts: Facts, given: ModelConfig, *, with_spacing: bool) -> Iterator
                 spatial_filters=spatial if "spatial_pooling" in models.options(given.name) else 0,
                 spatial_kernel=fields["spatial_kernel"],
                 spatial_pooling=fields["spatial_pooling"],
+                finest_filters=fixed.get("finest_filters"),
+                separable=fixed.get("spatial_convolution") == "separable",
             )
             yield Layout(shape, spacing, pixel, across)
 

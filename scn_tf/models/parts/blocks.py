@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING
 from scn_tf.environment.backend import keras, layers
 
 if TYPE_CHECKING:
+    from scn_tf.types import Sizes
+
     Apply = Callable[[keras.KerasTensor], keras.KerasTensor]
 
 LEAKY_SLOPE = 0.1
 HEAD_STDDEV = 1e-4  # heads start near zero: the product of the two maps does as well
 
 
-def conv(filters: int, kernel: int, dims: int, *, name: str, activation: str | None = "leaky") -> Apply:
-    """Convolution of the body: He-normal weights, zero bias, LeakyReLU 0.1."""
+def conv(filters: int, kernel: int | Sizes, dims: int, *, name: str, activation: str | None = "leaky") -> Apply:
+    """Convolution of the body: He-normal weights, zero bias, LeakyReLU 0.1. ``kernel``: its side, or its sides in array order."""
     layer = {2: layers.Conv2D, 3: layers.Conv3D}[dims]
 
     def apply(tensor: keras.KerasTensor) -> keras.KerasTensor:
         # On processors with AVX-512-BF16, oneDNN's gradient of a 3D kernel in bfloat16 reads and writes beyond its memory
         # where a volume has fewer planes than the kernel: NaN, or the process aborts.
-        thin = dims == 3 and tensor.shape[1] < kernel
+        thin = dims == 3 and tensor.shape[1] < (kernel if isinstance(kernel, int) else kernel[0])
         dtype = "float32" if thin else None
         tensor = layer(filters, kernel, padding="same", kernel_initializer="he_normal", dtype=dtype, name=name)(tensor)
         if activation == "leaky":
@@ -36,8 +38,25 @@ def conv(filters: int, kernel: int, dims: int, *, name: str, activation: str | N
     return apply
 
 
+def along_axes(filters: int, kernel: int, dims: int, *, name: str, axes: range) -> Apply:
+    """Linear convolutions along one axis after another.
+
+    Args:
+        filters, kernel, dims, name: as of :func:`conv`.
+        axes: of the array, 0 for the first of ([D,] H, W).
+    """
+
+    def apply(tensor: keras.KerasTensor) -> keras.KerasTensor:
+        for axis in axes:
+            line = tuple(kernel if other == axis else 1 for other in range(dims))
+            tensor = conv(filters, line, dims, name=f"{name}_axis{axis}", activation=None)(tensor)
+        return tensor
+
+    return apply
+
+
 def head(
-    num_maps: int, kernel: int, dims: int, *, name: str, activation: str | None = None, stddev: float | None = HEAD_STDDEV
+    num_maps: int, kernel: int | Sizes, dims: int, *, name: str, activation: str | None = None, stddev: float | None = HEAD_STDDEV
 ) -> keras.Layer:
     """Convolution to one map per landmark. With ``stddev`` None, its weights start He-normal.
 
