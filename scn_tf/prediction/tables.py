@@ -55,11 +55,10 @@ class Written(NamedTuple):
     left_out: list[str]
 
 
-def record(key: str, image_id: str, prediction: Prediction, facts: ImageFacts) -> dict[str, Any]:
-    """What a journal keeps of a prediction, JSON values. :func:`restored` reads it."""
+def record(image_id: str, prediction: Prediction, facts: ImageFacts) -> dict[str, Any]:
+    """What is kept of a prediction, JSON values. :func:`restored` reads it."""
     frame = facts.physical_from_pixel
     return {
-        "key": key,
         "id": image_id,
         "points": np.asarray(prediction.landmarks, float).tolist(),
         "scores": np.asarray(prediction.scores, float).tolist(),
