@@ -29,9 +29,12 @@ from scn_tf.prediction.outputs import Outputs
 from scn_tf.storage.files import counted
 from scn_tf.types import PathName, Vector
 
-PROGRAM = (
-    "from scn_tf.environment.lean import import_tensorflow; import_tensorflow(); from scn_tf.prediction.processes import serve; serve()"
-)
+PROGRAM = """
+from scn_tf.environment.lean import import_tensorflow
+import_tensorflow()
+from scn_tf.prediction.processes import serve
+serve()
+"""
 BATCHES = 4  # of a request: few, since the images of a killed process are done again
 TRIES = 2  # for the images of a request together; then each is tried alone
 SECONDS = 600  # for an image, as for reading one

@@ -150,12 +150,13 @@ def _json_lines(found: Iterable[Found], about: Written, origin: Callable[[Path],
     yield json.dumps(head)[:-1] + ', "images": ['
     comma = "\n"
     for one in found:
-        yield comma + json.dumps(_json_image(one, about, origin))
+        yield comma + json.dumps(image_as_json(one, about, origin))
         comma = ",\n"
     yield f'\n], "left_out": {json.dumps(about.left_out)}}}\n'
 
 
-def _json_image(one: Found, about: Written, origin: Callable[[Path], str]) -> dict[str, Any]:
+def image_as_json(one: Found, about: Written, origin: Callable[[Path], str] = str) -> dict[str, Any]:
+    """An image of a JSON table. ``origin`` gives the name of its file."""
     axes = ("x", "y", "z")[: about.dims]
     landmarks = []
     for number, (name, point, score) in enumerate(zip(about.names, one.points, one.scores, strict=True)):
