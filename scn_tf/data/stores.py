@@ -74,6 +74,13 @@ def read(url: str) -> bytes:
         return store.cat_file(path)
 
 
+def exists(url: str) -> bool:
+    """Whether there is such a file."""
+    store, path = _opened(url)
+    with _errors_named(url):
+        return bool(store.exists(path))
+
+
 def fetch(url: str, target: Path) -> None:
     """Copy a file of a store to this machine.
 

@@ -57,14 +57,17 @@ def each(
 
 
 def _client(stack: contextlib.ExitStack, scheduler: str | None, processes: int) -> Any:
+    import dask
     import distributed
 
     try:
         if scheduler is not None:
             return distributed.Client(scheduler)
         threads = cores.threads_of_each(processes)
+        # Dask would give up a worker whose successor needs longer to start than this, and then wait forever for another.
+        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}))
         cluster = distributed.LocalCluster(
-            n_workers=processes, threads_per_worker=1, dashboard_address=None, memory_limit=0, env=cores.variables(threads)
+            n_workers=processes, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit=0, env=cores.variables(threads)
         )
         return distributed.Client(stack.enter_context(cluster))
     except Error:

@@ -55,6 +55,13 @@ class Parts:
         self.following = max(done, default=-1) + 1
         return self._ids(PREDICTIONS, done), self._ids(ERRORS, done)
 
+    def counts(self, number: int) -> tuple[int, int] | None:
+        """Numbers of images with and without an answer of a partition; None if it is not done."""
+        if not stores.exists(self._part(PREDICTIONS, number)):
+            return None
+        with_answer, without = (len(stores.read_parquet(self._part(kind, number), ["id"])) for kind in (PREDICTIONS, ERRORS))
+        return with_answer, without
+
     def _ids(self, kind: str, numbers: set[int]) -> set[str]:
         try:
             return {row["id"] for number in numbers for row in stores.read_parquet(self._part(kind, number), ["id"])}

@@ -46,7 +46,9 @@ class Partition(NamedTuple):
 
 
 def predict_partition(job: Job, partition: Partition) -> tuple[int, int]:
-    """Find the landmarks of a partition and write its files. A second call writes the same files again.
+    """Find the landmarks of a partition and write its files, unless they are there.
+
+    A cluster calls it again if the worker is killed before anybody has taken the result.
 
     Returns:
         numbers of images with and without an answer.
@@ -55,6 +57,8 @@ def predict_partition(job: Job, partition: Partition) -> tuple[int, int]:
         CheckpointError: the worker has no such model, or another one of this path.
         WriteError: a file cannot be written.
     """
+    if (counts := Parts(job.out).counts(partition.number)) is not None:
+        return counts
     predictor = _opened(job.model, job.checksum)
     info, by_id = predictor.info, {one.id: one for one in partition.items}
     about = Written(info.name, job.checksum, info.landmarks, info.dims, [])
