@@ -3,12 +3,13 @@
 import contextlib
 import itertools
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 from scn_tf.data.stores import EXTRA
 from scn_tf.environment import cores
 from scn_tf.environment.extras import needs_extra
-from scn_tf.errors import ConfigError, Error
+from scn_tf.errors import ConfigError
 from scn_tf.storage.files import first_line
 
 UNDER_WAY = 1000  # tasks that the scheduler knows at a time
@@ -33,7 +34,7 @@ def each(
         (task, result) as they come; the result is None if every worker that took the task was killed.
 
     Raises:
-        ConfigError: the cluster does not answer.
+        ConfigError: the cluster does not answer, or it ends.
         Error: the function raised it.
         MissingExtra: the library is not installed.
     """
@@ -54,6 +55,8 @@ def each(
                 yield task, future.result()
             except distributed.KilledWorker:
                 yield task, None
+            except CancelledError:
+                raise ConfigError("`scheduler`: the cluster has ended. `resume` continues with what is left.") from None
 
 
 def _client(stack: contextlib.ExitStack, scheduler: str | None, processes: int) -> Any:
@@ -70,7 +73,5 @@ def _client(stack: contextlib.ExitStack, scheduler: str | None, processes: int) 
             n_workers=processes, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit=0, env=cores.variables(threads)
         )
         return distributed.Client(stack.enter_context(cluster))
-    except Error:
-        raise
     except (OSError, ValueError, RuntimeError) as error:  # OSError: its time is over
         raise ConfigError(f"`scheduler`: no cluster at {scheduler or 'this machine'} ({first_line(error)}).") from None
