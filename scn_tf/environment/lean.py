@@ -1,7 +1,7 @@
 """Import of TensorFlow for a program that is ours alone, without libraries that it never needs.
 
 TensorFlow imports Keras. Where they are installed, both import libraries for functions that no command calls: conversion from JAX,
-galleries of pictures, scikit-learn estimators. That takes two fifths of the time. Whoever imports ``scn_tf`` has them as always.
+galleries of pictures, scikit-learn estimators. That takes two fifths of the time. Programs that import ``scn_tf`` have them as always.
 """
 
 import importlib.machinery

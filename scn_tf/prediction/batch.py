@@ -65,7 +65,7 @@ def predict_batch(
         :class:`Result`.
 
     Raises:
-        CheckpointError: see :func:`scn_tf.predict.load`; or a worker finds no such model.
+        CheckpointError: see :func:`scn_tf.predict.load`; or a worker lacks the model.
         ConfigError: a number is less than 1, or the cluster does not answer.
         ImageError: see :func:`scn_tf.prediction.listing.read`.
         MissingExtra: a library of the extra ``batch`` is not installed.

@@ -139,7 +139,7 @@ class _Crew:
         return found[0] if found else Answer(one, None, lost)
 
     def _asked(self, number: int, sources: Sequence[Source | None]) -> list[Answer] | None:
-        """Answers of a process. None if it ended without; empty if nobody wants them any more."""
+        """Answers of a process. None if it ended without; empty if the caller has stopped."""
         if self._closed:
             return []
         todo = [one for one in sources if one is not None]

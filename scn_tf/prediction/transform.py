@@ -48,13 +48,13 @@ class Partition(NamedTuple):
 def predict_partition(job: Job, partition: Partition) -> tuple[int, int]:
     """Find the landmarks of a partition and write its files, unless they are there.
 
-    A cluster calls it again if the worker is killed before anybody has taken the result.
+    A cluster calls it again if the worker is killed before the result was taken.
 
     Returns:
         numbers of images with and without an answer.
 
     Raises:
-        CheckpointError: the worker has no such model, or another one of this path.
+        CheckpointError: the worker lacks the model, or has another one of this path.
         WriteError: a file cannot be written.
     """
     if (counts := Parts(job.out).counts(partition.number)) is not None:
