@@ -108,6 +108,32 @@ def test_a_batch_answers_like_predict_and_has_one_row_an_image_after_a_worker_wa
     assert "was begun with another images." in capsys.readouterr().err
 
 
+def test_an_image_that_ends_every_worker_has_an_error_and_an_interrupted_batch_continues(calibrated_2d, folder, memory, monkeypatch):
+    """The cluster is this process, where no image ends a worker: it says so of two partitions, and is interrupted once."""
+    from scn_tf.prediction.batch import predict_batch
+
+    called = []
+
+    def each(function, tasks, *, scheduler, processes):
+        for task in tasks:
+            called.append([item.id for item in task.items])
+            if "hand_007" in called[-1] and len(called) < 5:
+                raise KeyboardInterrupt
+            yield task, None if "hand_003" in called[-1] else function(task)
+
+    monkeypatch.setattr(cluster, "each", each)
+    with pytest.raises(KeyboardInterrupt):
+        predict_batch(calibrated_2d, str(folder), "memory://out", partition=3)
+    result = predict_batch(calibrated_2d, str(folder), "memory://out", partition=4, resume=True)
+    assert (result.found, result.failed, result.resumed) == (9, 2, 3)
+    found, errors = rows("memory://out", "predictions"), rows("memory://out", "errors")
+    assert sorted(row["id"] for row in found) == [f"hand_00{number}" for number in range(10) if number != 3]
+    assert {row["id"]: row["error"].partition(": ")[2] for row in errors}["hand_003"].startswith("ends every worker that reads it")
+    assert sorted(row["id"] for row in errors) == ["hand_003", "hand_004b"]
+    assert called[:3] == [["hand_000", "hand_001", "hand_002"], ["hand_003", "hand_004", "hand_004b"], ["hand_005", "hand_006", "hand_007"]]
+    assert called[-4:] == [["hand_003"], ["hand_004"], ["hand_004b"], ["hand_005"]]
+
+
 @SLOW
 def test_a_thousand_images_have_a_row_each_after_a_worker_was_killed(calibrated_2d, tmp_path):
     from PIL import Image

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -85,7 +86,7 @@ def predict_batch(
     found, failed = parts.begin(stated, resume=resume)
     numbers, call = itertools.count(parts.following), functools.partial(transform.predict_partition, job)
     todo = [one for one in items if one.id not in found | failed]
-    count, totals = progress(len(items), len(items) - len(todo)), [len(found), len(failed)]
+    count, totals = progress(len(items), len(items) - len(todo)), Counter(found=len(found), failed=len(failed))
 
     def run(images: list[Item], size: int) -> list[Item]:
         """Do images in partitions of a size; returns those whose workers were killed again and again."""
@@ -94,8 +95,7 @@ def predict_batch(
             if result is None:
                 lost += task.items
                 continue
-            for kind, number in enumerate(result):
-                totals[kind] += number
+            totals.update(found=result[0], failed=result[1])
             count(len(task.items))
         return lost
 
@@ -103,9 +103,9 @@ def predict_batch(
     for item in run(lost, 1) if lost else []:
         row = transform.error_row(item, f"{visible(item.source)}: {LOST}")
         transform.write(job, next(numbers), [], [row], Written(info.name, checksum, info.landmarks, info.dims, []))
-        totals[1] += 1
+        totals["failed"] += 1
         count(1)
-    return Result(*totals, len(items) - len(todo), len(left_out))
+    return Result(totals["found"], totals["failed"], len(items) - len(todo), len(left_out))
 
 
 def _partitions(images: Sequence[Item], size: int, numbers: Iterator[int]) -> Iterator[Partition]:

@@ -48,6 +48,7 @@ def read(given: str, *, dims: int) -> tuple[list[Item], list[str]]:
         MissingExtra: a library for the store is not installed.
     """
     ending = PurePosixPath(given).suffix.lower()
+    found: list[tuple[str | None, str]]
     if ending == LIST:
         found = [(None, line.strip()) for line in stores.read(given).decode().splitlines() if line.strip()]
     elif ending in TABLES or _holds_parquet(given):
