@@ -47,7 +47,7 @@ golden: tests/golden/make_golden.py
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; ok = (3, 11) <= v <= (3, 13); ok or sys.exit("error: scn_tf needs Python 3.11, 3.12 or 3.13, this is %d.%d. Name another one: make PYTHON=python3.12 ..." % v)'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[all,test]'
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[all,batch,test]'
 	@touch $(READY)
 
 $(DOCS_READY): $(READY)

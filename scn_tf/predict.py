@@ -106,6 +106,16 @@ def load(path: PathName) -> Predictor:
     return Predictor(*(opening.open_run(found) if form is None else reading.localizer(found, form)))
 
 
+def read_info(path: PathName) -> ModelInfo:
+    """Facts of the model that :func:`load` opens for a path.
+
+    Raises:
+        CheckpointError, ConversionError, MissingExtra: see :func:`load`.
+    """
+    found, form = _found(Path(path))
+    return opening.read_info(found) if form is None else reading.localizer(found, form)[1]
+
+
 def identity(path: PathName) -> str:
     """SHA-256 of the model that :func:`load` opens for a path, hexadecimal: of its file, or of all files of its folder.
 

@@ -59,7 +59,7 @@ def test_points_of_a_slice_lie_at_its_place_in_space(name, direction, tmp_path, 
 def steps_record(pixels, facts):
     """A prediction after its way through the journal."""
     prediction = steps.Prediction(pixels, np.ones(len(pixels)), ("p", "q"), "pixel", pixels, None)
-    return tables.restored(json.loads(json.dumps(tables.record("k", "a", prediction, facts))), facts.path)
+    return tables.restored(json.loads(json.dumps(tables.record("a", prediction, facts))), facts.path)
 
 
 def test_an_image_with_a_pixel_size_and_no_frame_lies_at_the_origin(tmp_path):

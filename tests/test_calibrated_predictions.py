@@ -101,7 +101,7 @@ def test_a_point_is_doubtful_with_twice_the_usual_error_of_its_landmark(stated_2
 def found_of(estimates, image_id="a"):
     prediction = Prediction(np.full((3, 2), 5.0), np.array([0.9, 0.02, 0.8]), NAMES, "pixel", np.full((3, 2), 5.0), None, {}, estimates)
     facts = ImageFacts(Path(f"{image_id}.png"), (50, 41), (1.0, 1.0), None)
-    return tables.restored(json.loads(json.dumps(tables.record("k", image_id, prediction, facts))), facts.path)
+    return tables.restored(json.loads(json.dumps(tables.record(image_id, prediction, facts))), facts.path)
 
 
 def test_what_a_model_states_survives_the_journal():

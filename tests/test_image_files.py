@@ -243,5 +243,5 @@ def test_a_decoder_that_cannot_be_started_is_not_blamed_on_the_file(tmp_path, mo
     path = dicom_files.write(tmp_path / "good.dcm", GREY)
     monkeypatch.setattr(sys, "executable", program)
     monkeypatch.setattr(workers, "_idle", {})
-    with pytest.raises(images.ImageError, match=r"good\.dcm: cannot be read.*process for its decoder"):
+    with pytest.raises(images.ImageError, match=r"good\.dcm: cannot be read.*process"):
         images.read_image(path, dims=2)

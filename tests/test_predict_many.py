@@ -12,7 +12,7 @@ import scn_tf
 from scn_tf import cli, export, predict
 from scn_tf.data import images
 from scn_tf.errors import WriteError
-from scn_tf.prediction import run, steps, streaming
+from scn_tf.prediction import answers, steps, streaming
 from scn_tf.prediction.outputs import writing_formats
 from scn_tf.storage import journal
 from scn_tf.storage.journal import Journal
@@ -168,7 +168,7 @@ def interrupt(monkeypatch, after):
             if number == after:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "stream", interrupted)
+    monkeypatch.setattr(answers, "stream", interrupted)
 
 
 def count_reads(monkeypatch):

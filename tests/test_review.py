@@ -9,7 +9,7 @@ import pytest
 
 import scn_tf
 from scn_tf import cli
-from scn_tf.prediction import review, run
+from scn_tf.prediction import answers, review
 from scn_tf.runs import checkpoints
 from scn_tf.types import Estimates
 from tests.calibrated import calibrated, seeing
@@ -122,9 +122,9 @@ def test_a_finished_table_is_reviewed_later_without_computing_it_again(calibrate
     out = ["predict", str(calibrated_2d), str(folder), "--out", str(tmp_path / "p.csv")]
     assert cli.main(out) == 0
     before = (tmp_path / "p.csv").read_bytes()
-    todo, original = [], run.stream
+    todo, original = [], answers.stream
     monkeypatch.setattr(
-        run, "stream", lambda locate, info, sources, **more: todo.append(sources) or original(locate, info, sources, **more)
+        answers, "stream", lambda locate, info, sources, **more: todo.append(sources) or original(locate, info, sources, **more)
     )
     assert reviewed(calibrated_2d, folder, tmp_path, "--review-count", 2, "--resume") == 0
     assert todo == [[None] * 6]
@@ -139,14 +139,14 @@ def test_an_interrupted_call_has_no_review_and_a_resumed_one_has_that_of_all_ima
 
     monkeypatch.setattr(streaming, "batch_size", lambda image_size: 2)
     assert reviewed(calibrated_2d, folder, tmp_path / "whole") == 0
-    original = run.stream
+    original = answers.stream
 
     def interrupted(*args, **options):
         yield next(original(*args, **options))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "stream", interrupted)
+        patch.setattr(answers, "stream", interrupted)
         assert reviewed(calibrated_2d, folder, tmp_path) == 130
     assert contents(tmp_path) == []
     assert reviewed(calibrated_2d, folder, tmp_path, "--resume") == 0

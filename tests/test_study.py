@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from scn_tf import cli, config, study
+from scn_tf.environment import cores
 from scn_tf.errors import DatasetError, DataWarning
 from scn_tf.runs.folder import RunFolder
 from scn_tf.storage import files
@@ -316,15 +317,15 @@ def test_runs_at_a_time_share_the_cores_unless_the_user_says_otherwise(hands_2d,
     (tmp_path / "scn_tf" / "__init__.py").write_text("raise ImportError('the wrong one')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(execute.subprocess, "Popen", recorded)
-    monkeypatch.setattr(execute.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    for name in execute.THREAD_VARIABLES:
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    for name in cores.THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     runs = study.read_study(write_study(tmp_path, hands_2d, systems={"forest": {"model.name": "forest"}}, seeds=[0])).runs()
     assert not study.run_all(tmp_path / "out", runs, jobs=2, progress=False)
     assert [(e["TF_NUM_INTRAOP_THREADS"], e["LOKY_MAX_CPU_COUNT"], e["OMP_NUM_THREADS"]) for e in environments] == [("4", "4", "3")] * 2
-    assert execute.threads_of_each(1) is None
-    assert execute.threads_of_each(16) == 1
+    assert cores.threads_of_each(1) is None
+    assert cores.threads_of_each(16) == 1
     environments.clear()  # the last run has all cores: there is no other to share them with
     process = Here
     shutil.rmtree(execute.errors_file(tmp_path / "out", runs[0]).parent)

@@ -41,11 +41,11 @@ def test_without_a_whole_answer_there_is_none_and_nothing_is_kept(does, seconds)
 
 
 def test_both_pipes_of_a_killed_process_are_closed():
-    process = workers._started(ANSWERING, 20)
+    process = workers.started(ANSWERING, 20)
     process.kill()
     process.wait()
     process.stdin.write(b"a request that nobody reads")
-    workers._end(process)
+    workers.end(process)
     assert process.stdin.closed
     assert process.stdout.closed
 

@@ -17,7 +17,7 @@ from scn_tf.cli import interruption, spelling
 from scn_tf.cli.command import Command
 from scn_tf.cli.parser import build_parser
 from scn_tf.cli.reporting import fail, show_warning
-from scn_tf.environment.quiet import import_tensorflow
+from scn_tf.environment.lean import import_tensorflow
 from scn_tf.errors import Error
 from scn_tf.messages import visible
 

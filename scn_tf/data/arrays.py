@@ -4,8 +4,9 @@ The axes of an array are ([z,] y, x). A direction matrix may state the orientati
 is assumed: x towards the patient's left, y towards the back, z towards the head.
 """
 
+import sys
+
 import numpy as np
-import SimpleITK as sitk
 
 MAX_CHANNELS = 4
 SKEW = 2e-3  # by which the products of a direction's columns may differ from 0 and 1: cosines of three decimals
@@ -18,7 +19,8 @@ def checked_array(array: object, dims: int) -> np.ndarray:
     Raises:
         ValueError: the array has no numbers, a wrong rank, channels that are not last, or NaN or infinite values.
     """
-    if isinstance(array, sitk.Image):
+    simpleitk = sys.modules.get("SimpleITK")  # whoever has such an image has imported it
+    if simpleitk is not None and isinstance(array, simpleitk.Image):
         raise ValueError("expected an array, received a SimpleITK image; pass GetArrayFromImage(image) with its spacing and direction.")
     if np.ma.is_masked(array):
         raise ValueError("expected numbers, received an array with masked values; fill them first.")

@@ -1,6 +1,6 @@
-"""Processes that read files which may crash a library or never end. Such a file ends its process alone, not the program.
+"""Processes for work that may crash a library or never end. That ends such a process alone, not the program.
 
-A process runs a Python program that calls :func:`serve`. A few are kept per program and answer further requests.
+A process runs a Python program that calls :func:`serve`. :func:`ask` keeps a few per program, which answer further requests.
 """
 
 import atexit
@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, TypeAlias, TypeVar, cast
@@ -19,6 +19,7 @@ from scn_tf.environment import parent
 from scn_tf.types import known
 
 MAX_IDLE = 4  # per program
+NOTHING: Mapping[str, str] = {}
 READY = b"ready\n"
 PIPE = 2**20  # bytes, where the system lets choose: long answers pass faster
 
@@ -45,17 +46,17 @@ def ask(program: str, request: object, receive: Callable[[BufferedReader], T | N
         ChildProcessError: no process can be started, which is not the fault of what it was to read.
     """
     process, used_before = _taken(program, seconds)
-    answer = _asked(process, request, receive, seconds)
+    answer = asked(process, request, receive, seconds)
     if answer is None and used_before:  # a request before this one may have broken it
-        process = _started(program, seconds)
-        answer = _asked(process, request, receive, seconds)
+        process = started(program, seconds)
+        answer = asked(process, request, receive, seconds)
     if answer is not None:
         _keep(program, process)
     return answer
 
 
-def _asked(process: Process, request: object, receive: Callable[[BufferedReader], T | None], seconds: float) -> T | None:
-    """Answer of one process. None if there is no answer; the process is then gone."""
+def asked(process: Process, request: object, receive: Callable[[BufferedReader], T | None], seconds: float) -> T | None:
+    """Answer of one process, see :func:`ask`. None if there is no answer; the process is then gone."""
     answer = None
     requests, answers = _pipes(process)
     try:
@@ -69,7 +70,7 @@ def _asked(process: Process, request: object, receive: Callable[[BufferedReader]
     finally:  # after Ctrl-C too: half an answer may lie in the pipe
         if answer is None:
             process.kill()
-            _end(process)
+            end(process)
 
 
 def _pipes(process: Process) -> tuple[IO[bytes], BufferedReader]:
@@ -85,8 +86,8 @@ def _taken(program: str, seconds: float) -> tuple[Process, bool]:
             process = waiting.pop()
             if process.poll() is None:
                 return process, True
-            _end(process)
-    return _started(program, seconds), False
+            end(process)
+    return started(program, seconds), False
 
 
 def _keep(program: str, process: Process) -> None:
@@ -97,11 +98,15 @@ def _keep(program: str, process: Process) -> None:
         if keep:
             waiting.append(process)
     if not keep:
-        _end(process)
+        end(process)
 
 
-def _started(program: str, seconds: float) -> Process:
+def started(program: str, seconds: float, environment: Mapping[str, str] = NOTHING) -> Process:
     """Start a process and wait for its first line.
+
+    Args:
+        program, seconds: see :func:`ask`.
+        environment: variables that differ from those of this process.
 
     Raises:
         ChildProcessError: see :func:`ask`.
@@ -115,16 +120,16 @@ def _started(program: str, seconds: float) -> Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # the libraries' own lines name no file
             pipesize=PIPE,
-            env={**os.environ, **parent.variables(), "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
+            env={**os.environ, **environment, **parent.variables(), "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
             start_new_session=True,  # Ctrl-C is for the process that asked
         )
     except OSError as error:
-        raise ChildProcessError(f"{error.strerror or error}, so no process for its decoder can be started") from None
+        raise ChildProcessError(f"{error.strerror or error}, so no process can be started") from None
     with _watched(process, seconds):
         ready = _pipes(process)[1].readline() == READY
     if not ready:
-        _end(process)
-        raise ChildProcessError(f"the process for its decoder does not start ({sys.executable} -P -c ...)")
+        end(process)
+        raise ChildProcessError(f"its process does not start ({sys.executable} -P -c ...)")
     return process
 
 
@@ -140,8 +145,8 @@ def _watched(process: Process, seconds: float) -> Iterator[None]:
         watch.cancel()
 
 
-def _end(process: Process) -> None:
-    """Close the input of a process, which ends it."""
+def end(process: Process) -> None:
+    """Close the input of a process, which ends it, and wait for that."""
     for pipe in _pipes(process):
         with contextlib.suppress(OSError):  # a request that a killed process did not read cannot be flushed
             pipe.close()
@@ -156,7 +161,7 @@ def _end_all() -> None:
     with _lock:
         for waiting in _idle.values():
             while waiting:
-                _end(waiting.pop())
+                end(waiting.pop())
 
 
 def _forget_all() -> None:
@@ -170,12 +175,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)
 
 
-def serve(answer: Callable[[Any], Iterable[bytes | memoryview]], memory: int) -> None:
+def serve(answer: Callable[[Any], Iterable[bytes | memoryview]], memory: int | None) -> None:
     """Answer requests from standard input, one JSON text per line, until it ends. This is what the process runs.
 
     Args:
         answer: request -> the bytes of its answer, in parts. ``receive`` of :func:`ask` must see where it ends.
-        memory: bytes of address space that this process may take.
+        memory: bytes of address space that this process may take. None: no limit.
     """
     parent.end_with_it(lambda: os._exit(1))  # without requests it ends anyway, but not in the middle of one
     answers = os.fdopen(os.dup(1), "wb")
@@ -184,7 +189,8 @@ def serve(answer: Callable[[Any], Iterable[bytes | memoryview]], memory: int) ->
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        if memory is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     answers.write(READY)
     answers.flush()
     for line in sys.stdin.buffer:

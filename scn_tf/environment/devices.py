@@ -1,6 +1,7 @@
-"""Devices of a training: how they share a batch, their precision, and their memory."""
+"""Devices: how they share a batch or processes share them, their precision, and their memory."""
 
 import ctypes
+import os
 from pathlib import Path
 
 import tensorflow as tf
@@ -32,6 +33,14 @@ def alone(name: str) -> bool:
 def kind() -> str:
     """Device that trains, ``"GPU"`` or ``"CPU"``. It is printed, so that an unused GPU is noticed at once."""
     return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+
+
+def of_process(number: int) -> dict[str, str]:
+    """Environment variables that give a process one of the GPUs, in turn. Empty without GPUs."""
+    gpus = tf.config.list_physical_devices("GPU")
+    stated = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = stated.split(",") if stated else [str(one) for one in range(len(gpus))]
+    return {"CUDA_VISIBLE_DEVICES": names[number % len(names)]} if gpus else {}
 
 
 def precision(name: str) -> str:

@@ -50,6 +50,9 @@ class Outputs(NamedTuple):
         return found
 
 
+NOTHING = Outputs()
+
+
 def writing_formats() -> list[str]:
     """Names of the formats that can be written."""
     return [row.name for row in ANNOTATIONS.values() if row.write is not None]

@@ -1,32 +1,33 @@
 """Predictions of many image files into a table, with pictures and files of other tools. What is done survives a kill."""
 
 import contextlib
+import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from scn_tf import measurements, predict
-from scn_tf.data import images
+from scn_tf.data import coverage, images
 from scn_tf.data.images import Source, Unpacked
 from scn_tf.data.images.dicom import series
-from scn_tf.data.images.facts import facts as facts_of
-from scn_tf.errors import DatasetError, ImageError
+from scn_tf.errors import ConfigError
 from scn_tf.predict import Predictor
+from scn_tf.prediction import answers, processes, streaming, tables
 from scn_tf.prediction import outputs as beside
 from scn_tf.prediction import review as reviews
-from scn_tf.prediction import tables
+from scn_tf.prediction.answers import Answer
 from scn_tf.prediction.doubts import Doubts, check_calibrated
-from scn_tf.prediction.outputs import Outputs
+from scn_tf.prediction.outputs import NOTHING, Outputs
 from scn_tf.prediction.review import Review
-from scn_tf.prediction.streaming import Outcome, stream
 from scn_tf.prediction.tables import Found, Written
+from scn_tf.runs.info import ModelInfo
 from scn_tf.storage import files, journal, ownership
 from scn_tf.storage.journal import Journal
 from scn_tf.types import PathName, Vector
 
-NOTHING = Outputs()
+Find: TypeAlias = Callable[[list[Source | None]], Generator[Answer, None, None]]  # images, None: done -> answers of the others
 
 
 class Result(NamedTuple):
@@ -61,6 +62,7 @@ def predict_files(
     outputs: Outputs = NOTHING,
     review: Review | None = None,
     spacing: Vector | None = None,
+    processes: int = 1,
     resume: bool = False,
     report: Callable[[str], None] = print,
     progress: Callable[[int, int], Callable[[int], object]] = lambda total, done: lambda count: None,
@@ -74,6 +76,7 @@ def predict_files(
         outputs: what else to write.
         review: where to show the images that need a human most. It is written at the end, of all images of the table.
         spacing: (d,) mm per pixel of the files, see :meth:`scn_tf.predict.Predictor.predict`.
+        processes: number of processes, each with its own model. They share the processor's cores and the GPUs.
         resume: whether to keep what an earlier call with the same ``out`` found.
         report: receives one line per image that is left out.
         progress: is given the numbers of all images and of those already done; it returns a function that counts images.
@@ -83,13 +86,14 @@ def predict_files(
 
     Raises:
         CheckpointError: see :func:`scn_tf.predict.load`; or there is a ``review``, and the model is not calibrated.
+        ConfigError: there are no ``processes``, or one does not start.
         ImageError: a path does not exist, or holds no images.
         WriteError: a file cannot be written, or the earlier call had another model or other options.
     """
     files.check_writable(out)
     paths = images.check_exist(paths)
-    predictor, checksum = predict.load(model), predict.identity(model)
-    info = predictor.info
+    info, find, opened = _opened(model, outputs, spacing, processes)
+    checksum = predict.identity(model)
     if review is not None:
         check_calibrated(model, info)
     with contextlib.ExitStack() as stack:
@@ -106,7 +110,7 @@ def predict_files(
         log = stack.enter_context(Journal(journal.path_for(out), _header(checksum, outputs, spacing), resume=resume))
         for line in left_out:
             report(line)
-        work = Work(predictor, dict(zip(keys, sources, strict=True)), log, outputs, measured, spacing, unpacked, left_out, report)
+        work = Work(info, find, opened, dict(zip(keys, sources, strict=True)), log, outputs, measured, spacing, unpacked, left_out, report)
         done = {key for key, source in work.sources.items() if _is_done(log, key, source, outputs)}
         about = Written(info.name, checksum, info.landmarks, info.dims, left_out)
         try:
@@ -124,7 +128,9 @@ def predict_files(
 class Work(NamedTuple):
     """What a call works with: see :func:`predict_files`. ``sources``: key in the journal -> image, in order."""
 
-    predictor: Predictor
+    info: ModelInfo
+    find: Find
+    opened: Callable[[], Predictor]
     sources: dict[str, Source]
     log: Journal
     outputs: Outputs
@@ -135,40 +141,31 @@ class Work(NamedTuple):
     report: Callable[[str], None]
 
 
+def _opened(model: PathName, outputs: Outputs, spacing: Vector | None, count: int) -> tuple[ModelInfo, Find, Callable[[], Predictor]]:
+    """(facts of a model, function that finds landmarks in one or several processes, function that opens the model in this one)."""
+    if count < 1:
+        raise ConfigError(f"`processes`: expected at least 1, received {count}.")
+    if count == 1:
+        predictor = predict.load(model)
+        return predictor.info, functools.partial(answers.find, predictor, outputs=outputs, spacing=spacing), lambda: predictor
+    info, work = predict.read_info(model), processes.Work(model, outputs, spacing)
+    coverage.warn_of_untrained(info.name, info.untrained)
+    batch = streaming.batch_size(info.image_size)
+    return info, functools.partial(processes.find, work, processes=count, batch=batch), lambda: predict.load(model)
+
+
 def _predict(work: Work, done: set[str], count: Callable[[int], object]) -> None:
-    """Predict what is not done, batch by batch."""
+    """Predict what is not done."""
     todo = [None if key in done else source for key, source in work.sources.items()]
     keys = {source: key for key, source in work.sources.items()}
-    predictor, keep = work.predictor, work.outputs.overlay is not None
-    with contextlib.closing(stream(predictor.locate, predictor.info, todo, spacing=work.spacing, keep_pixels=keep)) as batches:
-        for batch in batches:
-            records: list[dict[str, Any]] = []
-            try:
-                for outcome in batch:
-                    try:
-                        _finish(outcome, keys[outcome.source], work.outputs, records)
-                    except (ImageError, DatasetError) as error:
-                        work.left_out.append(work.unpacked.shown(images.shown(error)))
-                        work.report(work.left_out[-1])
-            finally:  # after Ctrl-C too: what was found is not lost
-                work.log.append(records)
-            count(len(batch))
-
-
-def _finish(outcome: Outcome, key: str, outputs: Outputs, records: list[dict[str, Any]]) -> None:
-    """Write the files of an image, and add its record.
-
-    Raises:
-        ImageError: there is no prediction.
-        DatasetError: a format cannot hold the points. There is then no record.
-    """
-    source, prediction = outcome.source, outcome.prediction
-    if prediction is None:
-        raise ImageError(outcome.error)
-    facts = facts_of(source.path, prediction.image)._replace(series=source.series)
-    values = tables.record(key, source.id, prediction, facts)
-    beside.write(outputs, tables.restored(values, source.path, source.series), prediction)
-    records.append(values)  # last: after Ctrl-C, the files may be those of an earlier call
+    with contextlib.closing(work.find(todo)) as found:
+        for answer in found:
+            if answer.record is None:
+                work.left_out.append(work.unpacked.shown(images.shown(answer.error)))
+                work.report(work.left_out[-1])
+            else:
+                work.log.append([{"key": keys[answer.source], **answer.record}])
+            count(1)
 
 
 def _write_tables(work: Work, out: Path, about: Written) -> tuple[int, Path | None, str | None]:
@@ -195,7 +192,7 @@ def _found(work: Work) -> Iterator[Found]:
 
 
 def _review(work: Work, review: Review) -> str:
-    predictor = work.predictor
+    predictor = work.opened()
     return reviews.write(
         review, _found(work), predictor.locate, predictor.info, work.spacing, lambda line: work.report(work.unpacked.shown(line))
     )

@@ -214,4 +214,5 @@ def _input_function(shape: tuple[int, ...], dtype: str) -> Callable[[Array, Arra
     return tf.function(
         lambda array, scale, translation: network_input(array, scale, translation, shape[:-1]),
         input_signature=[tf.TensorSpec([*[None] * dims, shape[-1]], dtype), vector, vector],
+        autograph=False,  # there is nothing for it to do, and it takes a second
     )

@@ -55,11 +55,10 @@ class Written(NamedTuple):
     left_out: list[str]
 
 
-def record(key: str, image_id: str, prediction: Prediction, facts: ImageFacts) -> dict[str, Any]:
-    """What a journal keeps of a prediction, JSON values. :func:`restored` reads it."""
+def record(image_id: str, prediction: Prediction, facts: ImageFacts) -> dict[str, Any]:
+    """What is kept of a prediction, JSON values. :func:`restored` reads it."""
     frame = facts.physical_from_pixel
     return {
-        "key": key,
         "id": image_id,
         "points": np.asarray(prediction.landmarks, float).tolist(),
         "scores": np.asarray(prediction.scores, float).tolist(),
@@ -151,12 +150,13 @@ def _json_lines(found: Iterable[Found], about: Written, origin: Callable[[Path],
     yield json.dumps(head)[:-1] + ', "images": ['
     comma = "\n"
     for one in found:
-        yield comma + json.dumps(_json_image(one, about, origin))
+        yield comma + json.dumps(image_as_json(one, about, origin))
         comma = ",\n"
     yield f'\n], "left_out": {json.dumps(about.left_out)}}}\n'
 
 
-def _json_image(one: Found, about: Written, origin: Callable[[Path], str]) -> dict[str, Any]:
+def image_as_json(one: Found, about: Written, origin: Callable[[Path], str] = str) -> dict[str, Any]:
+    """An image of a JSON table. ``origin`` gives the name of its file."""
     axes = ("x", "y", "z")[: about.dims]
     landmarks = []
     for number, (name, point, score) in enumerate(zip(about.names, one.points, one.scores, strict=True)):

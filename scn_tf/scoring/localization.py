@@ -17,7 +17,7 @@ def localizer(network: keras.Model, decoder: str, calibration: Calibration | Non
     """Compiled function images (B, [D,] H, W, C) -> :class:`scn_tf.types.Located`, with estimates if there is a calibration."""
     decode = DECODERS[decoder].decode
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)  # which would take longer than all else of a start
     def locate(images: tf.Tensor) -> Located:
         heatmaps = network(images, training=False)
         return Located(*decode(heatmaps), **({} if calibration is None else estimate(calibration, heatmaps)))
@@ -29,7 +29,7 @@ def observer(network: keras.Model, decoder: str) -> Locate:
     """As :func:`localizer`, with what the maps show instead of estimates."""
     decode = DECODERS[decoder].decode
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)  # which would take longer than all else of a start
     def observe(images: tf.Tensor) -> Located:
         heatmaps = network(images, training=False)
         return Located(*decode(heatmaps), statistics=peak_statistics(heatmaps))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from scn_tf.study.execute import THREAD_VARIABLES
+from scn_tf.environment.cores import THREAD_VARIABLES
 
 CORES = 8  # of a task
 

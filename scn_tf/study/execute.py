@@ -16,7 +16,7 @@ from tqdm import tqdm
 from scn_tf.config import Config, differences, load, warn_if_too_narrow
 from scn_tf.data import synthetic
 from scn_tf.data.dataset import Dataset, open_dataset
-from scn_tf.environment import parent
+from scn_tf.environment import cores, parent
 from scn_tf.errors import ConfigError, DatasetError, DataWarning, MissingImagesError, NoImageLeftError
 from scn_tf.runs.folder import RunFolder
 from scn_tf.storage import files, ownership
@@ -26,12 +26,10 @@ from scn_tf.study.plan import Run
 from scn_tf.training.remaining import Lines
 from scn_tf.types import PathName
 
-# TensorFlow's, NumPy's and scikit-learn's.
 POLL_SECONDS = 0.5  # between two looks at whether a process shall stop
 STOP_SECONDS = 7  # for a process to end; its state of the last epoch is saved
 STOPPED = 130  # exit status of a training that was told to stop, which for itself is no failure
 LEFT_OUT = "left_out.txt"
-THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 
 
 def folder(out: PathName, run: Run) -> Path:
@@ -206,7 +204,9 @@ def run_all(out: PathName, runs: Sequence[Run], *, jobs: int = 1, progress: bool
     lines = Lines("Study", len(runs), "runs", done=len(runs) - len(waiting)) if progress else None
     bar = tqdm(total=len(runs), initial=len(runs) - len(waiting), desc="Study", unit="run", disable=None if progress else True)
     with bar, futures.ThreadPoolExecutor(jobs) as pool:
-        started = {pool.submit(run_one, out, run, threads=threads_of_each(min(jobs, len(waiting))), stop=stop): run for run in waiting}
+        started = {
+            pool.submit(run_one, out, run, threads=cores.threads_of_each(min(jobs, len(waiting))), stop=stop): run for run in waiting
+        }
         try:
             for future in futures.as_completed(started):
                 if future.result() != 0:
@@ -219,15 +219,6 @@ def run_all(out: PathName, runs: Sequence[Run], *, jobs: int = 1, progress: bool
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return failed
-
-
-def threads_of_each(jobs: int) -> int | None:
-    """Number of threads for each of several parallel processes. None for a single process, which is not limited."""
-    if jobs <= 1:
-        return None
-    # A job of a cluster may have been given some of the machine's cores; not every system tells.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // jobs)
 
 
 def run_one(out: PathName, run: Run, *, threads: int | None = None, stop: threading.Event | None = None) -> int:
@@ -253,9 +244,7 @@ def run_one(out: PathName, run: Run, *, threads: int | None = None, stop: thread
     with open(log, "a", encoding="utf-8") as output:
         # The working folder may hold another scn_tf: this process' search path counts, and -P keeps the folder out of it.
         search_path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), *sys.path[1:]]))
-        # Several processes on one GPU: each takes of its memory what it needs, not all.
-        limits = {} if threads is None else {**dict.fromkeys(THREAD_VARIABLES, str(threads)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
-        environment = {**limits, **os.environ, **parent.variables(), "PYTHONPATH": search_path}
+        environment = {**os.environ, **cores.variables(threads), **parent.variables(), "PYTHONPATH": search_path}
         with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment) as process:
             status = _waited_for(process, stop)
     return status or (0 if errors_file(out, run).is_file() else STOPPED)

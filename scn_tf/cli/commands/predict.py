@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spacing", type=float, nargs="+", metavar="MM", help="mm per pixel, x y (z), of files that state none or a wrong one"
     )
+    parser.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="predict in N processes, which share the cores and GPUs (default: 1)"
+    )
     parser.add_argument("--resume", action="store_true", help="skip images that an earlier call with the same --out has done")
 
 
@@ -63,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
             outputs=outputs.chosen(options.overlay, options.to, options.to_dir),
             review=review.chosen(options.review, options.review_count),
             spacing=options.spacing,
+            processes=options.processes,
             resume=options.resume,
             report=lambda line: _report(spelling.as_typed(line, names)),
             progress=progress,
@@ -129,6 +133,7 @@ COMMAND = Command(
     examples=(
         "predict hand_xray HAND.jpg --out predictions.csv --overlay pictures",
         "predict runs/first FOLDER --out predictions.json --resume",
+        "predict runs/first FOLDER --processes 4",
         "predict runs/first FOLDER --review review --review-count 50",
     ),
     add_arguments=add_arguments,

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from scn_tf.data import arrays
@@ -192,6 +191,8 @@ def lps_turn(physical: np.ndarray) -> np.ndarray:
     Args:
         physical: homogeneous matrix (4, 4) from pixels of the file to mm, LPS.
     """
+    import SimpleITK as sitk  # takes long, and 2D images do without it
+
     direction = physical[:3, :3] / np.linalg.norm(physical[:3, :3], axis=0)
     letters = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction.ravel().tolist())
     turn = np.eye(4)

@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import SimpleITK as sitk
 
 from scn_tf.data.images.image import Stored, check_channels, check_count, frame
 from scn_tf.data.images.row import ImageFormat
 from scn_tf.errors import ImageError
-
-sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its C++ lines would reach the terminal without a file's name
 
 MAX_HEADER = 2**16
 VTK_BYTES = {"unsigned_char": 1, "char": 1, "unsigned_short": 2, "short": 2, "unsigned_int": 4, "int": 4, "float": 4, "double": 8}
@@ -50,6 +47,9 @@ def _read(path: Path, parse: Callable[[Path], Header]) -> Stored:
     Raises:
         ImageError: the file is damaged or cut short.
     """
+    import SimpleITK as sitk  # a third of a second, which other formats do without
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its C++ lines would reach the terminal without a file's name
     header = parse(path)
     check_count(header.values, str(path), planes=header.sides[2])
     if (held := path.stat().st_size - header.start) < header.size:
