@@ -14,7 +14,7 @@ def write(kind: str, launch: Launch, folder: str | Path) -> list[Path]:
     """Write the launch files of a kind, see :func:`scn_tf.storage.edited.write`.
 
     Args:
-        kind: name in :data:`KINDS`.
+        kind: name in ``KINDS``.
         launch: :class:`Launch`.
         folder: created if missing.
 
