@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from scn_tf import cli, config, study
-from scn_tf.environment import cores
+from scn_tf.environment import cores, processors
 from scn_tf.errors import DatasetError, DataWarning
 from scn_tf.runs.folder import RunFolder
 from scn_tf.storage import files
@@ -317,7 +317,7 @@ def test_runs_at_a_time_share_the_cores_unless_the_user_says_otherwise(hands_2d,
     (tmp_path / "scn_tf" / "__init__.py").write_text("raise ImportError('the wrong one')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(execute.subprocess, "Popen", recorded)
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(processors, "count_cores", lambda: 8)
     for name in cores.THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
