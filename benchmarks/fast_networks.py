@@ -494,9 +494,9 @@ def clock(options):
 
 def prediction(network):
     """Function of images -> points, compiled by the backend."""
-    from scn_tf.heatmaps.decoders.quadratic import quadratic_coordinates
-
     import tensorflow as tf
+
+    from scn_tf.heatmaps.decoders.quadratic import quadratic_coordinates
 
     run = tf.function(lambda image: quadratic_coordinates(network(image, training=False))[0])
     return lambda image: run(image).numpy()
