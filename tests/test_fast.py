@@ -72,7 +72,7 @@ def test_it_trains_reloads_and_exports_with_the_same_answers(dims, hands_2d, han
     assert "sc_conv1_axis0" in [layer.name for layer in network.layers]
     targets = {name: tmp_path / f"out{form.suffix}" for name, form in FORMS.items()}
     for name, target in targets.items():
-        export.write(tmp_path / "run", target, name)
+        export.write(tmp_path / "run", target, FORMS[name])
     assert cli.main(["check-parity", str(tmp_path / "run"), *map(str, targets.values())]) == 0
 
 
