@@ -23,7 +23,7 @@ class Command:
         aliases: further names.
         needs_tensorflow: whether TensorFlow is imported before ``run``, with its start-up messages suppressed.
         own_signals: whether ``run`` handles Ctrl-C and SIGTERM itself. Otherwise both raise KeyboardInterrupt, and the status is 130.
-        saved: whether the command can go on where it was interrupted. The status after SIGTERM is then 0, which is no failure to a
+        saved: whether the command can continue where it was interrupted. The status after SIGTERM is then 0, which is no failure to a
             scheduler.
         after_interruption: how to continue after Ctrl-C, such as "--resume continues from the last checkpoint"; part of the message.
         rank: place in the list of commands, smallest first.

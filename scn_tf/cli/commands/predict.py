@@ -113,7 +113,7 @@ def _report(line: str) -> None:
 
 
 def _saved(options: argparse.Namespace) -> bool:
-    """Whether there is a journal, from which --resume goes on."""
+    """Whether there is a journal, from which --resume continues."""
     from scn_tf.storage import journal
 
     return journal.path_for(options.out).is_file()

@@ -113,7 +113,7 @@ def _check_resumed(options: argparse.Namespace, values: Mapping[str, Any], setti
 
 
 def _saved(options: argparse.Namespace) -> bool:
-    """Whether the same command with --resume goes on. A folder named by the time of day is another one then."""
+    """Whether the same command with --resume continues. A folder named by the time of day is another one then."""
     return options.run_dir is not None and RunFolder(options.run_dir).settings.is_file()
 
 
