@@ -65,7 +65,7 @@ class Speed(NamedTuple):
 
 
 def decide(precision: str, compiled: str, dims: int, *, seconds: float, alone: bool = True) -> Speed:
-    """Decide what the settings leave to the machine. This may take 15 seconds, once on a machine.
+    """Decide what the settings leave to the machine. This may take 15 seconds of processor time, once on a machine.
 
     Args:
         precision, compiled: values of ``train.precision`` and ``train.compile``; all but ``auto`` are kept.
