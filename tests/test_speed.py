@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from scn_tf import config, train_run
 from scn_tf.environment import devices, processors, speed
-from scn_tf.runs.folder import RunFolder
 from scn_tf.storage import caches
-from tests.conftest import REPOSITORY, small_config, without_training
+from scn_tf.training import trainer as trainers
+from tests.conftest import REPOSITORY, small_config
 
 TWICE = {"float32": 0.02, "mixed_bfloat16": 0.01}
 DAY = "2026-01-02"
@@ -286,22 +286,31 @@ def test_expected_length_is_the_time_or_that_of_the_epochs():
 
 
 def test_a_run_says_what_was_decided_and_is_resumed_with_its_precision(hands_2d, kept, tmp_path, monkeypatch, capsys):
-    path = keep(float32=0.01, mixed_bfloat16=0.02)
-    settings = small_config(hands_2d, train__precision="auto", train__epochs=1)
-    train_run.train(settings, tmp_path / "run")
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Speed ")]
-    assert line.startswith("Speed    float32, since mixed_bfloat16 is 0.50 times as fast; ")
-    own = config.load(tmp_path / "run" / "config.yaml").train
+    compiled = []
+
+    def fit(trainer, *arguments, **named):
+        compiled.append(trainer.jit_compile)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainers.Trainer, "fit", fit)
+
+    def line(run, *, resume=False, **changes):
+        with pytest.raises(KeyboardInterrupt):
+            train_run.train(small_config(hands_2d, train__precision="auto", **changes), run, resume=resume)
+        (found,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Speed ")]
+        return found
+
+    path, run = keep(float32=0.01, mixed_bfloat16=0.02), tmp_path / "run"
+    assert line(run).startswith("Speed    float32, since mixed_bfloat16 is 0.50 times as fast; ")
+    own = config.load(run / "config.yaml").train
     assert (own.precision, own.compile) == ("float32", "auto")
 
-    without_training(monkeypatch)
-    train_run.train(settings, tmp_path / "other")
     path.unlink()
     keep(float32=0.02, mixed_bfloat16=0.01)
-    resumed = train_run.prepare(settings, RunFolder(tmp_path / "other"), resume=True)
-    assert (resumed.config.train.precision, resumed.speed.precision) == ("float32", "float32")
-    assert "float32, as set" in resumed.speed.line
-    assert train_run.prepare(settings, RunFolder(tmp_path / "new"), resume=False).config.train.precision == "mixed_bfloat16"
+    assert line(run, resume=True).startswith("Speed    float32, as set; ")
+    assert config.load(run / "config.yaml").train == own
+    assert line(tmp_path / "compiled", train__compile="xla").startswith("Speed    mixed_bfloat16, 2.0 times as fast as float32; ")
+    assert compiled == [False, False, True]
 
 
 def test_runs_before_this_setting_are_the_same_runs(hands_2d):

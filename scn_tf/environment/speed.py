@@ -1,6 +1,6 @@
 """What makes a training fast on this machine: precision, XLA, threads. Measured once, then kept on disk.
 
-The measurement is a training step of a small network of ours (:mod:`scn_tf.training.trial`) in a process of its own. So nothing of it
+The measurement is a training step of a network of usual size (:mod:`scn_tf.training.trial`) in a process of its own. So nothing of it
 stays in this one, a failure ends it alone, and another number of threads can be tried. What is kept belongs to one processor, number of
 cores, GPUs and version. A file that is missing, damaged or of another machine is measured again, and one that cannot be written is
 measured in every long training.
@@ -29,7 +29,7 @@ XLA = "+xla"  # ending of a variant
 LONG = 600.0  # seconds of a training that is worth a measurement, which takes about 15
 STEP = {"CPU": 1e-7, "GPU": 5e-9}  # seconds of a training step for each image, pixel and filter, about
 FASTER = 1.1  # times as fast, from which another variant than the plain one is taken
-LIMIT = 60  # seconds of a process that measures
+LIMIT = 45  # seconds of a process that measures
 PROGRAM = "scn_tf.training.trial"
 
 
@@ -65,7 +65,7 @@ class Speed(NamedTuple):
 
 
 def decide(precision: str, compiled: str, dims: int, *, seconds: float, alone: bool = True) -> Speed:
-    """Decide what the settings leave to the machine. This may take 15 seconds, once on a machine.
+    """Decide what the settings leave to the machine. This may take 15 seconds of processor time, once on a machine.
 
     Args:
         precision, compiled: values of ``train.precision`` and ``train.compile``; all but ``auto`` are kept.
