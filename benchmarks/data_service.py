@@ -43,7 +43,7 @@ def main():
 
     from benchmarks import machine
     from scn_tf import config
-    from scn_tf.data import pipeline, synthetic
+    from scn_tf.data import batching, pipeline, synthetic
     from scn_tf.data.dataset import open_dataset
 
     dispatcher = tf.data.experimental.service.DispatchServer()
@@ -67,7 +67,7 @@ def main():
     print(f"examples             {through(found.data, address)}")
     for place in ("memory", "disk"):
         found, first = opened(place)
-        batches = iter(pipeline.training_batches(found.data, count=len(ids), batch_size=1, seed=0, load=found.load))
+        batches = iter(batching.training_batches(found.data, count=len(ids), batch_size=1, seed=0, load=found.load))
         later = machine.median_seconds(lambda: next(batches), repeats=50)  # noqa: B023  (asked at once)
         print(f"{place:20s} {1000 * first:.2f} ms to read and prepare an image, {1000 * later:.3f} ms for each later one")
     process.terminate()

@@ -28,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from scn_tf import config
-from scn_tf.data import disk_cache, pipeline
+from scn_tf.data import batching, disk_cache, pipeline
 from scn_tf.data.dataset import open_dataset
 
 LANDMARKS = 19
@@ -78,7 +78,7 @@ def measure(root, kind, size, epochs, step, workers):
 
     split = pipeline.opened(dataset, ids, settings)
     note()
-    batches = iter(pipeline.training_batches(split.data, count=len(ids), batch_size=1, seed=0, load=split.load))
+    batches = iter(batching.training_batches(split.data, count=len(ids), batch_size=1, seed=0, load=split.load))
     for _ in range(epochs):
         for _ in range(len(ids)):
             next(batches)

@@ -176,7 +176,7 @@ def prepare(options):
     import tensorflow as tf
 
     from scn_tf import config
-    from scn_tf.data import pipeline
+    from scn_tf.data import batching, pipeline
     from scn_tf.data.dataset import open_dataset
     from scn_tf.training import augment, draws
     from scn_tf.training.landmarks import extent_of, truth_of
@@ -214,7 +214,7 @@ def prepare(options):
     batches = [{key: value[None] for key, value in one.items()} for one in examples]
     numbers = tf.data.Dataset.range(count).map(lambda i: {"index": i})
     for seed in options.seeds:
-        stream = iter(pipeline.training_batches(numbers, count=count, batch_size=1, seed=seed))
+        stream = iter(batching.training_batches(numbers, count=count, batch_size=1, seed=seed))
         order = np.array([int(next(stream)["index"][0]) for _ in range(train.epochs * count)])
         drawn = [one_draw(batches[index], tf.constant([seed, step])) for step, index in enumerate(order)]
         arrays[f"seed{seed}_index"] = order.astype("int32")

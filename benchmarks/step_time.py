@@ -20,7 +20,7 @@ import tensorflow as tf
 import scn_tf  # noqa: F401
 from benchmarks import machine
 from scn_tf import config
-from scn_tf.data import pipeline, synthetic
+from scn_tf.data import batching, pipeline, synthetic
 from scn_tf.data.dataset import open_dataset
 from scn_tf.environment import devices
 from scn_tf.training import trainer as trainers
@@ -64,7 +64,7 @@ def report(options):
     synthetic.generate(root, dims=dims, train=6, val=1)
     dataset = open_dataset(root)
     examples = pipeline.examples(dataset, dataset.split("train"), settings)
-    stream = iter(pipeline.training_batches(examples, count=6, batch_size=batch_size, seed=0))
+    stream = iter(batching.training_batches(examples, count=6, batch_size=batch_size, seed=0))
 
     trainer = trainers.build_trainer(settings, landmark_objective, num_maps=count, channels=1)
     image = next(stream)["image"]

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 import tensorflow as tf
 
-from scn_tf.data import pipeline
+from scn_tf.data import batching, pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import DatasetError, DataWarning, ImageError, NoImageLeftError
 from tests.conftest import REPOSITORY, small_config
@@ -314,7 +314,7 @@ def test_epochs_are_shuffled_alike_wherever_one_starts_and_every_image_is_decode
     data = pipeline.examples(dataset, ids, small_config(hands).resolved(2))
 
     def order(first, batches):
-        stream = pipeline.training_batches(data, count=7, batch_size=3, seed=4, first_epoch=first)
+        stream = batching.training_batches(data, count=7, batch_size=3, seed=4, first_epoch=first)
         return [np.asarray(batch["landmarks"][:, 0, 0]).round(2).tolist() for batch in stream.take(batches)]
 
     whole = order(0, 6)
@@ -324,7 +324,7 @@ def test_epochs_are_shuffled_alike_wherever_one_starts_and_every_image_is_decode
     assert sorted(reads) == sorted(ids)
     # Its thread would keep a program from ending for up to a minute.
     assert not data.options().autotune.enabled
-    assert not pipeline.training_batches(data, count=7, batch_size=3, seed=4).options().autotune.enabled
+    assert not batching.training_batches(data, count=7, batch_size=3, seed=4).options().autotune.enabled
 
 
 def test_examples_are_deterministic(hands):

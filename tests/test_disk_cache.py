@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from benchmarks import disk_cache as benchmark
 from scn_tf import train_run
 from scn_tf.config import ConfigError, differences
-from scn_tf.data import cache, disk_cache, images, pipeline
+from scn_tf.data import batching, cache, disk_cache, images, pipeline
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import DataWarning
 from scn_tf.storage import checksums
@@ -69,7 +69,7 @@ def entries(folder):
 
 def batches(split, count=6, first=0, **more):
     return values(
-        pipeline.training_batches(split.data, count=7, batch_size=3, seed=4, first_epoch=first, load=split.load, **more).take(count)
+        batching.training_batches(split.data, count=7, batch_size=3, seed=4, first_epoch=first, load=split.load, **more).take(count)
     )
 
 
@@ -216,7 +216,7 @@ def test_a_constant_image_warns_in_every_run(hands, folder):
 
 FILL = """
 import os, sys, resource, signal, threading, time, warnings
-from scn_tf.data import disk_cache, pipeline
+from scn_tf.data import batching, disk_cache, pipeline
 from scn_tf.data.dataset import open_dataset
 from tests.conftest import small_config
 disk_cache.RESERVE = 0

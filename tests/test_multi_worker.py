@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from scn_tf import config, train_run
-from scn_tf.data import pipeline, shares, synthetic
+from scn_tf.data import batching, pipeline, shares, synthetic
 from scn_tf.data.dataset import open_dataset
 from scn_tf.environment import cluster, workers
 from scn_tf.errors import ConfigError, ImageError, WorkerError
@@ -310,7 +310,7 @@ def test_parts_of_processes_are_the_batches_of_one(replicas):
     slots = [tf.data.Dataset.from_tensor_slices({"number": list(range(slot, 11, 4))}) for slot in range(4)]
 
     def batches(first=0, last=4, *, epoch=0, steps=6, replicas=1):
-        found = pipeline.batches_of_slots(
+        found = batching.batches_of_slots(
             slots[first:last], steps=2, batch_size=4, first_slot=first, seed=3, first_epoch=epoch, replicas=replicas
         )
         return np.array([batch["number"].numpy().tolist() for batch in found.take(steps * replicas)]).reshape(steps, -1)
@@ -334,7 +334,7 @@ def test_each_image_of_a_share_is_decoded_once_and_no_other(settings, number, mo
     dataset, config = open_dataset(settings.data.root), settings.resolved(2)
     own = shares.training(config.train, dataset.split("train"))
     slots = pipeline.opened_by_slot(dataset, own, config, measured=False, rater="mean", observe=None)
-    found = pipeline.batches_of_slots(slots, steps=2, batch_size=6, first_slot=6 - len(slots), seed=4)
+    found = batching.batches_of_slots(slots, steps=2, batch_size=6, first_slot=6 - len(slots), seed=4)
     assert {tuple(batch["image"].shape) for batch in found.take(6)} == {(6 // number, 48, 32, 1)}
     assert sorted(reads) == sorted(share(settings, number - 1, number)[0])
     order = shares.training_in_order(config.train, dataset.split("train"))
@@ -356,7 +356,7 @@ def test_raters_are_drawn_alike_by_any_number_of_processes():
     slots = [slot(3), slot(3), slot(2), slot(2)]
 
     def drawn(first, last):
-        found = pipeline.batches_of_slots(slots[first:last], steps=2, batch_size=4, first_slot=first, seed=3)
+        found = batching.batches_of_slots(slots[first:last], steps=2, batch_size=4, first_slot=first, seed=3)
         return np.stack([batch["landmarks"].numpy()[:, 0, 0] for batch in found.take(6)])
 
     whole = drawn(0, 4)

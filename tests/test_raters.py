@@ -12,7 +12,7 @@ import yaml
 
 from benchmarks import raters as benchmark
 from scn_tf import cli, compare_runs, config, evaluate_run, train_run
-from scn_tf.data import fingerprint, pipeline
+from scn_tf.data import batching, fingerprint, pipeline
 from scn_tf.data.annotations import Annotations
 from scn_tf.data.annotations.formats import scn
 from scn_tf.data.dataset import open_dataset
@@ -142,7 +142,7 @@ def test_random_draws_every_rater_again_and_again_and_mixes_none(rated_2d):
     ids = open_dataset(rated_2d).split("train")[1:4]
     data = example_of(rated_2d, ids, "random")
     of = {name: [one["landmarks"].numpy() for one in example_of(rated_2d, ids, name)] for name in NAMES}
-    batches = pipeline.training_batches(data, count=3, batch_size=3, seed=1)
+    batches = batching.training_batches(data, count=3, batch_size=3, seed=1)
     drawn = []
     for batch in itertools.islice(batches, 30):
         assert not [name for name in batch if name.startswith(pipeline.PREFIX)]
@@ -152,7 +152,7 @@ def test_random_draws_every_rater_again_and_again_and_mixes_none(rated_2d):
             drawn += who
             assert visible[0] == 1  # cleo has no point of it: it is another rater's
     assert min(map(drawn.count, NAMES)) > 15
-    again = pipeline.training_batches(data, count=3, batch_size=3, seed=1, first_epoch=2)
+    again = batching.training_batches(data, count=3, batch_size=3, seed=1, first_epoch=2)
     later = next(itertools.islice(batches, 2, None))
     np.testing.assert_array_equal(next(iter(again))["landmarks"], later["landmarks"])  # as after a resume
 
@@ -164,7 +164,7 @@ def test_a_drawn_rater_who_says_absent_is_heard():
         "rater_visible": tf.constant([[1.0, 1.0], [0.0, 0.0]]),
         "rater_absent": tf.constant([[0.0, 0.0], [1.0, 0.0]]),
     }
-    found = [pipeline.of_random_rater(example, tf.constant([0, number])) for number in range(40)]
+    found = [batching.of_random_rater(example, tf.constant([0, number])) for number in range(40)]
     first = {(float(one["visible"][0]), float(one["absent"][0])) for one in found}
     assert first == {(1.0, 0.0), (0.0, 1.0)}
     assert {float(one["visible"][1]) for one in found} == {1.0}

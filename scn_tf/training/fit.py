@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from scn_tf.config import Config
-from scn_tf.data import pipeline
+from scn_tf.data import batching
 from scn_tf.environment import devices, workers
 from scn_tf.presence import known
 from scn_tf.runs import checkpoints
@@ -121,9 +121,9 @@ def _batches(strategy: tf.distribute.Strategy, job: Job, batch_size: int, *, fir
     count, seed, slots = job.counts[0], job.config.train.seed, job.examples.slots
     if job.config.train.strategy != "multi_worker":
         data, load = slots[0]
-        return pipeline.training_batches(data, count=count, batch_size=batch_size, seed=seed, first_epoch=first_epoch, load=load)
+        return batching.training_batches(data, count=count, batch_size=batch_size, seed=seed, first_epoch=first_epoch, load=load)
     batches = functools.partial(
-        pipeline.batches_of_slots,
+        batching.batches_of_slots,
         slots,
         steps=count // batch_size,
         batch_size=batch_size,
