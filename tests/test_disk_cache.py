@@ -216,7 +216,7 @@ def test_a_constant_image_warns_in_every_run(hands, folder):
 
 FILL = """
 import os, sys, resource, signal, threading, time, warnings
-from scn_tf.data import batching, disk_cache, pipeline
+from scn_tf.data import disk_cache, pipeline
 from scn_tf.data.dataset import open_dataset
 from tests.conftest import small_config
 disk_cache.RESERVE = 0

@@ -307,7 +307,7 @@ for kind in (keras.Sequential, Built):
 def test_parts_of_processes_are_the_batches_of_one(replicas):
     import tensorflow as tf
 
-    slots = [tf.data.Dataset.from_tensor_slices({"number": list(range(slot, 11, 4))}) for slot in range(4)]
+    slots = [pipeline.Opened(tf.data.Dataset.from_tensor_slices({"number": list(range(slot, 11, 4))}), None) for slot in range(4)]
 
     def batches(first=0, last=4, *, epoch=0, steps=6, replicas=1):
         found = batching.batches_of_slots(
@@ -338,7 +338,7 @@ def test_each_image_of_a_share_is_decoded_once_and_no_other(settings, number, mo
     assert {tuple(batch["image"].shape) for batch in found.take(6)} == {(6 // number, 48, 32, 1)}
     assert sorted(reads) == sorted(share(settings, number - 1, number)[0])
     order = shares.training_in_order(config.train, dataset.split("train"))
-    for image_id, example in zip(order, pipeline.joined(slots), strict=True):
+    for image_id, example in zip(order, pipeline.joined([one.data for one in slots]), strict=True):
         np.testing.assert_array_equal(example["landmarks"], original(dataset, image_id, config.model)["landmarks"])
     assert not found.options().autotune.enabled
 
@@ -351,7 +351,7 @@ def test_raters_are_drawn_alike_by_any_number_of_processes():
         known = {"visible": np.ones([count, 1]), "absent": np.zeros([count, 1])}
         by_rater = {"rater_landmarks": each, "rater_visible": np.ones([count, 2, 1]), "rater_absent": np.zeros([count, 2, 1])}
         values = {"landmarks": np.full([count, 1, 2], 0.5), **known, **by_rater}
-        return tf.data.Dataset.from_tensor_slices({name: value.astype("float32") for name, value in values.items()})
+        return pipeline.Opened(tf.data.Dataset.from_tensor_slices({name: value.astype("float32") for name, value in values.items()}), None)
 
     slots = [slot(3), slot(3), slot(2), slot(2)]
 

@@ -248,7 +248,8 @@ def test_settings_are_the_same_run_where_they_mean_the_same_in_2d_and_3d():
     def of(**model):
         return config.from_dict({"model": {"preset": "tiny", **model}})
 
-    assert config.differences(of(), of(filters=32)) == ["model.filters", "model.spatial_filters"]  # in 2D alone it would be the same
+    changed = ["model.filters", "model.finest_filters", "model.spatial_filters"]
+    assert config.differences(of(), of(filters=32)) == changed  # in 2D alone it would be the same
     deep = config.from_dict({"model": {"preset": "paper", "spatial_pooling": 6}})  # in 3D alone
     assert config.differences(deep, deep) == []
     assert config.differences(of(image_size=[32, 32]), of(image_size=[32, 32], filters=32)) == []

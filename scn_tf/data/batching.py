@@ -52,19 +52,21 @@ def batches_of_slots(
         replicas: number of devices of the process. Each takes its images as a batch of its own.
     """
 
+    counts = [int(one.data.cardinality()) for one in several]
+
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = seed * 100_003 + number
         slots = range(first_slot, first_slot + len(several))
 
-        def shuffled(slot: int, one: Opened) -> tf.data.Dataset:
-            order = _shuffled(one, int(one.data.cardinality()), epoch_seed * 10_007 + slot)
+        def shuffled(slot: int, one: Opened, count: int) -> tf.data.Dataset:
+            order = _shuffled(one, count, epoch_seed * 10_007 + slot)
             if PREFIX + TRUTH[0] in one.data.element_spec:
                 order = order.enumerate().map(
                     lambda step, example: of_random_rater(example, tf.stack([epoch_seed, step * batch_size + slot]))
                 )
             return order
 
-        rows = tf.data.Dataset.zip(tuple(map(shuffled, slots, several))).take(steps)
+        rows = tf.data.Dataset.zip(tuple(map(shuffled, slots, several, counts))).take(steps)
         batches = rows.map(lambda *row: {name: tf.stack([example[name] for example in row]) for name in row[0]})
         return batches if replicas == 1 else batches.unbatch().batch(len(several) // replicas, drop_remainder=True)
 
