@@ -58,6 +58,8 @@ NOT_RUN = {  # beginning of a line -> why
     "SCN_MODEL=$PWD/served docker compose": "needs Docker; tests/test_deploy.py checks the files",
     "kubectl": "needs a cluster; tests/test_deploy.py checks the files",
     "python benchmarks/": "measures for minutes; tests/test_benchmarks.py",
+    "KERAS_BACKEND=jax python benchmarks/": "trains for hours without a GPU; tests/test_fast.py",
+    "scn-tf batch s3://": "needs a store and a cluster; tests/test_batch.py",
 }
 SERVER = "127.0.0.1:8501"
 
