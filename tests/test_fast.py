@@ -70,7 +70,7 @@ def test_it_trains_reloads_and_exports_with_the_same_answers(dims, hands_2d, han
     network, info = checkpoints.load_model(tmp_path / "run" / "model.keras")
     assert (info.config.model.finest_filters, info.config.model.spatial_convolution) == (3, "separable")
     assert "sc_conv1_axis0" in [layer.name for layer in network.layers]
-    targets = {name: tmp_path / f"out{form.suffix}" for name, form in FORMS.items()}
+    targets = {name: tmp_path / f"out{form.suffix}" for name, form in FORMS.items() if dims == 2 or name != "tflite"}  # none in 3D
     for name, target in targets.items():
         export.write(tmp_path / "run", target, FORMS[name])
     assert cli.main(["check-parity", str(tmp_path / "run"), *map(str, targets.values())]) == 0
