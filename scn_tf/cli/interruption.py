@@ -21,10 +21,10 @@ came: list[int] = []  # the signal that interrupted the last block
 
 
 @contextlib.contextmanager
-def sigterm_as_ctrl_c(status: Callable[[], int] = lambda: 130) -> Iterator[None]:
+def sigterm_as_ctrl_c(status: Callable[[], int] | None = None) -> Iterator[None]:
     """In the block, the first SIGTERM raises KeyboardInterrupt, as Ctrl-C does. It is noted in ``came``.
 
-    The process ends with ``status()`` if the block does not in ``SECONDS``, and at once with a second signal, see ``APART``.
+    The process ends with ``status()``, or 130, if the block does not in ``SECONDS``, and at once with a second signal, see ``APART``.
 
     A signal that the process was started to ignore stays ignored (``nohup``, background jobs of a shell). Only the main thread can
     change signal handlers; in other threads the block changes nothing.
@@ -40,7 +40,7 @@ def sigterm_as_ctrl_c(status: Callable[[], int] = lambda: 130) -> Iterator[None]
 
     def end() -> None:
         os.write(2, b"error: interrupted, and ended before all was saved.\n")  # print could wait for the interrupted thread
-        os._exit(status())
+        os._exit(130 if status is None else status())
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if came and not dropped_one.is_set():
