@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import scn_tf
-from benchmarks import fast_networks, gpu
+from benchmarks import candidates, fast_networks, gpu
 from scn_tf import cli, config, export, models, train_run
 from scn_tf.export.forms import FORMS
 from scn_tf.runs import checkpoints
@@ -30,9 +30,9 @@ def test_the_weights_of_the_preset_are_golden():
 
 def test_it_takes_less_than_a_third_of_the_operations():
     size, rest = (352, 256), dict(filters=48, spatial_pooling=8)
-    full = fast_networks.operations(scn_tf.build_network(landmarks=37, image_size=size, preset="small", **rest))
+    full = candidates.operations(scn_tf.build_network(landmarks=37, image_size=size, preset="small", **rest))
     assert full == pytest.approx(20.63e9, rel=1e-3)  # counted by hand, convolution by convolution
-    assert fast_networks.operations(scn_tf.build_network(landmarks=37, preset="fast")) < full / 3
+    assert candidates.operations(scn_tf.build_network(landmarks=37, preset="fast")) < full / 3
 
 
 def test_other_presets_are_what_they_were():
@@ -87,10 +87,10 @@ def test_stored_runs_of_the_benchmark_give_its_table(capsys):
 def test_every_network_of_the_benchmark_maps_images_to_heatmaps():
     counted = {}
     recipe = dict(image_size=(48, 32), channels=1, landmarks=3, filters=8, levels=3, dropout=0.1, spatial_kernel=3, spatial_pooling=4)
-    for name in (*fast_networks.BUILT_IN, *fast_networks.CANDIDATES):
-        network = fast_networks.candidate(name, {**recipe, "spatial_filters": 8})
+    for name in (*candidates.BUILT_IN, *candidates.CANDIDATES):
+        network = candidates.candidate(name, {**recipe, "spatial_filters": 8})
         assert network.output_shape == (None, 48, 32, 3), name
-        counted[name] = fast_networks.operations(network)
+        counted[name] = candidates.operations(network)
     assert counted["half"] < counted["paper"]
 
 
