@@ -73,6 +73,26 @@ def test_argmax_returns_one_of_the_tied_maxima():
     assert maps[0, int(point[1]), int(point[0]), 0] == 1.0
 
 
+@pytest.mark.parametrize("decoder", decoders.DECODERS)
+def test_of_equal_maxima_the_first_counts(decoder):
+    maps = np.zeros((1, 5, 6, 3), "float32")
+    maps[0, 2, 4, 0] = maps[0, 2, 1, 0] = maps[0, 4, 5, 0] = 1.0
+    maps[..., 2] = -3.0
+    landmarks, scores = decoders.DECODERS[decoder].decode(tf.constant(maps))
+    np.testing.assert_array_equal(np.round(landmarks[0]), [[1, 2], [0, 0], [0, 0]])
+    np.testing.assert_array_equal(scores[0], [1, 0, -3])
+
+
+@pytest.mark.parametrize("decoder", decoders.DECODERS)
+@pytest.mark.parametrize("size", [(23, 31), (11, 17, 13)])
+def test_decoders_do_not_copy_the_maps(decoder, size):
+    """Copies and transposes of all maps once took longer than half of the network."""
+    shape = (1, *size, 5)
+    traced = tf.function(decoders.DECODERS[decoder].decode).get_concrete_function(tf.TensorSpec(shape))
+    large = {one.op.type for one in traced.graph.get_operations() for one in one.outputs if np.prod(one.shape) >= np.prod(shape)}
+    assert large <= {"Placeholder", "Reshape"}
+
+
 def test_the_quadratic_step_is_guarded_at_borders_and_on_plateaus():
     maps = np.zeros((1, 5, 7, 3), "float32")
     maps[0, 0, 6, 0] = 1.0  # a corner
