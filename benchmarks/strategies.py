@@ -8,6 +8,7 @@ the first, without validation. Two cores are needed, and nothing else should run
 import argparse
 import contextlib
 import csv
+import itertools
 import os
 import socket
 import statistics
@@ -70,7 +71,7 @@ def train(kind, folder, given):
             raise SystemExit((folder / str(rank) / "output.txt").read_text())
     with (folder / "0" / "run" / "history.csv").open() as file:
         ends = [float(row["seconds"]) for row in csv.DictReader(file)]
-    return statistics.median(after - before for before, after in zip(ends, ends[1:], strict=False))
+    return statistics.median(after - before for before, after in itertools.pairwise(ends))
 
 
 def main():
@@ -86,7 +87,8 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         synthetic.generate(folder / "hands", dims=2, train=options.images, val=2, seed=5)
-        settings = {"data.root": folder / "hands", "data.val_split": "val", "model.image_size": options.size, "model.filters": options.filters}
+        settings = {"data.root": folder / "hands", "data.val_split": "val"}
+        settings |= {"model.image_size": options.size, "model.filters": options.filters}
         settings |= {"train.batch_size": options.batch, "train.epochs": options.epochs, "train.minutes": "none"}
         settings |= {"train.validate_every": options.epochs, "train.precision": "auto"}
         given = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
