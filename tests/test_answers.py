@@ -20,7 +20,7 @@ from scn_tf.data.annotations import ANNOTATIONS, Annotations, write_annotations
 from scn_tf.data.images import archives
 from scn_tf.data.images.facts import ImageFacts, read_facts
 from scn_tf.errors import MissingExtra, WriteError
-from scn_tf.figures import pictures, sheets
+from scn_tf.figures import canvas, pictures, sheets
 from scn_tf.prediction import outputs, run, steps, streaming, tables
 from scn_tf.scoring import agreement, comparison, resampling
 from scn_tf.scoring.run_errors import RunErrors
@@ -249,4 +249,4 @@ def test_names_in_any_script_are_drawn_without_warnings(rng):
         content = sheets.compared(rng.random((20, 24, 1)), points, points, names, None)
     with Image.open(io.BytesIO(content)) as picture:
         assert picture.width > 100
-    assert pictures.drawable("aé日") == f"aé{pictures.BOX}"
+    assert canvas.drawable("aé日") == f"aé{canvas.BOX}"

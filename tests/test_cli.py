@@ -14,7 +14,7 @@ from scn_tf import cli
 from scn_tf.cli import reporting, spelling
 from scn_tf.cli.command import COMMANDS
 from scn_tf.errors import DataWarning
-from scn_tf.figures import pictures
+from scn_tf.figures import canvas, pictures
 from tests.conftest import REPOSITORY
 
 
@@ -161,7 +161,7 @@ def test_names_of_landmarks_are_no_formulas(rng):
     for name in names:
         curves = pictures.image_error_curves({(name, "10"): np.ones(3)}, unit="mm", systems=[name])
         for figure in (pictures.error_curve(np.ones(3), unit="mm", label=name), curves):
-            assert pictures.png(figure).startswith(b"\x89PNG")
+            assert canvas.png(figure).startswith(b"\x89PNG")
 
 
 def test_the_version_is_printed(capsys):

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 import scn_tf  # noqa: F401
 from scn_tf.data import pipeline
 from scn_tf.data.dataset import open_dataset
-from scn_tf.figures import pictures
+from scn_tf.figures import canvas, pictures
 from scn_tf.runs import checkpoints
 from scn_tf.scoring import localization
 from scn_tf.systems import opening
@@ -42,8 +40,7 @@ def main():
     # The two factors may both be negative, which is the same landmark.
     sign = np.sign(np.asarray(maps["spatial configuration"])[0, ..., number].ravel()[np.asarray(maps["heatmaps"])[0, ..., number].argmax()])
 
-    figure = Figure(figsize=(9.6, 3.0), layout="constrained", dpi=100)
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(9.6, 3.0, layout="constrained", dpi=100)
     first, *others = figure.subplots(1, 1 + len(parts))
     first.set_title(f"all {len(found)} landmarks\nfound at once", fontsize=10)
     first.imshow(image[0, ..., 0], cmap="gray")
@@ -56,7 +53,7 @@ def main():
         axis.set_title(TITLES[title], fontsize=10)
     for axis in (first, *others):
         axis.set_axis_off()
-    options.out.write_bytes(pictures.png(figure))
+    options.out.write_bytes(canvas.png(figure))
     print(options.out)
 
 

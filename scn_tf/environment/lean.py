@@ -1,9 +1,12 @@
-"""Import of TensorFlow for a program that is ours alone, without libraries that it never needs.
+"""Import of TensorFlow for a program that is ours alone, without what it never needs.
 
 TensorFlow imports Keras. Where they are installed, both import libraries for functions that no command calls: conversion from JAX,
-galleries of pictures, scikit-learn estimators. That takes two fifths of the time. Programs that import ``scn_tf`` have them as always.
+galleries of pictures, scikit-learn estimators, sparse matrices. That takes two fifths of the time. Of the rest, Python's garbage
+collector takes a quarter: it looks through all new objects again and again, and nearly all of them stay. Programs that
+import ``scn_tf`` have both as always.
 """
 
+import gc
 import importlib.machinery
 import sys
 from collections.abc import Sequence
@@ -11,7 +14,7 @@ from types import ModuleType
 
 from scn_tf.environment import quiet
 
-UNUSED = ("jax", "matplotlib", "sklearn")
+UNUSED = ("jax", "matplotlib", "scipy", "sklearn")
 
 
 class _Hidden:
@@ -28,12 +31,20 @@ class _Hidden:
 def import_tensorflow() -> None:
     """Import TensorFlow as :func:`scn_tf.environment.quiet.import_tensorflow` does. Later imports find all libraries.
 
+    What is in memory afterwards is exempt from garbage collections. If TensorFlow was imported before, nothing happens.
+
     Raises:
         ConfigError: another backend was chosen for Keras.
     """
-    hidden = _Hidden()
+    if "tensorflow" in sys.modules:
+        return quiet.import_tensorflow()
+    hidden, collecting = _Hidden(), gc.isenabled()
     sys.meta_path.insert(0, hidden)
+    gc.disable()
     try:
         quiet.import_tensorflow()
+        gc.freeze()
     finally:
         sys.meta_path.remove(hidden)
+        if collecting:
+            gc.enable()

@@ -1,18 +1,21 @@
 """Charts of an evaluation: curves of errors, box plots per landmark, error ellipses on the mean image, heatmaps."""
 
-import io
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patches import Ellipse
 
-from scn_tf.figures.pictures import LINES, OUTLINE, bare, drawable
+from scn_tf.figures import canvas
+from scn_tf.figures.canvas import bare, drawable, png
+from scn_tf.figures.pictures import LINES
 from scn_tf.messages import cut, visible
 from scn_tf.types import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MAX_BOXES, MAX_ELLIPSES = 60, 300
 MAX_DOTS = 4000
@@ -40,7 +43,7 @@ def error_curves(curves: Mapping[str, Array], *, unit: str, what: str = "points"
     axis.set(xlabel=f"error ({unit})", ylabel=f"{what} (%)", ylim=(0, 101), xlim=(0, 1.05 * longest or 1.0))
     axis.grid(alpha=0.3)
     axis.legend(loc="lower right", fontsize=8)
-    return _png(figure)
+    return png(figure)
 
 
 def box_plots(names: Sequence[str], errors: Array, unit: str) -> tuple[bytes, int] | None:
@@ -78,7 +81,7 @@ def box_plots(names: Sequence[str], errors: Array, unit: str) -> tuple[bytes, in
         axis.set_xlim(0, None)
     axis.set_xlabel(f"error ({unit})")
     axis.grid(axis="x", alpha=0.3)
-    return _png(figure), len(shown)
+    return png(figure), len(shown)
 
 
 def reliability(parts: Sequence[Mapping[str, float]], unit: str) -> bytes:
@@ -95,7 +98,7 @@ def reliability(parts: Sequence[Mapping[str, float]], unit: str) -> bytes:
     axis.plot(expected, errors, "o-", color="C0", markersize=5)
     axis.set(xlabel=f"expected error ({unit})", ylabel=f"mean error ({unit})", xlim=(0, largest), ylim=(0, largest))
     axis.grid(alpha=0.3)
-    return _png(figure)
+    return png(figure)
 
 
 def errors_and_radii(errors: Array, radii: Array, unit: str, *, seed: int = 0) -> bytes:
@@ -119,7 +122,7 @@ def errors_and_radii(errors: Array, radii: Array, unit: str, *, seed: int = 0) -
         xlabel=f"95 % radius ({unit})", ylabel=f"error ({unit})", xlim=(0, 1.05 * ends[1]), ylim=(0, 1.05 * max(errors.max(), ends[1]))
     )
     axis.grid(alpha=0.3)
-    return _png(figure)
+    return png(figure)
 
 
 class Differences(NamedTuple):
@@ -146,8 +149,7 @@ def bland_altman(panels: Mapping[str, Differences], unit: str, *, seed: int = 0)
         unit: of all values.
         seed: of the draw.
     """
-    figure = Figure(figsize=(4.4 * len(panels), 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(4.4 * len(panels), 3.8, layout="constrained")
     rows = figure.subplots(1, len(panels), squeeze=False, sharey=True)
     for axis, (name, panel) in zip(rows[0], panels.items(), strict=True):
         drawn = np.random.default_rng(seed).permutation(len(panel.mean))[:MAX_DOTS]
@@ -160,7 +162,7 @@ def bland_altman(panels: Mapping[str, Differences], unit: str, *, seed: int = 0)
         axis.set(xlabel=f"mean of both along {name} ({unit})", ylabel=f"difference along {name} ({unit})")
         axis.tick_params(labelleft=True)
         axis.grid(alpha=0.3)
-    return _png(figure)
+    return png(figure)
 
 
 def error_ellipses(image: Array, step: int, places: Array, errors: Array) -> tuple[bytes, int, list[int]]:
@@ -180,8 +182,8 @@ def error_ellipses(image: Array, step: int, places: Array, errors: Array) -> tup
     factor = _factor([spread for _, spread in moments.values()], step * max(image.shape))
     views = VIEWS[dims]
     heights = [_seen(image, view).shape for view in views]
-    figure = Figure(figsize=(6.4 if dims == 2 else 9.6, 6.4 * heights[0][0] / heights[0][1] if dims == 2 else 3.6), dpi=110)
-    FigureCanvasAgg(figure)
+    width, height = (6.4, 6.4 * heights[0][0] / heights[0][1]) if dims == 2 else (9.6, 3.6)
+    figure = canvas.figure(width, height, dpi=110)
     axes = np.atleast_1d(figure.subplots(1, len(views)))
     figure.subplots_adjust(0.005, 0.005, 0.995, 0.995, 0.01, 0.01)
     for axis, view in zip(axes, views, strict=True):
@@ -193,13 +195,14 @@ def error_ellipses(image: Array, step: int, places: Array, errors: Array) -> tup
             _ellipse(axis, places[number, list(view)], offset[list(view)] * factor, spread[np.ix_(view, view)] * factor**2)
             if len(moments) <= MAX_NUMBERED:
                 label = axis.annotate(str(number), places[number, list(view)], xytext=(4, 4), textcoords="offset points", fontsize=6)
-                label.set(color="yellow", path_effects=[OUTLINE])
+                label.set_color("yellow")
+                canvas.outline(label)
         known = np.isfinite(places).all(axis=1)
         axis.plot(*places[known][:, list(view)].T, "+", color="lime", markersize=4)
         axis.set_xlim(extent[0], extent[1])
         axis.set_ylim((extent[3], extent[2]) if view[1] == 2 else (extent[2], extent[3]))
         bare(axis)
-    return jpeg(figure), factor, list(moments)
+    return canvas.jpeg(figure, quality=78), factor, list(moments)
 
 
 def heatmap_strip(maps: Mapping[str, Array], truth: Array, found: Array, marked: Sequence[int]) -> bytes:
@@ -212,8 +215,7 @@ def heatmap_strip(maps: Mapping[str, Array], truth: Array, found: Array, marked:
     """
     shapes = [values.shape for values in maps.values()]
     height = 2.3 * shapes[0][0] / shapes[0][1]
-    figure = Figure(figsize=(2.3 * len(maps), height + 0.22), dpi=100)
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(2.3 * len(maps), height + 0.22, dpi=100)
     axes = np.atleast_1d(figure.subplots(1, len(maps)))
     figure.subplots_adjust(0.003, 0.003, 0.997, height / (height + 0.22), 0.015, 0)
     for axis, (title, values) in zip(axes, maps.items(), strict=True):
@@ -224,7 +226,7 @@ def heatmap_strip(maps: Mapping[str, Array], truth: Array, found: Array, marked:
         axis.set_xlim(-0.5, values.shape[1] - 0.5)
         axis.set_ylim(values.shape[0] - 0.5, -0.5)
         bare(axis)
-    return jpeg(figure)
+    return canvas.jpeg(figure, quality=78)
 
 
 def name_of(text: str) -> str:
@@ -255,7 +257,7 @@ def _ellipse(axis: Axes, place: Array, offset: Array, spread: Array) -> None:
     variances, directions = np.linalg.eigh(spread)
     width, height = 2 * INSIDE * np.sqrt(np.maximum(variances[::-1], 0))
     angle = np.degrees(np.arctan2(directions[1, 1], directions[0, 1]))
-    axis.add_patch(Ellipse(place + offset, width, height, angle=angle, fill=False, color="red", linewidth=1))
+    canvas.add_ellipse(axis, place + offset, width, height, angle, color="red", linewidth=1)
     axis.plot(*np.stack([place, place + offset]).T, "-", color="orange", linewidth=1)
 
 
@@ -268,19 +270,5 @@ def _seen(image: Array, view: tuple[int, int]) -> Array:
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(width, height, layout="constrained")
     return figure, figure.subplots()
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
-
-
-def jpeg(figure: Figure) -> bytes:
-    """JPEG bytes of a figure."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpg", pil_kwargs={"quality": 78})
-    return buffer.getvalue()

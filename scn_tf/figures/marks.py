@@ -1,13 +1,17 @@
 """What a calibrated model states of its points, drawn on their image: circles or ellipses, and signs of doubt."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.patches import Ellipse
 
+from scn_tf.figures import canvas
 from scn_tf.types import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CIRCLE, ABSENT = "deepskyblue", "orange"
 UNLIKE = "unlike the training images: do not trust the points"
@@ -57,7 +61,7 @@ def draw(axis: Axes, points: Array, marks: Marks, view: Sequence[int] = (0, 1)) 
             squares, directions = np.linalg.eigh(region[np.ix_(view, view)])
             angle = np.degrees(np.arctan2(directions[1, 0], directions[0, 0]))
             sides = 2 * np.sqrt(squares)
-            axis.add_patch(Ellipse((point[across], point[down]), *sides, angle=angle, fill=False, color=CIRCLE, linewidth=0.8))
+            canvas.add_ellipse(axis, point[[across, down]], sides[0], sides[1], angle, color=CIRCLE, linewidth=0.8)
     finite = np.isfinite(points).all(axis=1)
     _draw_symbols(axis, points[finite & ~present][:, view], "s")
     if marks.misplaced is not None:

@@ -1,28 +1,22 @@
-"""Figures: landmarks on images, heatmaps, error curves. They use Matplotlib without a display."""
+"""Figures: landmarks on images, heatmaps, error curves."""
 
-import functools
-import io
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
-from matplotlib import font_manager
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patches import Ellipse
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import NullLocator
 
 from scn_tf.environment.backend import keras
-from scn_tf.figures import marks
+from scn_tf.figures import canvas, marks
+from scn_tf.figures.canvas import drawable
 from scn_tf.figures.marks import Marks
 from scn_tf.messages import cut, visible
 from scn_tf.types import Array, Tensor
 
-BOX = "\u25a1"
-OUTLINE = withStroke(linewidth=1.5, foreground="black")  # yellow letters on bright bone
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Of the last training size, the one before it, ...
 LINES = ("-", "--", "-.", ":", (0, (7, 3)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (9, 2, 3, 2)))
@@ -56,8 +50,7 @@ def validation_figure(image: Array, *, truth: Array, visible: Array, predicted: 
     Returns:
         uint8 (height, width, 3).
     """
-    figure = Figure(figsize=(4 * (1 + len(heatmaps)), 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(4 * (1 + len(heatmaps)), 4, layout="constrained")
     axes = figure.subplots(1, 1 + len(heatmaps))
     axes = np.atleast_1d(axes)
     axes[0].imshow(flatten_volume(image)[..., 0], cmap="gray")
@@ -71,7 +64,7 @@ def validation_figure(image: Array, *, truth: Array, visible: Array, predicted: 
         axis.set_title(title)
     for axis in axes:
         axis.set_axis_off()
-    return render(figure)
+    return canvas.pixels(figure)
 
 
 def target_ellipses(covariances: Array) -> tuple[Array, Array, Array]:
@@ -93,16 +86,15 @@ def targets_figure(image: Array, landmarks: Array, covariances: Array) -> Array:
         landmarks: (N, d) mean positions, pixels.
         covariances: (N, d, d) pixels squared.
     """
-    figure = Figure(figsize=(6, 6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(6, 6, layout="constrained")
     axis = figure.subplots()
     axis.imshow(flatten_volume(image)[..., 0], cmap="gray")
     for point, *shape in zip(landmarks[:, :2], *target_ellipses(covariances), strict=True):
         width, height, angle = shape
-        axis.add_patch(Ellipse(point, width, height, angle=angle, fill=False, color="cyan"))
+        canvas.add_ellipse(axis, point, width, height, angle, color="cyan")
     axis.set_title("targets at one sigma, on the mean image")
     axis.set_axis_off()
-    return render(figure)
+    return canvas.pixels(figure)
 
 
 def label_figure(image: Array, truth: Array, found: Array, *, count: int) -> Array:
@@ -116,14 +108,13 @@ def label_figure(image: Array, truth: Array, found: Array, *, count: int) -> Arr
     shown = [image[..., 0], truth, found]
     if truth.ndim == 3:
         shown = [array[len(truth) // 2] for array in shown]
-    figure = Figure(figsize=(12, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(12, 4, layout="constrained")
     for axis, array, title in zip(figure.subplots(1, 3), shown, ("image", "true labels", "found labels"), strict=True):
         labels = {} if title == "image" else dict(vmin=0, vmax=count - 1, interpolation="nearest")
         axis.imshow(array, cmap="nipy_spectral" if labels else "gray", **labels)
         axis.set_title(title)
         axis.set_axis_off()
-    return render(figure)
+    return canvas.pixels(figure)
 
 
 def overlay_figure(image: Array, landmarks: Array, names: Sequence[str], stated: Marks | None = None) -> Array:
@@ -137,8 +128,7 @@ def overlay_figure(image: Array, landmarks: Array, names: Sequence[str], stated:
     """
     shown = flatten_volume(image)[..., 0]
     height, width = shown.shape
-    figure = Figure(figsize=(8 * width / max(width, height), 8 * height / max(width, height)), dpi=120)
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(8 * width / max(width, height), 8 * height / max(width, height), dpi=120)
     axis = figure.add_axes((0, 0, 1, 1))
     low, high = np.percentile(shown, (1, 99))
     axis.imshow(shown, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
@@ -155,17 +145,16 @@ def overlay_figure(image: Array, landmarks: Array, names: Sequence[str], stated:
             fontsize=6,
             parse_math=False,
         )
-        label.set_path_effects([OUTLINE])
+        canvas.outline(label)
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
-    bare(axis)
-    return render(figure)
+    canvas.bare(axis)
+    return canvas.pixels(figure)
 
 
 def error_curve(errors: Array, *, unit: str, label: str) -> Figure:
     """Cumulative distribution of point errors (P,) as a figure."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(6, 4, layout="constrained")
     axis = figure.subplots()
     ordered = np.sort(errors)
     axis.step(ordered, 100.0 * np.arange(1, len(ordered) + 1) / max(len(ordered), 1), where="post", label=_plain(label))
@@ -185,8 +174,7 @@ def image_error_curves(errors: Mapping[tuple[str, str], Array], *, unit: str, sy
         unit: of the errors.
         systems: names of all systems, so that each has the same colour in every figure.
     """
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(9, 4.5, layout="constrained")
     axis = figure.subplots()
     sizes = list(dict.fromkeys(size for _, size in errors))
     largest = [np.percentile(values, 95) for values in errors.values()]
@@ -208,43 +196,11 @@ def image_error_curves(errors: Mapping[tuple[str, str], Array], *, unit: str, sy
     return figure
 
 
-def bare(axis: Axes) -> None:
-    """Hide the axes around a picture, and their ticks, which Matplotlib would otherwise make and not draw."""
-    axis.set_axis_off()
-    for one in (axis.xaxis, axis.yaxis):
-        one.set_major_locator(NullLocator())
-
-
 def _plain(text: str) -> str:
     """Escape a name, so that Matplotlib does not read it as a formula."""
     return drawable(text).replace("$", r"\$")
 
 
-def drawable(text: str) -> str:
-    """A text with a box for each character that the font of the figures lacks. Matplotlib would draw it too, with a warning each time."""
-    known = _characters(font_manager.findfont(font_manager.FontProperties()))
-    return "".join(character if ord(character) in known else BOX for character in text)
-
-
-@functools.lru_cache(maxsize=4)
-def _characters(font: str) -> frozenset[int]:
-    return frozenset(font_manager.get_font(font).get_charmap())
-
-
-def render(figure: Figure) -> Array:
-    """Pixels of a figure, uint8 (height, width, 3)."""
-    canvas = cast(FigureCanvasAgg, figure.canvas)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
 def encode_png(array: Array) -> bytes:
     """PNG bytes of an image uint8 (height, width, 3)."""
     return tf.io.encode_png(array).numpy()
-
-
-def png(figure: Figure) -> bytes:
-    """PNG bytes of a figure."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()

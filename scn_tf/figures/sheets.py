@@ -1,18 +1,21 @@
 """Pictures of points on images, for checks before a training and after an evaluation."""
 
-import io
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from scn_tf.figures import marks
+from scn_tf.figures import canvas, marks
+from scn_tf.figures.canvas import bare, drawable, png
 from scn_tf.figures.marks import Marks
-from scn_tf.figures.pictures import OUTLINE, bare, drawable, png
 from scn_tf.messages import cut, visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MAX_IMAGES = {2: 9, 3: 4}  # of a sheet
 MAX_NAMES = 12  # more landmarks have numbers in the pictures, and their names below
@@ -83,8 +86,7 @@ def compared(
     size = np.ones(dims) if pixel_size is None else np.asarray(pixel_size, float)
     views = _views(dims)
     sides = np.array(image.shape[-2::-1]) * size
-    figure = Figure(figsize=_fitted([sides[list(view)] for view in views], 6.0), dpi=100)
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(*_fitted([sides[list(view)] for view in views], 6.0), dpi=100)
     axes = np.atleast_1d(figure.subplots(1, len(views)))
     figure.subplots_adjust(0.005, 0.005, 0.995, 0.995, 0.01, 0.01)
     for axis, view in zip(axes, views, strict=True):
@@ -92,7 +94,7 @@ def compared(
         _pairs(axis, truth[:, view], found[:, view], names)
         if stated is not None:
             marks.draw(axis, np.where(np.isfinite(truth), found, np.nan), stated, view)
-    return _jpeg(figure)
+    return canvas.jpeg(figure, quality=80)
 
 
 def close_up(
@@ -116,14 +118,13 @@ def close_up(
     low = np.clip(np.floor(middle - half), 0, sides - 1).astype(int)
     high = np.maximum(np.clip(np.ceil(middle + half) + 1, 1, sides).astype(int), low + 1)
     part = image[low[1] : high[1], low[0] : high[0]]
-    figure = Figure(figsize=_fitted([(high - low) * size[:2]], 3.0), dpi=100)
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(*_fitted([(high - low) * size[:2]], 3.0), dpi=100)
     axis = figure.add_axes((0, 0, 1, 1))
     _show(axis, part, (0, 1), aspect=size[1] / size[0])
     _pairs(axis, pair[:1] - low, pair[1:] - low, [names[number]])
     if stated is not None:
         marks.draw(axis, pair[1:] - low, marks.of_point(stated, number))
-    return _jpeg(figure)
+    return canvas.jpeg(figure, quality=80)
 
 
 def _views(dims: int) -> list[list[int]]:
@@ -134,8 +135,7 @@ def _views(dims: int) -> list[list[int]]:
 def _grid(count: int) -> tuple[Figure, list[Axes]]:
     columns = int(np.ceil(np.sqrt(count)))
     rows = int(np.ceil(count / columns))
-    figure = Figure(figsize=(3.6 * columns, 3.6 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(3.6 * columns, 3.6 * rows, layout="constrained")
     axes = list(np.ravel(figure.subplots(rows, columns)))
     for axis in axes:
         bare(axis)
@@ -185,7 +185,7 @@ def _label(axis: Axes, text: str, place: np.ndarray, colour: str) -> None:
         parse_math=False,
         annotation_clip=True,
     )
-    label.set_path_effects([OUTLINE])
+    canvas.outline(label)
 
 
 def _name(text: str) -> str:
@@ -197,9 +197,3 @@ def _fitted(sides: Sequence[np.ndarray], longest: float) -> tuple[float, float]:
     """Size (width, height) in inches of panels side by side, from the longest side of one panel. Thin sides have a lower limit."""
     scale = longest / max(max(side) for side in sides)
     return max(sum(side[0] for side in sides) * scale, 0.5), max(max(side[1] for side in sides) * scale, 0.5)
-
-
-def _jpeg(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpg", pil_kwargs={"quality": 80})
-    return buffer.getvalue()

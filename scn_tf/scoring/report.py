@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from scn_tf.figures import charts, pages, pictures
+from scn_tf.figures import canvas, charts, pages, pictures
 from scn_tf.messages import cut, visible
 from scn_tf.scoring import agreement, alignment, gallery, raters_report, scores, trust_report
 from scn_tf.scoring.gallery import Evaluated, Gallery
@@ -46,7 +46,7 @@ def write(title: str, summary: dict[str, Any], found: Evaluated, curve: bytes, s
 
 def curve(errors: Array, unit: str, label: str) -> bytes:
     """PNG of the cumulative distribution of errors (I, N), which may contain NaN."""
-    return pictures.png(pictures.error_curve(errors[np.isfinite(errors)], unit=unit, label=cut(visible(label), 80)))
+    return canvas.png(pictures.error_curve(errors[np.isfinite(errors)], unit=unit, label=cut(visible(label), 80)))
 
 
 def _figures(summary: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from scn_tf.errors import ConfigError, DataWarning
-from scn_tf.figures import pictures
+from scn_tf.figures import canvas, pictures
 from scn_tf.scoring.run_errors import RunErrors
 from scn_tf.storage import files, ownership, tables
 from scn_tf.storage.files import counted
@@ -87,7 +87,7 @@ def _write_figures(out: Path, found: Found, unit: str, systems: list[str], last_
             values = {key: errors.images.ravel() for key, errors in curves.items()}
             figure = pictures.image_error_curves(values, unit=unit, systems=systems)
             with files.replaced(out / f"{name}.png", ours=ownership.anything) as temporary:
-                temporary.write_bytes(pictures.png(figure))
+                temporary.write_bytes(canvas.png(figure))
 
 
 def check_out(out: PathName) -> dict[error_table.Key, RunErrors]:
