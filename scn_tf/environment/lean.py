@@ -2,8 +2,8 @@
 
 TensorFlow imports Keras. Where they are installed, both import libraries for functions that no command calls: conversion from JAX,
 galleries of pictures, scikit-learn estimators, sparse matrices. That takes two fifths of the time. Of the rest, Python's garbage
-collector takes a quarter: it looks through all new objects again and again, and nearly all of them stay. Programs that
-import ``scn_tf`` have both as always.
+collector takes a third: it looks through all new objects again and again, and nearly all of them stay. Programs that import
+``scn_tf`` have all libraries and collections as always.
 """
 
 import gc
