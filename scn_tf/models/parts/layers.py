@@ -177,5 +177,5 @@ class OthersConv3D(_Others, keras.layers.Conv3D):
 
 
 def _resize(images: Tensor, size: Sizes) -> Tensor:
-    # The resize kernel computes in float32 whatever it is given.
-    return ops.cast(ops.image.resize(images, size, interpolation="bilinear"), images.dtype)
+    # The kernel computes in float32 whatever it is given. Keras would clip its result to the range of bfloat16, which takes as long again.
+    return ops.cast(ops.image.resize(ops.cast(images, "float32"), size, interpolation="bilinear"), images.dtype)
