@@ -15,17 +15,9 @@ from scn_tf import cli
 from scn_tf.models import scn
 
 
-class Layers:
-    """Keras' layers, but dropout leaves out whole channels."""
-
-    Dropout = layers.SpatialDropout2D
-
-    def __getattr__(self, name):
-        return getattr(layers, name)
-
-
 def channel_dropout():
-    scn.layers = Layers()
+    """Dropout leaves out whole channels."""
+    scn.Dropout = layers.SpatialDropout2D
 
 
 def smooth_pooling():

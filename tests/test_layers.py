@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scn_tf.models.parts.layers import CubicUpsampling, LinearUpsampling, cubic_matrix
+from scn_tf.models.parts.layers import CubicUpsampling, Dropout, LinearUpsampling, cubic_matrix
 
 
 def test_cubic_upsampling_equals_bicubic_resize(rng):
@@ -77,3 +77,26 @@ def test_upsampling_and_convolution_convert_to_tflite_builtins(rng):
 def test_upsampling_says_what_it_expected():
     with pytest.raises(ValueError, match="static spatial sizes"):
         LinearUpsampling()(keras.Input((None, 8, 1)))
+
+
+@pytest.mark.parametrize(("rate", "exact"), [(0.25, 0.25), (0.1, 26 / 256), (0.001, 1 / 256), (0.5, 0.5)])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_dropout_leaves_out_its_share_and_keeps_the_mean(rate, exact, policy):
+    layer, ones = Dropout(rate, seed=3, dtype=policy), np.ones((2, 101, 77, 9), "float32")
+    found = np.asarray(tf.cast(layer(ones, training=True), tf.float32))
+    assert set(np.unique(found)) == {0.0, np.float32(tf.cast(1 / (1 - exact), layer.compute_dtype))}
+    assert abs((found == 0).mean() - exact) < 5 * (exact / found.size) ** 0.5
+    for axis in range(4):  # no row, column or channel is special
+        others = tuple(one for one in range(4) if one != axis)
+        shares = (found == 0).mean(axis=others)
+        assert np.abs(shares - exact).max() < 6 * (exact * found.shape[axis] / found.size) ** 0.5
+    again = np.asarray(tf.cast(layer(ones, training=True), tf.float32))
+    assert ((found == 0) & (again == 0)).mean() == pytest.approx(exact**2, abs=0.01)  # new numbers in each step
+    np.testing.assert_array_equal(tf.cast(layer(ones, training=False), tf.float32), ones)
+
+
+def test_dropout_passes_gradients_of_what_it_keeps_alone():
+    layer, values = Dropout(0.5, seed=1), tf.Variable(np.ones((1, 20, 20, 2), "float32"))
+    with tf.GradientTape() as tape:
+        kept = layer(values, training=True)
+    np.testing.assert_array_equal(tape.gradient(kept, values), kept)
