@@ -13,11 +13,12 @@ from keras import layers
 
 from scn_tf import cli
 from scn_tf.models import scn
+from scn_tf.models.parts import blocks
 
 
 def channel_dropout():
     """Dropout leaves out whole channels."""
-    scn.Dropout = layers.SpatialDropout2D
+    blocks.dropout = layers.SpatialDropout2D
 
 
 def smooth_pooling():

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from scn_tf.environment.backend import keras, layers
 from scn_tf.models.model import Model, all_poolings
+from scn_tf.models.parts import blocks
 from scn_tf.models.parts.blocks import along_axes, average_pooling, conv, cubic_upsampling, head, linear_upsampling
-from scn_tf.models.parts.layers import Dropout
 
 if TYPE_CHECKING:
     from scn_tf.types import Sizes
@@ -52,7 +52,7 @@ def build_local_appearance(
             tensor = average_pooling(dims, 2, name=f"la_{level}_pool")(tensor)
         tensor = conv(width, 3, dims, name=f"la_{level}_conv1")(tensor)
         if dropout > 0:
-            tensor = Dropout(dropout, name=f"la_{level}_dropout")(tensor)
+            tensor = blocks.dropout(dropout, name=f"la_{level}_dropout")(tensor)
         tensor = conv(width, 3, dims, name=f"la_{level}_conv2")(tensor)
         skips.append(conv(width, 3, dims, name=f"la_{level}_parallel")(tensor))
     tensor = skips.pop()

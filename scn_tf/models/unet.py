@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from scn_tf.environment.backend import keras, layers
 from scn_tf.models.model import Model, level_poolings
+from scn_tf.models.parts import blocks
 from scn_tf.models.parts.blocks import average_pooling, conv, head, linear_upsampling
-from scn_tf.models.parts.layers import Dropout
 
 if TYPE_CHECKING:
     from scn_tf.types import Sizes
@@ -39,7 +39,7 @@ def unet_features(image: keras.KerasTensor, *, filters: int, levels: int, dropou
     def block(tensor: keras.KerasTensor, name: str, rate: float = 0.0) -> keras.KerasTensor:
         tensor = conv(filters, 3, dims, name=f"{name}_conv1", activation="relu")(tensor)
         if rate > 0:
-            tensor = Dropout(rate, name=f"{name}_dropout")(tensor)
+            tensor = blocks.dropout(rate, name=f"{name}_dropout")(tensor)
         return conv(filters, 3, dims, name=f"{name}_conv2", activation="relu")(tensor)
 
     tensor, skips = image, []

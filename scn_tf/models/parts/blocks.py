@@ -94,6 +94,13 @@ def cubic_upsampling(factor: int, *, name: str, dtype: str | None = None) -> ker
     return CubicUpsampling(factor, name=name, dtype=dtype)
 
 
+def dropout(rate: float, *, name: str) -> keras.Layer:
+    """Apply :class:`scn_tf.models.parts.layers.Dropout`."""
+    from scn_tf.models.parts.layers import Dropout
+
+    return Dropout(rate, name=name)
+
+
 def others_conv(num_maps: int, kernel: int, dims: int, *, name: str) -> keras.Layer:
     """One linear convolution per map over all other maps (Payer et al. 2016, eq. 3), float32."""
     from scn_tf.models.parts.layers import OthersConv2D, OthersConv3D
