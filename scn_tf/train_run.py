@@ -35,8 +35,8 @@ def train(
     """Train a run. All results are written to its folder.
 
     Args:
-        config: :class:`scn_tf.config.Config`. With ``resume``, the run's own is read instead. Only ``data.root`` and
-            ``data.missing`` of this one are used then, if set.
+        config: :class:`scn_tf.config.Config`. With ``resume``, the run's own is read instead. Only ``data.root``,
+            ``data.missing``, ``data.cache`` and ``data.service`` of this one are used then, if set.
         run_dir: folder to write (its files: docs/training.md).
         resume: continue from the state in ``run_dir`` to the same end. A run without state and model starts again.
         accept_changed_data: resume although the data have changed since the start of the run.
@@ -192,13 +192,14 @@ def prepare(config: Config, run: RunFolder, *, resume: bool, accept_changed_data
 
 
 def _resumed_settings(config: Config, run: RunFolder) -> Config:
-    """The run's own settings, with the place of the data from the given ones."""
+    """The run's own settings, with the places of the data from the given ones."""
     if not run.settings.is_file():
         raise ConfigError(f"{run}: no run there to resume.")
     asked, own = config.data, load_config(run.settings)
     moved: dict[str, Any] = {
         name: value for name in ("root", "missing") if name in asked.model_fields_set and (value := getattr(asked, name)) is not None
     }
+    moved |= {name: getattr(asked, name) for name in ("cache", "service") if name in asked.model_fields_set}  # none is a place, too
     return own.model_copy(update={"data": own.data.model_copy(update=moved)})
 
 

@@ -6,8 +6,8 @@ from scn_tf.config.settings import Config
 def differences(first: Config, second: Config) -> list[str]:
     """Names of the settings in which two runs differ, as ``section.field``.
 
-    One configuration may name a preset and the other the preset's values. ``data.root``, ``data.missing`` and ``data.cache`` are not
-    compared. ``auto`` of ``train.precision`` and ``train.compile`` equals any other value.
+    One configuration may name a preset and the other the preset's values. ``data.root``, ``data.missing``, ``data.cache`` and
+    ``data.service`` are not compared. ``auto`` of ``train.precision`` and ``train.compile`` equals any other value.
 
     Args:
         first, second: :class:`scn_tf.config.Config`, resolved or not.
@@ -23,7 +23,7 @@ def differences(first: Config, second: Config) -> list[str]:
         (one, whole), (other, other_whole) = _values(first, dims), _values(second, dims)
         names = {name: None for name in one if name in other and one[name] != other[name]}
         found |= names or ({} if whole == other_whole else {"model": None})
-    free = {"data.root", "data.missing", "data.cache"}
+    free = {"data.root", "data.missing", "data.cache", "data.service"}
     free |= {f"train.{name}" for name in ("precision", "compile") if "auto" in (getattr(first.train, name), getattr(second.train, name))}
     return [name for name in found if name not in free]
 

@@ -5,6 +5,7 @@ every setting that was used.
 """
 
 import math
+import re
 import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -117,6 +118,9 @@ class DataConfig(Section):
         description="where prepared images are kept; auto: in memory if they take at most 35 % of it, else on disk; none: nowhere",
     )
     workers: int = Field(2, ge=1, le=256, description="images decoded in parallel")
+    service: str | None = Field(
+        None, description="HOST:PORT of a tf.data service that reads the prepared images of a training; none: this process reads them"
+    )
 
     @pydantic.field_validator("leave_out", mode="before")
     @classmethod
@@ -124,6 +128,14 @@ class DataConfig(Section):
         if not isinstance(value, str | list | tuple | None):
             raise ValueError("expected IDs with commas between them")
         return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
+
+    @pydantic.field_validator("service")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        found = None if value is None else re.fullmatch(r"(?:grpc://)?([A-Za-z0-9._-]+:([0-9]{1,5}))", value)
+        if value is not None and not (found and 0 < int(found[2]) < 2**16):
+            raise ValueError("expected HOST:PORT or grpc://HOST:PORT")
+        return found and found[1]
 
 
 class ModelConfig(Section):
@@ -328,13 +340,25 @@ class Config(Section):
         if math.ceil(3 * self.augment.blur) >= min(size):  # the image is mirrored at its borders, once
             raise ValueError(f"augment.blur: too wide for an input of {list(size)}, received {self.augment.blur}.")
         return Config(
-            data=self.data,
+            data=self._served(),
             model=model,
             heatmap=self.heatmap.resolved(dims),
             augment=self.augment,
             train=self.train.resolved(dims),
             forest=self.forest,
         )
+
+    def _served(self) -> DataConfig:
+        """Section ``data``. A service reads prepared images, so they are on disk."""
+        if self.data.service is None:
+            return self.data
+        if self.data.cache not in ("auto", "disk"):
+            raise ValueError(f"data.cache: data.service reads prepared images from disk; use disk or auto, received {self.data.cache}.")
+        if self.train.strategy == "multi_worker":
+            raise ValueError("data.service: cannot be combined with train.strategy multi_worker, whose processes read their own images.")
+        if not MODELS[self.model.name].has_heatmaps:
+            raise ValueError(f"data.service: is for networks that find landmarks; model.name {self.model.name} has its images in memory.")
+        return self.data.model_copy(update={"cache": "disk"})
 
     def to_yaml(self) -> str:
         """YAML text from which :func:`scn_tf.config.load` reads an equal configuration."""

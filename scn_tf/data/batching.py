@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from scn_tf.data.pipeline import PREFIX, TRUTH, Opened, without_autotune
+from scn_tf.data.service import Served
 
 
 def training_batches(
@@ -16,6 +17,7 @@ def training_batches(
     seed: int,
     first_epoch: int = 0,
     load: Callable[[tf.data.Dataset], tf.data.Dataset] | None = None,
+    served: Served | None = None,
 ) -> tf.data.Dataset:
     """Endless shuffled batches. The order of an epoch, and the raters that it draws, do not depend on interruptions.
 
@@ -26,12 +28,26 @@ def training_batches(
         seed: seed of the order of all epochs.
         first_epoch: first epoch, after a resume.
         load: see :class:`Opened`.
+        served: images through a service, instead of ``load``. The batches are the same.
     """
+    several_raters, used = PREFIX + TRUTH[0] in data.element_spec, count // batch_size * batch_size
+
+    def seed_of(epoch: tf.Tensor) -> tf.Tensor:
+        return seed * 100_003 + epoch
+
+    def drawn(index: tf.Tensor, example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return of_random_rater(example, tf.stack([seed_of(first_epoch + index // used), index % used]))
+
+    if served is not None:  # all epochs are one stream, of the images alone that complete batches need
+        examples = served(lambda epoch: _numbers(count, seed_of(epoch)).take(used), used, first_epoch)
+        if several_raters:
+            examples = examples.enumerate().map(drawn)
+        return without_autotune(examples.batch(batch_size, drop_remainder=True).prefetch(2))
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        own = seed * 100_003 + number
+        own = seed_of(number)
         order = _shuffled(Opened(data, load), count, own)
-        if PREFIX + TRUTH[0] in data.element_spec:
+        if several_raters:
             order = order.enumerate().map(lambda place, example: of_random_rater(example, tf.stack([own, place])))
         return order.batch(batch_size, drop_remainder=True)
 
@@ -77,7 +93,12 @@ def _shuffled(examples: Opened, count: int, seed: tf.Tensor) -> tf.data.Dataset:
     """All examples in an order by the seed. Numbers are shuffled, and then loaded: shuffled examples would all be in memory."""
     if examples.load is None:
         return examples.data.shuffle(count, seed=seed, reshuffle_each_iteration=False)
-    return examples.load(tf.data.Dataset.range(count).shuffle(count, seed=seed, reshuffle_each_iteration=False))
+    return examples.load(_numbers(count, seed))
+
+
+def _numbers(count: int, seed: tf.Tensor) -> tf.data.Dataset:
+    """Numbers of examples in an order by the seed."""
+    return tf.data.Dataset.range(count).shuffle(count, seed=seed, reshuffle_each_iteration=False)
 
 
 def of_random_rater(example: Mapping[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -46,7 +46,8 @@ def place(config: Config, *, channels: int, images: int) -> Place:
         "disk": f"kept on disk in {disk_cache.folder()}, at most {in_words(disk_cache.limit())}",
         "none": "read again in every epoch",
     }
-    return Place(kind, f"Images   {in_words(size)} when prepared, {where[kind]}{why}")
+    reader = f", training images read by the tf.data service at {config.data.service}" if config.data.service else ""
+    return Place(kind, f"Images   {in_words(size)} when prepared, {where[kind]}{why}{reader}")
 
 
 def bytes_of(pixels: int, *, channels: int, images: int) -> float:

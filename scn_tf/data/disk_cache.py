@@ -116,9 +116,13 @@ class DiskCache:
         except OSError as error:
             self._stop(error.strerror or str(error))
 
+    def path(self, number: int) -> Path:
+        """File of the prepared image of a number of the split."""
+        return self.folder / self.names[number]
+
     def read(self, number: int) -> Fitted | None:
         """Prepared image of a number of the split. None if there is no whole one."""
-        path = self.folder / self.names[number]
+        path = self.path(number)
         try:
             content = path.read_bytes()
             os.utime(path)  # the order of use

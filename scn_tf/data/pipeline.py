@@ -19,6 +19,7 @@ An example is a dict. Landmarks are in network pixels; heatmaps exist only on th
 import functools
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -47,10 +48,12 @@ class Opened(NamedTuple):
 
     * ``data``: finite ``tf.data.Dataset`` of examples, in order.
     * ``load``: dataset of numbers of examples -> dataset of these examples. None: ``data`` keeps them in memory.
+    * ``files``: those of the prepared images, where these are kept on disk. An image that could not be kept has none.
     """
 
     data: tf.data.Dataset
     load: Callable[[tf.data.Dataset], tf.data.Dataset] | None
+    files: Sequence[Path] = ()
 
 
 def prepare(
@@ -221,7 +224,8 @@ def opened_by_slot(
             return numbers.map(lambda number: example_of(first + number), num_parallel_calls=config.data.workers, deterministic=True)
 
         data = load(tf.data.Dataset.range(count)).apply(tf.data.experimental.assert_cardinality(count))
-        return Opened(without_autotune(data.cache() if place == "memory" else data), None if place == "memory" else load)
+        files = () if disk is None else [disk.cache.path(number) for number in range(first, first + count)]
+        return Opened(without_autotune(data.cache() if place == "memory" else data), None if place == "memory" else load, files)
 
     firsts = np.cumsum([0, *map(len, ids)]).tolist()
     found = [slot(first, len(own)) for first, own in zip(firsts, ids, strict=False)]

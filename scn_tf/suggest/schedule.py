@@ -55,6 +55,8 @@ def cache(case: Case) -> Decision:
     """Where prepared images are kept."""
     size = memory.of_cache(case.plan.layout.shape, channels=case.facts.channels, images=case.facts.training + case.facts.validation)
     words, free = memory.in_words(size), memory.in_words(case.machine.memory)
+    if case.given.data.service is not None:
+        return Decision("data.cache", "disk", "data.service reads prepared images from there")
     if size <= memory.CACHE_SHARE * case.machine.memory:
         return Decision("data.cache", "memory", f"all prepared images take {words} of {free}")
     return Decision("data.cache", "disk", f"all prepared images would take {words} of {free}, so they are kept on disk")

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from scn_tf.config import Config
-from scn_tf.data import cache, coverage, evidence, pipeline, raters, shares
+from scn_tf.data import cache, coverage, evidence, pipeline, raters, service, shares
 from scn_tf.data.dataset import Dataset
 from scn_tf.environment import workers
 from scn_tf.errors import ConfigError, DatasetError
@@ -26,7 +26,8 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
 
     Raises:
         ConfigError: the model needs more landmarks.
-        DatasetError, ImageError: see :func:`scn_tf.data.pipeline.examples`. Also if there is no landmark to train on or to measure.
+        DatasetError, ImageError: see :func:`scn_tf.data.pipeline.examples`. Also if there is no landmark to train on or to measure,
+            or if ``data.service`` cannot be reached.
     """
     names, chosen, table = dataset.description.names, config.data, dataset.table
     least = MODELS[config.model.name].min_landmarks
@@ -36,14 +37,19 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
         )
     shown, annotated = np.zeros(len(names), int), np.zeros(len(names), int)
     surroundings = evidence.Surroundings(dataset.description.coordinates)
+    seen = None if chosen.service is None else service.FirstPass()
 
     def look(example: dict[str, Array]) -> None:
         shown[:] += example["visible"] > 0
         surroundings.add(example)
+        if seen is not None:
+            seen.add(example)
 
     def count(example: dict[str, Array]) -> None:
         annotated[:] += example["annotated"] > 0
 
+    if chosen.service is not None:
+        service.check(chosen.service)
     raters.check(chosen.rater, dataset)
     raters.warn_of_missing_rows(chosen.rater, dataset, ids[0])
     own, judged = shares.training(config.train, ids[0]), shares.validation(ids[1])
@@ -64,7 +70,10 @@ def prepare(config: Config, dataset: Dataset, ids: Sequence[Sequence[str]]) -> E
         )
     coverage.warn_of_coverage(table, names, shown, len(ids[0]), annotated=annotated)
     evidence.warn_of_frame(surroundings, table)
-    return Examples(pipeline.joined([one.data for one in slots]), validation, untrained, slots, place.line)
+    served = None
+    if chosen.service is not None and seen is not None:
+        served = service.Served(chosen.service, slots[0], seen, parallel=chosen.workers)
+    return Examples(pipeline.joined([one.data for one in slots]), validation, untrained, slots, place.line, served)
 
 
 def arrays(examples: tf.data.Dataset) -> list[dict[str, Array]]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from scn_tf.config import Config
-from scn_tf.data import batching
+from scn_tf.data import batching, service
 from scn_tf.environment import devices, workers
 from scn_tf.presence import known
 from scn_tf.runs import checkpoints
@@ -97,21 +97,22 @@ def fit(job: Job, task: Task, greet: Callable[[str], str]) -> dict[str, Any]:
         workers.leave()
         return progress["best"]
     bar = sys.stdout.isatty() and workers.is_chief()
-    trainer.fit(
-        _batches(strategy, job, batch_size, first_epoch=progress["epoch"]),
-        epochs=train.epochs,
-        initial_epoch=progress["epoch"],
-        steps_per_epoch=steps,
-        shuffle=False,
-        callbacks=[
-            schedule,
-            StopOnNonFinite(),
-            GoBackAfterCollapse(trainer, resuming.comparable(progress), visible=task.visible),
-            validate,
-            *([RemainingTime(schedule, bar=bar)] if workers.is_chief() else []),
-        ],
-        verbose=(1 if bar else 2) if workers.is_chief() else 0,
-    )
+    with service.failures_named(job.examples.served):
+        trainer.fit(
+            _batches(strategy, job, batch_size, first_epoch=progress["epoch"]),
+            epochs=train.epochs,
+            initial_epoch=progress["epoch"],
+            steps_per_epoch=steps,
+            shuffle=False,
+            callbacks=[
+                schedule,
+                StopOnNonFinite(),
+                GoBackAfterCollapse(trainer, resuming.comparable(progress), visible=task.visible),
+                validate,
+                *([RemainingTime(schedule, bar=bar)] if workers.is_chief() else []),
+            ],
+            verbose=(1 if bar else 2) if workers.is_chief() else 0,
+        )
     workers.leave()  # what follows is for the chief alone, however long it takes
     return progress["best"]
 
@@ -120,8 +121,10 @@ def _batches(strategy: tf.distribute.Strategy, job: Job, batch_size: int, *, fir
     """Endless training batches, of which each of several processes reads its share."""
     count, seed, slots = job.counts[0], job.config.train.seed, job.examples.slots
     if job.config.train.strategy != "multi_worker":
-        data, load = slots[0]
-        return batching.training_batches(data, count=count, batch_size=batch_size, seed=seed, first_epoch=first_epoch, load=load)
+        data, load, _ = slots[0]
+        return batching.training_batches(
+            data, count=count, batch_size=batch_size, seed=seed, first_epoch=first_epoch, load=load, served=job.examples.served
+        )
     batches = functools.partial(
         batching.batches_of_slots,
         slots,

@@ -8,6 +8,7 @@ import tensorflow as tf
 from scn_tf.config import Config
 from scn_tf.data.dataset import Dataset
 from scn_tf.data.pipeline import Opened
+from scn_tf.data.service import Served
 from scn_tf.environment.speed import Speed
 from scn_tf.runs.folder import RunFolder
 from scn_tf.runs.info import ModelInfo
@@ -23,6 +24,7 @@ class Examples(NamedTuple):
         untrained: names of the landmarks, or labels, that no training image of any process shows.
         slots: the training examples that networks draw their batches from: all, or with ``train.strategy multi_worker`` of each slot.
         place: line that tells where the prepared images are kept.
+        served: the training examples with images through a service, for ``data.service``.
     """
 
     training: tf.data.Dataset
@@ -30,6 +32,7 @@ class Examples(NamedTuple):
     untrained: tuple[str, ...]
     slots: Sequence[Opened] = ()
     place: str = ""
+    served: Served | None = None
 
 
 class Job(NamedTuple):

@@ -1,0 +1,223 @@
+"""Prepared images through a tf.data service: workers on other hosts read them (``data.service``).
+
+A worker needs TensorFlow and the folder of :mod:`scn_tf.data.disk_cache`, at the same path, and nothing of this package. So what it
+computes consists of TensorFlow's operations alone. The first pass, which checks and prepares all images, stays in this process, and so
+do the other values of an example and all validation images.
+
+Order and pixels are those of a training without a service, with any number of workers. The service hands out places of the endless
+order, each once; a worker finds the image of a place by the same shuffle; here the places are put in order again. A lost worker takes
+places with it, and a file may be damaged. Such an image is read in this process. What arrives is compared with the first pass by a
+fingerprint of its pixels, so a training never sees others.
+"""
+
+import contextlib
+import math
+import os
+import queue
+import socket
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from scn_tf.data.pipeline import Opened, without_autotune
+from scn_tf.errors import DatasetError, DataWarning, Error
+from scn_tf.messages import cut, visible
+from scn_tf.storage import checksums
+from scn_tf.types import Array
+
+SOON = 5.0  # seconds in which a dispatcher answers
+LOOK = 1.0  # seconds between two looks at it while no image comes
+PATIENCE = 60.0  # seconds without an image after which a training ends
+AHEAD = 16  # images that wait for one of an earlier place. Then this is read here
+ENDLESS = np.iinfo(np.int64).max
+FIX = "Start its dispatcher and workers and `resume`, without data.service or with another one if you like."
+
+Order = Callable[[tf.Tensor], tf.data.Dataset]  # epoch -> dataset of the numbers of its examples
+
+
+def check(address: str) -> None:
+    """Raise DatasetError if no process listens at an address ``HOST:PORT``."""
+    host, port = address.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), timeout=SOON).close()
+    except OSError as error:
+        raise DatasetError(f"data.service: {address} cannot be reached ({error.strerror or error}). {FIX}") from None
+
+
+class FirstPass:
+    """What a first pass shows of each example, in order: its small values, and a fingerprint of its image."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[Array]] = {}
+        self.fingerprints: list[bytes] = []
+
+    def add(self, example: dict[str, Array]) -> None:
+        """Note an example."""
+        self.fingerprints.append(_fingerprint(example["image"]))
+        for name, value in example.items():
+            if name != "image":
+                self.values.setdefault(name, []).append(value)
+
+
+class Served:
+    """Examples whose images come through a service.
+
+    Args:
+        address: ``HOST:PORT`` of its dispatcher.
+        opened: the examples as this process reads them, on disk.
+        seen: their first pass, complete.
+        parallel: files that a worker reads at a time.
+    """
+
+    def __init__(self, address: str, opened: Opened, seen: FirstPass, *, parallel: int) -> None:
+        self.address, self.opened, self.fingerprints, self.parallel = address, opened, seen.fingerprints, parallel
+        with tf.device("CPU"):
+            self.values = {name: tf.constant(np.stack(values)) for name, values in seen.values.items()}
+        self.files = [path if path.is_file() else None for path in map(Path, opened.files)]
+        self.spec = opened.data.element_spec["image"]
+        self.failure: Error | None = None
+        self.ended, self.warned = False, False
+
+    def __call__(self, order: Order, length: int, first_epoch: int) -> tf.data.Dataset:
+        """Endless examples, epoch after epoch.
+
+        Args:
+            order: of TensorFlow's operations alone.
+            length: number of examples of an epoch.
+            first_epoch: number of the first epoch.
+        """
+        numbers = without_autotune(tf.data.Dataset.range(first_epoch, ENDLESS).flat_map(order))
+        remote = self._remote(order, length, first_epoch)
+        images = tf.data.Dataset.from_generator(lambda: self._images(numbers, remote), output_signature=self.spec)
+
+        def example(number: tf.Tensor, image: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"image": image, **{name: tf.gather(values, number) for name, values in self.values.items()}}
+
+        return tf.data.Dataset.zip((numbers, images)).map(example)
+
+    def _remote(self, order: Order, length: int, first_epoch: int) -> tf.data.Dataset:
+        """What the workers compute: (place, number, pixels) of all places. No pixels if there is no file, or not a whole one."""
+        paths = tf.constant([str(path or "") for path in self.files])
+        size = 4 * math.prod(self.spec.shape)
+
+        def shuffled(epoch: tf.Tensor) -> tf.Tensor:
+            return order(epoch).batch(length, drop_remainder=True).get_single_element()
+
+        def found(state: tuple[tf.Tensor, tf.Tensor], place: tf.Tensor) -> Any:
+            epoch = first_epoch + place // length
+            numbers = tf.cond(epoch == state[0], lambda: state[1], lambda: shuffled(epoch))
+            return (epoch, numbers), (place, numbers[place % length])
+
+        def read(place: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            path = paths[number]
+            content = tf.cond(path == "", lambda: tf.constant(b""), lambda: tf.io.read_file(path))
+            start = tf.strings.length(content) - size - len(checksums.PLACEHOLDER)  # the pixels are the last before the checksum
+            pixels = tf.cond(start < 0, lambda: tf.constant(b""), lambda: tf.strings.substr(content, start, size))
+            return place, number, tf.io.decode_raw(pixels, tf.float32)
+
+        start = (tf.constant(-1, tf.int64), tf.zeros([length], tf.int64))
+        places = tf.data.Dataset.range(ENDLESS).scan(start, found)
+        return without_autotune(places.map(read, num_parallel_calls=self.parallel, deterministic=True))
+
+    def _images(self, numbers: tf.data.Dataset, remote: tf.data.Dataset) -> Iterator[Array]:
+        """Images of some numbers, in order. An error is kept: TensorFlow makes a text with a traceback of it."""
+        feed, early = _Feed(remote, self.address), dict[int, list[tf.Tensor]]()
+        try:
+            for place, number in enumerate(numbers.as_numpy_iterator()):
+                while place not in early and len(early) < AHEAD:
+                    other, *element = feed.take(lambda: self.ended)
+                    if int(other) >= place:
+                        early[int(other)] = element
+                yield self._whole(int(number), early.pop(place, None))
+        except Exception as error:
+            self.failure = error if isinstance(error, Error) else DatasetError(f"data.service: {cut(visible(str(error)))}")
+            raise
+        finally:
+            feed.end()
+
+    def _whole(self, number: int, element: list[tf.Tensor] | None) -> Array:
+        """Image of a number: the one that came, if it is that of the first pass, else read here."""
+        file, shape = self.files[number], self.spec.shape
+        if file is not None and element is not None and int(element[0]) == number:
+            pixels = element[1].numpy()
+            if pixels.size == shape.num_elements() and _fingerprint(pixels) == self.fingerprints[number]:
+                with contextlib.suppress(OSError):
+                    os.utime(file)  # the order of use
+                return pixels.reshape(shape)
+        if file is not None and not self.warned:
+            self.warned = True
+            warnings.warn(
+                f"data.service: {self.address} did not send the whole image of {file} in time, so this process reads it, and others "
+                "that are lost or damaged.",
+                DataWarning,
+                stacklevel=2,
+            )
+        assert self.opened.load is not None
+        here: Array = next(iter(without_autotune(self.opened.load(tf.data.Dataset.from_tensors(np.int64(number))))))["image"].numpy()
+        if _fingerprint(here) != self.fingerprints[number]:
+            raise DatasetError(f"{file or self.address}: image {number} of the split was changed since the training started; `resume` it.")
+        return here
+
+
+class _Feed:
+    """Elements of a service, which a thread of its own waits for: TensorFlow itself waits for a lost service for an hour."""
+
+    def __init__(self, remote: tf.data.Dataset, address: str) -> None:
+        self.remote, self.address = remote, address
+        self.wanted, self.found = queue.SimpleQueue[bool](), queue.SimpleQueue[Any]()
+        self.wanted.put(True)
+        threading.Thread(target=self._fetch, daemon=True).start()
+
+    def _fetch(self) -> None:
+        service = tf.data.experimental.service
+        try:
+            elements = self.remote.apply(service.distribute(service.ShardingPolicy.DYNAMIC, f"grpc://{self.address}", compression=None))
+            iterator = iter(without_autotune(elements))
+            while self.wanted.get():
+                self.found.put(next(iterator))
+        except Exception as error:  # also the end of what never ends
+            self.found.put(error)
+
+    def take(self, ended: Callable[[], bool]) -> Any:
+        """Next element."""
+        self.wanted.put(True)
+        for _ in range(math.ceil(PATIENCE / LOOK)):
+            with contextlib.suppress(queue.Empty):
+                found = self.found.get(timeout=LOOK)
+                if isinstance(found, Exception):
+                    raise DatasetError(f"data.service: {self.address} failed: {cut(visible(str(found)), 300)} {FIX}") from None
+                return found
+            if ended():
+                break
+            check(self.address)
+        raise DatasetError(f"data.service: {self.address} sent no image for {PATIENCE:g} seconds. Are its workers running? {FIX}")
+
+    def end(self) -> None:
+        """Ask for no more."""
+        self.wanted.put(False)
+
+
+@contextlib.contextmanager
+def failures_named(served: Served | None) -> Iterator[None]:
+    """In the block, a failure of TensorFlow because of a service ends with the message of the service."""
+    try:
+        yield
+    except tf.errors.OpError:
+        if served is None or served.failure is None:
+            raise
+        raise served.failure from None
+    finally:
+        if served is not None:
+            served.ended = True
+
+
+def _fingerprint(image: Array) -> bytes:
+    """Eight bytes that follow from the pixels of an image. Damage is noticed as by SHA-256, for a fraction of its time."""
+    with tf.device("CPU"):
+        found: bytes = tf.raw_ops.Fingerprint(data=image.reshape(1, -1), method="farmhash64").numpy().tobytes()
+    return found

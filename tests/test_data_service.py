@@ -1,0 +1,326 @@
+"""Training with images through a real tf.data service, whose processes have TensorFlow alone."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from scn_tf import cli, config, train_run
+from scn_tf.data import batching, disk_cache, pipeline, service
+from scn_tf.data.dataset import open_dataset
+from scn_tf.errors import ConfigError, DatasetError, DataWarning
+from scn_tf.runs.folder import RunFolder
+from scn_tf.training import validation
+from tests.conftest import REPOSITORY, small_config, state, weights
+from tests.test_disk_cache import assert_same, values
+
+DISPATCHER = """
+import sys
+import tensorflow as tf
+service = tf.data.experimental.service
+dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
+print(dispatcher.target.split("://")[1], flush=True)
+dispatcher.join()
+"""
+WORKER = """
+import sys
+import tensorflow as tf
+service = tf.data.experimental.service
+worker = service.WorkerServer(service.WorkerConfig(dispatcher_address=sys.argv[1], heartbeat_interval_ms=500))
+print(sorted(name for name in sys.modules if name.startswith("scn_tf")), flush=True)
+worker.join()
+"""
+
+
+class Service:
+    """A dispatcher and workers, each a process outside the repository."""
+
+    def __init__(self, folder, workers=1):
+        self.folder, self.processes = folder, []
+        self.dispatcher, self.address = self.start(DISPATCHER)
+        self.workers = []
+        for _ in range(workers):
+            self.add_worker()
+
+    def add_worker(self):
+        process, modules = self.start(WORKER, self.address)
+        assert modules == "[]"
+        self.workers.append(process)
+
+    def start(self, program, *arguments):
+        variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        command = [sys.executable, "-c", program, *arguments]
+        process = subprocess.Popen(command, cwd=self.folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.processes.append(process)
+        return process, process.stdout.readline().strip()
+
+    def stop(self):
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """A service with one worker."""
+    found = Service(tmp_path_factory.mktemp("service"))
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def several(tmp_path):
+    """A service with two workers, which a test may kill."""
+    found = Service(tmp_path, workers=2)
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv(disk_cache.FOLDER, str(tmp_path / "cache"))
+    return disk_cache.folder()
+
+
+@pytest.fixture
+def hands(hands_2d, tmp_path):
+    return Path(shutil.copytree(hands_2d, tmp_path / "hands"))
+
+
+@pytest.fixture
+def came(monkeypatch):
+    """Numbers of the images that came through the service and were used."""
+    numbers, original = [], service.Served._whole
+
+    def whole(self, number, element):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            image = original(self, number, element)
+        if element is not None and element[1].shape[0] and not caught:
+            numbers.append(number)
+        for one in caught:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        return image
+
+    monkeypatch.setattr(service.Served, "_whole", whole)
+    return numbers
+
+
+def opened(root, address=None, rater="mean", ids=None):
+    """Examples to train on, and the same through a service if there is an address."""
+    dataset, seen = open_dataset(root), service.FirstPass()
+    settings = small_config(root, data__cache="disk", data__rater=rater).resolved(2)
+    found = pipeline.opened(dataset, ids or dataset.split("train"), settings, measured=False, rater=rater, observe=seen.add)
+    return found, None if address is None else service.Served(address, found, seen, parallel=2)
+
+
+def batches(found, served=None, count=7, first=0, size=3):
+    """Batches of some epochs of two."""
+    stream = batching.training_batches(found.data, count=7, batch_size=size, seed=4, first_epoch=first, load=found.load, served=served)
+    with service.failures_named(served):
+        return values(stream.take(count))
+
+
+def test_a_training_through_the_service_ends_in_the_same_weights(running, run_2d, hands_2d, tmp_path, folder, came, capsys):
+    train_run.train(small_config(hands_2d, data__service=f"grpc://{running.address}"), tmp_path / "run")
+    assert f"read by the tf.data service at {running.address}\n" in capsys.readouterr().out
+    assert len(came) >= 2 * 6
+    assert config.load(tmp_path / "run" / "config.yaml").data.cache == "disk"
+    for one, other in zip(state(tmp_path / "run"), state(run_2d), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(weights(tmp_path / "run"), weights(run_2d), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_resumed_training_ends_in_the_same_weights_with_and_without_the_service(running, hands_2d, tmp_path, folder, monkeypatch):
+    settings = small_config(hands_2d, train__epochs=4, data__service=running.address)
+    original = validation.Validation.on_epoch_end
+
+    def interrupt(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(validation.Validation, "on_epoch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_run.train(settings, tmp_path / "served")
+    shutil.copytree(tmp_path / "served", tmp_path / "local")
+    train_run.train(config.Config(), tmp_path / "served", resume=True)
+    train_run.train(config.from_dict({"data": {"service": None}}), tmp_path / "local", resume=True)
+    train_run.train(settings.model_copy(update={"data": settings.data.model_copy(update={"service": None})}), tmp_path / "whole")
+    for run in ("served", "local"):
+        for one, other in zip(state(tmp_path / run), state(tmp_path / "whole"), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_batches_are_the_same_with_any_number_of_workers(several, hands, folder, came):
+    text = (hands / "dataset.yaml").read_text()
+    for name in "ab":
+        shutil.copy(hands / "landmarks.csv", hands / f"{name}.csv")
+    kept = [line for line in text.splitlines() if not line.startswith("annotations")]
+    (hands / "dataset.yaml").write_text("\n".join([*kept, "raters: {a: a.csv, b: b.csv}"]) + "\n")
+    found, served = opened(hands, several.address, rater="random")
+    assert_same(batches(found, served, 40), batches(found, count=40))
+    assert_same(batches(found, served, 3, first=19, size=7), batches(found, count=3, first=19, size=7))
+    assert len(came) >= 100
+
+
+def test_a_lost_worker_of_several_changes_no_batch(several, hands_2d, folder, came):
+    found, served = opened(hands_2d, several.address)
+    stream = batching.training_batches(found.data, count=7, batch_size=3, seed=4, served=served)
+    iterator, expected = iter(stream), batches(found, count=60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # an image that was lost with it is read here
+        received = [next(iterator) for _ in range(10)]
+        several.workers[0].kill()
+        received += [next(iterator) for _ in range(50)]
+    assert_same([{name: value.numpy() for name, value in batch.items()} for batch in received], expected)
+    assert len(came) > 100
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
+def test_damaged_files_change_no_batch(damage, running, hands_2d, folder, came):
+    found, served = opened(hands_2d, running.address)
+    expected = batches(found)
+    path = found.files[4]
+    content = path.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    path.write_bytes({"cut": content[:-99], "empty": b"", "flipped": flipped}[damage])
+    with pytest.warns(DataWarning, match=rf"{running.address} did not send the whole image of {path}") as caught:
+        assert_same(batches(found, served), expected)
+    assert len(caught) == 1
+    assert path.read_bytes() == content  # prepared again
+    assert_same(batches(found, served), expected)
+    assert {*came} == {*range(7)}
+
+
+def test_an_image_that_cannot_be_kept_is_read_here(running, hands, folder, came):
+    file = hands / "images" / f"{open_dataset(hands).split('train')[2]}.png"
+    sitk.WriteImage(sitk.GetImageFromArray(np.full((256, 192), 7, "uint8")), str(file))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        found, served = opened(hands, running.address)
+        assert_same(batches(found, served), batches(found))
+    assert {*came} == {0, 1, 3, 4, 5, 6}
+    assert not served.warned
+
+
+def test_a_file_that_goes_during_a_training_ends_it_with_its_name(running, hands_2d, folder):
+    found, served = opened(hands_2d, running.address)
+    gone = found.files[4]
+    gone.unlink()
+    with pytest.raises(DatasetError, match=rf"data.service: {running.address} failed: .*{gone}; No such file"):
+        batches(found, served)
+
+
+def test_files_that_are_used_stay_longest(running, hands_2d, folder):
+    found, served = opened(hands_2d, running.address)
+    for path in found.files:
+        os.utime(path, (1000, 1000))
+    batches(found, served)
+    assert all(path.stat().st_mtime > 10_000 for path in found.files)
+
+
+def test_a_file_with_another_image_is_never_trained_on(running, hands_2d, folder):
+    found, served = opened(hands_2d, running.address)
+    found.files[4].write_bytes(found.files[0].read_bytes())  # whole, so this process would believe it, too
+    with pytest.raises(DatasetError, match=rf"{found.files[4]}: image 4 of the split was changed since the training started"):
+        with pytest.warns(DataWarning, match="did not send the whole image"):
+            batches(found, served)
+
+
+def listener():
+    """Address at which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_service_that_cannot_be_reached_is_named_before_any_image_is_read(hands_2d, tmp_path, folder, capsys):
+    address, started = listener(), time.monotonic()
+    (tmp_path / "settings.yaml").write_text(small_config(hands_2d).to_yaml())
+    command = ["train", "--config", str(tmp_path / "settings.yaml"), "--run-dir", str(tmp_path / "run"), "--data.service", address]
+    assert cli.main(command) == 1
+    assert f"error: data.service: {address} cannot be reached (Connection refused)." in capsys.readouterr().err
+    assert time.monotonic() - started < 20
+    assert not folder.exists()
+
+
+def test_a_service_without_workers_or_of_another_kind_is_given_up(hands_2d, tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(service, "PATIENCE", 3.0)
+    alone = Service(tmp_path, workers=0)
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as other:
+        for address in (alone.address, f"127.0.0.1:{other.getsockname()[1]}"):
+            found, served = opened(hands_2d, address)
+            with pytest.raises(DatasetError, match=f"{address} sent no image for 3 seconds. Are its workers running?"):
+                batches(found, served)
+    alone.stop()
+
+
+TRAIN = """
+import sys
+from scn_tf import cli
+from scn_tf.data import service
+service.PATIENCE = 6.0
+sys.exit(cli.main(["train", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize("lost", ["worker", "dispatcher"])
+def test_a_training_whose_service_is_killed_ends_soon_with_its_name(lost, hands_2d, tmp_path, folder):
+    own = Service(tmp_path)
+    (tmp_path / "settings.yaml").write_text(small_config(hands_2d, train__epochs=100_000, data__service=own.address).to_yaml())
+    command = [sys.executable, "-c", TRAIN, "--config", str(tmp_path / "settings.yaml"), "--run-dir", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    try:
+        while not RunFolder(tmp_path / "run").state.exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        {"worker": own.workers[0], "dispatcher": own.dispatcher}[lost].kill()
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        own.stop()
+    assert process.returncode == 1
+    last = err.strip().splitlines()[-1]
+    assert last.startswith(f"error: data.service: {own.address} ")
+    assert last.endswith("Start its dispatcher and workers and --resume, without data.service or with another one if you like.")
+
+
+@pytest.mark.parametrize("text", ["host", "host:", "host:0", "host:65536", "http://host:1", "grpc://host", "a b:1", ":1", "h:1:2", ""])
+def test_what_is_no_address_is_refused(text):
+    with pytest.raises(ConfigError, match=r"data\.service: expected HOST:PORT or grpc://HOST:PORT"):
+        config.from_dict({"data": {"service": text}})
+
+
+def test_addresses_and_what_cannot_be_served(hands_2d):
+    for text in ("host-1.example.org:5000", "grpc://host-1.example.org:5000"):
+        assert config.from_dict(config.override({}, {"data.service": text})).data.service == "host-1.example.org:5000"
+    assert config.from_dict(config.override({}, {"data.service": "none"})).data.service is None
+    served = {"data__service": "host:1"}
+    for place in ("memory", "none"):
+        with pytest.raises(ValueError, match=rf"data\.cache: data\.service reads prepared images from disk; .* received {place}"):
+            small_config(hands_2d, **served, data__cache=place).resolved(2)
+    with pytest.raises(ValueError, match=r"data\.service: cannot be combined with train\.strategy multi_worker"):
+        small_config(hands_2d, **served, train__strategy="multi_worker").resolved(2)
+    for name in ("forest", "segmentation"):
+        with pytest.raises(ValueError, match=rf"data\.service: is for networks that find landmarks; model\.name {name}"):
+            config.from_dict({"model": {"name": name}, "data": {"service": "host:1"}}).resolved(2)
+    assert config.differences(small_config(hands_2d, **served), small_config(hands_2d)) == []
