@@ -23,21 +23,23 @@ from scn_tf.training import validation
 from tests.conftest import REPOSITORY, small_config, state, weights
 from tests.test_disk_cache import assert_same, values
 
-DISPATCHER = """
+
+def free_address():
+    """Address at which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+PROGRAM = """
 import sys
 import tensorflow as tf
-service = tf.data.experimental.service
-dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
-print(dispatcher.target.split("://")[1], flush=True)
-dispatcher.join()
-"""
-WORKER = """
-import sys
-import tensorflow as tf
-service = tf.data.experimental.service
-worker = service.WorkerServer(service.WorkerConfig(dispatcher_address=sys.argv[1], heartbeat_interval_ms=500))
-print(sorted(name for name in sys.modules if name.startswith("scn_tf")), flush=True)
-worker.join()
+service, (kind, port) = tf.data.experimental.service, sys.argv[1:]
+if kind == "dispatcher":
+    server = service.DispatchServer(service.DispatcherConfig(port=int(port)))
+else:
+    server = service.WorkerServer(service.WorkerConfig(dispatcher_address=f"localhost:{port}", heartbeat_interval_ms=500))
+print([name for name in sys.modules if name.startswith("scn_tf")], flush=True)
+server.join()
 """
 
 
@@ -45,23 +47,21 @@ class Service:
     """A dispatcher and workers, each a process outside the repository."""
 
     def __init__(self, folder, workers=1):
-        self.folder, self.processes = folder, []
-        self.dispatcher, self.address = self.start(DISPATCHER)
-        self.workers = []
-        for _ in range(workers):
-            self.add_worker()
-
-    def add_worker(self):
-        process, modules = self.start(WORKER, self.address)
-        assert modules == "[]"
-        self.workers.append(process)
-
-    def start(self, program, *arguments):
+        self.address = free_address()
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        command = [sys.executable, "-c", program, *arguments]
-        process = subprocess.Popen(command, cwd=self.folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.processes.append(process)
-        return process, process.stdout.readline().strip()
+        self.processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, kind, self.address.split(":")[1]],
+                cwd=folder,
+                env=variables,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            for kind in ("dispatcher", *["worker"] * workers)
+        ]
+        assert {process.stdout.readline() for process in self.processes} == {"[]\n"}
+        self.dispatcher, *self.workers = self.processes
 
     def stop(self):
         for process in self.processes:
@@ -235,23 +235,17 @@ def test_files_that_are_used_stay_longest(running, hands_2d, folder):
 def test_a_file_with_another_image_is_never_trained_on(running, hands_2d, folder):
     found, served = opened(hands_2d, running.address)
     found.files[4].write_bytes(found.files[0].read_bytes())  # whole, so this process would believe it, too
-    with pytest.raises(DatasetError, match=rf"{found.files[4]}: image 4 of the split was changed since the training started"):
-        with pytest.warns(DataWarning, match="did not send the whole image"):
-            batches(found, served)
-
-
-def listener():
-    """Address at which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
+    changed = pytest.raises(DatasetError, match=rf"{found.files[4]}: image 4 of the split was changed since the training started")
+    with pytest.warns(DataWarning, match="did not send the whole image"), changed:
+        batches(found, served)
 
 
 def test_a_service_that_cannot_be_reached_is_named_before_any_image_is_read(hands_2d, tmp_path, folder, capsys):
-    address, started = listener(), time.monotonic()
+    address, started = free_address(), time.monotonic()
     (tmp_path / "settings.yaml").write_text(small_config(hands_2d).to_yaml())
     command = ["train", "--config", str(tmp_path / "settings.yaml"), "--run-dir", str(tmp_path / "run"), "--data.service", address]
     assert cli.main(command) == 1
-    assert f"error: data.service: {address} cannot be reached (Connection refused)." in capsys.readouterr().err
+    assert f"error: data.service: {address} cannot be reached (Connection refused). Is its dispatcher running?" in capsys.readouterr().err
     assert time.monotonic() - started < 20
     assert not folder.exists()
 
@@ -271,7 +265,7 @@ TRAIN = """
 import sys
 from scn_tf import cli
 from scn_tf.data import service
-service.PATIENCE = 6.0
+service.PATIENCE = 15.0
 sys.exit(cli.main(["train", *sys.argv[1:]]))
 """
 
@@ -301,7 +295,7 @@ def test_a_training_whose_service_is_killed_ends_soon_with_its_name(lost, hands_
     assert process.returncode == 1
     last = err.strip().splitlines()[-1]
     assert last.startswith(f"error: data.service: {own.address} ")
-    assert last.endswith("Start its dispatcher and workers and --resume, without data.service or with another one if you like.")
+    assert last.endswith("--resume continues once the service runs, or with --data.service none.")
 
 
 @pytest.mark.parametrize("text", ["host", "host:", "host:0", "host:65536", "http://host:1", "grpc://host", "a b:1", ":1", "h:1:2", ""])

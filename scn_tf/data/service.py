@@ -14,6 +14,7 @@ import contextlib
 import math
 import os
 import queue
+import re
 import socket
 import threading
 import warnings
@@ -26,27 +27,35 @@ import tensorflow as tf
 
 from scn_tf.data.pipeline import Opened, without_autotune
 from scn_tf.errors import DatasetError, DataWarning, Error
-from scn_tf.messages import cut, visible
+from scn_tf.messages import visible
 from scn_tf.storage import checksums
-from scn_tf.types import Array
+from scn_tf.types import Array, known
 
 SOON = 5.0  # seconds in which a dispatcher answers
 LOOK = 1.0  # seconds between two looks at it while no image comes
 PATIENCE = 60.0  # seconds without an image after which a training ends
+LONGEST = 250  # characters of a reason
 AHEAD = 16  # images that wait for one of an earlier place. Then this is read here
 ENDLESS = np.iinfo(np.int64).max
-FIX = "Start its dispatcher and workers and `resume`, without data.service or with another one if you like."
+AGAIN = "`resume` continues once the service runs, or with `data.service` none."
 
 Order = Callable[[tf.Tensor], tf.data.Dataset]  # epoch -> dataset of the numbers of its examples
 
 
 def check(address: str) -> None:
     """Raise DatasetError if no process listens at an address ``HOST:PORT``."""
+    if reason := _unreachable(address):
+        raise DatasetError(f"data.service: {address} cannot be reached ({reason}). Is its dispatcher running?")
+
+
+def _unreachable(address: str) -> str | None:
+    """Why no process listens at an address. None if one does."""
     host, port = address.rsplit(":", 1)
     try:
         socket.create_connection((host, int(port)), timeout=SOON).close()
     except OSError as error:
-        raise DatasetError(f"data.service: {address} cannot be reached ({error.strerror or error}). {FIX}") from None
+        return error.strerror or str(error)
+    return None
 
 
 class FirstPass:
@@ -75,11 +84,17 @@ class Served:
     """
 
     def __init__(self, address: str, opened: Opened, seen: FirstPass, *, parallel: int) -> None:
-        self.address, self.opened, self.fingerprints, self.parallel = address, opened, seen.fingerprints, parallel
+        load = known(opened.load)
+        self.address, self.fingerprints, self.parallel = address, seen.fingerprints, parallel
         with tf.device("CPU"):
             self.values = {name: tf.constant(np.stack(values)) for name, values in seen.values.items()}
         self.files = [path if path.is_file() else None for path in map(Path, opened.files)]
         self.spec = opened.data.element_spec["image"]
+        self.here = tf.function(  # image of a number
+            lambda number: load(tf.data.Dataset.from_tensors(number)).get_single_element()["image"],
+            input_signature=[tf.TensorSpec([], tf.int64)],
+            autograph=False,
+        )
         self.failure: Error | None = None
         self.ended, self.warned = False, False
 
@@ -135,7 +150,7 @@ class Served:
                         early[int(other)] = element
                 yield self._whole(int(number), early.pop(place, None))
         except Exception as error:
-            self.failure = error if isinstance(error, Error) else DatasetError(f"data.service: {cut(visible(str(error)))}")
+            self.failure = error if isinstance(error, Error) else DatasetError(f"data.service: {_reason(error)}")
             raise
         finally:
             feed.end()
@@ -157,8 +172,7 @@ class Served:
                 DataWarning,
                 stacklevel=2,
             )
-        assert self.opened.load is not None
-        here: Array = next(iter(without_autotune(self.opened.load(tf.data.Dataset.from_tensors(np.int64(number))))))["image"].numpy()
+        here: Array = self.here(tf.constant(number, tf.int64)).numpy()
         if _fingerprint(here) != self.fingerprints[number]:
             raise DatasetError(f"{file or self.address}: image {number} of the split was changed since the training started; `resume` it.")
         return here
@@ -190,12 +204,13 @@ class _Feed:
             with contextlib.suppress(queue.Empty):
                 found = self.found.get(timeout=LOOK)
                 if isinstance(found, Exception):
-                    raise DatasetError(f"data.service: {self.address} failed: {cut(visible(str(found)), 300)} {FIX}") from None
+                    raise DatasetError(f"data.service: {self.address} failed: {_reason(found)}. {AGAIN}") from None
                 return found
             if ended():
                 break
-            check(self.address)
-        raise DatasetError(f"data.service: {self.address} sent no image for {PATIENCE:g} seconds. Are its workers running? {FIX}")
+            if reason := _unreachable(self.address):
+                raise DatasetError(f"data.service: {self.address} cannot be reached any more ({reason}). {AGAIN}")
+        raise DatasetError(f"data.service: {self.address} sent no image for {PATIENCE:g} seconds. Are its workers running? {AGAIN}")
 
     def end(self) -> None:
         """Ask for no more."""
@@ -214,6 +229,12 @@ def failures_named(served: Served | None) -> Iterator[None]:
     finally:
         if served is not None:
             served.ended = True
+
+
+def _reason(error: Exception) -> str:
+    """The end of a message of TensorFlow, without its marks of places in a graph. A file that a worker cannot read is there."""
+    text = " ".join(re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*", "", str(error), flags=re.S).split())
+    return visible(text if len(text) <= LONGEST else f"...{text[-LONGEST:]}")
 
 
 def _fingerprint(image: Array) -> bytes:
