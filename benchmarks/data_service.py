@@ -1,13 +1,17 @@
-"""Can tf.data service read images for this training? `python benchmarks/data_service.py`
+"""How long a training waits for its next image, with and without a tf.data service. `python benchmarks/data_service.py`
 
-Starts a dispatcher and a worker of tf.data service, the worker in a process of its own, as on another host. Asks it for the examples of a
-small synthetic set, and for numbers that TensorFlow's own operations make. Then prints how long a training waits for its next image once
-images are prepared, in memory and on disk, beside the time to read and prepare one.
+[--images 40] [--width 1000] [--height 1200] [--size 352 256] [--workers 1] [--step-ms 0] [--folder FOLDER]
+
+Writes a set like that of `disk_cache.py`. A dispatcher and workers of tf.data service run in processes of their own, which have TensorFlow
+alone, as on other hosts. After the first pass, `--rounds` epochs are read in batches of one, each followed by a step that sleeps for
+`--step-ms`. The line of each kind has the median wait, and the processor time of the training's process per image, which is what a
+service can save on its host. On one machine the workers take theirs from the training. All kinds must yield equal batches.
 """
 
 import argparse
-import multiprocessing
 import os
+import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,62 +19,79 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
 
-def work(dispatcher):
-    """A worker, as on a host that has TensorFlow alone."""
-    import tensorflow as tf
+from benchmarks import disk_cache, machine
+from scn_tf import config
+from scn_tf.data import batching, pipeline, service
+from scn_tf.data.dataset import open_dataset
+from scn_tf.storage import caches
 
-    worker = tf.data.experimental.service.WorkerServer(tf.data.experimental.service.WorkerConfig(dispatcher_address=dispatcher))
-    worker.join()
-
-
-def through(data, dispatcher):
-    """What comes of a dataset through the service: the number of elements, or the first line of the error."""
-    import tensorflow as tf
-
-    service = tf.data.experimental.service.distribute(
-        tf.data.experimental.service.ShardingPolicy.DYNAMIC, f"grpc://{dispatcher}", max_outstanding_requests=1
-    )
-    try:
-        return f"{sum(1 for _ in data.apply(service))} elements"
-    except tf.errors.OpError as error:
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
+PROGRAM = """
+import sys
+import tensorflow as tf
+service, (kind, port) = tf.data.experimental.service, sys.argv[1:]
+if kind == "dispatcher":
+    server = service.DispatchServer(service.DispatcherConfig(port=int(port)))
+else:
+    server = service.WorkerServer(service.WorkerConfig(f"localhost:{port}"))
+server.join()
+"""
 
 
-def main():
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    import tensorflow as tf
-
-    from benchmarks import machine
-    from scn_tf import config
-    from scn_tf.data import batching, pipeline, synthetic
-    from scn_tf.data.dataset import open_dataset
-
-    dispatcher = tf.data.experimental.service.DispatchServer()
-    address = dispatcher.target.split("://")[1]
-    process = multiprocessing.get_context("spawn").Process(target=work, args=(address,), daemon=True)
-    process.start()
-    root = Path(tempfile.mkdtemp())
-    os.environ["SCN_TF_CACHE_DIR"] = str(root / "prepared")
-    synthetic.generate(root / "hands", train=12, val=1)
-    dataset = open_dataset(root / "hands")
+def measure(root, kind, address, options):
+    """(seconds of each wait, processor seconds per image, sum of all pixels of the first epoch)."""
+    place = "disk" if kind == "service" else kind
+    settings = config.from_dict({"data": {"root": str(root), "cache": place}, "model": {"image_size": options.size}}).resolved(2)
+    dataset, seen = open_dataset(root), service.FirstPass()
     ids = dataset.split("train")
-
-    def opened(place):
-        values = {"model": {"image_size": [352, 256]}, "data": {"cache": place}}
+    found = pipeline.opened(dataset, ids, settings, measured=False, observe=seen.add)
+    served = service.Served(address, found, seen, parallel=settings.data.workers) if kind == "service" else None
+    stream = batching.training_batches(found.data, count=len(ids), batch_size=1, seed=0, load=found.load, served=served)
+    waits, total, batches = [], 0.0, iter(stream)
+    for number in range((1 + options.rounds) * len(ids)):
+        if number == len(ids):  # the first epoch warms up
+            used = time.process_time()
         started = time.perf_counter()
-        found = pipeline.opened(dataset, ids, config.from_dict(values).resolved(2), measured=False)
-        return found, (time.perf_counter() - started) / len(ids)
+        image = next(batches)["image"]
+        waits.append(time.perf_counter() - started)
+        if number < len(ids):
+            total += float(image.numpy().sum(dtype=np.float64))
+        time.sleep(options.step_ms / 1000)
+    return waits[len(ids) :], (time.process_time() - used) / (options.rounds * len(ids)), total
 
-    print(f"numbers              {through(tf.data.Dataset.range(12), address)}")
-    found, _ = opened("none")
-    print(f"examples             {through(found.data, address)}")
-    for place in ("memory", "disk"):
-        found, first = opened(place)
-        batches = iter(batching.training_batches(found.data, count=len(ids), batch_size=1, seed=0, load=found.load))
-        later = machine.median_seconds(lambda: next(batches), repeats=50)  # noqa: B023  (asked at once)
-        print(f"{place:20s} {1000 * first:.2f} ms to read and prepare an image, {1000 * later:.3f} ms for each later one")
-    process.terminate()
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--width", type=int, default=1000)
+    parser.add_argument("--height", type=int, default=1200)
+    parser.add_argument("--size", type=int, nargs=2, default=[352, 256], help="sides of the network's input")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--step-ms", type=float, default=0.0)
+    options = parser.parse_args(arguments)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    kinds = ["dispatcher", *["worker"] * options.workers]
+    others = [subprocess.Popen([sys.executable, "-c", PROGRAM, kind, port], stderr=subprocess.DEVNULL) for kind in kinds]
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            root = options.folder or Path(name)
+            disk_cache.generate(root, options.images, options.width, options.height)
+            os.environ[caches.FOLDER] = str(root / "cache")
+            print(machine.describe())
+            sums = set()
+            for kind in ("memory", "disk", "service"):
+                waits, processor, total = measure(root, kind, f"localhost:{port}", options)
+                sums.add(total)
+                median, longest = 1000 * np.median(waits), 1000 * np.percentile(waits, 95)
+                print(f"{kind:8s} waits {median:.2f} ms (95 % below {longest:.2f}), processor {1000 * processor:.2f} ms per image", flush=True)
+            print("equal pixels" if len(sums) == 1 else f"DIFFERENT PIXELS: {sums}")
+    finally:
+        for process in others:
+            process.kill()
 
 
 if __name__ == "__main__":

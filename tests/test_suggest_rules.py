@@ -133,6 +133,7 @@ def test_prepared_images_that_would_fill_the_memory_are_kept_on_disk():
     many = dataclasses.replace(FLAT, training=60_000)
     assert decisions(many)["data.cache"] == "disk"
     assert decisions()["data.cache"] == "memory"
+    assert decisions(data__service="host:5050")["data.cache"] == "disk"
 
 
 def test_epochs_are_those_that_are_useful_or_somewhat_more_than_fit():
