@@ -87,7 +87,8 @@ def main(arguments=None):
                 waits, processor, total = measure(root, kind, f"localhost:{port}", options)
                 sums.add(total)
                 median, longest = 1000 * np.median(waits), 1000 * np.percentile(waits, 95)
-                print(f"{kind:8s} waits {median:.2f} ms (95 % below {longest:.2f}), processor {1000 * processor:.2f} ms per image", flush=True)
+                cost = 1000 * processor
+                print(f"{kind:8s} waits {median:.2f} ms (95 % below {longest:.2f}), processor {cost:.2f} ms per image", flush=True)
             print("equal pixels" if len(sums) == 1 else f"DIFFERENT PIXELS: {sums}")
     finally:
         for process in others:

@@ -69,7 +69,7 @@ def calibrate(
         raise CheckpointError(
             f"{run_dir}: `folds` needs the folder of a run, which has one network and its settings; name a `split` instead."
         )
-    changes = {"root": Path(dataset.root), "missing": missing or info.config.data.missing}
+    changes = {"root": Path(dataset.root), "missing": missing or info.config.data.missing, "service": None}
     settings = info.config.model_copy(update={"data": info.config.data.model_copy(update=changes)})
     training = _training_images(settings, dataset, info)
     parted = _parted(training, folds, dataset, settings)

@@ -5,7 +5,7 @@ computes consists of TensorFlow's operations alone. The first pass, which checks
 do the other values of an example and all validation images.
 
 Order and pixels are those of a training without a service, with any number of workers. The service hands out places of the endless
-order, each once; a worker finds the image of a place by the same shuffle; here the places are put in order again. A lost worker takes
+order, each once. A worker finds the image of a place by the same shuffle. Here the places are put in order again. A lost worker takes
 places with it, and a file may be damaged. Such an image is read in this process. What arrives is compared with the first pass by a
 fingerprint of its pixels, so a training never sees others.
 """
@@ -96,7 +96,7 @@ class Served:
             autograph=False,
         )
         self.failure: Error | None = None
-        self.ended, self.warned = False, False
+        self.ended = self.warned = False
 
     def __call__(self, order: Order, length: int, first_epoch: int) -> tf.data.Dataset:
         """Endless examples, epoch after epoch.
@@ -106,6 +106,7 @@ class Served:
             length: number of examples of an epoch.
             first_epoch: number of the first epoch.
         """
+        self.failure, self.ended = None, False
         numbers = without_autotune(tf.data.Dataset.range(first_epoch, ENDLESS).flat_map(order))
         remote = self._remote(order, length, first_epoch)
         images = tf.data.Dataset.from_generator(lambda: self._images(numbers, remote), output_signature=self.spec)
@@ -238,7 +239,7 @@ def _reason(error: Exception) -> str:
 
 
 def _fingerprint(image: Array) -> bytes:
-    """Eight bytes that follow from the pixels of an image. Damage is noticed as by SHA-256, for a fraction of its time."""
+    """Eight bytes that follow from the pixels of an image. They notice accidents, in a fraction of the time of SHA-256."""
     with tf.device("CPU"):
         found: bytes = tf.raw_ops.Fingerprint(data=image.reshape(1, -1), method="farmhash64").numpy().tobytes()
     return found
