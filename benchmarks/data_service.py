@@ -79,7 +79,7 @@ def main(arguments=None):
     try:
         with tempfile.TemporaryDirectory() as name:
             root = options.folder or Path(name)
-            disk_cache.generate(root, options.images, options.width, options.height)
+            disk_cache.generate(root, options.images, options.width, options.height, "png")
             os.environ[caches.FOLDER] = str(root / "cache")
             print(machine.describe())
             sums = set()
