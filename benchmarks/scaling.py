@@ -99,6 +99,7 @@ def draw(rows, path):
             axis.set_xlim(0)
             axis.set_ylabel(label)
             axis.set_xlabel(name)
+            axis.locator_params(axis="x", nbins=3)
     figure.savefig(path, metadata={"Date": None})
 
 
