@@ -60,7 +60,10 @@ class Service:
             )
             for kind in ("dispatcher", *["worker"] * workers)
         ]
-        assert {process.stdout.readline() for process in self.processes} == {"[]\n"}
+        modules = {process.stdout.readline() for process in self.processes}
+        if modules != {"[]\n"}:
+            self.kill()
+        assert modules == {"[]\n"}
         self.dispatcher, *self.workers = self.processes
 
     def kill(self):
@@ -176,13 +179,13 @@ def test_batches_are_the_same_with_two_workers_and_when_one_is_lost(several, han
         warnings.simplefilter("ignore", DataWarning)  # an image of the slower worker may be late
         assert_same(batches(found, served, 40), batches(found, count=40))
         assert_same(batches(found, served, 3, first=19, size=7), batches(found, count=3, first=19, size=7))
-        assert len(came) > 100
+        assert came
         iterator = iter(batching.training_batches(found.data, count=7, batch_size=3, seed=4, served=served))
         received = [next(iterator) for _ in range(10)]
         several.workers[0].kill()
         received += [next(iterator) for _ in range(50)]
     assert_same([{name: value.numpy() for name, value in batch.items()} for batch in received], batches(found, count=60))
-    assert len(came) > 200
+    assert len(came) > 100  # of 321
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
@@ -213,12 +216,34 @@ def test_an_image_that_cannot_be_kept_is_read_here(running, hands, folder, came)
     assert not served.warned
 
 
-def test_a_file_that_goes_during_a_training_ends_it_with_its_name(running, hands_2d, folder):
+def test_files_that_go_during_a_training_change_no_batch(running, hands_2d, folder):
+    """As if another run had needed their room."""
     found, served = opened(hands_2d, running.address)
-    gone = found.files[4]
-    gone.unlink()
-    with pytest.raises(DatasetError, match=rf"data.service: {running.address} failed: .*{gone}; No such file"):
-        batches(found, served)
+    expected = batches(found)
+    for number in (2, 4):
+        found.files[number].unlink()
+    with pytest.warns(DataWarning, match=f"{running.address} did not send the whole image") as caught:
+        assert_same(batches(found, served), expected)
+    assert len(caught) == 1
+    assert all(path.exists() for path in found.files)
+
+
+def test_a_dispatcher_that_is_away_for_a_moment_ends_nothing(running, hands_2d, folder, monkeypatch):
+    found, served = opened(hands_2d, running.address)
+    expected, original, looks = batches(found), service._Feed._fetch, []
+
+    def late(self):
+        time.sleep(2.5)
+        original(self)
+
+    def unreachable(address):
+        looks.append(address)
+        return "timed out" if len(looks) == 1 else None
+
+    monkeypatch.setattr(service._Feed, "_fetch", late)
+    monkeypatch.setattr(service, "_unreachable", unreachable)
+    assert_same(batches(found, served), expected)
+    assert looks
 
 
 def test_files_that_are_used_stay_longest(running, hands_2d, folder):
@@ -250,12 +275,14 @@ def test_a_service_that_cannot_be_reached_is_named_before_any_image_is_read(hand
 def test_a_service_without_workers_or_of_another_kind_is_given_up(hands_2d, tmp_path, folder, monkeypatch):
     monkeypatch.setattr(service, "PATIENCE", 3.0)
     alone = Service(tmp_path, workers=0)
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as other:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as other, contextlib.ExitStack() as stack:
+        stack.callback(alone.kill)
         for address in (alone.address, f"127.0.0.1:{other.getsockname()[1]}"):
             found, served = opened(hands_2d, address)
-            with pytest.raises(DatasetError, match=f"{address} sent no image for 3 seconds. Are its workers running?"):
+            with pytest.raises(
+                DatasetError, match=f"{address} sent no image for 3 seconds. Do its workers run, and can they read {folder}?"
+            ):
                 batches(found, served)
-    alone.kill()
 
 
 TRAIN = """
@@ -279,7 +306,8 @@ def test_trainings_whose_service_is_killed_end_soon_with_its_name(hands_2d, tmp_
             with (tmp_path / f"{lost}.txt").open("w") as output:
                 trainings.append(subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, env=environment))
         for lost, training in zip(("worker", "dispatcher"), trainings, strict=True):
-            while not RunFolder(tmp_path / lost).state.exists():
+            until = time.monotonic() + 300
+            while not RunFolder(tmp_path / lost).state.exists() and time.monotonic() < until:
                 assert training.poll() is None, (tmp_path / f"{lost}.txt").read_text()
                 time.sleep(0.1)
         services[0].workers[0].kill()
@@ -288,7 +316,10 @@ def test_trainings_whose_service_is_killed_end_soon_with_its_name(hands_2d, tmp_
     finally:
         for one in (*trainings, *services):
             one.kill()
-    said = ("sent no image for 10 seconds. Are its workers running?", "cannot be reached any more (Connection refused).")
+    said = (
+        f"sent no image for 10 seconds. Do its workers run, and can they read {folder}?",
+        "cannot be reached any more (Connection refused).",
+    )
     for own, lost, why in zip(services, ("worker", "dispatcher"), said, strict=True):
         last = (tmp_path / f"{lost}.txt").read_text().strip().splitlines()[-1]
         assert last == f"error: data.service: {own.address} {why} --resume continues once the service runs, or with --data.service none."

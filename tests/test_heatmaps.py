@@ -84,6 +84,15 @@ def test_of_equal_maxima_the_first_counts(decoder):
 
 
 @pytest.mark.parametrize("decoder", decoders.DECODERS)
+def test_a_score_shows_that_one_pixel_is_not_a_number(decoder, rng):
+    maps = rng.normal(size=(20, 9, 7, 3)).astype("float32")
+    for image, one in enumerate(maps):
+        one[image % 9, image % 7, 1] = np.nan
+    _, scores = decoders.DECODERS[decoder].decode(tf.constant(maps))
+    np.testing.assert_array_equal(np.isnan(scores), [[False, True, False]] * 20)
+
+
+@pytest.mark.parametrize("decoder", decoders.DECODERS)
 @pytest.mark.parametrize("size", [(23, 31), (11, 17, 13)])
 def test_decoders_do_not_copy_the_maps(decoder, size):
     """Copies and transposes of all maps once took longer than half of the network."""

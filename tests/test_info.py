@@ -102,6 +102,13 @@ def test_facts_cannot_be_changed_in_place(whole):
         info.config.train.seed = 3
 
 
+def test_exports_name_no_service(run_2d):
+    info = checkpoints.read_info(RunFolder(run_2d).model)
+    data = info.config.data.model_copy(update={"service": "host:1"})
+    served = info.model_copy(update={"config": info.config.model_copy(update={"data": data})})
+    assert served.public().config.data.service is None
+
+
 def test_exports_name_no_folder_of_images(run_2d, tmp_path):
     combine_runs.combine([run_2d, run_2d], tmp_path / "pair.keras")
     info = checkpoints.read_info(tmp_path / "pair.keras")

@@ -148,7 +148,7 @@ class ModelConfig(Section):
     filters: int | None = Field(None, ge=1, le=4096, description="channels of every convolution")
     finest_filters: int | None = Field(None, ge=1, le=4096, description="channels at full resolution; none: as many as filters")
     levels: int | None = Field(None, ge=1, le=8, description="resolutions of the local appearance part or U-Net")
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="dropout rate")
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="dropout rate, in steps of 1/256")
     spatial_filters: int | None = Field(None, ge=1, le=4096, description="channels of the spatial part; none: as many as filters")
     spatial_kernel: int | None = Field(None, ge=1, le=255, description="kernel side of the spatial part, odd")
     spatial_pooling: int | None = Field(None, ge=1, le=1024, description="reduction of resolution in the spatial part")

@@ -6,8 +6,8 @@ do the other values of an example and all validation images.
 
 Order and pixels are those of a training without a service, with any number of workers. The service hands out places of the endless
 order, each once. A worker finds the image of a place by the same shuffle. Here the places are put in order again. A lost worker takes
-places with it, and a file may be damaged. Such an image is read in this process. What arrives is compared with the first pass by a
-fingerprint of its pixels, so a training never sees others.
+places with it, and a file may be damaged or gone. Such an image is read in this process. What arrives is compared with the first pass
+by a fingerprint of its pixels, so a training never sees others.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from scn_tf.data import disk_cache
 from scn_tf.data.pipeline import Opened, without_autotune
 from scn_tf.errors import DatasetError, DataWarning, Error
 from scn_tf.messages import visible
@@ -35,7 +36,8 @@ SOON = 5.0  # seconds in which a dispatcher answers
 LOOK = 1.0  # seconds between two looks at it while no image comes
 PATIENCE = 60.0  # seconds without an image after which a training ends
 LONGEST = 250  # characters of a reason
-AHEAD = 16  # images that wait for one of an earlier place. Then this is read here
+AHEAD, AHEAD_BYTES = 16, 2**30  # images, and their bytes, that may wait for one of an earlier place. Then this is read here
+LOST = 5  # looks in a row to which a dispatcher does not answer, after which it is lost
 ENDLESS = np.iinfo(np.int64).max
 AGAIN = "`resume` continues once the service runs, or with `data.service` none."
 
@@ -95,6 +97,7 @@ class Served:
             input_signature=[tf.TensorSpec([], tf.int64)],
             autograph=False,
         )
+        self.ahead = max(2, min(AHEAD, AHEAD_BYTES // (4 * math.prod(self.spec.shape))))
         self.failure: Error | None = None
         self.ended = self.warned = False
 
@@ -138,14 +141,15 @@ class Served:
 
         start = (tf.constant(-1, tf.int64), tf.zeros([length], tf.int64))
         places = tf.data.Dataset.range(ENDLESS).scan(start, found)
-        return without_autotune(places.map(read, num_parallel_calls=self.parallel, deterministic=True))
+        found_places = places.map(read, num_parallel_calls=self.parallel, deterministic=True)
+        return without_autotune(found_places.ignore_errors(log_warning=False))  # a file may be gone: another run needed its room
 
     def _images(self, numbers: tf.data.Dataset, remote: tf.data.Dataset) -> Iterator[Array]:
         """Images of some numbers, in order. An error is kept: TensorFlow makes a text with a traceback of it."""
         feed, early = _Feed(remote, self.address), dict[int, list[tf.Tensor]]()
         try:
             for place, number in enumerate(numbers.as_numpy_iterator()):
-                while place not in early and len(early) < AHEAD:
+                while place not in early and len(early) < self.ahead:
                     other, *element = feed.take(lambda: self.ended)
                     if int(other) >= place:
                         early[int(other)] = element
@@ -201,6 +205,7 @@ class _Feed:
     def take(self, ended: Callable[[], bool]) -> Any:
         """Next element."""
         self.wanted.put(True)
+        failed = 0
         for _ in range(math.ceil(PATIENCE / LOOK)):
             with contextlib.suppress(queue.Empty):
                 found = self.found.get(timeout=LOOK)
@@ -209,9 +214,14 @@ class _Feed:
                 return found
             if ended():
                 break
-            if reason := _unreachable(self.address):
+            reason = _unreachable(self.address)
+            failed = failed + 1 if reason else 0
+            if failed == LOST:
                 raise DatasetError(f"data.service: {self.address} cannot be reached any more ({reason}). {AGAIN}")
-        raise DatasetError(f"data.service: {self.address} sent no image for {PATIENCE:g} seconds. Are its workers running? {AGAIN}")
+        raise DatasetError(
+            f"data.service: {self.address} sent no image for {PATIENCE:g} seconds. Do its workers run, and can they read "
+            f"{disk_cache.folder()}? {AGAIN}"
+        )
 
     def end(self) -> None:
         """Ask for no more."""

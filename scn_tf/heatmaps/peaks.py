@@ -48,7 +48,7 @@ def peaks(heatmaps: Tensor) -> tuple[list[int], Tensor, Tensor, Tensor]:
     highest = ops.max(ops.reshape(heatmaps, (-1, rows, length, landmarks)), axis=2)  # (B, R, N)
     start = _argmax(highest) * length  # (B, N)
     row = take(flat, start[:, None] + ops.arange(length, dtype="int32")[:, None])  # (B, L, N)
-    return size, flat, start + _argmax(row), ops.max(row, axis=1)
+    return size, flat, start + _argmax(row), ops.max(highest, axis=1)  # of all rows: a NaN anywhere must show
 
 
 def _argmax(values: Tensor) -> Tensor:

@@ -188,7 +188,7 @@ class ModelInfo(pydantic.BaseModel):
         return None if millimetres is None else f"The model sees images at {millimetres:g} mm per pixel (model.spacing_mm)"
 
     def public(self) -> "ModelInfo":
-        """Facts for an exported file: all but the folders of images."""
+        """Facts for an exported file: all but the folders of images and the address of a service."""
         changes: dict[str, Any] = {"config": _without_root(self.config)}
         if self.members:
             changes["members"] = tuple(map(_without_root, self.members))
@@ -218,7 +218,7 @@ def _absent(settings: Config, members: tuple[Config, ...]) -> str | None:
 
 
 def _without_root(settings: Config) -> Config:
-    return settings.model_copy(update={"data": settings.data.model_copy(update={"root": None})})
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"root": None, "service": None})})
 
 
 def _plain(value: Any) -> Any:

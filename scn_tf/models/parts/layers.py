@@ -157,18 +157,18 @@ class LinearUpsampling(keras.layers.Layer):
 class Dropout(keras.layers.Dropout):
     """Dropout with one random byte per value, in place of four: numbers were a tenth of a training step.
 
-    With TensorFlow, the rate is therefore a multiple of 1/256, at least one. Kept values are divided by exactly the share that is kept.
+    With TensorFlow, the rate is therefore a multiple of 1/256, at least one. Kept values are divided by the share that is kept.
     Other backends use Keras' own.
     """
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        if not training or self.rate == 0 or keras.backend.backend() != "tensorflow":
+        if not training or self.rate == 0 or self.noise_shape is not None or keras.backend.backend() != "tensorflow":
             return super().call(inputs, training=training)
         import tensorflow as tf
 
         dropped = min(max(round(256 * self.rate), 1), 255)
         shape = tf.shape(inputs)
-        count = tf.reduce_prod(shape)
+        count = tf.size(inputs, tf.int64)
         seed = tf.cast(self.seed_generator.next(), tf.int64)
         words = tf.random.stateless_uniform([(count + 3) // 4], seed, minval=None, maxval=None, dtype=tf.int32)
         numbers = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:count], shape)
