@@ -3,7 +3,9 @@
 import csv
 import errno
 import json
+import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -351,3 +353,23 @@ def test_an_image_that_a_format_cannot_hold_is_left_out_with_the_reason(run_2d, 
     error = capsys.readouterr().err
     assert "hand_000.png: is no DICOM image, and a DICOM report refers to one. Write another format" in error
     assert not (tmp_path / "p.csv").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a priority is that of a whole process there")
+def test_reading_lends_no_core_of_the_network(small_batches, hands_2d, run_2d, monkeypatch):
+    found, original = {"read": set(), "network": set()}, streaming.prepare
+
+    def prepare(*arguments, **options):
+        found["read"].add(os.getpriority(os.PRIO_PROCESS, 0))  # of this thread
+        return original(*arguments, **options)
+
+    def locate(batch):
+        found["network"].add(os.getpriority(os.PRIO_PROCESS, 0))
+        return predictor.locate(batch)
+
+    monkeypatch.setattr(streaming, "prepare", prepare)
+    predictor, own = predict.load(run_2d), os.getpriority(os.PRIO_PROCESS, 0)
+    sources = [images.Source(str(path.stem), path) for path in sorted((hands_2d / "images").iterdir())]
+    assert sum(map(len, streaming.stream(locate, predictor.info, sources))) == len(sources)
+    assert found == {"read": {min(own + streaming.NICER, 19)}, "network": {own}}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own

@@ -176,7 +176,9 @@ def test_settings_changed_by_hand_are_not_rewritten(run, hands_2d, tmp_path):
     resume(run)
     assert path.read_text() == text
     moved = shutil.copytree(hands_2d, tmp_path / "moved")
-    with pytest.raises(ConfigError, match=r"config\.yaml: was changed by hand, so it is not rewritten; set data\.root to .*moved there and"):
+    with pytest.raises(
+        ConfigError, match=r"config\.yaml: was changed by hand, so it is not rewritten; set data\.root to .*moved there and"
+    ):
         train_run.train(config.from_dict({"data": {"root": str(moved)}}), run, resume=True)
     with pytest.raises(ConfigError, match=r"set data\.cache to disk there and resume again"):
         train_run.train(config.from_dict({"data": {"cache": "disk"}}), run, resume=True)

@@ -5,7 +5,10 @@ A batch has the same size whether its images are readable, done or neither: blan
 last digits for another size, and a resumed table should equal an uninterrupted one.
 """
 
+import contextlib
 import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +27,7 @@ MAX_BATCH = 16
 MAX_READERS = 8
 MAX_VOLUME_READERS = 2  # a volume may take gigabytes
 AHEAD = 2  # batches
+NICER = 10  # of a thread that reads
 
 
 class Outcome(NamedTuple):
@@ -84,7 +88,10 @@ def stream(
     chunks = iter(sources[start : start + batch] for start in range(0, len(sources), batch))
     reading: deque[list[tuple[Source, Future[Prepared | ImageError]] | None]] = deque()
     located: deque[tuple[Batch, Future[Located] | None]] = deque()
-    with ThreadPoolExecutor(readers, "scn-tf-read") as pool, ThreadPoolExecutor(1, "scn-tf-network") as network:
+    with (
+        ThreadPoolExecutor(readers, "scn-tf-read", initializer=_yield_to_the_network) as pool,
+        ThreadPoolExecutor(1, "scn-tf-network") as network,
+    ):
         try:
             while True:
                 while len(reading) < AHEAD and (chunk := next(chunks, None)) is not None:
@@ -101,6 +108,13 @@ def stream(
         finally:  # an interruption waits for what runs, not for what is queued
             pool.shutdown(wait=False, cancel_futures=True)
             network.shutdown(wait=False, cancel_futures=True)
+
+
+def _yield_to_the_network() -> None:
+    """Lower the priority of the calling thread. The network's threads wait for each other: all of them wait if one lends its core."""
+    if sys.platform == "linux":  # elsewhere a priority is that of a whole process
+        with contextlib.suppress(OSError):  # not allowed, as in some containers
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + NICER)
 
 
 def _network_image(one: tuple[Source, Prepared | ImageError] | None) -> Array | None:
