@@ -169,16 +169,18 @@ def keep_settings(run: RunFolder, settings: Config, *, resume: bool) -> None:
         return
     if resume and path.exists() and not ownership.is_ours(path):
         raise ConfigError(
-            f"{path}: was changed by hand, so it is not rewritten; set {', '.join(_other_data(config.load(path), settings))} there and "
+            f"{path}: was changed by hand, so it is not rewritten; set {', '.join(_changes(config.load(path), settings))} there and "
             "resume again."
         )
     files.write_text(path, settings.to_yaml())
 
 
-def _other_data(written: Config, settings: Config) -> list[str]:
-    """Settings of section ``data`` that differ, with their new values. A resumed run can differ in no others."""
-    old, new = written.data.model_dump(), settings.data.model_dump()
-    return [f"data.{name} to {new[name]}" for name in new if new[name] != old[name]]
+def _changes(written: Config, settings: Config) -> list[str]:
+    """Settings that differ, with their new values."""
+    old, new = written.model_dump(), settings.model_dump()
+    return [
+        f"{section}.{name} to {value}" for section, fields in new.items() for name, value in fields.items() if value != old[section][name]
+    ]
 
 
 def keep_reasons(run: RunFolder, reasons: str | None) -> None:
