@@ -45,11 +45,35 @@ def hands_2d(tmp_path_factory):
     return root
 
 
+@pytest.fixture
+def hands(hands_2d, tmp_path):
+    """A copy of ``hands_2d``, which a test may change."""
+    return Path(shutil.copytree(hands_2d, tmp_path / "hands"))
+
+
 @pytest.fixture(scope="session")
 def hands_3d(tmp_path_factory):
     root = tmp_path_factory.mktemp("hands_3d")
     synthetic.generate(root, dims=3, train=3, val=2, seed=5)
     return root
+
+
+@contextlib.contextmanager
+def interrupted_after(epochs):
+    """The block trains, and is interrupted when so many epochs have ended."""
+    from scn_tf.training import validation
+
+    original = validation.Validation.on_epoch_end
+
+    def interrupt(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if epoch + 1 == epochs:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation.Validation, "on_epoch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            yield
 
 
 def small_config(root, dims=2, **changes):

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +18,7 @@ from scn_tf.data import batching, disk_cache, pipeline, service
 from scn_tf.data.dataset import open_dataset
 from scn_tf.errors import ConfigError, DatasetError, DataWarning
 from scn_tf.runs.folder import RunFolder
-from scn_tf.training import validation
-from tests.conftest import REPOSITORY, small_config, state, weights
+from tests.conftest import REPOSITORY, interrupted_after, small_config, state, weights
 from tests.test_disk_cache import assert_same, values
 
 
@@ -95,11 +93,6 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def hands(hands_2d, tmp_path):
-    return Path(shutil.copytree(hands_2d, tmp_path / "hands"))
-
-
-@pytest.fixture
 def came(monkeypatch):
     """Numbers of the images that came through the service and were used."""
     numbers, original = [], service.Served._whole
@@ -147,16 +140,8 @@ def test_a_training_through_the_service_ends_in_the_same_weights(running, run_2d
 def test_a_resumed_training_ends_in_the_same_weights_with_and_without_the_service(
     running, run_2d, hands_2d, tmp_path, folder, monkeypatch, came
 ):
-    original = validation.Validation.on_epoch_end
-
-    def interrupt(self, epoch, logs=None):
-        original(self, epoch, logs)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(validation.Validation, "on_epoch_end", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train_run.train(small_config(hands_2d, data__service=running.address), tmp_path / "served")
+    with interrupted_after(1):
+        train_run.train(small_config(hands_2d, data__service=running.address), tmp_path / "served")
     shutil.copytree(tmp_path / "served", tmp_path / "local")
     came.clear()
     train_run.train(config.from_dict({"data": {"service": None}}), tmp_path / "local", resume=True)

@@ -32,11 +32,6 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def hands(hands_2d, tmp_path):
-    return Path(shutil.copytree(hands_2d, tmp_path / "hands"))
-
-
-@pytest.fixture
 def decoded(monkeypatch):
     """Names of the image files that were decoded."""
     names, original = [], images.read_image

@@ -12,26 +12,17 @@ from scn_tf import cli, config, train_run
 from scn_tf.errors import DatasetError
 from scn_tf.runs.folder import RunFolder
 from scn_tf.storage import files
-from scn_tf.training import callbacks, validation
+from scn_tf.training import callbacks
 from scn_tf.training import trainer as trainers
 from scn_tf.training.landmarks import landmark_objective
-from tests.conftest import small_config, state, weights, without_training
+from tests.conftest import interrupted_after, small_config, state, weights, without_training
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(hands_2d, tmp_path, monkeypatch):
     settings = small_config(hands_2d, train__epochs=4)
     train_run.train(settings, tmp_path / "whole")
-    original = validation.Validation.on_epoch_end
-
-    def interrupt(self, epoch, logs=None):
-        original(self, epoch, logs)
-        if epoch == 1:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(validation.Validation, "on_epoch_end", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train_run.train(settings, tmp_path / "parts")
+    with interrupted_after(2):
+        train_run.train(settings, tmp_path / "parts")
     train_run.train(config.Config(), tmp_path / "parts", resume=True)
     for first, second in zip(state(tmp_path / "whole"), state(tmp_path / "parts"), strict=True):
         np.testing.assert_allclose(first, second, atol=1e-5)

@@ -14,10 +14,10 @@ from scn_tf.errors import DatasetError
 from scn_tf.runs import checkpoints
 from scn_tf.systems.label_map import evaluation, maps
 from scn_tf.systems.label_map.objective import label_objective, warp_labels
-from scn_tf.training import augment, draws, validation
+from scn_tf.training import augment, draws
 from scn_tf.training.trainer import build_trainer
 from tests.conftest import LABEL_SETTINGS as SETTINGS
-from tests.conftest import small_config, state
+from tests.conftest import interrupted_after, small_config, state
 
 
 def test_dice_is_that_of_hand_made_maps():
@@ -91,16 +91,8 @@ def test_the_command_names_the_folder_of_an_evaluation_without_a_report(label_ru
 
 
 def test_a_resumed_label_map_ends_where_an_uninterrupted_one_does(label_run_2d, hands_2d, tmp_path, monkeypatch):
-    original = validation.Validation.on_epoch_end
-
-    def interrupt(self, epoch, logs=None):
-        original(self, epoch, logs)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(validation.Validation, "on_epoch_end", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train_run.train(small_config(hands_2d, **SETTINGS), tmp_path / "parts")
+    with interrupted_after(1):
+        train_run.train(small_config(hands_2d, **SETTINGS), tmp_path / "parts")
     assert len(list(csv.DictReader((tmp_path / "parts" / "history.csv").read_text().splitlines()))) == 1
     train_run.train(config.Config(), tmp_path / "parts", resume=True)
     for first, second in zip(state(label_run_2d), state(tmp_path / "parts"), strict=True):
